@@ -1,0 +1,96 @@
+"""A checkpoint: weights (safetensors) with the whole configuration in the file's metadata.
+
+Nothing in it is executed on loading, and every name and shape must fit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from .config import DecoderConfig, ModelConfig, NetworkConfig
+from .frontend import FrontEndConfig
+from .network import HPPNet
+
+FORMAT = "1"
+DEFAULT = Path(__file__).parent / "weights" / "default.safetensors"
+
+
+class CheckpointError(Exception):
+    """A checkpoint that cannot be used: what was expected, what came, what to do."""
+
+
+def save(path: Path, network: HPPNet, config: ModelConfig, about: dict[str, Any] | None = None) -> None:
+    """Writes weights and configuration to ``path``, whole or not at all.
+
+    ``about`` (JSON) says where the weights come from: data, steps, figures.
+    """
+    metadata = {
+        "format": FORMAT,
+        "config": json.dumps(dataclasses.asdict(config)),
+        "about": json.dumps(about or {}),
+    }
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(weights, temporary, metadata)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(path: Path | None = None) -> tuple[HPPNet, ModelConfig, dict[str, Any]]:
+    """The network in evaluation mode, its configuration and what is said about it.
+
+    Raises CheckpointError for anything that is not a whole checkpoint of this format.
+    """
+    path = Path(path) if path is not None else DEFAULT
+    if not path.is_file():
+        raise CheckpointError(f"{path}: expected a checkpoint (.safetensors), found no such file")
+    try:
+        with safe_open(path, framework="pt") as handle:
+            metadata = handle.metadata() or {}
+        weights = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: expected a safetensors file, could not read it ({error})") from error
+    config = _config(path, metadata)
+    network = HPPNet(config.network)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path}: its weights do not fit its configuration: {reason}") from error
+    return network.eval().requires_grad_(False), config, json.loads(metadata.get("about", "{}"))
+
+
+def _config(path: Path, metadata: dict[str, str]) -> ModelConfig:
+    if metadata.get("format") != FORMAT:
+        found = metadata.get("format", "none")
+        raise CheckpointError(f"{path}: expected an hppnet checkpoint of format {FORMAT}, found format {found}")
+    try:
+        raw = json.loads(metadata["config"])
+        return ModelConfig(
+            network=NetworkConfig(**{k: _tuples(v) for k, v in raw["network"].items()}),
+            front_end=FrontEndConfig(**raw["front_end"]),
+            decoder=DecoderConfig(**raw["decoder"]),
+            note_ends=raw["note_ends"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: its configuration cannot be read ({error})") from error
+
+
+def _tuples(value: Any) -> Any:
+    """JSON knows lists only; settings are tuples."""
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+def digest(path: Path | None = None) -> str:
+    """The first 12 hexadecimal digits of the file's SHA-256: a name for these very weights."""
+    return hashlib.sha256((path or DEFAULT).read_bytes()).hexdigest()[:12]

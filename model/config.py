@@ -1,0 +1,76 @@
+"""Named sizes of the network, and the settings of the decoder: all in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from .frontend import FrontEndConfig
+
+HEADS = ("onset", "frame", "offset", "velocity")
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Sizes of HPPNet, causal but for the backward LSTM's look-ahead."""
+
+    name: str = "default"
+    stem_kernels: tuple[tuple[int, int], ...] = ((3, 7), (3, 3))  #: (frames, bins) of each convolution
+    stem_channels: int = 16
+    harmonics_up: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8)  #: h: partials above, on 352 bins
+    harmonics_down: tuple[int, ...] = (2, 3)  #: h: of which this may be a partial
+    body_channels: int = 32
+    block_kernels: tuple[tuple[int, int], ...] = ((3, 5), (3, 5), (3, 5))  #: (frames, keys), a residual block each
+    #: Harmonic shifts in keys in each block (Harmonica: at several depths is better than once).
+    block_harmonics: tuple[int, ...] = (1, 2, 3, 4, 5, -2, -3, -4)
+    lstm_units: int = 24  #: a direction and head
+
+    def __post_init__(self) -> None:
+        if min(self.stem_channels, self.body_channels, self.lstm_units) < 1:
+            raise ValueError("channels and LSTM units must be positive")
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """Thresholds on probabilities, 0 to 1."""
+
+    onset: float = 0.45  #: a local maximum above this is an onset
+    frame: float = 0.4  #: below this a note has ended
+    offset: float = 0.4  #: a local maximum above this ends a note
+
+    def __post_init__(self) -> None:
+        for name, value in (("onset", self.onset), ("frame", self.frame), ("offset", self.offset)):
+            if not 0 < value < 1:
+                raise ValueError(f"the {name} threshold must lie between 0 and 1, got {value:g}")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything a checkpoint needs beside its weights."""
+
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    note_ends: str = "keys"  #: what the labels called an offset: key releases, or "sounding" ends
+
+    def __post_init__(self) -> None:
+        if self.note_ends not in ("keys", "sounding"):
+            raise ValueError(f"note_ends must be keys or sounding, got {self.note_ends!r}")
+
+
+_PAPER = NetworkConfig(
+    name="hppnet-tiny",
+    stem_kernels=((7, 7), (7, 7), (7, 7)),
+    harmonics_up=(1, 2, 3, 4, 5, 6, 7, 8, 9),
+    harmonics_down=(2, 3, 4, 5, 6, 7, 8, 9),
+    body_channels=64,
+    block_kernels=((5, 1), (5, 1), (5, 1)),
+    block_harmonics=(),
+    lstm_units=32,
+)
+
+#: name -> sizes. ``hppnet-*`` follow the paper (Wei et al., ISMIR 2022) as far as a causal network can.
+CONFIGS: dict[str, NetworkConfig] = {
+    "default": NetworkConfig(),
+    "hppnet-tiny": _PAPER,
+    "hppnet-large": replace(_PAPER, name="hppnet-large", body_channels=128, lstm_units=64),
+}

@@ -1,0 +1,120 @@
+"""The layers of the network. All work on [B, C, T, F] and are causal in time.
+
+State goes in and new state comes out: a layer that needs earlier frames takes ``past`` and returns
+what the next call needs, so that frames may come one at a time or a thousand at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class CausalConv(nn.Module):
+    """Convolution over (frames, bins) that sees the current frame and the ``frames - 1`` before it."""
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: tuple[int, int]) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels_out, kernel, padding=(0, kernel[1] // 2))
+        self.channels_in = channels_in
+        self.past_frames = kernel[0] - 1
+
+    def start(self, batch: int, bins: int) -> Tensor:
+        """The silence before the first frame: zeros [batch, C, past_frames, bins]."""
+        weight = self.conv.weight
+        return weight.new_zeros(batch, self.channels_in, self.past_frames, bins)
+
+    def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        joined = torch.cat([past.to(x.dtype), x], dim=2) if self.past_frames else x
+        return self.conv(joined), joined[:, :, joined.shape[2] - self.past_frames :]
+
+
+class HarmonicConv(nn.Module):
+    """Each bin sees the bins of its partials: shifted copies side by side, then 1 x 1.
+
+    The shifts are ``round(bins_per_octave * log2 h)`` (harmonic dilated convolution, HPPNet, Wei et
+    al., ISMIR 2022, section 3.1); a negative h looks down to the note that this is a partial of.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, harmonics: tuple[int, ...], bins_per_octave: int) -> None:
+        super().__init__()
+        steps = [round(bins_per_octave * math.log2(abs(h))) for h in harmonics]
+        self.shifts = tuple(n if h > 0 else -n for n, h in zip(steps, harmonics, strict=True))
+        self.conv = nn.Conv2d(channels_in * len(self.shifts), channels_out, 1)
+        #: Training puts a faster road here (training/kernels.py).
+        self.kernel: Callable[..., Tensor] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.kernel is not None and x.device.type == "cpu":
+            return self.kernel(x, self.conv.weight, self.conv.bias, self.shifts)
+        return self.conv(shifted(x, self.shifts))
+
+
+def shifted(x: Tensor, shifts: tuple[int, ...]) -> Tensor:
+    """Copies of x [B, C, T, F], each moved down by a shift (zeros beyond the edge): [B, C * n, T, F]."""
+    if x.requires_grad and torch.is_grad_enabled():
+        return _Shifted.apply(x, shifts)
+    return _stack(x, shifts)
+
+
+def _stack(x: Tensor, shifts: tuple[int, ...]) -> Tensor:
+    below, above = -min(0, *shifts), max(0, *shifts)
+    padded = F.pad(x, (below, above))
+    return torch.cat([padded[..., below + s : below + s + x.shape[-1]] for s in shifts], dim=1)
+
+
+class _Shifted(torch.autograd.Function):
+    """As :func:`_stack`, with a backward pass that adds in place: autograd's own zero-fills each copy."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, shifts: tuple[int, ...]) -> Tensor:
+        ctx.shifts = shifts
+        return _stack(x, shifts)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+        parts = grad.chunk(len(ctx.shifts), dim=1)
+        bins = grad.shape[-1]
+        out = torch.zeros_like(parts[0])
+        for part, s in zip(parts, ctx.shifts, strict=True):
+            if s >= 0:
+                out[..., s:].add_(part[..., : bins - s])
+            else:
+                out[..., :s].add_(part[..., -s:])
+        return out, None
+
+
+class FrequencyNorm(nn.Module):
+    """Instance normalisation over frequency: per frame and channel, nothing runs over time."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        # layer_norm over the last axis is the fastest road to the statistics.
+        normal = F.layer_norm(x, x.shape[-1:], eps=1e-3)
+        return normal * self.weight[:, None, None].to(x.dtype) + self.bias[:, None, None].to(x.dtype)
+
+
+class ResidualBlock(nn.Module):
+    """x + norm(harmonic(relu(norm(conv(x))))). What passes by stays unnormalised: it carries the level."""
+
+    def __init__(self, channels: int, kernel: tuple[int, int], harmonics: tuple[int, ...]) -> None:
+        super().__init__()
+        self.conv = CausalConv(channels, channels, kernel)
+        self.norm = FrequencyNorm(channels)
+        self.second = HarmonicConv(channels, channels, harmonics, bins_per_octave=12) if harmonics else None
+        self.second_norm = FrequencyNorm(channels) if harmonics else None
+
+    def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        y, past = self.conv(x, past)
+        y = F.relu(self.norm(y))
+        if self.second is not None:
+            y = self.second_norm(self.second(y))
+        return x + y, past

@@ -1,0 +1,142 @@
+"""HPPNet, causal but for the R frames that the backward LSTMs may look ahead.
+
+After Wei, Li, Yang, Xu and Li, "HPPNet: Modeling the Harmonic Structure and Pitch Invariance in
+Piano Transcription" (ISMIR 2022). Letters: B batch, C channels, T frames, F bins, P keys, H heads,
+U LSTM units, N = B * P sequences.
+
+        spectrum [B, T, 352] -> stem -> harmonic convolution -> pool 4 bins to a key
+          -> residual blocks -> features [T, N, C]
+             -> forward LSTM, its state carried for ever ----\\
+             -> backward LSTM, begun R frames ahead of each --+-> logits [B, T, P, H]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .config import HEADS, NetworkConfig
+from .frontend import FLOOR_DB
+from .layers import CausalConv, HarmonicConv, ResidualBlock
+from .lstm import HeadLSTM
+from .timebase import BINS, BINS_PER_KEY, BINS_PER_OCTAVE, KEYS
+
+
+@dataclass(frozen=True)
+class NetworkState:
+    """All that a stream remembers between two calls; a value, never changed in place."""
+
+    pasts: tuple[Tensor, ...]  #: earlier frames, one tensor a causal convolution
+    forward: tuple[Tensor, Tensor]  #: hidden and cell state of the forward LSTMs [H, N, U]
+    waiting: Tensor  #: features [<= R, N, C] of frames whose future has not come yet
+
+
+class HPPNet(nn.Module):
+    """The network. ``forward`` is for training; ``step`` streams; ``judge`` is what both rest on."""
+
+    def __init__(self, config: NetworkConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or NetworkConfig()
+        sizes = [1, *[config.stem_channels] * len(config.stem_kernels)]
+        self.stem = nn.ModuleList(
+            CausalConv(a, b, kernel) for a, b, kernel in zip(sizes, sizes[1:], config.stem_kernels, strict=False)
+        )
+        harmonics = config.harmonics_up + tuple(-h for h in config.harmonics_down)
+        self.harmonic = HarmonicConv(config.stem_channels, config.body_channels, harmonics, BINS_PER_OCTAVE)
+        self.blocks = nn.ModuleList(
+            ResidualBlock(config.body_channels, kernel, config.block_harmonics) for kernel in config.block_kernels
+        )
+        self.ahead = HeadLSTM(len(HEADS), config.body_channels, config.lstm_units)
+        self.back = HeadLSTM(len(HEADS), config.body_channels, config.lstm_units)
+        self.weight = nn.Parameter(torch.randn(len(HEADS), 2 * config.lstm_units) * config.lstm_units**-0.5)
+        # Most frames hold no onset: beginning near zero saves the first hundred steps.
+        self.bias = nn.Parameter(torch.tensor([-3.0, -3.0, -3.0, 0.0]))
+
+    def start(self, batch: int = 1) -> NetworkState:
+        """The state before the first frame."""
+        pasts = [conv.start(batch, BINS) for conv in self.stem]
+        pasts += [block.conv.start(batch, KEYS) for block in self.blocks]
+        waiting = self.bias.new_zeros(0, batch * KEYS, self.config.body_channels)
+        return NetworkState(tuple(pasts), self.ahead.start(batch * KEYS), waiting)
+
+    def features(self, spectrum: Tensor, pasts: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Log power [B, T, 352] in dB to features [T, N, C]; and the pasts for the next call."""
+        batch, frames, _ = spectrum.shape
+        x = (spectrum / -FLOOR_DB * 3 + 2).unsqueeze(1)  # the floor to 0 dB become -1 to 2
+        new: list[Tensor] = []
+        for conv, past in zip(self.stem, pasts, strict=False):
+            x, after = conv(x, past)
+            x = F.relu(x)
+            new.append(after)
+        x = F.max_pool2d(F.relu(self.harmonic(x)), (1, BINS_PER_KEY))
+        for block, past in zip(self.blocks, pasts[len(self.stem) :], strict=True):
+            x, after = block(x, past)
+            new.append(after)
+        return x.permute(2, 0, 3, 1).reshape(frames, batch * KEYS, -1), tuple(new)
+
+    def output(self, ahead: Tensor, back: Tensor) -> Tensor:
+        """Hidden states of both directions [T, H, N, U] to logits [B, T, P, H]."""
+        units = self.config.lstm_units
+        logits = torch.matmul(ahead, self.weight[:, :units, None]) + torch.matmul(back, self.weight[:, units:, None])
+        logits = logits.squeeze(-1).transpose(1, 2) + self.bias  # [T, N, H]
+        return logits.unflatten(1, (-1, KEYS)).transpose(0, 1)
+
+    def judge(
+        self, x: Tensor, state: tuple[Tensor, Tensor], count: int, look_ahead: int | None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Logits [B, count, P, H] of the first ``count`` frames of features x [T, N, C].
+
+        Each frame sees exactly ``look_ahead`` frames of future (x must hold them), or with None all
+        that x holds. Returns the forward LSTMs' state after those frames too.
+        """
+        ahead, state = self.ahead.scan(self.ahead.project(x[:count]), state)
+        gates = self.back.project(x)
+        if look_ahead is None:
+            back, _ = self.back.scan(gates, self.back.start(x.shape[1]), reverse=True)
+            back = back[:count]
+        else:
+            back = self._windows(gates, count, look_ahead)
+        return self.output(ahead, back), state
+
+    def _windows(self, gates: Tensor, count: int, look_ahead: int) -> Tensor:
+        """Backward hidden states, each begun R frames ahead: the windows of all frames are one batch."""
+        hidden, cell = None, gates.new_zeros(count, *gates.shape[1:3], self.config.lstm_units)
+        for s in range(look_ahead, -1, -1):
+            whole = gates[s : s + count]
+            if hidden is not None:
+                whole = whole + torch.matmul(hidden, self.back.weight_h)
+            hidden, cell = self.back.step(whole, cell)
+        return hidden
+
+    def step(self, spectrum: Tensor, state: NetworkState, look_ahead: int) -> tuple[Tensor, NetworkState]:
+        """New frames [B, T, 352] to logits [B, T', P, H] of those whose R frames of future are there."""
+        features, pasts = self.features(spectrum, state.pasts)
+        x = torch.cat([state.waiting, features])
+        count = max(0, x.shape[0] - look_ahead)
+        if count == 0:
+            return spectrum.new_zeros(spectrum.shape[0], 0, KEYS, len(HEADS)), NetworkState(pasts, state.forward, x)
+        logits, forward = self.judge(x, state.forward, count, look_ahead)
+        return logits, NetworkState(pasts, forward, x[count:])
+
+    def forward(self, spectrum: Tensor, look_ahead: int | None = None, chunk: int = 8) -> Tensor:
+        """Logits of an excerpt [B, T, 352], for training.
+
+        With a look-ahead R, ``chunk`` frames share one backward window of chunk + R: the last of
+        them sees R frames of future, the first chunk - 1 more. Returns [B, T', P, H], T' the frames
+        of whole windows.
+        """
+        x, _ = self.features(spectrum, self.start(spectrum.shape[0]).pasts)
+        with torch.autocast(x.device.type, enabled=False):  # an LSTM adds up too much for half precision
+            return self._excerpt(x.float(), look_ahead, chunk)
+
+    def _excerpt(self, x: Tensor, look_ahead: int | None, chunk: int) -> Tensor:
+        if look_ahead is None:
+            return self.output(self.ahead.run(x), self.back.run(x, reverse=True))
+        windows = x.unfold(0, chunk + look_ahead, chunk).permute(3, 0, 1, 2)  # [chunk + R, n, N, C]
+        n = windows.shape[1]
+        back = self.back.run(windows.flatten(1, 2), reverse=True, keep=chunk)
+        back = back.unflatten(2, (n, -1)).permute(2, 0, 1, 3, 4).flatten(0, 1)
+        return self.output(self.ahead.run(x[: n * chunk]), back)

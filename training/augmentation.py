@@ -1,0 +1,97 @@
+"""Other pianos, rooms and microphones than the recordings', in sound and in features.
+
+After Kusaka and Maezawa, "Mobile-AMT" (EUSIPCO 2024): rooms, noise, detuning, the microphone's response and clipping
+together are what carries a model from close microphones to a phone on the lid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from scipy.signal import fftconvolve
+
+from ..model.timebase import BINS, SAMPLE_RATE
+
+FIRST_ARRIVAL = 16  #: samples before the direct sound in a room's response
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far a training excerpt is varied. Zero switches a part off."""
+
+    keys: int = 3  #: transposition, in keys either way
+    cents: float = 25.0  #: detuning either way
+    gain_db: tuple[float, float] = (-14.0, 12.0)
+    eq_db: float = 5.0  #: standard deviation of a smooth curve over the bins
+    band_limit: float = 0.15  #: how often a small microphone cuts lows or highs
+    room: float = 0.35  #: how often a room
+    noise: float = 0.5  #: how often noise, at 10 to 45 dB below the sound
+    clip: float = 0.05  #: how often overdriven
+    rooms: str = ""  #: folder of impulse responses
+    noises: str = ""  #: folder of background noises
+
+
+def vary_sound(samples: np.ndarray, how: Augmentation, rng: np.random.Generator) -> np.ndarray:
+    """Samples [n] in a room, with noise, at another level, perhaps clipped; the timing stays."""
+    level = float(np.sqrt(np.mean(samples**2))) + 1e-6
+    if how.rooms and rng.random() < how.room:
+        samples = _in_room(samples, _sounds(how.rooms), rng)
+        samples *= level / (float(np.sqrt(np.mean(samples**2))) + 1e-6)
+    if rng.random() < how.noise:
+        samples = samples + _noise(len(samples), how, rng) * level * 10 ** (-rng.uniform(10, 45) / 20)
+    samples = samples * 10 ** (rng.uniform(*how.gain_db) / 20)
+    if rng.random() < how.clip:
+        limit = float(np.abs(samples).max()) * rng.uniform(0.3, 0.9)
+        samples = np.clip(samples, -limit, limit)
+    return samples.astype(np.float32)
+
+
+def _in_room(samples: np.ndarray, rooms: tuple[np.ndarray, ...], rng: np.random.Generator) -> np.ndarray:
+    room = rooms[rng.integers(len(rooms))]
+    wet = fftconvolve(samples, room)[FIRST_ARRIVAL : FIRST_ARRIVAL + len(samples)]
+    return wet * rng.uniform(0.3, 1.0) + samples * rng.uniform(0.0, 0.7)
+
+
+def _noise(n: int, how: Augmentation, rng: np.random.Generator) -> np.ndarray:
+    """Noise [n] of unit power: recorded where there is any, or white or pink."""
+    if how.noises and rng.random() < 0.6:
+        sounds = _sounds(how.noises)
+        sound = sounds[rng.integers(len(sounds))]
+        start = rng.integers(max(1, len(sound) - n))
+        noise = np.resize(sound[start : start + n], n)
+    else:
+        noise = rng.standard_normal(n).astype(np.float32)
+        if rng.random() < 0.5:
+            noise = np.convolve(noise, np.exp(-np.arange(64) / rng.uniform(1, 30)), mode="same")
+    return noise / (np.sqrt(np.mean(noise**2)) + 1e-9)
+
+
+@lru_cache(maxsize=8)
+def _sounds(folder: str) -> tuple[np.ndarray, ...]:
+    paths = sorted(p for p in Path(folder).iterdir() if p.suffix in (".flac", ".wav", ".opus", ".ogg"))
+    sounds = []
+    for path in paths:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        if rate != SAMPLE_RATE:
+            raise ValueError(f"{path}: expected {SAMPLE_RATE} Hz, got {rate}")
+        sounds.append(samples.mean(axis=1))
+    if not sounds:
+        raise ValueError(f"{folder}: expected sound files, found none")
+    return tuple(sounds)
+
+
+def equaliser_db(how: Augmentation, rng: np.random.Generator) -> np.ndarray:
+    """A smooth curve [BINS] in dB to add to the log spectrum: another microphone, lid or hammer."""
+    x = np.linspace(0, 1, BINS)
+    curve = sum(rng.normal(0, how.eq_db / (k + 1)) * np.cos(np.pi * k * x + rng.uniform(0, np.pi)) for k in range(1, 6))
+    if rng.random() < how.band_limit:
+        edge, slope = rng.uniform(0.1, 0.35), rng.uniform(40, 200)
+        curve = curve - slope * np.maximum(0, edge - x)
+    if rng.random() < how.band_limit:
+        edge, slope = rng.uniform(0.6, 0.9), rng.uniform(40, 120)
+        curve = curve - slope * np.maximum(0, x - edge)
+    return np.asarray(curve, dtype=np.float32)

@@ -1,0 +1,122 @@
+"""Recordings with their notes, and the excerpts that training draws from them.
+
+An excerpt depends only on (seed, step, place in the batch): resuming, or sharing a batch among
+processes, changes nothing of what is seen.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+from ..model.frontend import FLOOR_DB, FrontEnd, FrontEndConfig
+from ..model.timebase import HOP, SAMPLE_RATE
+from .augmentation import Augmentation, equaliser_db, vary_sound
+from .labels import targets
+
+SOUND_SUFFIXES = (".flac", ".wav", ".opus", ".ogg", ".mp3")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One recording: 16 kHz samples on disk and its notes."""
+
+    name: str
+    samples: np.ndarray  #: int16 [n], memory-mapped
+    notes: np.ndarray  #: [n, 4]: onset (s), offset (s), pitch, velocity
+
+
+def read_notes(path: Path) -> np.ndarray:
+    """Notes [n, 4] of a label file (tab separated: onset, offset, note, velocity), sorted by onset.
+
+    A note still down when its key is struck again ends there. Raises ValueError for other files.
+    """
+    with open(path) as handle:
+        header = handle.readline().split()
+        if header[:4] != ["onset", "offset", "note", "velocity"]:
+            raise ValueError(f"{path}: expected columns onset, offset, note, velocity, got {header}")
+        table = np.loadtxt(handle, ndmin=2)
+    notes = table[np.lexsort((table[:, 2], table[:, 0]))] if table.size else table.reshape(0, 4)
+    following = {}
+    for row in notes[::-1]:
+        row[1] = min(row[1], following.get(row[2], np.inf))
+        following[row[2]] = row[0]
+    return notes[notes[:, 1] > notes[:, 0]]
+
+
+def open_folder(folder: Path, cache: Path) -> list[Piece]:
+    """Every recording of a folder that has labels beside it; decoded once, into ``cache``."""
+    cache.mkdir(parents=True, exist_ok=True)
+    paths = sorted(p for p in Path(folder).iterdir() if p.suffix in SOUND_SUFFIXES)
+    pieces = [
+        Piece(p.stem, _cached(p, cache / f"{p.stem}.npy"), read_notes(p.with_suffix(".tsv")))
+        for p in paths
+        if p.with_suffix(".tsv").exists()
+    ]
+    if not pieces:
+        raise ValueError(f"{folder}: expected sound files with .tsv labels beside them, found none")
+    return pieces
+
+
+def _cached(sound: Path, array: Path) -> np.ndarray:
+    if not array.exists():
+        samples, rate = soundfile.read(sound, dtype="int16")
+        if rate != SAMPLE_RATE or samples.ndim != 1:
+            raise ValueError(f"{sound}: expected mono at {SAMPLE_RATE} Hz, got {rate} Hz, shape {samples.shape}")
+        # Whole or not at all: a cache that was half written must not be trusted.
+        temporary = array.with_suffix(f".{os.getpid()}.tmp.npy")
+        np.save(temporary, samples)
+        os.replace(temporary, array)
+    return np.load(array, mmap_mode="r")
+
+
+@functools.lru_cache(maxsize=256)
+def _front_end(cents: int) -> FrontEnd:
+    return FrontEnd(FrontEndConfig(tuning_cents=cents))
+
+
+class Excerpts:
+    """Draws excerpts of ``frames`` frames from several sources, each as likely as its weight says."""
+
+    def __init__(self, sources: list[list[Piece]], weights: list[float], frames: int, how: Augmentation) -> None:
+        self.sources, self.frames, self.how = sources, frames, how
+        self._odds = np.asarray(weights) / np.sum(weights)
+        self._lengths = [np.array([len(p.samples) for p in pieces], dtype=float) for pieces in sources]
+
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """One excerpt: log power [T, 352] in dB and targets [T, 88, 4]."""
+        source = int(rng.choice(len(self.sources), p=self._odds))
+        lengths = self._lengths[source]
+        piece = self.sources[source][rng.choice(len(lengths), p=lengths / lengths.sum())]
+        start = int(rng.integers(max(1, len(piece.samples) - self.frames * HOP)))
+        keys, cents = self._shift(rng)
+        front = _front_end(cents - 100 * keys)
+        samples = self._cut(piece.samples, start - front.before, start + (self.frames - 1) * HOP + front.after)
+        samples = vary_sound(samples, self.how, rng)
+        spectrum = front.frames(torch.from_numpy(samples)[None])[0]
+        spectrum = (spectrum + torch.from_numpy(equaliser_db(self.how, rng))).clamp_min(FLOOR_DB)
+        wanted = targets(piece.notes, start / SAMPLE_RATE, self.frames, keys).stacked()
+        return spectrum, torch.from_numpy(wanted)
+
+    def _shift(self, rng: np.random.Generator) -> tuple[int, int]:
+        """A transposition in keys and a detuning in cents: the transform's bins move, the sound stays."""
+        keys = int(rng.integers(-self.how.keys, self.how.keys + 1)) if rng.random() < 0.6 else 0
+        steps = int(self.how.cents // 5)
+        return keys, 5 * int(rng.integers(-steps, steps + 1))
+
+    @staticmethod
+    def _cut(samples: np.ndarray, start: int, stop: int) -> np.ndarray:
+        inside = np.asarray(samples[max(0, start) : min(stop, len(samples))], dtype=np.float32) / 32768
+        return np.pad(inside, (max(0, -start), max(0, stop - max(len(samples), start))))
+
+    def batch(self, seed: int, step: int, places: range) -> tuple[Tensor, Tensor]:
+        """The given places of a step's batch: [B, T, 352] and [B, T, 88, 4]."""
+        drawn = [self.draw(np.random.default_rng([seed, step, place])) for place in places]
+        return torch.stack([d[0] for d in drawn]), torch.stack([d[1] for d in drawn])

@@ -1,0 +1,91 @@
+"""A faster training step on the CPU: the LSTM and the harmonic convolution in C++ (kernels.cpp).
+
+Compiled at first use where a compiler is found; otherwise training goes on in plain PyTorch, slower
+and with the same results.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from ..model.layers import HarmonicConv
+from ..model.lstm import HeadLSTM
+from ..model.network import HPPNet
+
+FLAGS = ["-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
+
+
+@functools.cache
+def compiled() -> ModuleType | None:
+    """The C++ module, or None (with a warning that says why) where it cannot be built."""
+    from torch.utils.cpp_extension import load
+
+    try:
+        source = Path(__file__).with_name("kernels.cpp")
+        return load("hppnet_kernels", [str(source)], extra_cflags=FLAGS)
+    except Exception as error:  # no compiler, no ninja, no headers: all the same to the user
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        warnings.warn(f"training without its C++ kernels, several times slower: {reason}", stacklevel=2)
+        return None
+
+
+def accelerate(network: HPPNet) -> bool:
+    """Gives a network's LSTMs and harmonic convolutions the compiled road; False where there is none."""
+    if compiled() is None:
+        return False
+    for module in network.modules():
+        if isinstance(module, HeadLSTM):
+            module.kernel = lstm
+        elif isinstance(module, HarmonicConv) and module.conv.out_channels % 8 == 0:
+            module.kernel = harmonic
+    return True
+
+
+def lstm(x: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor, reverse: bool, keep: int) -> Tensor:
+    """As ``HeadLSTM.run``: x [S, N, C] to the first hidden states [keep, H, N, U], in fp32."""
+    weight = torch.cat([weight_x, weight_h], dim=1)
+    return _Scan.apply(x.float().contiguous(), weight, bias[:, 0].contiguous(), reverse, keep)
+
+
+def harmonic(x: Tensor, weight: Tensor, bias: Tensor, shifts: tuple[int, ...]) -> Tensor:
+    """As ``HarmonicConv.forward``: x [B, C, T, F] to [B, O, T, F], in x's type."""
+    outputs = weight.shape[0]
+    kernel = weight[:, :, 0, 0].view(outputs, len(shifts), -1).permute(1, 2, 0).contiguous()
+    return _Harmonic.apply(x.contiguous(), kernel, shifts) + bias[:, None, None].to(x.dtype)
+
+
+class _Scan(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, reverse: bool, keep: int) -> Tensor:
+        hidden, cells = compiled().scan_forward(x, weight, bias, reverse)
+        ctx.save_for_backward(x, weight, bias, hidden, cells)
+        ctx.reverse = reverse
+        return hidden[:keep]
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, bias, hidden, cells = ctx.saved_tensors
+        grads = compiled().scan_backward(x, weight, bias, ctx.reverse, hidden, cells, grad.contiguous())
+        return *grads, None, None
+
+
+class _Harmonic(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, shifts: tuple[int, ...]) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.shifts = shifts
+        return compiled().harmonic_forward(x, weight, shifts)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        grad = grad.contiguous()
+        back = [-s for s in ctx.shifts]
+        dx = compiled().harmonic_forward(grad, weight.transpose(1, 2).contiguous(), back)
+        return dx, compiled().harmonic_weight_grad(x, grad, ctx.shifts), None

@@ -1,0 +1,63 @@
+"""From notes to what the network is asked for.
+
+Onset and offset targets are triangles of ±2 frames around the exact time (Kong et al.,
+"High-resolution Piano Transcription with Pedals by Regressing Onset and Offset Times", 2021,
+section III), so that the decoder can find times between frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..model.timebase import FRAMES_PER_SECOND, KEYS, LOWEST_PITCH
+
+TRIANGLE_FRAMES = 2
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Targets [T, 88], each 0 to 1; ``velocity`` counts where ``onset`` is above zero."""
+
+    onset: np.ndarray
+    frame: np.ndarray
+    offset: np.ndarray
+    velocity: np.ndarray
+
+    def stacked(self) -> np.ndarray:
+        """[T, 88, 4] in the order of the heads."""
+        return np.stack([self.onset, self.frame, self.offset, self.velocity], axis=-1)
+
+
+def targets(notes: np.ndarray, start_s: float, frames: int, transpose: int = 0) -> Targets:
+    """Targets of ``frames`` frames from ``start_s`` on.
+
+    ``notes`` [n, 4]: onset (s), offset (s), pitch, velocity (1-127, 0 unknown), sorted by onset.
+    ``transpose`` is in keys; notes that leave the keyboard are dropped.
+    """
+    out = Targets(*(np.zeros((frames, KEYS), dtype=np.float32) for _ in range(4)))
+    end_s = start_s + frames / FRAMES_PER_SECOND
+    near = notes[(notes[:, 1] > start_s - 0.1) & (notes[:, 0] < end_s + 0.1)]
+    for onset_s, offset_s, pitch, velocity in near:
+        key = int(pitch) - LOWEST_PITCH + transpose
+        if not 0 <= key < KEYS:
+            continue
+        on = (onset_s - start_s) * FRAMES_PER_SECOND
+        off = (offset_s - start_s) * FRAMES_PER_SECOND
+        first, last = max(0, round(on)), min(frames, max(round(off), round(on) + 1))
+        out.frame[first:last, key] = 1
+        _triangle(out.offset[:, key], off)
+        span = _triangle(out.onset[:, key], on)
+        out.velocity[span, key] = velocity / 127
+    return out
+
+
+def _triangle(column: np.ndarray, at: float) -> slice:
+    """Raises ``column`` to a triangle around frame ``at``; returns the frames it covers."""
+    first = max(0, int(np.floor(at)) - TRIANGLE_FRAMES + 1)
+    last = min(len(column), int(np.floor(at)) + TRIANGLE_FRAMES + 1)
+    if last > first:
+        heights = 1 - np.abs(np.arange(first, last) - at) / TRIANGLE_FRAMES
+        column[first:last] = np.maximum(column[first:last], heights)
+    return slice(first, max(first, last))
