@@ -1,0 +1,54 @@
+"""hppnet listens to a piano and writes down what was played, as it is played.
+
+    import hppnet
+    transcriber = hppnet.load()
+    notes = transcriber.transcribe("take.wav")
+    hppnet.write_midi(notes, "take.mid")
+
+Names are imported when they are first used: ``import hppnet`` alone does not load PyTorch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import load as load
+    from .model.checkpoint import CheckpointError as CheckpointError
+    from .model.notes import Note as Note
+    from .model.notes import NoteOff as NoteOff
+    from .model.notes import NoteOn as NoteOn
+    from .model.notes import read_midi as read_midi
+    from .model.notes import write_midi as write_midi
+    from .model.stream import Stream as Stream
+    from .model.transcriber import Transcriber as Transcriber
+    from .offline.reading import AudioError as AudioError
+
+_HOMES = {
+    "load": ".api",
+    "AudioError": ".offline.reading",
+    "CheckpointError": ".model.checkpoint",
+    "Note": ".model.notes",
+    "NoteOff": ".model.notes",
+    "NoteOn": ".model.notes",
+    "Stream": ".model.stream",
+    "Transcriber": ".model.transcriber",
+    "read_midi": ".model.notes",
+    "write_midi": ".model.notes",
+}
+__all__ = [*_HOMES, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("hppnet")
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name], __name__), name)
+    raise AttributeError(f"module 'hppnet' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

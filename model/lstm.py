@@ -12,9 +12,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+STRETCH = 64  #: steps whose gates lie in memory at a time
+
+State = tuple[Tensor, Tensor]  #: hidden and cell state, each [H, N, U]
+
 
 class HeadLSTM(nn.Module):
-    """One direction of every head: x [S, N, C] to hidden states [S, H, N, U]."""
+    """One direction of every head: features [S, N, C] to hidden states [H, S, N, U]."""
 
     def __init__(self, heads: int, features: int, units: int) -> None:
         super().__init__()
@@ -28,36 +32,72 @@ class HeadLSTM(nn.Module):
         with torch.no_grad():
             self.bias[:, :, units : 2 * units] = 1.0  # remember, until taught otherwise
 
-    def start(self, sequences: int) -> tuple[Tensor, Tensor]:
-        """Hidden and cell state of a sequence's begin: zeros [H, N, U]."""
+    def start(self, sequences: int) -> State:
+        """The state a sequence begins with: zeros."""
         zeros = self.bias.new_zeros(self.heads, sequences, self.units)
         return zeros, zeros
 
     def run(self, x: Tensor, reverse: bool = False, keep: int | None = None) -> Tensor:
-        """Whole sequences x [S, N, C] from the zero state: the first ``keep`` hidden states [keep, H, N, U]."""
+        """Whole sequences x [S, N, C] from the zero state: the first ``keep`` hidden states [H, keep, N, U]."""
         if self.kernel is not None and x.device.type == "cpu":
             return self.kernel(x, self.weight_x, self.weight_h, self.bias, reverse, keep or x.shape[0])
-        return self.scan(self.project(x), self.start(x.shape[1]), reverse)[0][:keep]
+        return self.scan(self.project(x), self.start(x.shape[1]), reverse)[0][:, :keep]
 
     def project(self, x: Tensor) -> Tensor:
-        """The input's part of the gates: x [S, N, C] to [S, H, N, 4U]."""
-        return torch.matmul(x.unsqueeze(1), self.weight_x) + self.bias
+        """The input's part of the gates: x [S, N, C] to [H, S, N, 4U]."""
+        steps, sequences, features = x.shape
+        flat = x.reshape(1, -1, features).expand(self.heads, -1, -1)
+        return torch.baddbmm(self.bias, flat, self.weight_x).view(self.heads, steps, sequences, -1)
 
-    def scan(
-        self, gates: Tensor, state: tuple[Tensor, Tensor], reverse: bool = False
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Steps through projected gates [S, H, N, 4U]; returns hidden states [S, H, N, U] and the state."""
+    def scan(self, gates: Tensor, state: State, reverse: bool = False) -> tuple[Tensor, State]:
+        """Steps through projected gates [H, S, N, 4U]; returns hidden states [H, S, N, U] and the state."""
         hidden, cell = state
-        out: list[Tensor] = [hidden] * gates.shape[0]
-        for s in reversed(range(gates.shape[0])) if reverse else range(gates.shape[0]):
-            hidden, cell = self.step(torch.baddbmm(gates[s], hidden, self.weight_h), cell)
+        steps = gates.unbind(1)
+        out: list[Tensor] = [hidden] * len(steps)
+        for s in reversed(range(len(steps))) if reverse else range(len(steps)):
+            hidden, cell = self.step(torch.baddbmm(steps[s], hidden, self.weight_h), cell)
             out[s] = hidden
-        stacked = torch.stack(out) if out else gates.new_zeros(0, *hidden.shape)
-        return stacked, (hidden, cell)
+        return torch.stack(out, dim=1), (hidden, cell)
 
-    def step(self, gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    def windows(self, x: Tensor, count: int, look_ahead: int) -> Tensor:
+        """Reverse hidden states [H, count, N, U] of frames 0 to count - 1, each begun ``look_ahead`` ahead.
+
+        The windows of all frames are one batch: it makes no difference how many come at once.
+        """
+        gates = self.project(x)
+        sequences = x.shape[1]
+        hidden, cell = None, gates.new_zeros(self.heads, count * sequences, self.units)
+        for s in range(look_ahead, -1, -1):
+            whole = gates[:, s : s + count].flatten(1, 2)
+            if hidden is not None:
+                whole = torch.baddbmm(whole, hidden, self.weight_h)
+            hidden, cell = self.step(whole, cell)
+        return hidden.unflatten(1, (count, sequences))
+
+    def weigh(self, x: Tensor, state: State, weight: Tensor, reverse: bool = False) -> tuple[Tensor, State]:
+        """Runs x [S, N, C] and weighs the hidden states with ``weight`` [H, U]: [H, S, N], and the state.
+
+        A stretch at a time, so that an hour of gates never lies in memory.
+        """
+        starts = range(0, x.shape[0], STRETCH)
+        parts = []
+        for start in reversed(starts) if reverse else starts:
+            hidden, state = self.scan(self.project(x[start : start + STRETCH]), state, reverse)
+            parts.append(weighed(hidden, weight))
+        if not parts:
+            return x.new_zeros(self.heads, 0, x.shape[1]), state
+        return torch.cat(parts[::-1] if reverse else parts, dim=1), state
+
+    def step(self, gates: Tensor, cell: Tensor) -> State:
         """One step from whole gates [..., 4U]: new hidden and cell state."""
         units = self.units
+        # tanh x = 2 sigmoid(2x) - 1 throughout: on a processor torch.tanh takes twice as long.
         i, f, o = torch.sigmoid(gates[..., : 3 * units]).chunk(3, dim=-1)
-        cell = torch.addcmul(f * cell, i, torch.tanh(gates[..., 3 * units :]))
-        return o * torch.tanh(cell), cell
+        g = torch.sigmoid(gates[..., 3 * units :] * 2).mul(2).sub(1)
+        cell = torch.addcmul(f * cell, i, g)
+        return o * torch.sigmoid(cell * 2).mul(2).sub(1), cell
+
+
+def weighed(hidden: Tensor, weight: Tensor) -> Tensor:
+    """Hidden states [H, S, N, U] times each head's output weights [H, U]: [H, S, N]."""
+    return (hidden * weight[:, None, None]).sum(-1)

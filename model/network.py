@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from .config import HEADS, NetworkConfig
 from .frontend import FLOOR_DB
 from .layers import CausalConv, HarmonicConv, ResidualBlock
-from .lstm import HeadLSTM
+from .lstm import HeadLSTM, State, weighed
 from .timebase import BINS, BINS_PER_KEY, BINS_PER_OCTAVE, KEYS
 
 
@@ -30,7 +30,7 @@ class NetworkState:
     """All that a stream remembers between two calls; a value, never changed in place."""
 
     pasts: tuple[Tensor, ...]  #: earlier frames, one tensor a causal convolution
-    forward: tuple[Tensor, Tensor]  #: hidden and cell state of the forward LSTMs [H, N, U]
+    forward: State  #: of the forward LSTMs
     waiting: Tensor  #: features [<= R, N, C] of frames whose future has not come yet
 
 
@@ -71,45 +71,34 @@ class HPPNet(nn.Module):
             x, after = conv(x, past)
             x = F.relu(x)
             new.append(after)
-        x = F.max_pool2d(F.relu(self.harmonic(x)), (1, BINS_PER_KEY))
+        x = F.relu(self.harmonic(x))
+        # One-dimensional pooling is ten times as fast as max_pool2d over one frame.
+        x = F.max_pool1d(x.flatten(0, 2), BINS_PER_KEY).view(*x.shape[:3], KEYS)
         for block, past in zip(self.blocks, pasts[len(self.stem) :], strict=True):
             x, after = block(x, past)
             new.append(after)
         return x.permute(2, 0, 3, 1).reshape(frames, batch * KEYS, -1), tuple(new)
 
-    def output(self, ahead: Tensor, back: Tensor) -> Tensor:
-        """Hidden states of both directions [T, H, N, U] to logits [B, T, P, H]."""
-        units = self.config.lstm_units
-        logits = torch.matmul(ahead, self.weight[:, :units, None]) + torch.matmul(back, self.weight[:, units:, None])
-        logits = logits.squeeze(-1).transpose(1, 2) + self.bias  # [T, N, H]
-        return logits.unflatten(1, (-1, KEYS)).transpose(0, 1)
-
     def judge(
-        self, x: Tensor, state: tuple[Tensor, Tensor], count: int, look_ahead: int | None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        self, x: Tensor, state: State, count: int, look_ahead: int | None
+    ) -> tuple[Tensor, State]:
         """Logits [B, count, P, H] of the first ``count`` frames of features x [T, N, C].
 
         Each frame sees exactly ``look_ahead`` frames of future (x must hold them), or with None all
         that x holds. Returns the forward LSTMs' state after those frames too.
         """
-        ahead, state = self.ahead.scan(self.ahead.project(x[:count]), state)
-        gates = self.back.project(x)
+        ahead_weight, back_weight = self.weight.split(self.config.lstm_units, dim=1)
+        ahead, state = self.ahead.weigh(x[:count], state, ahead_weight)
         if look_ahead is None:
-            back, _ = self.back.scan(gates, self.back.start(x.shape[1]), reverse=True)
-            back = back[:count]
+            back, _ = self.back.weigh(x, self.back.start(x.shape[1]), back_weight, reverse=True)
+            back = back[:, :count]
         else:
-            back = self._windows(gates, count, look_ahead)
-        return self.output(ahead, back), state
+            back = weighed(self.back.windows(x, count, look_ahead), back_weight)
+        return self._logits(ahead + back), state
 
-    def _windows(self, gates: Tensor, count: int, look_ahead: int) -> Tensor:
-        """Backward hidden states, each begun R frames ahead: the windows of all frames are one batch."""
-        hidden, cell = None, gates.new_zeros(count, *gates.shape[1:3], self.config.lstm_units)
-        for s in range(look_ahead, -1, -1):
-            whole = gates[s : s + count]
-            if hidden is not None:
-                whole = whole + torch.matmul(hidden, self.back.weight_h)
-            hidden, cell = self.back.step(whole, cell)
-        return hidden
+    def _logits(self, weighed_states: Tensor) -> Tensor:
+        """Weighed hidden states [H, T, N] to logits [B, T, P, H]."""
+        return (weighed_states.permute(1, 2, 0) + self.bias).unflatten(1, (-1, KEYS)).transpose(0, 1)
 
     def step(self, spectrum: Tensor, state: NetworkState, look_ahead: int) -> tuple[Tensor, NetworkState]:
         """New frames [B, T, 352] to logits [B, T', P, H] of those whose R frames of future are there."""
@@ -133,10 +122,13 @@ class HPPNet(nn.Module):
             return self._excerpt(x.float(), look_ahead, chunk)
 
     def _excerpt(self, x: Tensor, look_ahead: int | None, chunk: int) -> Tensor:
+        ahead_weight, back_weight = self.weight.split(self.config.lstm_units, dim=1)
         if look_ahead is None:
-            return self.output(self.ahead.run(x), self.back.run(x, reverse=True))
-        windows = x.unfold(0, chunk + look_ahead, chunk).permute(3, 0, 1, 2)  # [chunk + R, n, N, C]
-        n = windows.shape[1]
-        back = self.back.run(windows.flatten(1, 2), reverse=True, keep=chunk)
-        back = back.unflatten(2, (n, -1)).permute(2, 0, 1, 3, 4).flatten(0, 1)
-        return self.output(self.ahead.run(x[: n * chunk]), back)
+            ahead, back = self.ahead.run(x), self.back.run(x, reverse=True)
+        else:
+            windows = x.unfold(0, chunk + look_ahead, chunk).permute(3, 0, 1, 2)  # [chunk + R, n, N, C]
+            n = windows.shape[1]
+            back = self.back.run(windows.flatten(1, 2), reverse=True, keep=chunk)
+            back = back.unflatten(2, (n, -1)).transpose(1, 2).flatten(1, 2)
+            ahead = self.ahead.run(x[: n * chunk])
+        return self._logits(weighed(ahead, ahead_weight) + weighed(back, back_weight))

@@ -9,10 +9,9 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, as_completed
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -47,15 +46,10 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """With what, and how, the recordings are transcribed."""
+class Listening:
+    """How the recordings are heard."""
 
-    checkpoint: Path | None = None  #: None: the one that ships
-    device: str = "auto"
-    latency_ms: float | None = None  #: as live with this latency; None: with all the future
-    onset: float | None = None  #: thresholds; None: the checkpoint's
-    frame: float | None = None
-    offset: float | None = None
+    latency_ms: float | None = None  #: as live with this latency; None: with all the future to see
     first_s: float | None = None  #: only so much of each file; None: all of it
 
 
@@ -98,66 +92,89 @@ def find_pairs(folder: Path, recording_suffixes: Collection[str]) -> tuple[list[
     return pairs, lonely
 
 
-def evaluate(pairs: Iterable[Pair], settings: Settings, open_recording: Opener, jobs: int = 1) -> Iterator[Outcome]:
-    """The outcome of each pair, as they get done; in ``jobs`` processes if more than one.
+def evaluate(
+    pairs: Iterable[Pair], transcriber: Transcriber, listening: Listening, open_recording: Opener
+) -> Iterator[Outcome]:
+    """The outcome of each pair, in order. A file that fails is an outcome with an error, the others go on."""
+    for pair in pairs:
+        yield evaluate_pair(pair, transcriber, listening, open_recording)
 
-    A file that fails is an outcome with an error, the others go on. Raises what loading the
-    checkpoint raises, with one job.
+
+def evaluate_in_processes(
+    pairs: Iterable[Pair],
+    load: Callable[[], Transcriber],
+    listening: Listening,
+    open_recording: Opener,
+    jobs: int,
+) -> Iterator[Outcome]:
+    """As :func:`evaluate`, in ``jobs`` processes and in the order in which they get done.
+
+    Each process loads its own transcriber; ``load`` and ``open_recording`` must be picklable.
     """
-    if jobs == 1:
-        for pair in pairs:
-            yield evaluate_pair(pair, settings, open_recording)
-        return
     # Not forked: a fork of a process in which torch has started its threads may hang.
     context = multiprocessing.get_context("spawn")
     threads = max(1, torch.get_num_threads() // jobs)
-    with ProcessPoolExecutor(jobs, context, initializer=_start_worker, initargs=(threads,)) as pool:
-        waiting = {pool.submit(evaluate_pair, pair, settings, open_recording): pair for pair in pairs}
-        try:
-            for future in as_completed(waiting):
-                try:
-                    yield future.result()
-                except BrokenExecutor:
-                    yield Outcome(waiting[future].name, error="its process was ended (out of memory?)")
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    pool = ProcessPoolExecutor(jobs, context, initializer=_start_worker, initargs=(load, threads))
+    try:
+        waiting = {pool.submit(_work, pair, listening, open_recording): pair for pair in pairs}
+        for future in as_completed(waiting):
+            yield _outcome(future, waiting[future])
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _start_worker(threads: int) -> None:
-    torch.set_num_threads(threads)
+def _outcome(future: Future[Outcome], pair: Pair) -> Outcome:
+    try:
+        return future.result()
+    except BrokenExecutor:
+        reason = "a process ended before its time, perhaps for want of memory; try fewer jobs"
+        return Outcome(pair.name, error=f"{pair.recording}: {reason}")
+
+
+_of_this_worker: Transcriber  # set as the process starts
+
+
+def _start_worker(load: Callable[[], Transcriber], threads: int) -> None:
+    global _of_this_worker
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: gone at once, without a traceback each
+    torch.set_num_threads(threads)
+    _of_this_worker = load()
 
 
-def evaluate_pair(pair: Pair, settings: Settings, open_recording: Opener) -> Outcome:
+def _work(pair: Pair, listening: Listening, open_recording: Opener) -> Outcome:
+    return evaluate_pair(pair, _of_this_worker, listening, open_recording)
+
+
+def evaluate_pair(
+    pair: Pair, transcriber: Transcriber, listening: Listening, open_recording: Opener
+) -> Outcome:
     """Transcribes one recording and scores it."""
-    transcriber = load(replace(settings, latency_ms=None, first_s=None))
     try:
         played = read_labels(pair.labels)
-        heard = transcribe(transcriber, pair.recording, settings, open_recording)
-    except (OSError, ValueError) as error:
-        return Outcome(pair.name, error=str(error))
-    if settings.first_s is not None:
-        played = cut(played, settings.first_s)
+        heard = transcribe(pair.recording, transcriber, listening, open_recording)
+    except Exception as error:  # whatever one file brings about, the next ones are not to suffer
+        return Outcome(pair.name, error=_one_line(pair, error))
+    if listening.first_s is not None:
+        played = cut(played, listening.first_s)
     return Outcome(pair.name, score(played, heard))
 
 
-@lru_cache(maxsize=1)
-def load(settings: Settings) -> Transcriber:
-    """The transcriber that the settings name; loaded once in a process."""
-    transcriber = Transcriber.load(settings.checkpoint, device=settings.device)
-    given = {name: getattr(settings, name) for name in ("onset", "frame", "offset")}
-    return transcriber.with_thresholds(**{name: value for name, value in given.items() if value is not None})
+def _one_line(pair: Pair, error: Exception) -> str:
+    said = " ".join(str(error).split())
+    if said.startswith((str(pair.recording), str(pair.labels))):
+        return said
+    return f"{pair.recording}: {type(error).__name__}: {said}"
 
 
-def transcribe(transcriber: Transcriber, path: Path, settings: Settings, open_recording: Opener) -> list[Note]:
+def transcribe(
+    path: Path, transcriber: Transcriber, listening: Listening, open_recording: Opener
+) -> list[Note]:
     """The notes heard in a recording, or in its first seconds."""
     with open_recording(path) as recording:
-        blocks = recording.blocks()
-        if settings.first_s is not None:
-            blocks = first(blocks, round(settings.first_s * recording.sample_rate))
-        return list(
-            transcriber.transcribe_blocks(blocks, recording.sample_rate, latency_ms=settings.latency_ms).notes
-        )
+        rate, blocks = recording.sample_rate, recording.blocks()
+        if listening.first_s is not None:
+            blocks = first(blocks, round(listening.first_s * rate))
+        return transcriber.transcribe_blocks(blocks, rate, latency_ms=listening.latency_ms).notes
 
 
 def first(blocks: Iterable[np.ndarray], samples: int) -> Iterator[np.ndarray]:

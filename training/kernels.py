@@ -48,9 +48,10 @@ def accelerate(network: HPPNet) -> bool:
 
 
 def lstm(x: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor, reverse: bool, keep: int) -> Tensor:
-    """As ``HeadLSTM.run``: x [S, N, C] to the first hidden states [keep, H, N, U], in fp32."""
+    """As ``HeadLSTM.run``: x [S, N, C] to the first hidden states [H, keep, N, U], in fp32."""
     weight = torch.cat([weight_x, weight_h], dim=1)
-    return _Scan.apply(x.float().contiguous(), weight, bias[:, 0].contiguous(), reverse, keep)
+    hidden = _Scan.apply(x.float().contiguous(), weight, bias[:, 0].contiguous(), reverse, keep)
+    return hidden.transpose(0, 1)
 
 
 def harmonic(x: Tensor, weight: Tensor, bias: Tensor, shifts: tuple[int, ...]) -> Tensor:

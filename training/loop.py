@@ -113,8 +113,8 @@ def split(pieces: list[Piece], held_out: int) -> tuple[list[Piece], list[Piece]]
     """Pieces to train on, and every ``held_out``-th, kept back (none with 0)."""
     if not held_out:
         return pieces, []
-    kept = pieces[held_out - 1 :: held_out]
-    return [p for p in pieces if p not in kept], kept
+    kept = [n % held_out == held_out - 1 for n in range(len(pieces))]
+    return [p for p, k in zip(pieces, kept, strict=True) if not k], [p for p, k in zip(pieces, kept, strict=True) if k]
 
 
 def _share(batch: int, fabric: Fabric) -> range:

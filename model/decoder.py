@@ -1,0 +1,118 @@
+"""From probabilities to events, frame by frame: ``feed(frames) -> events``, no I/O.
+
+An onset is a local maximum of the onset probability above its threshold, confirmed by the frame
+probability there or in the next frame; a frame's right neighbour must be known before it is judged.
+A note ends at a local maximum of the offset probability, where the frame probability falls below
+its threshold, or where its key is struck again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .config import HEADS, DecoderConfig
+from .notes import Event, NoteOff, NoteOn
+from .timebase import FRAME_S, KEYS, LOWEST_PITCH
+
+ONSET, FRAME, OFFSET, VELOCITY = range(len(HEADS))
+#: No key is struck again sooner: a second peak on the slope of the first is the same stroke.
+SHORTEST_REPEAT_FRAMES = 3
+SHORTEST_NOTE_S = 0.02
+
+
+@dataclass
+class _Sounding:
+    """A note that is down."""
+
+    frame: int
+    onset_s: float
+
+
+class Decoder:
+    """Incremental decoder of one stream. Times count from the first frame ever fed."""
+
+    def __init__(self, config: DecoderConfig | None = None) -> None:
+        self.config = config or DecoderConfig()
+        self.reset()
+
+    def reset(self) -> None:
+        """As new: the next frame fed is frame 0 again."""
+        self._edge = np.zeros((2, KEYS, len(HEADS)), dtype=np.float32)  # the last two frames fed
+        self._next = -1  # number of the frame to judge next: the last one fed
+        self._sounding: dict[int, _Sounding] = {}
+        self._struck = np.full(KEYS, -SHORTEST_REPEAT_FRAMES)  # frame of each key's last stroke
+
+    def feed(self, frames: np.ndarray) -> list[Event]:
+        """Events of the frames that can be judged now, from probabilities [T, 88, 4]."""
+        if not len(frames):
+            return []
+        joined = np.concatenate([self._edge, frames])
+        self._edge = joined[-2:].copy()
+        strokes, ends = self._candidates(joined)
+        events: list[Event] = []
+        for i in range(len(frames)):
+            around = joined[i : i + 3]
+            if self._sounding:
+                for key in [k for k in self._sounding if ends[i, k]]:
+                    events.extend(self._end(key, around))
+            for key in np.flatnonzero(strokes[i]) if strokes[i].any() else ():
+                events.extend(self._strike(int(key), around))
+            self._next += 1
+        return events
+
+    def flush(self) -> list[Event]:
+        """Judges the last frame and ends what still sounds. Feed no more before ``reset``."""
+        events = self.feed(np.zeros((1, KEYS, len(HEADS)), dtype=np.float32))
+        end_s = self._next * FRAME_S
+        for key, note in sorted(self._sounding.items()):
+            events.append(NoteOff(max(end_s, note.onset_s + SHORTEST_NOTE_S), key + LOWEST_PITCH))
+        self._sounding.clear()
+        return events
+
+    def _candidates(self, joined: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where keys may be struck and notes may end [T, 88], whatever sounds; joined [T + 2, 88, 4]."""
+        left, here, right = joined[:-2], joined[1:-1], joined[2:]
+        peak = (here > left) & (here >= right)
+        firm = here[..., FRAME] >= self.config.frame
+        confirmed = firm | (right[..., FRAME] >= self.config.frame)
+        strokes = peak[..., ONSET] & (here[..., ONSET] >= self.config.onset) & confirmed
+        released = peak[..., OFFSET] & (here[..., OFFSET] >= self.config.offset)
+        # Where the offset's own peak is about to come, its time is better than the fall's.
+        coming = (right[..., OFFSET] > here[..., OFFSET]) & (right[..., OFFSET] >= self.config.offset)
+        return strokes, released | (~firm & ~coming)
+
+    def _strike(self, key: int, around: np.ndarray) -> list[Event]:
+        if self._next - self._struck[key] < SHORTEST_REPEAT_FRAMES:
+            return []
+        onset_s = max(0.0, (self._next + _between(around[:, key, ONSET])) * FRAME_S)
+        events: list[Event] = []
+        before = self._sounding.get(key)
+        if before is not None:
+            onset_s = max(onset_s, before.onset_s + SHORTEST_NOTE_S)
+            events.append(NoteOff(onset_s, key + LOWEST_PITCH))
+        velocity = int(np.clip(round(float(around[1, key, VELOCITY]) * 127), 1, 127))
+        events.append(NoteOn(onset_s, key + LOWEST_PITCH, velocity))
+        self._sounding[key] = _Sounding(self._next, onset_s)
+        self._struck[key] = self._next
+        return events
+
+    def _end(self, key: int, around: np.ndarray) -> list[Event]:
+        note = self._sounding[key]
+        if self._next < note.frame + 2:  # the frame probability may rise a frame after the onset
+            return []
+        del self._sounding[key]
+        peaked = around[1, key, OFFSET] >= self.config.offset
+        offset_s = (self._next + (_between(around[:, key, OFFSET]) if peaked else 0.0)) * FRAME_S
+        return [NoteOff(max(offset_s, note.onset_s + SHORTEST_NOTE_S), key + LOWEST_PITCH)]
+
+
+def _between(values: np.ndarray) -> float:
+    """Where between the frames the top of a triangle lies, -0.5 to 0.5, from three points [3].
+
+    Kong et al., "High-resolution Piano Transcription", 2021, section III-D.
+    """
+    left, top, right = (float(v) for v in values)
+    slope = top - min(left, right)
+    return float(np.clip((right - left) / (2 * slope), -0.5, 0.5)) if slope > 0 else 0.0

@@ -1,0 +1,109 @@
+"""Notes, the events they are made of, and MIDI files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from os import PathLike
+
+from .timebase import KEYS, LOWEST_PITCH
+
+PITCH_NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+
+
+@dataclass(frozen=True, order=True)
+class Note:
+    """One note. Times in seconds from the recording's start, pitch 21-108, velocity 1-127 (0: unknown)."""
+
+    onset_s: float
+    offset_s: float
+    pitch: int
+    velocity: int
+
+    @property
+    def name(self) -> str:
+        """As musicians write it: C4 is the middle C, MIDI 60."""
+        return pitch_name(self.pitch)
+
+
+@dataclass(frozen=True)
+class NoteOn:
+    """A key goes down."""
+
+    time_s: float
+    pitch: int
+    velocity: int
+
+
+@dataclass(frozen=True)
+class NoteOff:
+    """A key comes up."""
+
+    time_s: float
+    pitch: int
+
+
+Event = NoteOn | NoteOff
+
+
+def pitch_name(pitch: int) -> str:
+    return f"{PITCH_NAMES[pitch % 12]}{pitch // 12 - 1}"
+
+
+def notes_from(events: Iterable[Event]) -> list[Note]:
+    """Pairs events into notes, sorted by onset. A note that never ended is left out."""
+    sounding: dict[int, NoteOn] = {}
+    notes = []
+    for event in events:
+        on = sounding.pop(event.pitch, None)
+        if on is not None:
+            notes.append(Note(on.time_s, event.time_s, on.pitch, on.velocity))
+        if isinstance(event, NoteOn):
+            sounding[event.pitch] = event
+    return sorted(notes)
+
+
+def without_overlaps(notes: Iterable[Note]) -> list[Note]:
+    """Sorted by onset; a note still down when its key is struck again ends there, empty ones go."""
+    following: dict[int, float] = {}
+    kept = []
+    for note in sorted(notes, reverse=True):
+        offset_s = min(note.offset_s, following.get(note.pitch, note.offset_s))
+        following[note.pitch] = note.onset_s
+        if offset_s > note.onset_s:
+            kept.append(replace(note, offset_s=offset_s))
+    return kept[::-1]
+
+
+def write_midi(notes: Iterable[Note], path: str | PathLike[str]) -> None:
+    """Writes a Standard MIDI File: one piano track, half a millisecond a tick."""
+    import pretty_midi
+
+    midi = pretty_midi.PrettyMIDI(resolution=960, initial_tempo=125)
+    piano = pretty_midi.Instrument(program=0, name="Piano")
+    for note in notes:
+        velocity = note.velocity or 64
+        piano.notes.append(pretty_midi.Note(velocity, note.pitch, note.onset_s, note.offset_s))
+    midi.instruments.append(piano)
+    midi.write(str(path))
+
+
+def read_midi(path: str | PathLike[str]) -> list[Note]:
+    """All notes of a MIDI file on the piano's 88 keys, sorted by onset, key releases as offsets.
+
+    Raises ValueError for what is not a MIDI file.
+    """
+    import pretty_midi
+
+    try:
+        midi = pretty_midi.PrettyMIDI(str(path))
+    except (OSError, EOFError, ValueError, KeyError, IndexError) as error:
+        raise ValueError(f"{path}: expected a MIDI file, could not read it ({error or 'it ends early'})") from error
+    notes = [
+        Note(float(n.start), float(n.end), n.pitch, n.velocity)
+        for instrument in midi.instruments
+        if not instrument.is_drum
+        for n in instrument.notes
+        if LOWEST_PITCH <= n.pitch < LOWEST_PITCH + KEYS
+    ]
+    return without_overlaps(notes)

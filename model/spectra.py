@@ -1,0 +1,81 @@
+"""Sound as it comes to spectra as they come: resampling, buffering and the front end of one stream."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .frontend import FrontEnd
+from .resampling import Resampler
+from .timebase import BINS, HOP, SAMPLE_RATE, frames_in
+
+
+def as_samples(block: object) -> np.ndarray:
+    """A block as finite float32 samples [n].
+
+    Raises TypeError for what is not an array of floats, ValueError for other shapes or NaN.
+    """
+    samples = np.asarray(block)
+    if samples.dtype.kind != "f" and samples.size:
+        raise TypeError(f"expected float samples between -1 and 1, got {samples.dtype}")
+    if samples.ndim != 1:
+        raise ValueError(f"expected mono samples of shape [n], got shape {list(samples.shape)}")
+    samples = samples.astype(np.float32, copy=False)
+    if not np.isfinite(samples).all():
+        raise ValueError("expected finite samples, got NaN or infinite ones")
+    return samples
+
+
+class Spectra:
+    """One stream's way from samples at any rate to log power frames. Silence lies around it."""
+
+    def __init__(self, front_end: FrontEnd, sample_rate: int) -> None:
+        self._front_end = front_end
+        self._resampler = Resampler(sample_rate)
+        self.reset()
+
+    @property
+    def latency_s(self) -> float:
+        """How long after a frame's centre has sounded its spectrum is there."""
+        return self._front_end.after / SAMPLE_RATE + self._resampler.delay_s
+
+    def reset(self) -> None:
+        """As new: the next sample is sample 0."""
+        self._resampler.reset()
+        self._buffer = np.zeros(self._front_end.before, dtype=np.float32)
+        self._samples = 0  # at 16 kHz, so far
+        self._frames = 0  # given out so far
+
+    def feed(self, block: object) -> Tensor:
+        """New frames [1, T, 352] that a block of samples [n] completes; T may be 0."""
+        samples = self._resampler.feed(as_samples(block))
+        self._samples += len(samples)
+        return self._push(samples)
+
+    def flush(self, extra: int = 0) -> Tensor:
+        """The frames still owed, and ``extra`` more of the silence after the end. Nothing for no sound."""
+        rest = self._resampler.flush()
+        self._samples += len(rest)
+        spectra = self._push(rest)
+        owed = self.total_frames + extra - self._frames
+        if self.total_frames == 0 or owed <= 0:
+            return spectra
+        end = (self._frames + owed - 1) * HOP + self._front_end.after  # samples that the last frame needs
+        silence = np.zeros(max(0, end - self._samples), dtype=np.float32)
+        return torch.cat([spectra, self._push(silence)[:, :owed]], dim=1)
+
+    @property
+    def total_frames(self) -> int:
+        """Frames whose centre lies in the sound fed so far."""
+        return frames_in(self._samples)
+
+    def _push(self, samples: np.ndarray) -> Tensor:
+        self._buffer = np.concatenate([self._buffer, samples])
+        if len(self._buffer) < self._front_end.span:
+            return torch.zeros(1, 0, BINS)
+        spectra = self._front_end.frames(torch.from_numpy(self._buffer)[None])
+        count = spectra.shape[1]
+        self._buffer = self._buffer[count * HOP :]
+        self._frames += count
+        return spectra
