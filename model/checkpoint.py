@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 
 from .config import DecoderConfig, ModelConfig, NetworkConfig
 from .frontend import FrontEndConfig
@@ -40,7 +41,7 @@ def save(path: Path, network: HPPNet, config: ModelConfig, about: dict[str, Any]
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        save_file(weights, temporary, metadata)
+        temporary.write_bytes(to_bytes(weights, metadata))  # save_file would make it readable by its owner only
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import torch
 
 from ..model.notes import Note
 from ..model.transcriber import Transcriber
@@ -113,8 +112,7 @@ def evaluate_in_processes(
     """
     # Not forked: a fork of a process in which torch has started its threads may hang.
     context = multiprocessing.get_context("spawn")
-    threads = max(1, torch.get_num_threads() // jobs)
-    pool = ProcessPoolExecutor(jobs, context, initializer=_start_worker, initargs=(load, threads))
+    pool = ProcessPoolExecutor(jobs, context, initializer=_start_worker, initargs=(load,))
     try:
         waiting = {pool.submit(_work, pair, listening, open_recording): pair for pair in pairs}
         for future in as_completed(waiting):
@@ -134,10 +132,9 @@ def _outcome(future: Future[Outcome], pair: Pair) -> Outcome:
 _of_this_worker: Transcriber  # set as the process starts
 
 
-def _start_worker(load: Callable[[], Transcriber], threads: int) -> None:
+def _start_worker(load: Callable[[], Transcriber]) -> None:
     global _of_this_worker
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: gone at once, without a traceback each
-    torch.set_num_threads(threads)
     _of_this_worker = load()
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from ..model.notes import Note, read_midi
 
@@ -50,7 +51,7 @@ def read_table(path: Path) -> list[Note]:
         raise LabelError(f"{path}: cannot be read ({error})") from error
 
 
-def _rows(path: Path, file) -> Iterator[Note]:
+def _rows(path: Path, file: TextIO) -> Iterator[Note]:
     reader = csv.DictReader(file, delimiter="\t")
     names = reader.fieldnames or []
     if not set(COLUMNS) <= set(names):

@@ -117,7 +117,9 @@ def score(reference: Sequence[Note], estimate: Sequence[Note]) -> Scores:
     )
 
 
-def match(played: NoteArrays, heard: NoteArrays, onset_s: float, offset_ratio: float | None = None) -> Matching:
+def match(
+    played: NoteArrays, heard: NoteArrays, onset_s: float, offset_ratio: float | None = None
+) -> Matching:
     """The largest set of pairs that agree in pitch, onset and (with a ratio) offset.
 
     Pitch by pitch: notes of different keys never match, and mir_eval's matrix of all against all

@@ -1,0 +1,338 @@
+"""From arguments to files, one bad recording among good ones, in this process and in several."""
+
+import json
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from hppnet.model.config import ModelConfig
+from hppnet.model.notes import Note, read_midi
+from hppnet.model.transcriber import Transcription
+from hppnet.offline import batch, job, workers
+from hppnet.offline.inputs import Found, UsageError, find_recordings
+from hppnet.offline.outputs import Job, output_kind, plan_outputs
+from hppnet.offline.settings import Settings
+
+RATE = 16_000
+DEADLY = 0.75  #: a level at which the stand-in's process dies
+
+
+class StandIn:
+    """In a transcriber's place: a note a second, of the pitch that the level (0.21: A0) gives."""
+
+    checkpoint_name = "stand-in"
+    config = ModelConfig()
+
+    def transcribe_blocks(self, blocks, sample_rate, *, latency_ms=None, keep_probabilities=False):
+        samples = np.concatenate(list(blocks))
+        if abs(samples.mean() - DEADLY) < 0.01:
+            os.kill(os.getpid(), signal.SIGKILL)
+        seconds = len(samples) / sample_rate
+        pitch = round(100 * float(samples.mean())) or 21
+        notes = [Note(float(s), s + 0.5, pitch, 64) for s in range(int(seconds))]
+        frames = np.zeros((round(50 * seconds), 88, 4)) if keep_probabilities else None
+        return Transcription(notes, seconds, frames)
+
+    def with_tuning(self, cents):
+        tuned = StandIn()
+        tuned.config = replace(self.config, front_end=replace(self.config.front_end, tuning_cents=cents))
+        return tuned
+
+
+class Clumsy(StandIn):
+    def transcribe_blocks(self, blocks, sample_rate, **_):
+        raise RuntimeError("the weights\nare tired")
+
+
+def load(settings):
+    return StandIn()
+
+
+def load_nothing(settings):
+    raise ValueError("there is no such device")
+
+
+def tone(path, level=0.6, seconds=2):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.full(round(seconds * RATE), level), RATE)
+    return path
+
+
+def names(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def rec(tmp_path, monkeypatch):
+    """A folder of recordings, files that are none, and hidden ones."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("rec/b.wav", "rec/a.FLAC", "rec/in/c.ogg", "rec/.d.wav", "rec/.git/e.wav"):
+        tone(tmp_path / name)
+    (tmp_path / "rec" / "notes.txt").write_text("fingering")
+    return tmp_path / "rec"
+
+
+def found(*arguments):
+    search = find_recordings(arguments)
+    assert not search.failures
+    return [str(item.path) for item in search.found]
+
+
+def test_folders_are_searched_in_order(rec):
+    assert found("rec") == ["rec/a.FLAC", "rec/b.wav", "rec/in/c.ogg"]
+
+
+def test_files_folders_and_patterns_each_once(rec):
+    assert found("rec/in/c.ogg", "rec/in", "rec/*.wav", "rec/**/*.ogg") == ["rec/in/c.ogg", "rec/b.wav"]
+
+
+def test_patterns(rec):
+    assert found("rec/*.txt") == ["rec/notes.txt"]  # asked for by its suffix
+    assert found("rec/**") == ["rec/a.FLAC", "rec/b.wav", "rec/in/c.ogg"]
+    assert found("r?c/[ab].*") == ["rec/a.FLAC", "rec/b.wav"]
+    tone(Path("rec/take [1].wav"))
+    assert found("rec/take [1].wav") == ["rec/take [1].wav"]  # a name that looks like a pattern
+
+
+def test_a_file_named_outright_may_have_any_suffix(rec):
+    assert found("rec/notes.txt") == ["rec/notes.txt"]
+
+
+@pytest.mark.parametrize("argument", ["nowhere", "nowhere/a.wav", "rec/*.mp3", "rec/**/x*"])
+def test_what_does_not_exist_is_wrong_use(rec, argument):
+    with pytest.raises(UsageError, match="no "):
+        find_recordings([argument])
+
+
+def test_a_folder_without_sound_is_a_failure(rec):
+    (rec / "empty").mkdir()
+    search = find_recordings(["rec/empty", "rec/in"])
+    assert [item.path for item in search.found] == [Path("rec/in/c.ogg")]
+    assert [path for path, _ in search.failures] == [Path("rec/empty")]
+
+
+def planned(arguments, output=None, kinds=("mid",)):
+    jobs, remarks = plan_outputs(find_recordings(arguments).found, kinds, output)
+    targets = [str(path) for job in jobs for path in job.outputs.values()]
+    assert len({target.casefold() for target in targets}) == len(targets)
+    return targets, remarks
+
+
+def test_beside_each(rec):
+    assert planned(["rec"]) == (["rec/a.mid", "rec/b.mid", "rec/in/c.mid"], [])
+    assert planned(["rec/in"], kinds=("mid", "csv", "png"))[0] == ["rec/in/c.mid", "rec/in/c.csv", "rec/in/c.png"]
+
+
+def test_an_output_folder_mirrors(rec):
+    assert planned(["rec"], Path("out"))[0] == ["out/a.mid", "out/b.mid", "out/in/c.mid"]
+    assert planned(["rec/"], Path("out"))[0] == ["out/a.mid", "out/b.mid", "out/in/c.mid"]
+    assert planned(["rec/in/c.ogg"], Path("out"))[0] == ["out/c.mid"]
+    assert planned(["rec/**/*.ogg"], Path("out"))[0] == ["out/in/c.mid"]
+    assert planned(["."], Path("out"))[0][-1] == "out/rec/in/c.mid"
+
+
+def test_several_folders_keep_their_names(rec):
+    tone(Path("more/a.wav"))
+    assert planned(["rec", "more"], Path("out"))[0][-2:] == ["out/rec/in/c.mid", "out/more/a.mid"]
+
+
+def test_one_file(rec):
+    assert planned(["rec/b.wav"], Path("x/take.mid"))[0] == ["x/take.mid"]
+    assert planned(["rec/b.wav"], Path("take.MIDI"), ("mid", "csv"))[0] == ["take.MIDI", "take.csv"]
+    with pytest.raises(UsageError, match="expected one recording, got 3"):
+        planned(["rec"], Path("take.mid"))
+    with pytest.raises(UsageError, match="expected a folder"):
+        planned(["rec"], Path("rec/notes.txt"))
+    Path("folder.mid").mkdir()
+    assert output_kind(Path("folder.mid")) is None
+
+
+def test_two_of_one_name_keep_their_suffixes(rec):
+    tone(rec / "b.flac")
+    targets, remarks = planned(["rec"])
+    assert targets == ["rec/a.mid", "rec/b.flac.mid", "rec/b.wav.mid", "rec/in/c.mid"]
+    assert len(remarks) == 1 and "rec/b.flac" in remarks[0] and "rec/b.wav" in remarks[0]
+
+
+def test_two_of_one_name_from_two_folders(rec):
+    tone(Path("more/deep/b.wav"))
+    targets, _ = planned(["rec/b.wav", "more/deep/b.wav"], Path("out"))
+    assert targets == ["out/rec/b.mid", "out/more/deep/b.mid"]
+
+
+def test_names_that_differ_in_case_or_meet_by_accident(tmp_path):
+    sources = ["x/A.wav", "x/a.flac", "x/a.flac.ogg"]
+    jobs, _ = plan_outputs([Found(Path(s), Path(s).relative_to("x")) for s in sources], ["mid"], tmp_path)
+    assert len({str(job.outputs["mid"]).casefold() for job in jobs}) == 3
+
+
+def test_a_point_in_a_title_is_no_suffix(tmp_path):
+    title = Path("Sonata op.27 no.2")
+    assert plan_outputs([Found(title, title)], ["mid"])[0][0].outputs["mid"] == Path("Sonata op.27 no.2.mid")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"onset_threshold": 1.0}, {"frame_threshold": -0.1}, {"tuning": "high"}, {"tuning": 500.0}]
+)
+def test_settings_check_themselves(wrong):
+    with pytest.raises(ValueError, match="must"):
+        Settings(**wrong)
+
+
+def test_a_latency_that_cannot_be_names_those_that_can():
+    with pytest.raises(ValueError, match="52, 72, 92"):
+        Settings(latency_ms=100)
+
+
+def good_and_bad(folder, deadly=False):
+    """Jobs: four good recordings, with bad ones between them."""
+    tone(folder / "1.wav", 0.61)
+    (folder / "2.wav").write_bytes(tone(folder / "whole.wav").read_bytes()[:20_000])
+    (folder / "whole.wav").unlink()
+    tone(folder / "3.wav", 0.63, seconds=25)
+    if deadly:
+        tone(folder / "4.wav", DEADLY)
+    (folder / "5.wav").write_text("not sound at all")
+    tone(folder / "6.wav", 0.66)
+    tone(folder / "7.wav", 0.67)
+    return plan_outputs(find_recordings([str(folder)]).found, ["mid", "json"], folder / "out")[0]
+
+
+def check(outcomes, folder, bad):
+    """Bad files are named in one line each; the good ones are there, whole."""
+    by_name = {outcome.source.name: outcome for outcome in outcomes}
+    assert len(by_name) == len(outcomes)
+    assert {name for name, outcome in by_name.items() if outcome.error} == bad
+    for name in bad:
+        assert name in by_name[name].error and "\n" not in by_name[name].error
+    for number, seconds in ((1, 2), (3, 25), (6, 2), (7, 2)):
+        notes = read_midi(folder / "out" / f"{number}.mid")
+        assert [note.pitch for note in notes] == [60 + number] * seconds
+        assert by_name[f"{number}.wav"].duration_s == pytest.approx(seconds)
+        assert by_name[f"{number}.wav"].note_count == seconds
+    assert names(folder / "out") == [f"{n}.{kind}" for n in (1, 3, 6, 7) for kind in ("json", "mid")]
+
+
+def test_bad_recordings_do_not_stop_the_others(tmp_path):
+    jobs = good_and_bad(tmp_path)
+    heard = {}
+    outcomes = list(batch.run(jobs, Settings(), heard.__setitem__, load))
+    check(outcomes, tmp_path, {"2.wav", "5.wav"})
+    assert heard[2] == pytest.approx(25)
+
+
+def test_a_worker_that_dies_loses_its_file_only(tmp_path):
+    jobs = good_and_bad(tmp_path, deadly=True)
+    heard = {}
+    outcomes = list(workers.run(jobs, Settings(), 2, heard.__setitem__, load))
+    check(outcomes, tmp_path, {"2.wav", "4.wav", "5.wav"})
+    assert "signal 9" in next(outcome.error for outcome in outcomes if outcome.source.name == "4.wav")
+    assert heard[2] == pytest.approx(25)
+
+
+def test_closing_early_ends_the_workers(tmp_path):
+    running = workers.run(good_and_bad(tmp_path), Settings(), 2, lambda *_: None, load)
+    next(running)
+    processes = [child.pid for child in workers.multiprocessing.active_children()]
+    assert len(processes) == 2
+    running.close()
+    assert not workers.multiprocessing.active_children()
+    for process in processes:
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_model_that_cannot_be_loaded(tmp_path, processes):
+    jobs = good_and_bad(tmp_path)
+    with pytest.raises(batch.LoadError, match="no such device"):
+        if processes == 1:
+            list(batch.run(jobs, Settings(), lambda *_: None, load_nothing))
+        else:
+            list(workers.run(jobs, Settings(), 2, lambda *_: None, load_nothing))
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unforeseen_error_is_one_line_and_a_trace(tmp_path):
+    jobs = [Job(tone(tmp_path / "a.wav"), {"mid": tmp_path / "a.mid"})]
+    (outcome,) = batch.run(jobs, Settings(), lambda *_: None, lambda _: Clumsy())
+    assert outcome.error == f"{tmp_path / 'a.wav'}: RuntimeError: the weights are tired"
+    assert "transcribe_blocks" in outcome.trace
+
+
+def test_an_output_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    jobs = [Job(tone(tmp_path / "a.wav"), {"mid": tmp_path / "file" / "a.mid"})]
+    (outcome,) = batch.run(jobs, Settings(), lambda *_: None, load)
+    assert "cannot write" in outcome.error and "a.wav" in outcome.error
+
+
+def test_what_json_says(tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "_find_tuning", lambda source: -12.345)
+    jobs = [Job(tone(tmp_path / "a.wav"), {"json": tmp_path / "a.json"})]
+    (outcome,) = batch.run(jobs, Settings(latency_ms=92, tuning="auto"), lambda *_: None, load)
+    assert outcome.found_cents == -12.345
+    said = json.loads((tmp_path / "a.json").read_text())
+    assert said["source"] == str(tmp_path / "a.wav")
+    assert (said["duration_s"], said["checkpoint"], said["tuning_cents"]) == (2, "stand-in", -12.35)
+    assert said["settings"]["latency_ms"] == 92 and said["settings"]["context"] == "streaming"
+    assert said["settings"]["thresholds"]["onset"] == ModelConfig().decoder.onset
+    assert len(said["notes"]) == 2
+
+
+def test_pictures_of_long_recordings_keep_only_their_start(tmp_path, monkeypatch):
+    """Probabilities of hours would fill the memory: they come from a second look at the first minutes."""
+    seen = []
+
+    class Watched(StandIn):
+        def transcribe_blocks(self, blocks, sample_rate, **options):
+            result = super().transcribe_blocks(blocks, sample_rate, **options)
+            seen.append((round(result.duration_s), options["keep_probabilities"]))
+            return result
+
+    monkeypatch.setattr(job, "PICTURE_S", 15.0)
+    jobs = [
+        Job(tone(tmp_path / f"{seconds}.wav", seconds=seconds), {"png": tmp_path / f"{seconds}.png"})
+        for seconds in (16, 40)
+    ]
+    outcomes = list(batch.run(jobs, Settings(picture=True), lambda *_: None, lambda _: Watched()))
+    assert [outcome.error for outcome in outcomes] == [None, None]
+    assert seen == [(16, True), (40, False), (15, True)]
+    assert names(tmp_path) == ["16.png", "16.wav", "40.png", "40.wav"]
+
+
+def test_recordings_are_streamed_not_loaded(tmp_path):
+    """The next block is read only when the one before has been used."""
+    path = tone(tmp_path / "a.wav", seconds=35)
+    heard, fed = [], []
+
+    class Slow(StandIn):
+        def transcribe_blocks(self, blocks, sample_rate, **_):
+            for block in blocks:
+                fed.append(len(block) / sample_rate)
+                assert len(heard) == len(fed) - 1
+            return Transcription([], sum(fed), None)
+
+    jobs = [Job(path, {"mid": tmp_path / "a.mid"})]
+    (outcome,) = batch.run(jobs, Settings(), lambda _, seconds: heard.append(seconds), lambda _: Slow())
+    assert outcome.error is None
+    assert fed == [10, 10, 10, 5] and heard == [10, 20, 30, 35]
+
+
+def test_how_many_processes():
+    assert workers.sensible_processes(100, "cuda") == 1
+    assert workers.sensible_processes(0, "cpu") == workers.sensible_processes(3, "cpu") == 1
+    assert 1 <= workers.sensible_processes(1000, "auto") <= 8
+
+
+def test_time_is_measured(tmp_path):
+    jobs = [Job(tone(tmp_path / "a.wav"), {"mid": tmp_path / "a.mid"})]
+    started = time.monotonic()
+    (outcome,) = batch.run(jobs, Settings(), lambda *_: None, load)
+    assert 0 < outcome.wall_s <= time.monotonic() - started

@@ -1,0 +1,101 @@
+"""The network: shapes, causality, and that one set of weights serves every latency."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from hppnet.model.config import CONFIGS, NetworkConfig
+from hppnet.model.layers import FrequencyNorm, HarmonicConv, shifted
+from hppnet.model.network import HPPNet
+
+SMALL = NetworkConfig(stem_channels=4, body_channels=8, lstm_units=6)
+
+
+@pytest.fixture
+def network() -> HPPNet:
+    torch.manual_seed(0)
+    return HPPNet(SMALL).eval()
+
+
+def spectra(frames: int, batch: int = 1) -> torch.Tensor:
+    return torch.randn(batch, frames, 352, generator=torch.Generator().manual_seed(1)) * 15 - 60
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_named_size_runs(name: str) -> None:
+    network = HPPNet(CONFIGS[name])
+    with torch.no_grad():
+        assert network(spectra(12), 2, 4).shape == (1, 8, 88, 4)
+
+
+def test_named_sizes_are_of_the_order_that_is_documented() -> None:
+    sizes = {name: sum(p.numel() for p in HPPNet(config).parameters()) for name, config in CONFIGS.items()}
+    assert 0.1e6 < sizes["default"] < 0.15e6
+    assert 0.15e6 < sizes["hppnet-tiny"] < 0.35e6
+    assert 0.6e6 < sizes["hppnet-large"] < 1.4e6
+
+
+@torch.no_grad()
+def test_features_depend_on_the_past_alone(network: HPPNet) -> None:
+    one, other = spectra(30), spectra(30)
+    other[:, 20:] = 0
+    a, _ = network.features(one, network.start().pasts)
+    b, _ = network.features(other, network.start().pasts)
+    assert torch.equal(a[:20], b[:20])
+    assert not torch.allclose(a[20], b[20])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("look_ahead", [0, 3])
+def test_a_frame_sees_exactly_its_look_ahead(network: HPPNet, look_ahead: int) -> None:
+    def logits(spectrum: torch.Tensor) -> torch.Tensor:
+        return network.step(spectrum, network.start(), look_ahead)[0]
+
+    one, other = spectra(30), spectra(30)
+    other[:, 20:] = 0
+    apart = (logits(one) - logits(other)).abs().amax(dim=(0, 2, 3))
+    assert bool((apart[: 20 - look_ahead] == 0).all())
+    assert bool((apart[20 - look_ahead :] > 0).all())
+
+
+@torch.no_grad()
+def test_training_with_one_frame_a_window_is_what_live_computes(network: HPPNet) -> None:
+    live, _ = network.step(spectra(30), network.start(), 4)
+    torch.testing.assert_close(network(spectra(30), 4, chunk=1)[:, :26], live, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_the_last_frame_of_a_training_chunk_sees_what_live_sees(network: HPPNet) -> None:
+    live, _ = network.step(spectra(30), network.start(), 2)
+    torch.testing.assert_close(network(spectra(30), 2, chunk=8)[:, 7::8], live[:, 7:24:8], atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_full_context_is_the_same_in_training_and_in_judging(network: HPPNet) -> None:
+    features, _ = network.features(spectra(150), network.start().pasts)
+    judged, _ = network.judge(features, network.start().forward, 150, None)
+    torch.testing.assert_close(network(spectra(150)), judged, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_clips_of_a_batch_do_not_mix(network: HPPNet) -> None:
+    both = spectra(20, batch=2)
+    torch.testing.assert_close(network(both, 3)[1:], network(both[1:], 3), atol=1e-5, rtol=0)
+
+
+def test_harmonic_shifts_are_rounded_logarithms() -> None:
+    layer = HarmonicConv(4, 8, (1, 2, 3, 7, -3), bins_per_octave=48)
+    assert layer.shifts == (0, 48, 76, 135, -76)
+
+
+def test_shifted_copies_and_their_gradient() -> None:
+    x = torch.randn(1, 2, 3, 10, dtype=torch.float64, requires_grad=True)
+    assert torch.equal(shifted(x, (0, 3, -2))[:, 2:4, :, :7], x[..., 3:])
+    assert torch.autograd.gradcheck(lambda y: shifted(y, (0, 3, -2)), x)
+
+
+def test_the_norm_uses_one_frame_at_a_time() -> None:
+    norm, x = FrequencyNorm(3), torch.randn(1, 3, 5, 40)
+    torch.testing.assert_close(norm(x)[:, :, 2:3], norm(x[:, :, 2:3]))
+    assert norm(x).detach().mean(dim=-1).abs().max() < 1e-5

@@ -1,0 +1,95 @@
+"""MIDI, CSV and JSON: what was written comes back, and nothing half written stays."""
+
+import csv
+import json
+import os
+
+import pytest
+
+from hppnet.model.notes import Note, read_midi
+from hppnet.offline import writing
+from hppnet.offline.writing import atomic, remove_parts, write_csv, write_json, write_outputs, writers
+
+NOTES = [Note(0.5, 1.25, 60, 64), Note(1.0, 1.5, 21, 1), Note(1.0, 3.0, 108, 127)]
+
+
+def test_the_formats_come_back(tmp_path):
+    kinds = writers(NOTES, {"source": "take.wav", "duration_s": 3.5})
+    write_outputs({tmp_path / "deep" / f"take.{kind}": write for kind, write in kinds.items()})
+    folder = tmp_path / "deep"
+    assert sorted(path.name for path in folder.iterdir()) == ["take.csv", "take.json", "take.mid"]
+    for found, note in zip(read_midi(folder / "take.mid"), NOTES, strict=True):
+        assert (found.pitch, found.velocity) == (note.pitch, note.velocity)
+        assert found.onset_s == pytest.approx(note.onset_s, abs=0.001)
+        assert found.offset_s == pytest.approx(note.offset_s, abs=0.001)
+    rows = list(csv.DictReader(open(folder / "take.csv", encoding="utf-8")))
+    assert rows[0] == {"onset_s": "0.5", "offset_s": "1.25", "pitch": "60", "name": "C4", "velocity": "64"}
+    assert [row["name"] for row in rows] == ["C4", "A0", "C8"]
+    about = json.loads((folder / "take.json").read_text())
+    assert (about["source"], about["duration_s"]) == ("take.wav", 3.5)
+    assert about["notes"][2] == {"onset_s": 1, "offset_s": 3, "pitch": 108, "name": "C8", "velocity": 127}
+
+
+def test_no_notes(tmp_path):
+    kinds = writers([], {})
+    write_outputs({tmp_path / f"a.{kind}": write for kind, write in kinds.items()})
+    assert read_midi(tmp_path / "a.mid") == []
+    assert json.loads((tmp_path / "a.json").read_text()) == {"notes": []}
+    assert (tmp_path / "a.csv").read_text().splitlines() == ["onset_s,offset_s,pitch,name,velocity"]
+
+
+def test_numbers_of_numpy_and_names_that_are_no_utf8(tmp_path):
+    np = pytest.importorskip("numpy")
+    notes = [Note(np.float32(0.1), np.float64(0.2), np.int64(60), np.int32(5))]
+    write_json(notes, tmp_path / "a.json", {"source": os.fsdecode(b"caf\xe9.wav")})
+    write_csv(notes, tmp_path / "a.csv")
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert found["notes"][0]["pitch"] == 60
+    assert os.fsencode(found["source"]) == b"caf\xe9.wav"
+    assert (tmp_path / "a.csv").read_text().splitlines()[1].startswith("0.1,0.2,60,C4,5")
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])
+def test_an_error_leaves_what_was_there(tmp_path, error):
+    (tmp_path / "a.mid").write_text("old")
+
+    def write_half(path):
+        path.write_text("ha")
+        raise error
+
+    with pytest.raises(error):
+        write_outputs({tmp_path / "a.mid": lambda path: path.write_text("new"), tmp_path / "a.csv": write_half})
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mid"]
+    assert (tmp_path / "a.mid").read_text() == "old"
+
+
+def test_the_target_changes_only_when_all_is_written(tmp_path):
+    (tmp_path / "a.mid").write_text("old")
+    with atomic(tmp_path / "a.mid") as part:
+        part.write_text("new")
+        assert part.parent == tmp_path  # a rename across file systems would not be atomic
+        assert (tmp_path / "a.mid").read_text() == "old"
+    assert (tmp_path / "a.mid").read_text() == "new"
+
+
+def test_permissions_are_the_users(tmp_path):
+    with open(tmp_path / "usual", "w"):
+        pass
+    write_outputs({tmp_path / "a.csv": lambda path: write_csv(NOTES, path)})
+    assert (tmp_path / "a.csv").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    mine, other = tmp_path / f"{writing._PREFIX}-12-0.part", tmp_path / f"{writing._PREFIX}-123-0.part"
+    mine.touch()
+    other.touch()
+    remove_parts(tmp_path, 12)
+    assert list(tmp_path.iterdir()) == [other]
+
+
+def test_a_folder_in_the_way(tmp_path):
+    (tmp_path / "a.mid").mkdir()
+    with pytest.raises(OSError) as caught:
+        write_outputs({tmp_path / "a.mid": lambda path: path.write_text("new")})
+    assert str(tmp_path / "a.mid") in writing.cannot_write(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mid"]
