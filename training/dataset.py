@@ -17,9 +17,11 @@ import torch
 from torch import Tensor
 
 from ..model.frontend import FLOOR_DB, FrontEnd, FrontEndConfig
+from ..model.notes import without_overlaps
 from ..model.timebase import HOP, SAMPLE_RATE
 from .augmentation import Augmentation, equaliser_db, vary_sound
 from .labels import targets
+from .notes_table import read_labels
 
 SOUND_SUFFIXES = (".flac", ".wav", ".opus", ".ogg", ".mp3")
 
@@ -34,21 +36,12 @@ class Piece:
 
 
 def read_notes(path: Path) -> np.ndarray:
-    """Notes [n, 4] of a label file (tab separated: onset, offset, note, velocity), sorted by onset.
+    """Notes [n, 4] of a label file (onset, offset, pitch, velocity), sorted by onset, none overlapping.
 
-    A note still down when its key is struck again ends there. Raises ValueError for other files.
+    Raises LabelError for other files.
     """
-    with open(path) as handle:
-        header = handle.readline().split()
-        if header[:4] != ["onset", "offset", "note", "velocity"]:
-            raise ValueError(f"{path}: expected columns onset, offset, note, velocity, got {header}")
-        table = np.loadtxt(handle, ndmin=2)
-    notes = table[np.lexsort((table[:, 2], table[:, 0]))] if table.size else table.reshape(0, 4)
-    following = {}
-    for row in notes[::-1]:
-        row[1] = min(row[1], following.get(row[2], np.inf))
-        following[row[2]] = row[0]
-    return notes[notes[:, 1] > notes[:, 0]]
+    notes = without_overlaps(read_labels(path))
+    return np.array([(n.onset_s, n.offset_s, n.pitch, n.velocity) for n in notes]).reshape(-1, 4)
 
 
 def open_folder(folder: Path, cache: Path) -> list[Piece]:

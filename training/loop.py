@@ -8,7 +8,6 @@ together.
 from __future__ import annotations
 
 import copy
-import csv
 import os
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning.fabric import Fabric
+from torch import Tensor
 
 from ..model import checkpoint
 from ..model.config import CONFIGS, ModelConfig
@@ -48,7 +48,7 @@ class Run:
         }
 
 
-def train(settings: Settings, fabric: Fabric, report: Report | None = None) -> Path:
+def train(fabric: Fabric, settings: Settings, report: Report | None = None) -> Path:
     """Trains (or goes on training) as the settings say; returns the newest checkpoint's path."""
     fabric.seed_everything(settings.seed, verbose=False)
     run = _set_up(settings)
@@ -60,27 +60,40 @@ def train(settings: Settings, fabric: Fabric, report: Report | None = None) -> P
     places = _share(settings.batch, fabric)
     began = time.monotonic()
     while run.step < settings.schedule.steps:
-        look_ahead = _look_ahead(settings, run.step)
-        spectrum, wanted = (x.to(fabric.device) for x in excerpts.batch(settings.seed, run.step, places))
-        for group in optimiser.param_groups:
-            group["lr"] = settings.schedule.rate(run.step)
-        with torch.autocast(fabric.device.type, torch.bfloat16):
-            logits = module(spectrum, look_ahead, settings.chunk)
-        loss, parts = losses(logits.float(), wanted[:, : logits.shape[1]], settings.losses)
-        optimiser.zero_grad()
-        fabric.backward(loss)
-        norm = fabric.clip_gradients(module, optimiser, max_norm=settings.schedule.clip, error_if_nonfinite=False)
-        if torch.isfinite(norm):  # one broken excerpt must not cost the run
-            optimiser.step()
+        batch = excerpts.batch(settings.seed, run.step, places)
+        values = _step(run, fabric, module, optimiser, settings, *(x.to(fabric.device) for x in batch))
         run.step += 1
         _average(run, settings.schedule.ema)
         if report is not None and fabric.is_global_zero:
-            report(run.step, {**parts, "loss": loss.item(), "norm": float(norm), "s": time.monotonic() - began})
+            report(run.step, {**values, "s": time.monotonic() - began})
         if run.step % settings.save_every == 0 or run.step == settings.schedule.steps:
             if fabric.is_global_zero:
                 save(run, settings)
             fabric.barrier()
     return Path(settings.folder) / "last.safetensors"
+
+
+def _step(
+    run: Run,
+    fabric: Fabric,
+    module: torch.nn.Module,
+    optimiser: torch.optim.Optimizer,
+    settings: Settings,
+    spectrum: Tensor,
+    wanted: Tensor,
+) -> dict[str, float]:
+    """One step on a batch [B, T, 352] with targets [B, T, 88, 4]; returns what the log wants to know."""
+    for group in optimiser.param_groups:
+        group["lr"] = settings.schedule.rate(run.step)
+    with torch.autocast(fabric.device.type, torch.bfloat16):
+        logits = module(spectrum, _look_ahead(settings, run.step), settings.chunk)
+    loss, parts = losses(logits.float(), wanted[:, : logits.shape[1]], settings.losses)
+    optimiser.zero_grad()
+    fabric.backward(loss)
+    norm = fabric.clip_gradients(module, optimiser, max_norm=settings.schedule.clip, error_if_nonfinite=False)
+    if norm is None or torch.isfinite(norm):  # one broken excerpt must not cost the run
+        optimiser.step()
+    return {**parts, "loss": loss.item(), "norm": float("nan") if norm is None else float(norm)}
 
 
 def _set_up(settings: Settings) -> Run:
@@ -101,11 +114,17 @@ def _set_up(settings: Settings) -> Run:
     return run
 
 
-def _excerpts(settings: Settings) -> Excerpts:
-    sources = []
+def open_sources(settings: Settings) -> list[tuple[list[Piece], list[Piece]]]:
+    """Of each source, the pieces to train on and those kept back."""
+    opened = []
     for source in settings.sources:
         pieces = open_folder(Path(source.folder), Path(settings.cache) / Path(source.folder).name)
-        sources.append(split(pieces, settings.held_out)[0])
+        opened.append(split(pieces, settings.held_out))
+    return opened
+
+
+def _excerpts(settings: Settings) -> Excerpts:
+    sources = [trained for trained, _ in open_sources(settings)]
     return Excerpts(sources, [s.weight for s in settings.sources], settings.frames, settings.augmentation)
 
 
@@ -114,7 +133,8 @@ def split(pieces: list[Piece], held_out: int) -> tuple[list[Piece], list[Piece]]
     if not held_out:
         return pieces, []
     kept = [n % held_out == held_out - 1 for n in range(len(pieces))]
-    return [p for p, k in zip(pieces, kept, strict=True) if not k], [p for p, k in zip(pieces, kept, strict=True) if k]
+    trained = [piece for piece, k in zip(pieces, kept, strict=True) if not k]
+    return trained, [piece for piece, k in zip(pieces, kept, strict=True) if k]
 
 
 def _share(batch: int, fabric: Fabric) -> range:
@@ -150,24 +170,3 @@ def save(run: Run, settings: Settings) -> None:
     os.replace(temporary, folder / "run.pt")
     about = {"step": run.step, "batch": settings.batch, "frames": settings.frames}
     checkpoint.save(folder / "last.safetensors", run.average, ModelConfig(CONFIGS[settings.config]), about)
-
-
-class CsvLog:
-    """Appends the mean of every ``every`` reports to a CSV file."""
-
-    def __init__(self, path: Path, every: int = 50) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._every, self._rows = path, every, []
-
-    def __call__(self, step: int, values: dict[str, float]) -> None:
-        self._rows.append(values)
-        if step % self._every:
-            return
-        means = {name: float(np.mean([row[name] for row in self._rows])) for name in values} | {"s": values["s"]}
-        self._rows.clear()
-        new = not self._path.exists()
-        with open(self._path, "a", newline="") as handle:
-            writer = csv.writer(handle)
-            if new:
-                writer.writerow(["step", *means])
-            writer.writerow([step, *(f"{value:.5g}" for value in means.values())])

@@ -37,8 +37,8 @@ def read_labels(path: Path) -> list[Note]:
     else:
         try:
             notes = read_midi(path)
-        except (OSError, ValueError, EOFError, KeyError, IndexError) as error:  # mido raises all of these
-            raise LabelError(f"{path}: not a MIDI file that can be read ({error})") from error
+        except ValueError as error:
+            raise LabelError(str(error)) from error
     return sorted(notes, key=lambda note: (note.onset_s, note.pitch))
 
 

@@ -1,0 +1,84 @@
+"""Chooses a checkpoint's thresholds on recordings that were kept back from training."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..model import checkpoint
+from ..model.config import DecoderConfig
+from ..model.decoder import Decoder
+from ..model.notes import Note, notes_from
+from ..model.timebase import SAMPLE_RATE
+from ..model.transcriber import DEFAULT_LATENCY_MS, Transcriber
+from .dataset import Piece
+from .loop import open_sources
+from .scores import OFFSET_RATIO, ONSET_TOLERANCE_S, PRF, NoteArrays, match
+from .settings import Settings
+
+ONSETS = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55)
+FRAMES = (0.1, 0.2, 0.3, 0.4, 0.5)
+OFFSETS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.5)
+LISTEN_S = 60  #: of each recording
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A recording's probabilities [T, 88, 4] and its notes."""
+
+    probabilities: np.ndarray
+    played: NoteArrays
+
+
+def finish(settings: Settings) -> tuple[Path, DecoderConfig]:
+    """Writes ``final.safetensors``: the newest weights with thresholds chosen on what was kept back."""
+    folder = Path(settings.folder)
+    network, config, about = checkpoint.load(folder / "last.safetensors")
+    pieces = [piece for _, kept in open_sources(settings) for piece in kept]
+    decoder = choose(Transcriber(network, config), pieces) if pieces else config.decoder
+    about = {**about, "thresholds chosen on": [piece.name for piece in pieces]}
+    checkpoint.save(folder / "final.safetensors", network, dataclasses.replace(config, decoder=decoder), about)
+    return folder / "final.safetensors", decoder
+
+
+def choose(transcriber: Transcriber, pieces: Sequence[Piece]) -> DecoderConfig:
+    """One set for all latencies: best mean F1 of full context and the default latency.
+
+    The onset threshold by the onsets at 50 ms; then frame and offset together by onset + offset.
+    """
+    judged = [_judge(transcriber, piece, ms) for piece in pieces for ms in (None, DEFAULT_LATENCY_MS)]
+    base = replace(transcriber.config.decoder, frame=0.3)
+    onset = max(ONSETS, key=lambda t: _mean_f1(judged, replace(base, onset=t), None))
+    base = replace(base, onset=onset)
+    pairs = itertools.product(FRAMES, OFFSETS)
+    frame, offset = max(
+        pairs, key=lambda t: _mean_f1(judged, replace(base, frame=t[0], offset=t[1]), OFFSET_RATIO)
+    )
+    return replace(base, frame=frame, offset=offset)
+
+
+def _judge(transcriber: Transcriber, piece: Piece, latency_ms: float | None) -> Judged:
+    samples = np.asarray(piece.samples[: LISTEN_S * SAMPLE_RATE], dtype=np.float32) / 32768
+    heard = transcriber.transcribe_blocks(
+        [samples], SAMPLE_RATE, latency_ms=latency_ms, keep_probabilities=True
+    ).probabilities
+    assert heard is not None
+    notes = [Note(on, min(off, LISTEN_S), int(p), int(v)) for on, off, p, v in piece.notes if on < LISTEN_S]
+    return Judged(heard, NoteArrays.of(notes))
+
+
+def _mean_f1(judged: Sequence[Judged], decoder: DecoderConfig, offset_ratio: float | None) -> float:
+    return float(np.mean([_f1(one, decoder, offset_ratio) for one in judged]))
+
+
+def _f1(judged: Judged, config: DecoderConfig, offset_ratio: float | None) -> float:
+    decoder = Decoder(config)
+    heard = NoteArrays.of(notes_from(decoder.feed(judged.probabilities) + decoder.flush()))
+    right = len(match(judged.played, heard, ONSET_TOLERANCE_S, offset_ratio))
+    scored = PRF.of(right, len(heard), len(judged.played))
+    return scored.f1 if scored else 0.0
