@@ -1,0 +1,57 @@
+# Everything here makes its own environment first: .venv in this folder, with the versions of constraints.txt.
+# PYTHON=python3.12 chooses another Python for it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO := build/demo
+SOURCES := hppnet model offline realtime training tests demo
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup demo test lint clean
+
+help:
+	@echo "make setup   make the environment .venv with everything in it"
+	@echo "make demo    transcribe the bundled piano recording and show what was found"
+	@echo "make test    run the tests"
+	@echo "make lint    check style (ruff) and types (mypy)"
+	@echo "make clean   remove .venv, build and caches"
+
+setup: $(STAMP)
+
+# The stamp is written last: an installation that was broken off is taken up again.
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "make: expected $(PYTHON), Python 3.10 or later, found none" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "make: expected Python 3.10 or later, $(PYTHON) is $$($(PYTHON) --version 2>&1); try make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "make: $(PYTHON) cannot make environments; on Debian and Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
+	@echo "Making $(VENV) (a few minutes the first time)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -c constraints.txt -e ".[train,dev]"
+	@touch $(STAMP)
+
+demo: setup
+	@rm -rf $(DEMO) && mkdir -p $(DEMO)
+	@$(BIN)/hppnet transcribe demo/take.opus -o $(DEMO) --format mid,csv --plot --show
+	@echo
+	@echo "Written:"
+	@ls -1 $(DEMO)/take.* | sed 's|^|  |'
+
+test: setup
+	@$(BIN)/pytest -q
+
+# mypy looks at an installed copy, where the folders have their package names (pyproject.toml). A build folder
+# of setuptools that was left behind would bring back files that are no longer there.
+lint: setup
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --check $(SOURCES)
+	@rm -rf build/lib build/bdist.* build/typed
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --target build/typed .
+	@cd build/typed && ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p hppnet
+
+clean:
+	rm -rf $(VENV) build dist hppnet.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
