@@ -41,7 +41,9 @@ def save(path: Path, network: HPPNet, config: ModelConfig, about: dict[str, Any]
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(to_bytes(weights, metadata))  # save_file would make it readable by its owner only
+        temporary.write_bytes(
+            to_bytes(weights, metadata)
+        )  # save_file would make it readable by its owner only
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -74,7 +76,9 @@ def load(path: Path | None = None) -> tuple[HPPNet, ModelConfig, dict[str, Any]]
 def _config(path: Path, metadata: dict[str, str]) -> ModelConfig:
     if metadata.get("format") != FORMAT:
         found = metadata.get("format", "none")
-        raise CheckpointError(f"{path}: expected an hppnet checkpoint of format {FORMAT}, found format {found}")
+        raise CheckpointError(
+            f"{path}: expected an hppnet checkpoint of format {FORMAT}, found format {found}"
+        )
     try:
         raw = json.loads(metadata["config"])
         return ModelConfig(

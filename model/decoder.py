@@ -57,8 +57,8 @@ class Decoder:
             if self._sounding:
                 for key in [k for k in self._sounding if ends[i, k]]:
                     events.extend(self._end(key, around))
-            for key in np.flatnonzero(strokes[i]) if strokes[i].any() else ():
-                events.extend(self._strike(int(key), around))
+            for key in np.flatnonzero(strokes[i]).tolist() if strokes[i].any() else ():
+                events.extend(self._strike(key, around))
             self._next += 1
         return events
 

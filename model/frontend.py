@@ -15,7 +15,8 @@ Nothing is relative to the loudest bin of a clip, so a stream and a file give th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ class FrontEndConfig:
     longest: int = 4096  #: no window has more samples
     look_ahead: int = LOOK_AHEAD  #: samples after the centre that a window may reach
     tuning_cents: float = 0.0  #: of the piano against A = 440 Hz; the bins move with it
-    symmetric: bool = field(default=False)  #: centred windows (needs all the future; for checks)
+    symmetric: bool = False  #: centred windows (needs all the future; for checks)
 
     def __post_init__(self) -> None:
         if not 0 < self.look_ahead <= self.longest:
@@ -130,3 +131,9 @@ class FrontEnd:
         count = -(-samples.shape[-1] // HOP)
         after = max(0, (count - 1) * HOP + self.after - samples.shape[-1])
         return self.frames(torch.nn.functional.pad(samples, (self.before, after)))[:, :count]
+
+
+@lru_cache(maxsize=256)
+def front_end_of(config: FrontEndConfig) -> FrontEnd:
+    """The front end of a configuration; the same for all who ask, since it never changes."""
+    return FrontEnd(config)

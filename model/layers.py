@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -40,7 +41,9 @@ class HarmonicConv(nn.Module):
     al., ISMIR 2022, section 3.1); a negative h looks down to the note that this is a partial of.
     """
 
-    def __init__(self, channels_in: int, channels_out: int, harmonics: tuple[int, ...], bins_per_octave: int) -> None:
+    def __init__(
+        self, channels_in: int, channels_out: int, harmonics: tuple[int, ...], bins_per_octave: int
+    ) -> None:
         super().__init__()
         steps = [round(bins_per_octave * math.log2(abs(h))) for h in harmonics]
         self.shifts = tuple(n if h > 0 else -n for n, h in zip(steps, harmonics, strict=True))
@@ -71,12 +74,12 @@ class _Shifted(torch.autograd.Function):
     """As :func:`_stack`, with a backward pass that adds in place: autograd's own zero-fills each copy."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, shifts: tuple[int, ...]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, shifts: tuple[int, ...]) -> Tensor:
         ctx.shifts = shifts
         return _stack(x, shifts)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         parts = grad.chunk(len(ctx.shifts), dim=1)
         bins = grad.shape[-1]
         out = torch.zeros_like(parts[0])
@@ -110,11 +113,11 @@ class ResidualBlock(nn.Module):
         self.conv = CausalConv(channels, channels, kernel)
         self.norm = FrequencyNorm(channels)
         self.second = HarmonicConv(channels, channels, harmonics, bins_per_octave=12) if harmonics else None
-        self.second_norm = FrequencyNorm(channels) if harmonics else None
+        self.second_norm = FrequencyNorm(channels) if harmonics else None  # both or neither
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
         y, past = self.conv(x, past)
         y = F.relu(self.norm(y))
-        if self.second is not None:
+        if self.second is not None and self.second_norm is not None:
             y = self.second_norm(self.second(y))
         return x + y, past

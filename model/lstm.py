@@ -66,12 +66,12 @@ class HeadLSTM(nn.Module):
         """
         gates = self.project(x)
         sequences = x.shape[1]
-        hidden, cell = None, gates.new_zeros(self.heads, count * sequences, self.units)
-        for s in range(look_ahead, -1, -1):
+        # The state before a window is zero: its first step needs no matrix product.
+        whole = gates[:, look_ahead : look_ahead + count].flatten(1, 2)
+        hidden, cell = self.step(whole, gates.new_zeros(self.heads, count * sequences, self.units))
+        for s in range(look_ahead - 1, -1, -1):
             whole = gates[:, s : s + count].flatten(1, 2)
-            if hidden is not None:
-                whole = torch.baddbmm(whole, hidden, self.weight_h)
-            hidden, cell = self.step(whole, cell)
+            hidden, cell = self.step(torch.baddbmm(whole, hidden, self.weight_h), cell)
         return hidden.unflatten(1, (count, sequences))
 
     def weigh(self, x: Tensor, state: State, weight: Tensor, reverse: bool = False) -> tuple[Tensor, State]:

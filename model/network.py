@@ -13,6 +13,7 @@ U LSTM units, N = B * P sequences.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -42,12 +43,14 @@ class HPPNet(nn.Module):
         self.config = config = config or NetworkConfig()
         sizes = [1, *[config.stem_channels] * len(config.stem_kernels)]
         self.stem = nn.ModuleList(
-            CausalConv(a, b, kernel) for a, b, kernel in zip(sizes, sizes[1:], config.stem_kernels, strict=False)
+            CausalConv(a, b, kernel)
+            for a, b, kernel in zip(sizes, sizes[1:], config.stem_kernels, strict=False)
         )
         harmonics = config.harmonics_up + tuple(-h for h in config.harmonics_down)
         self.harmonic = HarmonicConv(config.stem_channels, config.body_channels, harmonics, BINS_PER_OCTAVE)
         self.blocks = nn.ModuleList(
-            ResidualBlock(config.body_channels, kernel, config.block_harmonics) for kernel in config.block_kernels
+            ResidualBlock(config.body_channels, kernel, config.block_harmonics)
+            for kernel in config.block_kernels
         )
         self.ahead = HeadLSTM(len(HEADS), config.body_channels, config.lstm_units)
         self.back = HeadLSTM(len(HEADS), config.body_channels, config.lstm_units)
@@ -55,10 +58,18 @@ class HPPNet(nn.Module):
         # Most frames hold no onset: beginning near zero saves the first hundred steps.
         self.bias = nn.Parameter(torch.tensor([-3.0, -3.0, -3.0, 0.0]))
 
+    @property
+    def _stem(self) -> list[CausalConv]:
+        return cast("list[CausalConv]", list(self.stem))
+
+    @property
+    def _blocks(self) -> list[ResidualBlock]:
+        return cast("list[ResidualBlock]", list(self.blocks))
+
     def start(self, batch: int = 1) -> NetworkState:
         """The state before the first frame."""
-        pasts = [conv.start(batch, BINS) for conv in self.stem]
-        pasts += [block.conv.start(batch, KEYS) for block in self.blocks]
+        pasts = [conv.start(batch, BINS) for conv in self._stem]
+        pasts += [block.conv.start(batch, KEYS) for block in self._blocks]
         waiting = self.bias.new_zeros(0, batch * KEYS, self.config.body_channels)
         return NetworkState(tuple(pasts), self.ahead.start(batch * KEYS), waiting)
 
@@ -67,21 +78,19 @@ class HPPNet(nn.Module):
         batch, frames, _ = spectrum.shape
         x = (spectrum / -FLOOR_DB * 3 + 2).unsqueeze(1)  # the floor to 0 dB become -1 to 2
         new: list[Tensor] = []
-        for conv, past in zip(self.stem, pasts, strict=False):
+        for conv, past in zip(self._stem, pasts, strict=False):
             x, after = conv(x, past)
             x = F.relu(x)
             new.append(after)
         x = F.relu(self.harmonic(x))
         # One-dimensional pooling is ten times as fast as max_pool2d over one frame.
         x = F.max_pool1d(x.flatten(0, 2), BINS_PER_KEY).view(*x.shape[:3], KEYS)
-        for block, past in zip(self.blocks, pasts[len(self.stem) :], strict=True):
+        for block, past in zip(self._blocks, pasts[len(self.stem) :], strict=True):
             x, after = block(x, past)
             new.append(after)
         return x.permute(2, 0, 3, 1).reshape(frames, batch * KEYS, -1), tuple(new)
 
-    def judge(
-        self, x: Tensor, state: State, count: int, look_ahead: int | None
-    ) -> tuple[Tensor, State]:
+    def judge(self, x: Tensor, state: State, count: int, look_ahead: int | None) -> tuple[Tensor, State]:
         """Logits [B, count, P, H] of the first ``count`` frames of features x [T, N, C].
 
         Each frame sees exactly ``look_ahead`` frames of future (x must hold them), or with None all
@@ -106,7 +115,9 @@ class HPPNet(nn.Module):
         x = torch.cat([state.waiting, features])
         count = max(0, x.shape[0] - look_ahead)
         if count == 0:
-            return spectrum.new_zeros(spectrum.shape[0], 0, KEYS, len(HEADS)), NetworkState(pasts, state.forward, x)
+            return spectrum.new_zeros(spectrum.shape[0], 0, KEYS, len(HEADS)), NetworkState(
+                pasts, state.forward, x
+            )
         logits, forward = self.judge(x, state.forward, count, look_ahead)
         return logits, NetworkState(pasts, forward, x[count:])
 

@@ -98,7 +98,9 @@ def read_midi(path: str | PathLike[str]) -> list[Note]:
     try:
         midi = pretty_midi.PrettyMIDI(str(path))
     except (OSError, EOFError, ValueError, KeyError, IndexError) as error:
-        raise ValueError(f"{path}: expected a MIDI file, could not read it ({error or 'it ends early'})") from error
+        raise ValueError(
+            f"{path}: expected a MIDI file, could not read it ({error or 'it ends early'})"
+        ) from error
     notes = [
         Note(float(n.start), float(n.end), n.pitch, n.velocity)
         for instrument in midi.instruments

@@ -26,6 +26,7 @@ class Resampler:
         if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
             raise ValueError(f"sample rate must be {LOWEST_RATE} to {HIGHEST_RATE} Hz, got {sample_rate:g}")
         self.sample_rate = sample_rate
+        #: None where soxr does it alone
         self._taps = _low_pass(sample_rate) if sample_rate >= SHORT_FROM_HZ else None
         self.reset()
 
@@ -40,7 +41,7 @@ class Resampler:
             self.sample_rate, SAMPLE_RATE, 1, dtype="float32", quality="QQ" if short else "HQ", vr=not short
         )
         # The filter looks half its length ahead: its first output belongs to the first sample.
-        self._tail = np.zeros(len(self._taps) // 2 if short else 0, dtype=np.float32)
+        self._tail = np.zeros(0 if self._taps is None else len(self._taps) // 2, dtype=np.float32)
 
     @property
     def delay_s(self) -> float:
@@ -64,7 +65,11 @@ class Resampler:
         """The rest: in all, as many samples at 16 kHz as the sound was long."""
         if self._soxr is None:
             return np.zeros(0, dtype=np.float32)
-        rest = self._filter(np.zeros(len(self._taps) // 2, dtype=np.float32)) if self._taps is not None else self._tail
+        rest = (
+            self._filter(np.zeros(len(self._taps) // 2, dtype=np.float32))
+            if self._taps is not None
+            else self._tail
+        )
         out = self._soxr.resample_chunk(rest, last=True)
         missing = round(self._came * SAMPLE_RATE / self.sample_rate) - self._went
         return np.pad(out, (0, max(0, missing - len(out))))[: max(0, missing)]

@@ -72,7 +72,9 @@ class Stream:
     def _hear(self, spectra: Tensor, total: int | None = None) -> list[Event]:
         events: list[Event] = []
         for piece in spectra.split(PIECE_FRAMES, dim=1) if spectra.shape[1] else ():
-            logits, self._state = self._network.step(piece.to(self._network.bias.device), self._state, self.look_ahead)
+            logits, self._state = self._network.step(
+                piece.to(self._network.bias.device), self._state, self.look_ahead
+            )
             owed = logits.shape[1] if total is None else min(logits.shape[1], total - self._judged)
             probabilities = torch.sigmoid(logits[0, :owed].float()).cpu().numpy()
             self._judged += owed

@@ -14,7 +14,7 @@ import torch
 from . import checkpoint
 from .config import HEADS, DecoderConfig, ModelConfig
 from .device import choose_device, choose_precision
-from .frontend import FrontEnd
+from .frontend import front_end_of
 from .network import HPPNet
 from .notes import Note, notes_from
 from .stream import Recording, Stream
@@ -46,9 +46,6 @@ class Transcriber:
     precision: str = "fp32"  #: of whole recordings; streams always compute in fp32
     reader: Reader | None = None
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_front_end", FrontEnd(self.config.front_end))
-
     @classmethod
     def load(
         cls,
@@ -77,7 +74,9 @@ class Transcriber:
     ) -> Transcriber:
         """With other decoder thresholds, 0 to 1; None keeps what the checkpoint says."""
         given = {"onset": onset, "frame": frame, "offset": offset}
-        decoder: DecoderConfig = replace(self.config.decoder, **{k: v for k, v in given.items() if v is not None})
+        decoder: DecoderConfig = replace(
+            self.config.decoder, **{k: v for k, v in given.items() if v is not None}
+        )
         return replace(self, config=replace(self.config, decoder=decoder))
 
     def with_tuning(self, cents: float) -> Transcriber:
@@ -95,7 +94,14 @@ class Transcriber:
         ``watch`` is called with every block of probabilities [T, 88, 4] as it comes.
         """
         look_ahead = frames_for_latency(latency_ms, self.config.front_end.look_ahead)
-        return Stream(self.network, self._front_end, self.config.decoder, look_ahead, sample_rate, watch)
+        return Stream(
+            self.network,
+            front_end_of(self.config.front_end),
+            self.config.decoder,
+            look_ahead,
+            sample_rate,
+            watch,
+        )
 
     def transcribe(
         self, source: Source, sample_rate: int | None = None, *, latency_ms: float | None = None
@@ -143,7 +149,13 @@ class Transcriber:
         else:
             half = self.precision == "bf16"
             driver = Recording(
-                self.network, self._front_end, self.config.decoder, sample_rate, watch, window_s, half=half
+                self.network,
+                front_end_of(self.config.front_end),
+                self.config.decoder,
+                sample_rate,
+                watch,
+                window_s,
+                half=half,
             )
         events = [event for block in blocks for event in driver.feed(block)] + driver.flush()
         empty = np.zeros((0, KEYS, len(HEADS)), dtype=np.float32)

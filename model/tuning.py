@@ -39,7 +39,9 @@ def _votes(samples: np.ndarray) -> complex:
     if part.max(initial=0.0) < 1e-3:
         return 0j
     inner = part[1:-1]
-    peaks = np.flatnonzero((inner > part[:-2]) & (inner >= part[2:]) & (inner > 0.05 * part.max())) + 1 + first
+    peaks = (
+        np.flatnonzero((inner > part[:-2]) & (inner >= part[2:]) & (inner > 0.05 * part.max())) + 1 + first
+    )
     left, top, right = (np.log(spectrum[peaks + k] + 1e-12) for k in (-1, 0, 1))
     exact = peaks + (left - right) / (2 * (left - 2 * top + right) - 1e-12)  # a parabola through three points
     semitones = 12 * np.log2(exact * SAMPLE_RATE / WINDOW / 440.0)

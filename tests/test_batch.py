@@ -126,7 +126,11 @@ def planned(arguments, output=None, kinds=("mid",)):
 
 def test_beside_each(rec):
     assert planned(["rec"]) == (["rec/a.mid", "rec/b.mid", "rec/in/c.mid"], [])
-    assert planned(["rec/in"], kinds=("mid", "csv", "png"))[0] == ["rec/in/c.mid", "rec/in/c.csv", "rec/in/c.png"]
+    assert planned(["rec/in"], kinds=("mid", "csv", "png"))[0] == [
+        "rec/in/c.mid",
+        "rec/in/c.csv",
+        "rec/in/c.png",
+    ]
 
 
 def test_an_output_folder_mirrors(rec):

@@ -110,7 +110,8 @@ def test_nothing_played_and_nothing_heard():
 def test_notes_of_no_length_and_before_time_zero_are_scored():
     short = [Note(n.onset_s, n.onset_s, n.pitch, n.velocity) for n in SCALE]
     assert score(short, short).onset_offset == PERFECT
-    assert score([Note(0.0, 0.5, 60, 50)], [Note(-0.004, 0.5, 60, 50)]).onset_10ms == PERFECT
+    early, at_zero = [Note(-0.004, 0.5, 60, 50)], [Note(0.0, 0.5, 60, 50)]
+    assert score(early, at_zero).onset_offset == score(at_zero, early).onset_offset == PERFECT
 
 
 def test_each_played_note_is_used_once():

@@ -16,7 +16,11 @@ from .sounds import three_notes
 def test_agrees_with_librosa_vqt_when_its_windows_are_symmetric() -> None:
     rng = np.random.default_rng(0)
     samples = three_notes() + 0.01 * rng.standard_normal(len(three_notes())).astype(np.float32)
-    ours = FrontEnd(FrontEndConfig(symmetric=True, longest=8192)).whole(torch.from_numpy(samples)[None])[0].numpy()
+    ours = (
+        FrontEnd(FrontEndConfig(symmetric=True, longest=8192))
+        .whole(torch.from_numpy(samples)[None])[0]
+        .numpy()
+    )
     # librosa's alpha is half of ours, and it multiplies by the window's length.
     vqt = {"fmin": frequencies_hz()[0], "n_bins": BINS, "bins_per_octave": BINS_PER_OCTAVE, "gamma": 4.0}
     theirs = np.abs(

@@ -22,7 +22,7 @@ def draw(path, notes, probabilities=None, duration_s=10.0, title="take.wav"):
 
 
 def coloured(image):
-    """Where something more colourful than ink, paper and keys is; the velocity scale at the right left out."""
+    """Where something more colourful than ink, paper and keys is, left of the velocity scale."""
     spread = image.max(axis=2) - image.min(axis=2)
     return (spread > 60)[:, : int(image.shape[1] * 0.93)]
 
@@ -54,7 +54,7 @@ def test_onset_and_frame_probabilities_show(tmp_path, head):
     changed = np.any(draw(tmp_path / "b.png", [], probabilities) != blank, axis=2)
     columns = np.nonzero(changed)[1] / blank.shape[1]
     assert changed.sum() > 100
-    assert 0.3 < columns.min() and columns.max() < 0.6
+    assert columns.min() > 0.3 and columns.max() < 0.6
 
 
 def test_long_recordings_go_on_in_rows_and_are_capped(tmp_path, monkeypatch):
@@ -66,7 +66,9 @@ def test_long_recordings_go_on_in_rows_and_are_capped(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("duration_s", [0.0, 0.02, 29.99, 30.0, 30.01])
 def test_any_length_with_nothing_in_it(tmp_path, duration_s):
-    assert draw(tmp_path / "a.png", [], np.zeros((0, KEYS, 4), np.float32), duration_s, "a $5 _take_.wav").size
+    assert draw(
+        tmp_path / "a.png", [], np.zeros((0, KEYS, 4), np.float32), duration_s, "a $5 _take_.wav"
+    ).size
 
 
 def test_a_note_across_rows_is_in_both(tmp_path):

@@ -37,7 +37,11 @@ def folder(tmp_path_factory):
     if shutil.which("ffmpeg"):
         for name, options in FFMPEG.items():
             with open(folder / name, "wb") as out:
-                target = ["-f", options.pop(), "-"] if options[-1:] in (["flac"], ["wav"]) else ["-y", folder / name]
+                target = (
+                    ["-f", options.pop(), "-"]
+                    if options[-1:] in (["flac"], ["wav"])
+                    else ["-y", folder / name]
+                )
                 command = ["ffmpeg", "-v", "error", "-i", folder / "s.wav", *options, *target]
                 subprocess.run(command, check=True, stdout=out if "-" in target else None)
     return folder
@@ -56,7 +60,19 @@ FFMPEG = {
     "pipe.wav": ["wav"],
     "video.mp4": ["-f", "lavfi", "-i", "color=size=32x32:duration=20", "-pix_fmt", "yuv420p"],
 }
-SNDFILE = "s.wav s24.wav rf64.wav s.flac s.ogg s.opus s.mp3 s.aiff s.caf s.au s.w64".split()
+SNDFILE = [
+    "s.wav",
+    "s24.wav",
+    "rf64.wav",
+    "s.flac",
+    "s.ogg",
+    "s.opus",
+    "s.mp3",
+    "s.aiff",
+    "s.caf",
+    "s.au",
+    "s.w64",
+]
 
 
 def read(path):

@@ -18,7 +18,10 @@ from .sounds import piano_like, three_notes
 
 CLIP = three_notes()
 QUICK = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    derandomize=True,
 )
 
 
@@ -190,7 +193,10 @@ def test_windows_of_a_long_recording_show_no_seams(transcriber: Transcriber) -> 
     strokes = dict(zip(onsets.tolist(), rng.integers(36, 96, len(onsets)).tolist(), strict=True))
     clip = piano_like(strokes, 60.0)
     results = [
-        {(round(n.onset_s, 3), n.pitch) for n in transcriber.transcribe_blocks([clip], 16_000, window_s=w).notes}
+        {
+            (round(n.onset_s, 3), n.pitch)
+            for n in transcriber.transcribe_blocks([clip], 16_000, window_s=w).notes
+        }
         for w in (20.0, 10.0, 40.0)
     ]
     assert len(results[0]) > 150

@@ -22,7 +22,7 @@ def test_the_formats_come_back(tmp_path):
         assert (found.pitch, found.velocity) == (note.pitch, note.velocity)
         assert found.onset_s == pytest.approx(note.onset_s, abs=0.001)
         assert found.offset_s == pytest.approx(note.offset_s, abs=0.001)
-    rows = list(csv.DictReader(open(folder / "take.csv", encoding="utf-8")))
+    rows = list(csv.DictReader((folder / "take.csv").read_text().splitlines()))
     assert rows[0] == {"onset_s": "0.5", "offset_s": "1.25", "pitch": "60", "name": "C4", "velocity": "64"}
     assert [row["name"] for row in rows] == ["C4", "A0", "C8"]
     about = json.loads((folder / "take.json").read_text())
@@ -58,7 +58,9 @@ def test_an_error_leaves_what_was_there(tmp_path, error):
         raise error
 
     with pytest.raises(error):
-        write_outputs({tmp_path / "a.mid": lambda path: path.write_text("new"), tmp_path / "a.csv": write_half})
+        write_outputs(
+            {tmp_path / "a.mid": lambda path: path.write_text("new"), tmp_path / "a.csv": write_half}
+        )
     assert [path.name for path in tmp_path.iterdir()] == ["a.mid"]
     assert (tmp_path / "a.mid").read_text() == "old"
 

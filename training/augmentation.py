@@ -1,7 +1,7 @@
 """Other pianos, rooms and microphones than the recordings', in sound and in features.
 
-After Kusaka and Maezawa, "Mobile-AMT" (EUSIPCO 2024): rooms, noise, detuning, the microphone's response and clipping
-together are what carries a model from close microphones to a phone on the lid.
+After Kusaka and Maezawa, "Mobile-AMT" (EUSIPCO 2024): rooms, noise, detuning, the microphone's response
+and clipping together are what carries a model from close microphones to a phone on the lid.
 """
 
 from __future__ import annotations
@@ -87,7 +87,10 @@ def _sounds(folder: str) -> tuple[np.ndarray, ...]:
 def equaliser_db(how: Augmentation, rng: np.random.Generator) -> np.ndarray:
     """A smooth curve [BINS] in dB to add to the log spectrum: another microphone, lid or hammer."""
     x = np.linspace(0, 1, BINS)
-    curve = sum(rng.normal(0, how.eq_db / (k + 1)) * np.cos(np.pi * k * x + rng.uniform(0, np.pi)) for k in range(1, 6))
+    curve = sum(
+        rng.normal(0, how.eq_db / (k + 1)) * np.cos(np.pi * k * x + rng.uniform(0, np.pi))
+        for k in range(1, 6)
+    )
     if rng.random() < how.band_limit:
         edge, slope = rng.uniform(0.1, 0.35), rng.uniform(40, 200)
         curve = curve - slope * np.maximum(0, edge - x)

@@ -6,7 +6,6 @@ processes, changes nothing of what is seen.
 
 from __future__ import annotations
 
-import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from ..model.frontend import FLOOR_DB, FrontEnd, FrontEndConfig
+from ..model.frontend import FLOOR_DB, FrontEndConfig, front_end_of
 from ..model.notes import without_overlaps
 from ..model.timebase import HOP, SAMPLE_RATE
 from .augmentation import Augmentation, equaliser_db, vary_sound
@@ -62,7 +61,9 @@ def _cached(sound: Path, array: Path) -> np.ndarray:
     if not array.exists():
         samples, rate = soundfile.read(sound, dtype="int16")
         if rate != SAMPLE_RATE or samples.ndim != 1:
-            raise ValueError(f"{sound}: expected mono at {SAMPLE_RATE} Hz, got {rate} Hz, shape {samples.shape}")
+            raise ValueError(
+                f"{sound}: expected mono at {SAMPLE_RATE} Hz, got {rate} Hz, shape {samples.shape}"
+            )
         # Whole or not at all: a cache that was half written must not be trusted.
         temporary = array.with_suffix(f".{os.getpid()}.tmp.npy")
         np.save(temporary, samples)
@@ -70,15 +71,12 @@ def _cached(sound: Path, array: Path) -> np.ndarray:
     return np.load(array, mmap_mode="r")
 
 
-@functools.lru_cache(maxsize=256)
-def _front_end(cents: int) -> FrontEnd:
-    return FrontEnd(FrontEndConfig(tuning_cents=cents))
-
-
 class Excerpts:
     """Draws excerpts of ``frames`` frames from several sources, each as likely as its weight says."""
 
-    def __init__(self, sources: list[list[Piece]], weights: list[float], frames: int, how: Augmentation) -> None:
+    def __init__(
+        self, sources: list[list[Piece]], weights: list[float], frames: int, how: Augmentation
+    ) -> None:
         self.sources, self.frames, self.how = sources, frames, how
         self._odds = np.asarray(weights) / np.sum(weights)
         self._lengths = [np.array([len(p.samples) for p in pieces], dtype=float) for pieces in sources]
@@ -90,8 +88,10 @@ class Excerpts:
         piece = self.sources[source][rng.choice(len(lengths), p=lengths / lengths.sum())]
         start = int(rng.integers(max(1, len(piece.samples) - self.frames * HOP)))
         keys, cents = self._shift(rng)
-        front = _front_end(cents - 100 * keys)
-        samples = self._cut(piece.samples, start - front.before, start + (self.frames - 1) * HOP + front.after)
+        front = front_end_of(FrontEndConfig(tuning_cents=cents - 100 * keys))
+        samples = self._cut(
+            piece.samples, start - front.before, start + (self.frames - 1) * HOP + front.after
+        )
         samples = vary_sound(samples, self.how, rng)
         spectrum = front.frames(torch.from_numpy(samples)[None])[0]
         spectrum = (spectrum + torch.from_numpy(equaliser_db(self.how, rng))).clamp_min(FLOOR_DB)

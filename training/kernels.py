@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import warnings
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ FLAGS = ["-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-ffp-
 
 
 @functools.cache
-def compiled() -> ModuleType | None:
+def compiled() -> Any:
     """The C++ module, or None (with a warning that says why) where it cannot be built."""
     from torch.utils.cpp_extension import load
 
@@ -63,14 +63,14 @@ def harmonic(x: Tensor, weight: Tensor, bias: Tensor, shifts: tuple[int, ...]) -
 
 class _Scan(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, reverse: bool, keep: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, reverse: bool, keep: int) -> Tensor:
         hidden, cells = compiled().scan_forward(x, weight, bias, reverse)
         ctx.save_for_backward(x, weight, bias, hidden, cells)
         ctx.reverse = reverse
         return hidden[:keep]
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias, hidden, cells = ctx.saved_tensors
         grads = compiled().scan_backward(x, weight, bias, ctx.reverse, hidden, cells, grad.contiguous())
         return *grads, None, None
@@ -78,13 +78,13 @@ class _Scan(torch.autograd.Function):
 
 class _Harmonic(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, shifts: tuple[int, ...]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, shifts: tuple[int, ...]) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.shifts = shifts
         return compiled().harmonic_forward(x, weight, shifts)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         grad = grad.contiguous()
         back = [-s for s in ctx.shifts]

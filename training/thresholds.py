@@ -42,7 +42,9 @@ def finish(settings: Settings) -> tuple[Path, DecoderConfig]:
     pieces = [piece for _, kept in open_sources(settings) for piece in kept]
     decoder = choose(Transcriber(network, config), pieces) if pieces else config.decoder
     about = {**about, "thresholds chosen on": [piece.name for piece in pieces]}
-    checkpoint.save(folder / "final.safetensors", network, dataclasses.replace(config, decoder=decoder), about)
+    checkpoint.save(
+        folder / "final.safetensors", network, dataclasses.replace(config, decoder=decoder), about
+    )
     return folder / "final.safetensors", decoder
 
 

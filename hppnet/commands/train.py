@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,9 +38,11 @@ def train(
     except ValueError as error:
         fail(str(error), code=2)
     many = processes > 1
-    fabric = Fabric(accelerator="cpu" if many else "auto", devices=processes, strategy="ddp_spawn" if many else "auto")
+    fabric = Fabric(
+        accelerator="cpu" if many else "auto", devices=processes, strategy="ddp_spawn" if many else "auto"
+    )
     try:
-        fabric.launch(_work, wanted, threads)
+        fabric.launch(partial(_work, settings=wanted, threads=threads))
         if fabric.is_global_zero:
             _finish(wanted)
     except (ValueError, OSError) as error:

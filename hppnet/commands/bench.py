@@ -1,0 +1,107 @@
+"""``hppnet bench``: what this machine does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..failure import fail
+from .transcribe import Device
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+app = typer.Typer(help="Measure what this machine does.", no_args_is_help=True)
+
+
+@app.callback()
+def _bench() -> None:
+    """Measure what this machine does."""
+
+
+@app.command()
+def offline(
+    seconds: Annotated[float, typer.Option(min=1, help="Of sound; it is made up here.")] = 60,
+    repeats: Annotated[int, typer.Option(min=1, help="The median of so many runs counts.")] = 3,
+    threads: Annotated[int, typer.Option(min=1, help="Processor cores to use.")] = 1,
+    checkpoint: Annotated[
+        Path | None, typer.Option(exists=True, help="Other weights than those that come with hppnet.")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write all figures; - for standard output.")
+    ] = None,
+) -> None:
+    """Transcribing: speed of whole recordings and of streams, memory, start-up, where the time goes."""
+    from rich.console import Console
+
+    from ..model.checkpoint import CheckpointError
+    from ..offline.bench import measure
+
+    console = Console(stderr=True)
+    try:
+        with console.status("loading") as status:
+            figures = measure(seconds, repeats, threads, checkpoint, device.value, report=status.update)
+        if json_file not in (None, "-"):
+            Path(json_file).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    except ValueError as error:  # a device that is not there
+        raise typer.BadParameter(str(error)) from None
+    except (CheckpointError, RuntimeError, OSError) as error:
+        fail(str(error))
+    if json_file == "-":
+        print(json.dumps(figures, indent=2))
+        return
+    screen = Console()
+    screen.print(_machine(figures["detail"]), highlight=False)
+    screen.print(_figures(figures))
+    if figures["detail"]["where_percent"]:
+        screen.print(_where(figures["detail"]["where_percent"]))
+
+
+def _machine(detail: dict[str, Any]) -> str:
+    machine = detail["machine"]
+    used = f"{detail['threads']} of {machine['cores']} cores"
+    where = used if machine["device"] == "cpu" else machine["device"]
+    return (
+        f"{machine['cpu']}, {where}, torch {machine['torch']}, "
+        f"{machine['precision']} offline, fp32 streaming, {machine['checkpoint']}"
+    )
+
+
+def _figures(figures: dict[str, Any]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    detail = figures["detail"]
+    stream = detail["streaming"]
+    table = Table(box=box.SIMPLE, show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column()
+    for what, figure, remark in (
+        ("whole recordings", f"{figures['offline_x_realtime']:.1f} ×", "real time"),
+        ("stream", f"{figures['streaming_x_realtime']:.1f} ×", f"real time, at {stream['latency_ms']} ms"),
+        ("  a step of 20 ms", f"{stream['step_median_ms']:.1f} ms", "median"),
+        ("", f"{stream['step_p99_ms']:.1f} ms", "99 in 100 take no longer"),
+        ("memory", f"{figures['peak_rss_mib']:.0f} MiB", f"at most, with {detail['seconds']:g} s of sound"),
+        ("ready after", f"{figures['startup_s']:.2f} s", "from the start of Python"),
+        ("hppnet --help", f"{detail['help_s']:.2f} s", ""),
+    ):
+        table.add_row(what, figure, remark)
+    return table
+
+
+def _where(shares: dict[str, dict[str, float]]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title="where the time goes, %", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("")
+    for way in shares:
+        table.add_column(way, justify="right")
+    for part in next(iter(shares.values())):
+        table.add_row(part, *(f"{shares[way][part]:.1f}" for way in shares))
+    return table

@@ -1,0 +1,291 @@
+"""What this machine does: speed, memory and start-up time, on a piano-like sound made here.
+
+Nothing is read but the checkpoint, so what is measured is the road from samples to notes; reading
+and resampling a file come on top.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+
+from ..model.decoder import Decoder
+from ..model.frontend import FrontEnd
+from ..model.timebase import HOP, SAMPLE_RATE
+from ..model.transcriber import Transcriber
+
+LATENCY_MS = 132
+NOTES_PER_SECOND = 8
+PARTIALS = 8
+PROFILED_S = 20  #: of the stream; it needs no more
+
+
+def measure(
+    seconds: float = 60,
+    repeats: int = 3,
+    threads: int = 1,
+    checkpoint: Path | None = None,
+    device: str = "auto",
+    report: Callable[[str], object] = lambda stage: None,
+) -> dict[str, Any]:
+    """All figures, ready for JSON; medians over ``repeats`` runs with ``seconds`` of sound.
+
+    ``report`` is told what comes next. Sets torch's number of threads for this process. Raises what
+    ``Transcriber.load`` raises, and RuntimeError if a fresh process fails.
+    """
+    torch.set_num_threads(threads)
+    transcriber = Transcriber.load(checkpoint, device=device)
+    sound = piano_like(seconds)
+    warm_up = sound[: 2 * SAMPLE_RATE]
+    report("whole recordings")
+    offline_s(transcriber, warm_up)
+    whole_s = [offline_s(transcriber, sound) for _ in range(repeats)]
+    report("streaming")
+    steps_s(transcriber, warm_up)
+    steps = [steps_s(transcriber, sound) for _ in range(repeats)]
+    report("where the time goes")
+    where = _where(transcriber, sound) if transcriber.device.type == "cpu" else {}
+    report("memory and start-up, in fresh processes")
+    return {
+        "offline_x_realtime": seconds / median(whole_s),
+        "streaming_x_realtime": seconds / median(run.sum() for run in steps),
+        "peak_rss_mib": fresh_peak_rss_mib(checkpoint, device, threads, seconds),
+        "startup_s": median(startup_s(checkpoint, device) for _ in range(repeats)),
+        "detail": {
+            "machine": machine(transcriber),
+            "seconds": seconds,
+            "repeats": repeats,
+            "threads": threads,
+            "offline": {"runs_x_realtime": [seconds / run for run in whole_s]},
+            "streaming": {"latency_ms": LATENCY_MS, **_step_figures(steps, seconds)},
+            "where_percent": where,
+            "help_s": median(help_s() for _ in range(repeats)),
+        },
+    }
+
+
+def _step_figures(runs: list[np.ndarray], seconds: float) -> dict[str, Any]:
+    together_ms = 1000 * np.concatenate(runs)
+    return {
+        "step_median_ms": float(np.median(together_ms)),
+        "step_p99_ms": float(np.percentile(together_ms, 99)),
+        "step_longest_ms": float(together_ms.max()),
+        "runs_x_realtime": [float(seconds / run.sum()) for run in runs],
+    }
+
+
+def _where(transcriber: Transcriber, sound: np.ndarray) -> dict[str, dict[str, float]]:
+    short = sound[: PROFILED_S * SAMPLE_RATE]
+    return {
+        "offline": where_time_goes(transcriber, lambda: offline_s(transcriber, sound)),
+        "streaming": where_time_goes(transcriber, lambda: steps_s(transcriber, short)),
+    }
+
+
+def piano_like(seconds: float, seed: int = 1) -> np.ndarray:
+    """A busy sound, in the manner of a piano: float32 [n] at 16 kHz, peak 0.5; the same every time."""
+    rng = np.random.default_rng(seed)
+    sound = np.zeros(round(seconds * SAMPLE_RATE), dtype=np.float32)
+    for onset_s in rng.uniform(0, seconds, round(seconds * NOTES_PER_SECOND)):
+        start = int(onset_s * SAMPLE_RATE)
+        length = min(int(rng.uniform(0.1, 1.5) * SAMPLE_RATE), len(sound) - start)
+        sound[start : start + length] += _struck(int(rng.integers(30, 90)), length) * rng.uniform(0.1, 1.0)
+    return sound * np.float32(0.5 / max(np.abs(sound).max(initial=0.0), 1e-9))
+
+
+def _struck(pitch: int, length: int) -> np.ndarray:
+    """One note: partials that die away, the high ones sooner; float32 [length]."""
+    t = np.arange(length, dtype=np.float32) / SAMPLE_RATE
+    hz = 440.0 * 2.0 ** ((pitch - 69) / 12)
+    note = np.minimum(t / 0.003, 1.0)
+    partials = [h for h in range(1, PARTIALS + 1) if h * hz < SAMPLE_RATE / 2]
+    return note * sum(np.sin(2 * np.pi * h * hz * t) * np.exp(-(1.0 + h) * t) / h for h in partials)
+
+
+def offline_s(transcriber: Transcriber, sound: np.ndarray) -> float:
+    """Seconds that transcribing a sound [n] at 16 kHz takes, with all the future to see."""
+    began = time.perf_counter()
+    transcriber.transcribe_blocks(_blocks(sound, SAMPLE_RATE), SAMPLE_RATE)
+    return time.perf_counter() - began
+
+
+def steps_s(transcriber: Transcriber, sound: np.ndarray) -> np.ndarray:
+    """Seconds that each step [n] takes as a sound is fed frame by frame (20 ms), at 132 ms latency."""
+    stream = transcriber.stream(latency_ms=LATENCY_MS, sample_rate=SAMPLE_RATE)
+    took = []
+    for block in _blocks(sound, HOP):
+        began = time.perf_counter()
+        stream.feed(block)
+        took.append(time.perf_counter() - began)
+    return np.array(took)
+
+
+def _blocks(sound: np.ndarray, samples: int) -> Iterator[np.ndarray]:
+    return (sound[i : i + samples] for i in range(0, len(sound), samples))
+
+
+# --- fresh processes ---
+
+_START = """
+import sys
+from hppnet.model.transcriber import Transcriber
+Transcriber.load(sys.argv[1] or None, device=sys.argv[2])
+"""
+
+_PEAK = """
+import sys
+import torch
+from hppnet.offline import bench
+torch.set_num_threads(int(sys.argv[3]))
+transcriber = bench.Transcriber.load(sys.argv[1] or None, device=sys.argv[2])
+sound = bench.piano_like(float(sys.argv[4]))
+bench.offline_s(transcriber, sound)
+bench.steps_s(transcriber, sound[:bench.SAMPLE_RATE])
+print(bench.peak_rss_mib())
+"""
+
+
+def startup_s(checkpoint: Path | None, device: str) -> float:
+    """Seconds from starting Python to a transcriber that is ready."""
+    began = time.perf_counter()
+    _python("-c", _START, str(checkpoint or ""), device)
+    return time.perf_counter() - began
+
+
+def help_s() -> float:
+    """Seconds that ``hppnet --help`` takes."""
+    began = time.perf_counter()
+    _python("-m", "hppnet", "--help")
+    return time.perf_counter() - began
+
+
+def fresh_peak_rss_mib(checkpoint: Path | None, device: str, threads: int, seconds: float) -> float:
+    """The most memory, in MiB, that a new process takes for ``seconds`` of sound, offline and live."""
+    return float(_python("-c", _PEAK, str(checkpoint or ""), device, str(threads), str(seconds)))
+
+
+def peak_rss_mib() -> float:
+    """The most memory this process has held so far, in MiB."""
+    try:
+        # Not getrusage: on Linux a new process takes over there the peak of the one that started it.
+        with open("/proc/self/status", encoding="ascii") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) / 1024
+    except (OSError, StopIteration):
+        import resource  # not on Windows
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / 2**20 if sys.platform == "darwin" else peak / 1024
+
+
+def _python(*arguments: str) -> str:
+    """Runs a new Python; its output. Raises RuntimeError with the last line that it complained in."""
+    # Without the safe path, a folder called hppnet where the command happens to run would be imported.
+    environment = os.environ | {"PYTHONSAFEPATH": "1"}
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment)
+    if done.returncode:
+        complaint = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise RuntimeError(f"a fresh process failed: {complaint[-1]}")
+    return done.stdout
+
+
+# --- the machine ---
+
+
+def machine(transcriber: Transcriber) -> dict[str, Any]:
+    """What the figures were measured on and with."""
+    return {
+        "cpu": cpu_name(),
+        "cores": cores(),
+        "device": str(transcriber.device),
+        "precision": transcriber.precision,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "checkpoint": transcriber.checkpoint_name,
+    }
+
+
+def cpu_name() -> str:
+    """What the processor calls itself."""
+    try:
+        if sys.platform == "darwin":
+            return subprocess.run(
+                ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=True
+            ).stdout.strip()
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration, subprocess.CalledProcessError):
+        return platform.processor() or platform.machine()
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+# --- where the time goes ---
+
+
+class _Stopwatch:
+    """Adds up the seconds that functions take, without those of the watched functions they call."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._inner: list[
+            float
+        ] = []  # of each watched call that is under way: seconds in other watched calls
+
+    def watched(self, function: Callable, part: str) -> Callable:
+        def timed(*arguments, **named):
+            self._inner.append(0.0)
+            began = time.perf_counter()
+            try:
+                return function(*arguments, **named)
+            finally:
+                took = time.perf_counter() - began
+                self.seconds[part] += took - self._inner.pop()
+                if self._inner:
+                    self._inner[-1] += took
+
+        return timed
+
+
+def where_time_goes(transcriber: Transcriber, work: Callable[[], object]) -> dict[str, float]:
+    """The share of each part in ``work`` of a transcriber on a CPU: percent, adding up to 100."""
+    watch = _Stopwatch()
+    parts = list(_parts(transcriber))
+    with ExitStack() as stack:
+        for part, owner, name in parts:
+            function = getattr(owner, name)
+            stack.enter_context(mock.patch.object(owner, name, watch.watched(function, part)))
+        began = time.perf_counter()
+        work()
+        whole = time.perf_counter() - began
+    shares = {part: 100 * watch.seconds[part] / whole for part, _, _ in parts}
+    return {**shares, "everything else": 100 - sum(shares.values())}
+
+
+def _parts(transcriber: Transcriber) -> Iterator[tuple[str, object, str]]:
+    """(name of the part, owner of its function, name of the function)."""
+    network = transcriber.network
+    yield ("front end", FrontEnd, "frames")
+    yield from (("convolutions: stem", conv, "forward") for conv in network.stem)
+    yield ("convolutions: harmonic", network.harmonic, "forward")
+    yield from (("convolutions: body", block, "forward") for block in network.blocks)
+    yield ("LSTM forward", network.ahead, "weigh")
+    # What is left of judging without the forward LSTM: the backward one, and a sum.
+    yield ("LSTM backward", network, "judge")
+    yield ("decoder", Decoder, "feed")
