@@ -24,7 +24,7 @@ from ..model.config import CONFIGS, ModelConfig
 from ..model.network import HPPNet
 from .dataset import Excerpts, Piece, open_folder
 from .kernels import accelerate
-from .losses import losses
+from .losses import count_notes, losses
 from .settings import Settings
 
 Report = Callable[[int, dict[str, float]], None]
@@ -87,7 +87,9 @@ def _step(
         group["lr"] = settings.schedule.rate(run.step)
     with torch.autocast(fabric.device.type, torch.bfloat16):
         logits = module(spectrum, _look_ahead(settings, run.step), settings.chunk)
-    loss, parts = losses(logits.float(), wanted[:, : logits.shape[1]], settings.losses)
+    wanted = wanted[:, : logits.shape[1]]
+    notes = fabric.all_reduce(count_notes(wanted), reduce_op="mean")
+    loss, parts = losses(logits.float(), wanted, settings.losses, notes)
     optimiser.zero_grad()
     fabric.backward(loss)
     norm = fabric.clip_gradients(module, optimiser, max_norm=settings.schedule.clip, error_if_nonfinite=False)

@@ -19,14 +19,21 @@ class LossWeights:
     velocity: float = 1.0
 
 
-def losses(logits: Tensor, wanted: Tensor, weights: LossWeights) -> tuple[Tensor, dict[str, float]]:
+def count_notes(wanted: Tensor) -> Tensor:
+    """How many notes begin in targets [B, T, 88, 4]: an onset's triangle adds up to 2."""
+    return wanted[..., 0].sum() / 2
+
+
+def losses(
+    logits: Tensor, wanted: Tensor, weights: LossWeights, notes: Tensor | None = None
+) -> tuple[Tensor, dict[str, float]]:
     """The sum to minimise, and each head's part, from logits and targets [B, T, 88, 4].
 
     Everything is summed and divided by the number of notes, so that a dense passage counts as much a
-    note as a sparse one. An onset's triangle has height 2 in all: half its sum counts the notes.
+    note as a sparse one. ``notes`` is that number where the batch is shared: the mean over processes.
     """
     onset, frame, offset, velocity = wanted.unbind(-1)
-    notes = (onset.sum() / 2).clamp_min(1.0)
+    notes = (count_notes(wanted) if notes is None else notes).clamp_min(1.0)
     known = onset * (velocity > 0)
     parts = {
         "onset": _bce(logits[..., 0], onset) / notes,
