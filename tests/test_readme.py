@@ -1,0 +1,67 @@
+"""What the README says can be done is done here: its commands and its Python, as they stand there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from .sounds import three_notes
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text()
+
+
+def fenced(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, flags=re.DOTALL)
+
+
+def transcribe_lines() -> list[str]:
+    lines = [line.split("#")[0].strip() for block in fenced("sh") for line in block.splitlines()]
+    return [line for line in lines if line.startswith("hppnet transcribe")]
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Path:
+    """The files that the commands name."""
+    (tmp_path / "recordings").mkdir()
+    (tmp_path / "demo").symlink_to(ROOT / "demo")
+    for name in ("take.wav", "one.flac", "recordings/two.flac", "old.mp3"):
+        soundfile.write(tmp_path / name, three_notes(44_100), 44_100)
+    return tmp_path
+
+
+def test_there_are_commands_to_try() -> None:
+    assert len(transcribe_lines()) >= 5 and len(fenced("python")) == 1
+
+
+@pytest.mark.parametrize("line", transcribe_lines())
+def test_commands_run(workplace: Path, line: str) -> None:
+    words = shlex.split(line)[1:]
+    words = [str(p) for w in words for p in (sorted(workplace.glob(w)) if "*" in w else [w])]
+    done = subprocess.run(
+        [sys.executable, "-m", "hppnet", *words], cwd=workplace, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list(workplace.rglob("*.mid"))
+
+
+def test_python_runs(workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.chdir(workplace)
+    blocks = np.array_split(three_notes(48_000), 50)
+    (code,) = fenced("python")
+    exec(compile(code, "README.md", "exec"), {"blocks": blocks})
+    printed = capsys.readouterr().out
+    assert "NoteOn" in printed and "0.132" in printed
+    assert (workplace / "take.mid").exists()
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", TEXT):
+        assert (ROOT / target).exists(), target
