@@ -171,9 +171,9 @@ def test_two_of_one_name_from_two_folders(rec):
 
 
 def test_names_that_differ_in_case_or_meet_by_accident(tmp_path):
-    sources = ["x/A.wav", "x/a.flac", "x/a.flac.ogg"]
+    sources = ["x/a.wav", "x/A.flac", "x/a.flac.ogg", "x/A.WAV.ogg"]
     jobs, _ = plan_outputs([Found(Path(s), Path(s).relative_to("x")) for s in sources], ["mid"], tmp_path)
-    assert len({str(job.outputs["mid"]).casefold() for job in jobs}) == 3
+    assert len({str(job.outputs["mid"]).casefold() for job in jobs}) == 4
 
 
 def test_a_point_in_a_title_is_no_suffix(tmp_path):
@@ -250,6 +250,17 @@ def test_closing_early_ends_the_workers(tmp_path):
     for process in processes:
         with pytest.raises(ProcessLookupError):
             os.kill(process, 0)
+
+
+def test_ctrl_c_is_not_for_the_workers(tmp_path):
+    """Not even while Python starts in them: they would end with tracebacks all over the screen."""
+    worker = workers._start(Settings(), load)
+    for _ in range(25):
+        os.kill(worker.process.pid, signal.SIGINT)
+        time.sleep(0.02)
+    assert worker.process.is_alive()
+    workers._stop([worker], [])
+    assert not worker.process.is_alive()
 
 
 @pytest.mark.parametrize("processes", [1, 2])

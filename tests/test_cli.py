@@ -137,7 +137,7 @@ def test_bad_files_are_named_and_the_others_go_on(rec, run):
     (rec / "cut.wav").write_bytes((rec / "a.wav").read_bytes()[:9000])
     (rec / "text.mp3").write_text("no sound")
     Path("silent").mkdir()
-    result = run("rec", "silent", "-o", "out", "-q")
+    result = run("rec", "silent", "-o", "out", "-q", "--jobs", "1")
     assert result.exit_code == 1
     assert names("out") == ["rec/a.mid", "rec/in/b.mid"]
     errors = result.stderr.splitlines()
@@ -268,7 +268,7 @@ def test_tuning_auto_says_what_it_found(tmp_path, run):
 
 
 def start(*arguments, **options):
-    """The command in a session of its own, so that Ctrl-C can be sent to all of it as a terminal does."""
+    """The command as a process group, so that Ctrl-C can be sent to all of it as a terminal does."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     command = [*HPPNET, "transcribe", *map(str, arguments)]
     return subprocess.Popen(command, text=True, start_new_session=True, env=environment, **options)

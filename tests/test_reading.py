@@ -1,7 +1,9 @@
 """Recordings as soundfile and ffmpeg write them: read whole, or refused in one line."""
 
+import io
 import os
 import shutil
+import struct
 import subprocess
 
 import numpy as np
@@ -140,6 +142,28 @@ def test_a_file_that_lacks_its_last_twentieth_is_refused(folder, name):
     data = (folder / name).read_bytes()
     cut.write_bytes(data[: -len(data) // 20])
     assert "cut short" in refusal(cut)
+
+
+def test_an_mp3_whose_tag_says_nothing_of_bytes_is_counted(folder, tmp_path):
+    """Then the cut is noticed when fewer samples come than the tag says."""
+    data = bytearray((folder / "s.mp3").read_bytes())
+    tag = max(data.find(b"Xing"), data.find(b"Info"))
+    assert data[tag + 7] & 3 == 3  # the number of frames, then of bytes
+    data[tag + 12 : tag + 16] = (1000).to_bytes(4, "big")
+    (tmp_path / "whole.mp3").write_bytes(data)
+    (tmp_path / "cut.mp3").write_bytes(data[: len(data) // 2])
+    assert len(read(tmp_path / "whole.mp3")[0]) == SECONDS * RATE
+    assert "expected 12.0 s" in refusal(tmp_path / "cut.mp3")
+
+
+@pytest.mark.parametrize(("flags", "expected"), [(0, 0), (1, 0), (2, 990), (3, 1980)])
+def test_the_length_in_an_mp3s_tag(flags, expected):
+    """Frames and bytes stand there only if the flags say so; 1 % is forgiven; ID3 comes before."""
+    id3 = b"ID3\x04\x00\x00" + bytes([0, 0, 1, 2]) + bytes(130)
+    frame = b"\xff\xfb\x90\x64" + bytes(32) + b"Xing" + struct.pack(">III", flags, 1000, 2000) + bytes(100)
+    begin = len(id3) if expected else 0
+    assert headers.mp3_length_tag(io.BytesIO(id3 + frame)) == begin + expected
+    assert headers.mp3_length_tag(io.BytesIO(id3 + frame.replace(b"Xing", b"...."))) is None
 
 
 @needs_ffmpeg

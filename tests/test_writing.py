@@ -71,7 +71,11 @@ def test_the_target_changes_only_when_all_is_written(tmp_path):
         part.write_text("new")
         assert part.parent == tmp_path  # a rename across file systems would not be atomic
         assert (tmp_path / "a.mid").read_text() == "old"
-    assert (tmp_path / "a.mid").read_text() == "new"
+    with open(tmp_path / "a.mid") as reader:
+        with atomic(tmp_path / "a.mid") as part:
+            part.write_text("newer")
+        assert reader.read() == "new"  # whoever reads the old file reads all of it
+    assert (tmp_path / "a.mid").read_text() == "newer"
 
 
 def test_permissions_are_the_users(tmp_path):

@@ -1,0 +1,34 @@
+"""How recordings are transcribed: what the options of ``hppnet transcribe`` become."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..model.timebase import frames_for_latency
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How recordings are transcribed. Raises ValueError for values outside their range."""
+
+    checkpoint: str | None = None  #: path; None: the one that comes with the package
+    device: str = "auto"  #: auto, cpu, cuda or mps
+    latency_ms: float | None = None  #: None: full context; else what live gives at this latency
+    tuning: float | str | None = None  #: cents against A = 440 Hz, "auto", or None for the checkpoint's
+    onset_threshold: float | None = None  #: 0 to 1; None: the checkpoint's, as for the next two
+    frame_threshold: float | None = None
+    offset_threshold: float | None = None
+    picture: bool = False  #: also a PNG, with the probabilities
+    keep_notes: bool = False  #: hand the notes back in the outcome
+
+    def __post_init__(self) -> None:
+        if self.latency_ms is not None:
+            frames_for_latency(self.latency_ms)
+        if isinstance(self.tuning, str) and self.tuning != "auto":
+            raise ValueError(f"tuning must be cents or auto, got {self.tuning!r}")
+        if isinstance(self.tuning, float) and not -100 <= self.tuning <= 100:
+            raise ValueError(f"tuning must lie between -100 and 100 cents, got {self.tuning:g}")
+        for name in ("onset", "frame", "offset"):
+            value = getattr(self, f"{name}_threshold")
+            if value is not None and not 0 < value < 1:
+                raise ValueError(f"the {name} threshold must lie between 0 and 1, got {value:g}")

@@ -1,0 +1,89 @@
+"""Notes as MIDI, CSV and JSON files that are whole or not there at all."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..model.notes import Note, write_midi
+
+FORMATS = ("mid", "csv", "json")
+_DECIMALS = 6  #: of a second, in CSV and JSON
+_PREFIX = ".hppnet"
+_numbers = itertools.count()
+
+
+def write_csv(notes: Sequence[Note], path: str | os.PathLike[str]) -> None:
+    """One line a note: onset_s, offset_s (seconds), pitch (MIDI number), name, velocity (1 to 127)."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(("onset_s", "offset_s", "pitch", "name", "velocity"))
+        table.writerows(_row(note).values() for note in notes)
+
+
+def write_json(notes: Sequence[Note], path: str | os.PathLike[str], about: Mapping[str, Any]) -> None:
+    """``about`` (source, duration_s, settings, ...) and then the notes as objects with CSV's names."""
+    with open(path, "w", encoding="utf-8") as file:
+        # A name that is no UTF-8 must not stop the writing: JSON escapes it.
+        json.dump({**about, "notes": [_row(note) for note in notes]}, file, indent=1, ensure_ascii=True)
+        file.write("\n")
+
+
+def _row(note: Note) -> dict[str, float | int | str]:
+    return {
+        "onset_s": round(float(note.onset_s), _DECIMALS),
+        "offset_s": round(float(note.offset_s), _DECIMALS),
+        "pitch": int(note.pitch),
+        "name": note.name,
+        "velocity": int(note.velocity),
+    }
+
+
+def writers(notes: Sequence[Note], about: Mapping[str, Any]) -> dict[str, Callable[[Path], None]]:
+    """For each of FORMATS what writes it to a path."""
+    return {
+        "mid": lambda path: write_midi(notes, path),
+        "csv": lambda path: write_csv(notes, path),
+        "json": lambda path: write_json(notes, path, about),
+    }
+
+
+def write_outputs(outputs: Mapping[Path, Callable[[Path], None]]) -> None:
+    """Write each path through its function, making folders; none appears before all are written.
+
+    Raises OSError when a folder or file cannot be written.
+    """
+    with ExitStack() as finished:
+        for path, write in outputs.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(finished.enter_context(atomic(path)))
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary name in the same folder, which takes the place of ``path`` if nothing went wrong."""
+    part = path.parent / f"{_PREFIX}-{os.getpid()}-{next(_numbers)}.part"
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def cannot_write(error: OSError) -> str:
+    """In words, with the file or folder that is in the way."""
+    path = Path(error.filename2 or error.filename or "the outputs")
+    place = path.parent if path.name.startswith(_PREFIX) else path
+    return f"cannot write {place}: {error.strerror or error}"
+
+
+def remove_parts(folder: Path, process: int) -> None:
+    """Remove what a process that was killed while writing has left in a folder."""
+    for part in folder.glob(f"{_PREFIX}-{process}-*.part"):
+        part.unlink(missing_ok=True)
