@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -95,7 +96,7 @@ class FrontEnd:
         matrix, self.before = kernel(self.config)
         self.after = matrix.shape[0] - self.before
         self._groups: list[tuple[int, int, Tensor]] = []
-        for first, last in zip(GROUPS, GROUPS[1:], strict=False):
+        for first, last in pairwise(GROUPS):
             columns = np.r_[first:last, BINS + first : BINS + last]
             used = np.flatnonzero(np.any(matrix[:, columns] != 0, axis=1))
             start, stop = int(used[0]), int(used[-1]) + 1

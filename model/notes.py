@@ -8,6 +8,7 @@ from os import PathLike
 
 from .timebase import KEYS, LOWEST_PITCH
 
+TRACK_NAME = "Piano, written by hppnet"  #: of the MIDI files written here
 PITCH_NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
@@ -76,11 +77,11 @@ def without_overlaps(notes: Iterable[Note]) -> list[Note]:
 
 
 def write_midi(notes: Iterable[Note], path: str | PathLike[str]) -> None:
-    """Writes a Standard MIDI File: one piano track, half a millisecond a tick."""
+    """Writes a Standard MIDI File: one piano track, half a millisecond a tick; its name says who wrote it."""
     import pretty_midi
 
     midi = pretty_midi.PrettyMIDI(resolution=960, initial_tempo=125)
-    piano = pretty_midi.Instrument(program=0, name="Piano")
+    piano = pretty_midi.Instrument(program=0, name=TRACK_NAME)
     for note in notes:
         velocity = note.velocity or 64
         piano.notes.append(pretty_midi.Note(velocity, note.pitch, note.onset_s, note.offset_s))

@@ -1,4 +1,4 @@
-"""From any sample rate to 16 kHz as the sound comes, with less than a millisecond of delay at the usual rates.
+"""From any sample rate to 16 kHz as the sound comes, a millisecond late at most at the usual rates.
 
 soxr's usual qualities wait for whole FFT blocks (37 ms at 48 kHz). But the front end hears nothing
 above 4.6 kHz, so a short low-pass with a wide transition takes away all that would alias, and soxr's

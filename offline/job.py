@@ -58,6 +58,7 @@ def transcribe_job(
     job: Job, transcriber: Transcriber, settings: Settings, heard: Callable[[float], None]
 ) -> Outcome:
     """Read, transcribe, write. Raises AudioError for a bad recording and OSError when it cannot write."""
+    job.check_free()
     found_cents = None
     if settings.tuning == "auto":
         found_cents = _find_tuning(job.source)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..model.notes import TRACK_NAME
 from .inputs import SOUND_SUFFIXES, Found, UsageError
 from .writing import FORMATS
+
+_HEAD_BYTES = 4096  #: of a MIDI file, within which the names of the first tracks stand
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,20 @@ class Job:
 
     source: Path
     outputs: dict[str, Path]
+    named: bool = False  #: the user named the file, and so means it
+
+    def check_free(self) -> None:
+        """A MIDI file beside a recording may be the labels of somebody's data set: it is not overwritten.
+
+        Raises FileExistsError for one that was not written here, unless the user named it.
+        """
+        midi = self.outputs.get("mid")
+        if self.named or midi is None or not midi.is_file():
+            return
+        with midi.open("rb") as file:
+            if TRACK_NAME.encode() not in file.read(_HEAD_BYTES):
+                why = "it was not written by hppnet and may be labels; move it away or name a folder with -o"
+                raise FileExistsError(errno.EEXIST, why, str(midi))
 
     @property
     def finished(self) -> bool:
@@ -38,7 +56,7 @@ def plan_outputs(
             raise UsageError(f"{output}: expected one recording, got {len(found)}; name a folder")
         named = output_kind(output)
         outputs = {kind: output if kind == named else output.with_suffix(f".{kind}") for kind in kinds}
-        return [Job(found[0].path, outputs)], []
+        return [Job(found[0].path, outputs, named=True)], []
     if output is not None and output.exists() and not output.is_dir():
         raise UsageError(f"{output}: expected a folder, or a name that ends in .mid, .csv or .json")
     if output is None:

@@ -12,14 +12,16 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pretty_midi
 import pytest
 import soundfile
 from typer.testing import CliRunner
 
 from hppnet.cli import app
-from hppnet.model.notes import read_midi
+from hppnet.model.notes import TRACK_NAME, read_midi
 
 RATE = 16_000
+OURS = f"MThd {TRACK_NAME}"  # enough of an earlier output to be known as one
 HPPNET = [sys.executable, "-m", "hppnet"]
 unix = pytest.mark.skipif(os.name == "nt", reason="signals and terminals as on Unix")
 
@@ -111,6 +113,21 @@ def test_a_midi_file_beside_each(rec, run):
     assert lines[-1].endswith("0 failed")
 
 
+def test_midi_files_that_others_wrote_are_not_overwritten(rec, run):
+    labels = pretty_midi.PrettyMIDI()
+    labels.instruments.append(pretty_midi.Instrument(0))
+    labels.write(str(rec / "a.mid"))
+    before = (rec / "a.mid").read_bytes()
+    for options in (["--dry-run"], []):
+        result = run("rec", *options)
+        assert result.exit_code == 1 and "was not written by hppnet" in result.output
+        assert (rec / "a.mid").read_bytes() == before
+    assert (rec / "in" / "b.mid").exists()
+    assert run("rec/in").exit_code == 0  # our own is replaced
+    assert run("rec/a.wav", "-o", "rec/a.mid").exit_code == 0  # as is one that is named
+    assert (rec / "a.mid").read_bytes() != before
+
+
 def test_formats_picture_and_folder(rec, run):
     assert run("rec", "-o", "out", "--format", "mid,csv,json", "--plot").exit_code == 0
     assert names("out") == [
@@ -200,12 +217,12 @@ def test_dry_run_writes_nothing(rec, run):
 
 
 def test_skip_existing_wants_all_outputs(rec, run):
-    (rec / "a.mid").write_text("mine")
+    (rec / "a.mid").write_text(OURS)
     result = run("rec", "--skip-existing")
     assert "1 skipped" in result.stdout and "a.wav" not in result.stdout
-    assert (rec / "a.mid").read_text() == "mine"
+    assert (rec / "a.mid").read_text() == OURS
     run("rec", "--skip-existing", "--format", "mid,csv")
-    assert (rec / "a.mid").read_text(errors="replace") != "mine" and (rec / "a.csv").exists()
+    assert (rec / "a.mid").read_text(errors="replace") != OURS and (rec / "a.csv").exists()
 
 
 def test_show(rec, run):

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -88,7 +89,7 @@ def _step(
     with torch.autocast(fabric.device.type, torch.bfloat16):
         logits = module(spectrum, _look_ahead(settings, run.step), settings.chunk)
     wanted = wanted[:, : logits.shape[1]]
-    notes = fabric.all_reduce(count_notes(wanted), reduce_op="mean")
+    notes = cast(Tensor, fabric.all_reduce(count_notes(wanted), reduce_op="mean"))
     loss, parts = losses(logits.float(), wanted, settings.losses, notes)
     optimiser.zero_grad()
     fabric.backward(loss)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..failure import fail
-from .transcribe import Device
+from .options import Device
 
 if TYPE_CHECKING:
     from rich.table import Table

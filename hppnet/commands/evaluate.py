@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..failure import fail
-from .transcribe import Device, _latency_ms, _Threshold
+from .options import Device, Threshold, latency_ms
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,9 +44,9 @@ def evaluate(
         Path | None, typer.Option(exists=True, help="Other weights than those that come with hppnet.")
     ] = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
-    onset_threshold: _Threshold = None,
-    frame_threshold: _Threshold = None,
-    offset_threshold: _Threshold = None,
+    onset_threshold: Threshold = None,
+    frame_threshold: Threshold = None,
+    offset_threshold: Threshold = None,
     first_seconds: Annotated[
         float | None, typer.Option(min=0.1, help="Only so much of each file, for a quick look.")
     ] = None,
@@ -96,21 +96,21 @@ def _check_writable(json_file: str | None) -> None:
 
 def _latency(latency: str | None, streaming: bool) -> float | None:
     try:
-        return _latency_ms(latency, streaming)
+        return latency_ms(latency, streaming)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
 
-def _reachable(transcriber: Transcriber, latency_ms: float | None) -> float | None:
+def _reachable(transcriber: Transcriber, wanted_ms: float | None) -> float | None:
     """The latency, if the checkpoint's front end allows it."""
     from ..model.timebase import frames_for_latency
 
-    if latency_ms is not None:
+    if wanted_ms is not None:
         try:
-            frames_for_latency(latency_ms, transcriber.config.front_end.look_ahead)
+            frames_for_latency(wanted_ms, transcriber.config.front_end.look_ahead)
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
-    return latency_ms
+    return wanted_ms
 
 
 def _load(checkpoint: Path | None, device: str, thresholds: dict[str, float | None]) -> Transcriber:

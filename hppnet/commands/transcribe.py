@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .options import Device, Threshold, latency_ms
+
 if TYPE_CHECKING:
     from ..offline.batch import Heard
     from ..offline.inputs import Search
@@ -18,16 +19,6 @@ if TYPE_CHECKING:
     from ..offline.outputs import Job
     from ..offline.progress import BatchScreen
     from ..offline.settings import Settings
-
-
-class Device(str, enum.Enum):
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-    mps = "mps"
-
-
-_Threshold = Annotated[float | None, typer.Option(min=0, max=1, help="0 to 1; default: the checkpoint's.")]
 
 
 def transcribe(
@@ -51,9 +42,9 @@ def transcribe(
         Path | None, typer.Option(exists=True, help="Other weights than those that come with hppnet.")
     ] = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
-    onset_threshold: _Threshold = None,
-    frame_threshold: _Threshold = None,
-    offset_threshold: _Threshold = None,
+    onset_threshold: Threshold = None,
+    frame_threshold: Threshold = None,
+    offset_threshold: Threshold = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Recordings at once; default: by cores and files.")
     ] = None,
@@ -75,7 +66,7 @@ def transcribe(
         settings = Settings(
             checkpoint=None if checkpoint is None else str(checkpoint),
             device=device.value,
-            latency_ms=_latency_ms(latency, streaming),
+            latency_ms=latency_ms(latency, streaming),
             tuning=_tuning(tuning),
             onset_threshold=onset_threshold,
             frame_threshold=frame_threshold,
@@ -92,24 +83,6 @@ def transcribe(
     if dry_run:
         raise typer.Exit(_rehearse(planned, search, skip_existing))
     raise typer.Exit(_transcribe_all(planned, search, settings, jobs, skip_existing, show, verbose, quiet))
-
-
-def _latency_ms(latency: str | None, streaming: bool) -> float | None:
-    """Raises ValueError for a latency without --streaming and for one that is no number or name."""
-    from ..model.timebase import LATENCIES, latency_s
-
-    if not streaming:
-        if latency is not None:
-            raise ValueError("--latency needs --streaming; without it the whole recording is the context")
-        return None
-    latency = latency or "accurate"
-    if latency in LATENCIES:
-        return float(round(1000 * latency_s(LATENCIES[latency])))
-    try:
-        return float(latency)
-    except ValueError:
-        names = ", ".join(LATENCIES)
-        raise ValueError(f"--latency: expected milliseconds or one of {names}, got {latency!r}") from None
 
 
 def _tuning(tuning: str | None) -> float | str | None:
@@ -137,15 +110,23 @@ def _kinds(formats: str | None, output: Path | None, plot: bool) -> list[str]:
 
 
 def _rehearse(jobs: Sequence[Job], search: Search, skip_existing: bool) -> int:
+    refused = 0
     for job in jobs:
         skipped = skip_existing and job.finished
+        try:
+            if not skipped:
+                job.check_free()
+        except OSError as error:
+            print(f"error: {job.source}: {error.filename}: {error.strerror}", file=sys.stderr)
+            refused += 1
+            continue
         replaced = [path.name for path in job.outputs.values() if path.exists()]
         remark = " (exists: skipped)" if skipped else f" (replaces {', '.join(replaced)})" if replaced else ""
         print(f"{job.source} -> {', '.join(map(str, job.outputs.values()))}{remark}")
     for path, why in search.failures:
         print(f"error: {path}: {why}", file=sys.stderr)
     print(f"{len(jobs)} file{'' if len(jobs) == 1 else 's'}; nothing was written")
-    return 1 if search.failures else 0
+    return 1 if search.failures or refused else 0
 
 
 def _transcribe_all(
