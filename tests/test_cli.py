@@ -207,7 +207,7 @@ def test_a_bad_checkpoint_is_named_once(rec, run):
 
 
 def test_dry_run_writes_nothing(rec, run):
-    (rec / "a.mid").touch()
+    (rec / "a.mid").write_text(OURS)
     result = run("rec", "--dry-run", "--checkpoint", __file__)  # nothing is loaded either
     assert result.exit_code == 0
     assert "rec/a.wav -> rec/a.mid (replaces a.mid)" in result.stdout

@@ -122,5 +122,5 @@ def test_reset_is_complete() -> None:
 
 
 def test_a_threshold_outside_zero_to_one_is_refused() -> None:
-    with pytest.raises(ValueError, match="onset threshold must lie between 0 and 1, got 1.5"):
+    with pytest.raises(ValueError, match=r"onset threshold must lie between 0 and 1, got 1\.5"):
         DecoderConfig(onset=1.5)

@@ -1,4 +1,4 @@
-"""Rendering performances: touch and tuning in the MIDI, and real sound where FluidSynth and a sound font are."""
+"""Rendering performances: touch and tuning in the MIDI, and real sound where FluidSynth is installed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def test_touch_bends_velocities_and_keeps_times(performance: mido.MidiFile) -> N
 
 
 def test_fine_tuning_is_the_registered_parameter(performance: mido.MidiFile) -> None:
-    controls = {m.control: m.value for m in play_with(performance, Touch(cents=50.0)) if m.type == "control_change"}
+    controls = {
+        m.control: m.value for m in play_with(performance, Touch(cents=50.0)) if m.type == "control_change"
+    }
     assert (controls[101], controls[100]) == (0, 1)
     assert controls[6] * 128 + controls[38] == 8192 + 4096
 
