@@ -1,0 +1,1 @@
+"""From samples to notes; no files of sound, no devices, no clocks."""

@@ -1,0 +1,1 @@
+"""Microphone in, MIDI out."""

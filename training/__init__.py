@@ -1,0 +1,1 @@
+"""Labels, augmentation, the loop and the scores."""
