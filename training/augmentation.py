@@ -31,6 +31,7 @@ class Augmentation:
     room: float = 0.35  #: how often a room
     noise: float = 0.5  #: how often noise, at 10 to 45 dB below the sound
     clip: float = 0.05  #: how often overdriven
+    no_piano: float = 0.1  #: how often noise or speech alone, to which nothing is to be written
     rooms: str = ""  #: folder of impulse responses
     noises: str = ""  #: folder of background noises
 
@@ -48,6 +49,11 @@ def vary_sound(samples: np.ndarray, how: Augmentation, rng: np.random.Generator)
         limit = float(np.abs(samples).max()) * rng.uniform(0.3, 0.9)
         samples = np.clip(samples, -limit, limit)
     return samples.astype(np.float32)
+
+
+def without_piano(n: int, how: Augmentation, rng: np.random.Generator) -> np.ndarray:
+    """Noise or speech [n] alone, as loud as music may be."""
+    return (_noise(n, how, rng) * 10 ** (rng.uniform(-50, -20) / 20)).astype(np.float32)
 
 
 def _in_room(samples: np.ndarray, rooms: tuple[np.ndarray, ...], rng: np.random.Generator) -> np.ndarray:
