@@ -28,7 +28,9 @@ from hppnet.training.thresholds import finish
 
 from .sounds import piano_like
 
-PLAIN = Augmentation(keys=0, cents=0, gain_db=(0, 0), eq_db=0, band_limit=0, room=0, noise=0, clip=0)
+PLAIN = Augmentation(
+    keys=0, cents=0, gain_db=(0, 0), eq_db=0, band_limit=0, room=0, noise=0, clip=0, no_piano=0
+)
 NOTES = {0.3: 60, 0.7: 64, 1.1: 67, 1.5: 72, 1.9: 55}
 
 
@@ -129,6 +131,12 @@ def test_excerpts_depend_on_seed_step_and_place_alone(folder: Path) -> None:
     assert not torch.equal(both[0], draws[0].batch(0, 6, range(0, 4))[0])
 
 
+def test_noise_alone_has_no_notes(folder: Path) -> None:
+    pieces = open_folder(folder / "music", folder / "cache")
+    spectrum, wanted = Excerpts([pieces], [1.0], 64, replace(PLAIN, no_piano=1.0)).batch(0, 0, range(2))
+    assert wanted.abs().max() == 0 and spectrum.max() > -80
+
+
 def test_noise_and_rooms_leave_the_timing(tmp_path: Path) -> None:
     room = np.zeros(4000, np.float32)
     room[16:] = 0.9 * np.exp(-np.arange(3984) / 300)
@@ -178,7 +186,7 @@ def test_two_processes_take_the_steps_of_one(folder: Path) -> None:
         f'save_every = 3\n[[sources]]\nfolder = "{shared.sources[0].folder}"\n'
         "[schedule]\nsteps = 6\nwarm_up = 1\ndecay = 2\n"
         f"[augmentation]\nkeys = {how.keys}\ncents = 0\ngain_db = [0, 0]\neq_db = 0\nband_limit = 0\n"
-        f"room = 0\nnoise = {how.noise}\nclip = 0\n"
+        f"room = 0\nnoise = {how.noise}\nclip = 0\nno_piano = 0\n"
     )
     subprocess.run([sys.executable, script, folder / "two.toml"], check=True, cwd=folder, timeout=120)
     together = torch.load(Path(shared.folder) / "run.pt", weights_only=True)

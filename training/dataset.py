@@ -18,7 +18,7 @@ from torch import Tensor
 from ..model.frontend import FLOOR_DB, FrontEndConfig, front_end_of
 from ..model.notes import without_overlaps
 from ..model.timebase import HOP, SAMPLE_RATE
-from .augmentation import Augmentation, equaliser_db, vary_sound
+from .augmentation import Augmentation, equaliser_db, vary_sound, without_piano
 from .labels import targets
 from .notes_table import read_labels
 
@@ -92,10 +92,13 @@ class Excerpts:
         samples = self._cut(
             piece.samples, start - front.before, start + (self.frames - 1) * HOP + front.after
         )
+        notes = piece.notes
+        if rng.random() < self.how.no_piano:
+            samples, notes = without_piano(len(samples), self.how, rng), notes[:0]
         samples = vary_sound(samples, self.how, rng)
         spectrum = front.frames(torch.from_numpy(samples)[None])[0]
         spectrum = (spectrum + torch.from_numpy(equaliser_db(self.how, rng))).clamp_min(FLOOR_DB)
-        wanted = targets(piece.notes, start / SAMPLE_RATE, self.frames, keys).stacked()
+        wanted = targets(notes, start / SAMPLE_RATE, self.frames, keys).stacked()
         return spectrum, torch.from_numpy(wanted)
 
     def _shift(self, rng: np.random.Generator) -> tuple[int, int]:
