@@ -23,7 +23,7 @@ from .settings import Settings
 
 ONSETS = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55)
 FRAMES = (0.1, 0.2, 0.3, 0.4, 0.5)
-OFFSETS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.5)
+OFFSETS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
 LISTEN_S = 60  #: of each recording
 
 
