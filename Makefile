@@ -31,6 +31,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Making $(VENV) (a few minutes the first time)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -c constraints.txt -e ".[train,dev]"
+	@$(BIN)/python -m pip install -c constraints.txt -e ".[live]" || \
+		echo "make: going on without live: python-rtmidi could not be built (Debian: libasound2-dev, libjack-dev, g++)"
 	@touch $(STAMP)
 
 demo: setup

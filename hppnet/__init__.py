@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import load as load
+    from .listening import live as live
     from .model.checkpoint import CheckpointError as CheckpointError
     from .model.notes import Note as Note
     from .model.notes import NoteOff as NoteOff
@@ -24,11 +25,18 @@ if TYPE_CHECKING:
     from .model.stream import Stream as Stream
     from .model.transcriber import Transcriber as Transcriber
     from .offline.reading import AudioError as AudioError
+    from .realtime.audio import AudioInput as AudioInput
+    from .realtime.engine import LiveTranscriber as LiveTranscriber
+    from .realtime.ports import MidiOutput as MidiOutput
 
 _HOMES = {
     "load": ".api",
+    "live": ".listening",
     "AudioError": ".offline.reading",
+    "AudioInput": ".realtime.audio",
     "CheckpointError": ".model.checkpoint",
+    "LiveTranscriber": ".realtime.engine",
+    "MidiOutput": ".realtime.ports",
     "Note": ".model.notes",
     "NoteOff": ".model.notes",
     "NoteOn": ".model.notes",

@@ -9,6 +9,7 @@ from os import PathLike
 from .timebase import KEYS, LOWEST_PITCH
 
 TRACK_NAME = "Piano, written by hppnet"  #: of the MIDI files written here
+MOST_TICKS = 2e8  #: of a MIDI file that is read: a day at half a millisecond a tick
 PITCH_NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
@@ -96,6 +97,8 @@ def read_midi(path: str | PathLike[str]) -> list[Note]:
     """
     import pretty_midi
 
+    # As it comes it refuses files of more than 83 minutes at half a millisecond a tick.
+    pretty_midi.pretty_midi.MAX_TICK = MOST_TICKS
     try:
         midi = pretty_midi.PrettyMIDI(str(path))
     except (OSError, EOFError, ValueError, KeyError, IndexError) as error:

@@ -38,7 +38,20 @@ def workplace(tmp_path: Path) -> Path:
 
 
 def test_there_are_commands_to_try() -> None:
-    assert len(transcribe_lines()) >= 5 and len(fenced("python")) == 1
+    assert len(transcribe_lines()) >= 5 and len(live_lines()) == 2 and len(fenced("python")) == 1
+
+
+def live_lines() -> list[str]:
+    """Those that need neither a microphone nor a MIDI port."""
+    lines = [line.split("#")[0].strip() for block in fenced("sh") for line in block.splitlines()]
+    return [line for line in lines if "--from-file" in line or line == "hppnet devices"]
+
+
+@pytest.mark.parametrize("line", live_lines())
+def test_live_commands_run(workplace: Path, line: str) -> None:
+    command = [sys.executable, "-m", *shlex.split(line)]
+    done = subprocess.run(command, cwd=workplace, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("line", transcribe_lines())

@@ -72,7 +72,9 @@ def test_nothing_jumps_when_a_fault_comes(height: int) -> None:
     assert sum(a != b for a, b in zip(calm, faulty, strict=True)) == 1
 
 
-@pytest.mark.parametrize(("columns", "plain"), [(52, False), (80, False), (120, False), (260, False), (80, True)])
+@pytest.mark.parametrize(
+    ("columns", "plain"), [(52, False), (80, False), (120, False), (260, False), (80, True)]
+)
 def test_every_key_has_its_place_and_stays_visible(columns: int, plain: bool) -> None:
     lanes = lanes_for(columns, plain)
     assert lanes is not None and lanes.columns <= columns
@@ -120,7 +122,7 @@ def test_louder_is_brighter_and_an_onset_stands_out() -> None:
         return "".join(row.plain.strip() for row in rows)
 
     assert set(signs(10)) == {"."} and set(signs(60)) == {"o"} and set(signs(127)) == {"O"}
-    assert ATTACK == 1 + level(127)
+    assert 1 + level(127) == ATTACK
 
 
 def test_a_key_struck_again_shows_both_strokes() -> None:

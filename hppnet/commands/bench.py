@@ -61,6 +61,141 @@ def offline(
         screen.print(_where(figures["detail"]["where_percent"]))
 
 
+@app.command()
+def live(
+    seconds: Annotated[float, typer.Option(min=5, help="Of sound; it is played twice, in real time.")] = 30,
+    recording: Annotated[
+        Path | None, typer.Option(exists=True, help="To play instead of a made-up piece.")
+    ] = None,
+    notes: Annotated[
+        Path | None, typer.Option(exists=True, metavar="FILE.mid", help="What is played in --recording.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Processor cores to use.")] = 1,
+    checkpoint: Annotated[
+        Path | None, typer.Option(exists=True, help="Other weights than those that come with hppnet.")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where to compute; auto: the processor.")] = Device.auto,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write all figures; - for standard output.")
+    ] = None,
+) -> None:
+    """Live: whether this machine is fast enough, and how late, regular and faithful it is.
+
+    End to end over JACK where that is installed (no running server is touched), else through a session in
+    this process.
+    """
+    from rich.console import Console
+
+    from ..api import load
+    from ..listening import live_device
+    from ..model.checkpoint import CheckpointError
+    from ..offline.bench import machine
+    from ..offline.errors import AudioError
+    from ..realtime import bench
+    from ..realtime.jack import JackError
+    from .bench_tables import live_figures, live_machine
+
+    if (recording is None) != (notes is None):
+        raise typer.BadParameter("--recording and --notes go together: expected both or neither")
+    console = Console(stderr=True)
+    where = live_device(device.value)
+    try:
+        with console.status("loading") as status:
+            played = None if recording is None or notes is None else _recording(recording, notes)
+            task = bench.task(load(checkpoint, where), seconds, checkpoint, where, played)
+            figures = bench.measure(task, threads, report=status.update)
+        figures["detail"]["machine"] = machine(task.transcriber)
+        if json_file not in (None, "-"):
+            Path(json_file).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    except (AudioError, CheckpointError, JackError, RuntimeError, OSError) as error:
+        fail(str(error))
+    except ValueError as error:  # a device that is not there, no note that came back
+        fail(str(error))
+    if json_file == "-":
+        print(json.dumps(figures, indent=2))
+        return
+    screen = Console()
+    screen.print(live_machine(figures["detail"]), highlight=False)
+    screen.print(live_figures(figures))
+
+
+@app.command()
+def soak(
+    hours: Annotated[float, typer.Option(min=0, help="Of simulated playing.")] = 24,
+    faults: Annotated[int, typer.Option(min=0, help="Random ones; one in fifty is a signal.")] = 1000,
+    recording: Annotated[
+        Path | None, typer.Option(exists=True, help="To play in a loop instead of a made-up piece.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of all that is random.")] = 1,
+    checkpoint: Annotated[
+        Path | None, typer.Option(exists=True, help="Other weights than those that come with hppnet.")
+    ] = None,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write all figures; - for standard output.")
+    ] = None,
+) -> None:
+    """Live for a day, and a thousand faults, faster than real time: does anything grow, hang or break?
+
+    Exit code: 0 all well, 1 something was wrong and is named. A day takes about an hour.
+    """
+    import torch
+    from rich.console import Console
+
+    from ..api import load
+    from ..model.checkpoint import CheckpointError
+    from ..offline.errors import AudioError
+    from ..realtime import soak as long
+    from ..realtime.bench import RATE
+    from ..realtime.piece import piece
+    from ..realtime.soak_signals import strike
+    from .bench_tables import soak_lines
+
+    torch.set_num_threads(1)
+    console = Console(stderr=True)
+    figures: dict[str, Any] = {}
+    try:
+        with console.status("loading") as status:
+            transcriber = load(checkpoint, "cpu")
+            music = piece(60, RATE)[0] if recording is None else _sound(recording)
+            if hours:
+                figures["day"] = long.day(transcriber, music, RATE, hours, seed, status.update).as_dict()
+            signals = faults // 50
+            if faults - signals:
+                figures["faults"] = long.faults(
+                    transcriber, music, RATE, faults - signals, seed, status.update
+                ).as_dict()
+            options = ["--checkpoint", str(checkpoint)] if checkpoint else []
+            if signals:
+                figures["signals"] = strike(signals, music, RATE, options, seed, status.update)
+        if json_file not in (None, "-"):
+            Path(json_file).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    except (AudioError, CheckpointError, OSError) as error:
+        fail(str(error))
+    lines, wrong = soak_lines(figures)
+    print(json.dumps(figures, indent=2) if json_file == "-" else "\n".join(lines))
+    if wrong:
+        fail("; ".join(wrong))
+
+
+def _recording(recording: Path, notes: Path) -> tuple[Any, Any]:
+    """Samples [n] at the benchmark's rate and the notes played in them. Raises AudioError, ValueError."""
+    from ..model.notes import read_midi
+
+    return _sound(recording), read_midi(notes)
+
+
+def _sound(recording: Path) -> Any:
+    """Samples [n] at the benchmark's rate. Raises AudioError."""
+    import numpy as np
+    import soxr
+
+    from ..api import read_blocks
+    from ..realtime.bench import RATE
+
+    blocks, sample_rate = read_blocks(recording)
+    return soxr.resample(np.concatenate([np.zeros(0, dtype=np.float32), *blocks]), sample_rate, RATE)
+
+
 def _machine(detail: dict[str, Any]) -> str:
     machine = detail["machine"]
     used = f"{detail['threads']} of {machine['cores']} cores"

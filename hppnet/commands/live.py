@@ -1,0 +1,226 @@
+"""``hppnet live``: microphone in, MIDI out."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..failure import fail
+from .options import Device, latency_ms
+
+if TYPE_CHECKING:
+    from ..realtime.session import LiveSession, LiveSettings
+    from ..realtime.status import Status
+
+STATUS_EVERY_S = 10.0
+log = logging.getLogger("hppnet.live")
+
+
+def live(
+    input: Annotated[
+        str | None, typer.Option(help="Sound device: index or part of its name; default: the usual one.")
+    ] = None,
+    input_channel: Annotated[
+        int | None, typer.Option(min=1, help="Of the sound device; default: the first two, mixed.")
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(help="MIDI port: part of its name, or none; default: the first that is there."),
+    ] = None,
+    virtual: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Make a MIDI port that others connect to.")
+    ] = None,
+    latency: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|MS", help="fast, balanced, accurate or ms; default: accurate, 132 ms."),
+    ] = None,
+    tuning: Annotated[
+        str | None, typer.Option(metavar="CENTS|auto", help="Of the piano against A = 440 Hz.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(exists=True, help="Other weights than those that come with hppnet.")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where to compute; auto: the processor.")] = Device.auto,
+    channel: Annotated[int, typer.Option(min=1, max=16, help="MIDI channel.")] = 1,
+    midi_system: Annotated[
+        str | None, typer.Option(help="alsa, jack, coremidi or winmm; default: what answers.")
+    ] = None,
+    velocity_curve: Annotated[
+        str, typer.Option(help="soft, linear, hard, an exponent (0.2 to 5) or fixed:VELOCITY.")
+    ] = "linear",
+    transpose: Annotated[int, typer.Option(help="Semitones.")] = 0,
+    record: Annotated[Path | None, typer.Option(metavar="OUT.mid", help="Write the notes as MIDI.")] = None,
+    record_audio: Annotated[
+        Path | None, typer.Option(metavar="OUT.flac", help="Write what is heard.")
+    ] = None,
+    from_file: Annotated[
+        Path | None, typer.Option(metavar="X.wav", help="Play a recording in place of the microphone.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log every event; no live view.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
+) -> None:
+    """Listen to a piano and play what it plays on a MIDI port, until Ctrl-C.
+
+    Exit code: 0 ended by a signal or with the file, 1 something was not there or failed, 2 wrong use.
+    """
+    with ending_signals() as stop:
+        from ..realtime.session import LiveSettings
+
+        try:
+            settings = LiveSettings(
+                input=input,
+                channel=input_channel,
+                from_file=from_file,
+                output=output,
+                virtual=virtual,
+                midi_system=midi_system,
+                midi_channel=channel,
+                latency_ms=latency_ms(latency, streaming=True) or 0.0,
+                tuning=_tuning(tuning),
+                velocity_curve=velocity_curve,
+                transpose=transpose,
+                record=record,
+                record_audio=record_audio,
+            )
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+        _live(settings, checkpoint, device.value, stop, verbose, quiet)
+
+
+@contextmanager
+def ending_signals() -> Iterator[threading.Event]:
+    """An event that is set by SIGINT, SIGTERM and SIGHUP instead of what they do otherwise."""
+    stop = threading.Event()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), end) for name in names}
+    try:
+        yield stop
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
+
+
+def _tuning(tuning: str | None) -> float | str | None:
+    try:
+        return tuning if tuning in (None, "auto") else float(tuning)
+    except ValueError:
+        raise ValueError(f"--tuning: expected cents or auto, got {tuning!r}") from None
+
+
+def _live(
+    settings: LiveSettings,
+    checkpoint: Path | None,
+    device: str,
+    stop: threading.Event,
+    verbose: bool,
+    quiet: bool,
+) -> None:
+    from ..listening import open_session
+    from ..model.checkpoint import CheckpointError
+    from ..offline.errors import AudioError
+    from ..realtime.blocks import InputFault
+    from ..realtime.ports import PortFault
+
+    if verbose:
+        logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(message)s", stream=sys.stderr)
+    view = not quiet and not verbose and sys.stdout.isatty()
+    prepare_process()
+    try:
+        session = open_session(settings, checkpoint, device, log.info if view or verbose else say_fault)
+        session.prepare()
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    except OSError as error:
+        fail(f"cannot write {error.filename or 'the recording'}: {error.strerror or error}")
+    except (InputFault, PortFault, AudioError, CheckpointError, RuntimeError) as error:
+        fail(str(error))
+    about = start_lines(session)
+    if not quiet:
+        say(*about)
+    try:
+        _run(session, stop, about, view, quiet)
+    except Exception as error:  # the engine: everything else is survived
+        log.debug("the session failed", exc_info=True)
+        fail(f"the session ended: {type(error).__name__}: {error}")
+    if not quiet:
+        say(last_line(session))
+
+
+def prepare_process() -> None:
+    """One thread for PyTorch, since a step is too small to share, and quick changes between ours."""
+    import torch
+
+    torch.set_num_threads(1)
+    sys.setswitchinterval(0.001)  # the sender must not wait 5 ms for the view to let go
+    gc.collect()
+    gc.freeze()  # what was imported stays: later collections need not look at it
+
+
+def start_lines(session: LiveSession) -> list[str]:
+    """What is heard, where it goes, and how long that takes: one line each."""
+    model: Any = session.model
+    latency = session.latency
+    return [
+        f"input    {session.input.name}, {session.input.sample_rate} Hz",
+        f"port     {session.port.name}, channel {session.settings.midi_channel}",
+        f"model    {model.checkpoint_name}",
+        f"device   {model.device}",
+        f"latency  {latency.algorithmic_ms:.0f} ms, the model's",
+        f"in all   {latency}",
+    ]
+
+
+def last_line(session: LiveSession) -> str:
+    status = session.status()
+    late = f", {status.late_events} events late" if status.late_events else ""
+    return f"ended after {status.running_s:.0f} s: {status.notes} notes{late}"
+
+
+def _run(session: LiveSession, stop: threading.Event, about: list[str], view: bool, quiet: bool) -> None:
+    """A view that fails (a terminal that went away) must not keep the session from its ending."""
+    if view:
+        from ..realtime.view import LiveView
+
+        with suppress(OSError), LiveView(about=about) as screen:
+            session.run(stop, screen.update)
+        session.stop()
+    else:
+        session.run(stop, None if quiet else every(STATUS_EVERY_S))
+
+
+def every(seconds: float) -> Callable[[Status], None]:
+    """Prints a line of status each time so many seconds have passed."""
+    from ..realtime.view import status_line
+
+    due_s = [seconds]
+
+    def show(status: Status) -> None:
+        if status.running_s >= due_s[0]:
+            due_s[0] += seconds
+            say(status_line(status))
+
+    return show
+
+
+def say(*lines: str) -> None:
+    with suppress(OSError):  # whoever read us has gone; the music goes on
+        print(*lines, sep="\n", flush=True)
+
+
+def say_fault(line: str) -> None:
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,84 @@
+"""Where the model meets microphones and MIDI ports: ``hppnet.live``, and sessions for the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from .api import load, read_blocks
+from .model.transcriber import DEFAULT_LATENCY_MS, Transcriber
+from .realtime.audio import AudioInput, FileInput
+from .realtime.blocks import Input
+from .realtime.engine import LiveTranscriber
+from .realtime.ports import MidiOutput
+from .realtime.session import LiveSession, LiveSettings
+
+
+def live(
+    input: int | str | Input | None = None,
+    *,
+    latency_ms: float = DEFAULT_LATENCY_MS,
+    channel: int | None = None,
+    tuning_cents: float = 0.0,
+    checkpoint: str | PathLike[str] | Transcriber | None = None,
+    device: str = "auto",
+    report: Callable[[str], None] | None = None,
+) -> LiveTranscriber:
+    """The notes that are being played, as they are played:
+
+        for event in hppnet.live("USB"):
+            print(event)
+
+    gives NoteOn(time_s, pitch, velocity) and NoteOff(time_s, pitch), times in seconds since listening began,
+    each ``latency_ms`` (and the computing) after it sounded. ``input`` is a sound device's index or part of
+    its name (None: the usual one), an AudioInput or a FileInput; ``channel`` counts from 1 (None: the first
+    two, mixed); ``checkpoint`` a path, a loaded Transcriber or None for the shipped one; ``report`` is called
+    with a line when sound was lost or a device failed, which is waited for and found again.
+
+    Raises ValueError for a latency that cannot be reached, CheckpointError, and InputFault when listening
+    begins and the device is not there.
+    """
+    transcriber = checkpoint if isinstance(checkpoint, Transcriber) else load(checkpoint, live_device(device))
+    if tuning_cents:
+        transcriber = transcriber.with_tuning(tuning_cents)
+    if input is None or isinstance(input, (int, str)):
+        input = AudioInput(input, channel=channel)
+    return LiveTranscriber(transcriber, input, latency_ms, report=report)
+
+
+def open_session(
+    settings: LiveSettings,
+    checkpoint: Path | None = None,
+    device: str = "auto",
+    report: Callable[[str], None] | None = None,
+) -> LiveSession:
+    """What ``hppnet live`` runs, not yet started.
+
+    Raises CheckpointError, AudioError for a file that cannot be played, ValueError for a device that is not
+    there.
+    """
+    transcriber = load(checkpoint, live_device(device))
+    if isinstance(settings.tuning, (int, float)):
+        transcriber = transcriber.with_tuning(settings.tuning)
+    port = MidiOutput(
+        settings.output,
+        virtual=settings.virtual,
+        channel=settings.midi_channel,
+        system=settings.midi_system,
+    )
+    return LiveSession(transcriber, open_input(settings), port, settings, report=report)
+
+
+def open_input(settings: LiveSettings, **more: Any) -> AudioInput | FileInput:
+    """The sound device, or the file in its place. Raises AudioError."""
+    if settings.from_file is None:
+        return AudioInput(settings.input, channel=settings.channel, **more)
+    blocks, sample_rate = read_blocks(settings.from_file)
+    return FileInput(blocks, sample_rate, name=str(settings.from_file), **more)
+
+
+def live_device(name: str = "auto") -> str:
+    """auto means the processor: a step of one frame is a millisecond or two of work for one core."""
+    return "cpu" if name == "auto" else name

@@ -1,0 +1,219 @@
+"""The microphone: blocks of a sound device, with true times.
+
+The sound library runs in a process of its own (``sound_child``); ``library`` replaces it, by the module
+sounddevice for example. Its thread runs ``_callback``: it copies, queues, counts and returns; it never
+waits. ``open``, ``read`` and ``close`` belong to one thread, which may wait in them.
+"""
+
+from __future__ import annotations
+
+import queue
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from .blocks import Block, InputFault
+from .clock import Clock, SystemClock
+from .devices import SoundInput, choose_input, list_inputs
+from .playback import FileInput
+from .quiet import quiet_libraries
+from .sound_process import SoundProcess
+from .timeline import GapMeter
+
+__all__ = ["AudioInput", "FileInput"]
+
+MOST_QUEUED_S = 4.0  #: beyond this the callback drops: nobody is fetching
+DEAD_AFTER_S = 2.0  #: a device that gives nothing for so long is gone
+SETTLE_S = 0.3  #: the first blocks show how the device delivers
+USUAL_CHANNELS = 2  #: as many are mixed unless one is chosen
+
+
+@dataclass(frozen=True)
+class _Raw:
+    """What the callback queues."""
+
+    samples: np.ndarray  # [n, channels]
+    first: int  # number of the first sample since the device was opened, dropped ones counted
+    arrived_s: float
+    lossy: bool  # the device reports that it lost something
+
+
+class AudioInput:
+    """A sound device by index, name or part of a name; None takes the usual one.
+
+    ``channel`` counts from 1; None mixes the first two. ``sample_rate`` None takes the device's own.
+    Raises InputFault from ``open`` when it is not there, from ``read`` when it is gone; ``open`` then
+    finds it again by its name, and stream time goes on by the clock.
+    """
+
+    def __init__(
+        self,
+        device: int | str | None = None,
+        *,
+        channel: int | None = None,
+        sample_rate: int | None = None,
+        clock: Clock | None = None,
+        library: Any = None,
+    ) -> None:
+        if channel is not None and channel < 1:
+            raise ValueError(f"channels count from 1, got {channel}")
+        self.name = "no input" if device is None else str(device)
+        self.sample_rate = sample_rate or 48_000
+        self.block_s = 0.0
+        self.dropped_blocks = self.overflows = 0
+        self._wanted: int | str | None = device
+        self._channel, self._wanted_rate = channel, sample_rate
+        self._clock = clock or SystemClock()
+        self._library = library
+        self._stream: Any = None
+        self._end_s = 0.0  # stream time of the sample that comes next
+        self._usual_s: float | None = None  # the clock less stream time, as it was before the input was lost
+        self._gaps = GapMeter()
+        self._opened = self._opened_before = False  # tried, and succeeded
+
+    def __enter__(self) -> AudioInput:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def open(self) -> None:
+        """Starts listening. Raises InputFault."""
+        if self._stream is not None:
+            return
+        first, self._opened = not self._opened, True
+        if self._library is None:
+            self._library = SoundProcess()
+        library = self._library
+        chosen = self._choose(library, refresh=not first)
+        self._begin(chosen)
+        try:
+            with quiet_libraries():
+                self._stream = library.InputStream(
+                    device=chosen.index,
+                    channels=self._channels,
+                    samplerate=self.sample_rate,
+                    blocksize=0,  # the device's own: any other adds a buffer
+                    latency="low",
+                    dtype="float32",
+                    callback=self._callback,
+                )
+                self._stream.start()
+        except (library.PortAudioError, ValueError, OSError) as error:
+            self.close()
+            raise InputFault(f"{chosen} cannot be opened: {_first_line(error)}") from None
+        self._opened_before = True
+        self._wanted = str(chosen)  # indices shift when devices come and go, names do not
+
+    def close(self) -> None:
+        stream, self._stream = self._stream, None
+        if isinstance(self._library, SoundProcess):
+            self._library.close()
+        if stream is None:
+            return
+        with suppress(Exception), quiet_libraries():  # the device may be gone; then nothing is left to close
+            stream.abort()
+            stream.close()
+
+    def read(self, timeout_s: float) -> list[Block]:
+        """All blocks that wait, or none when none came within ``timeout_s``. Raises InputFault."""
+        stream = self._stream
+        if stream is None:
+            raise InputFault(f"{self.name} is not open")
+        raws = self._fetch(timeout_s)
+        if raws:
+            self._heard_s = self._clock.now()
+        elif not stream.active:
+            raise InputFault(f"{self.name} has stopped")
+        elif self._clock.now() - self._heard_s > DEAD_AFTER_S:
+            raise InputFault(f"{self.name} gives no sound any more")
+        return [self._block(raw) for raw in raws]
+
+    def settle(self) -> None:
+        """Waits a moment to learn how the device delivers (``block_s``); what comes meanwhile is kept."""
+        until_s = self._clock.now() + SETTLE_S
+        while self._clock.now() < until_s and self._stream is not None and self._stream.active:
+            self._clock.sleep(0.02)
+        raws = self._fetch(0.0)
+        for raw in raws:
+            self._queue.put(raw)
+        if raws:
+            delays = [raw.arrived_s - (raw.first + len(raw.samples)) / self.sample_rate for raw in raws]
+            # Three quarters: that some of the first blocks were late says nothing of the device.
+            spread = float(np.percentile(delays, 75)) - min(delays)
+            self.block_s = max(len(raw.samples) for raw in raws) / self.sample_rate + spread
+
+    def _choose(self, library: Any, refresh: bool) -> SoundInput:
+        chosen = choose_input(self._wanted, list_inputs(library, refresh))
+        if self._channel is not None and self._channel > chosen.channels:
+            raise InputFault(f"{chosen} has {chosen.channels} channels, channel {self._channel} is not there")
+        return chosen
+
+    def _begin(self, chosen: SoundInput) -> None:
+        self.name = str(chosen)
+        self.sample_rate = self._wanted_rate or chosen.sample_rate
+        self._channels = self._channel or min(USUAL_CHANNELS, chosen.channels)
+        # Unbounded itself, because its put never waits; the callback keeps the bound.
+        self._queue: queue.SimpleQueue[_Raw] = queue.SimpleQueue()
+        self._came = self._fetched = 0  # samples, by the callback and by the reader
+        self._usual_s = self._gaps.usual_s if self._opened_before else None
+        self._gaps = GapMeter()
+        self._first = True
+        self._counted = 0  # samples of this opening in stream time
+        self._start_s = self._end_s
+        self._lost = 0
+        self._heard_s = self._clock.now()
+
+    def _callback(self, data: np.ndarray, frames: int, times: Any, status: Any) -> None:
+        arrived_s = getattr(times, "arrived_s", None) or self._clock.now()
+        first, self._came = self._came, self._came + frames
+        lossy = bool(status.input_overflow)
+        self.overflows += lossy
+        if first - self._fetched > MOST_QUEUED_S * self.sample_rate:
+            self.dropped_blocks += 1
+            return
+        self._queue.put(_Raw(data.copy(), first, arrived_s, lossy))
+
+    def _fetch(self, timeout_s: float) -> list[_Raw]:
+        raws = []
+        try:
+            raws.append(self._queue.get(timeout=timeout_s) if timeout_s > 0 else self._queue.get_nowait())
+            while True:
+                raws.append(self._queue.get_nowait())
+        except queue.Empty:
+            return raws
+
+    def _block(self, raw: _Raw) -> Block:
+        count, rate = len(raw.samples), self.sample_rate
+        if self._first:
+            self._first = False
+            self._resume(raw)
+        lost = raw.first - self._counted  # dropped by the callback
+        end_s = self._start_s + (raw.first + self._lost + count) / rate
+        by_device = round(self._gaps.note(end_s, raw.arrived_s, raw.lossy) * rate)
+        self._lost += by_device
+        self._counted = self._fetched = raw.first + count
+        time_s = self._start_s + (raw.first + self._lost) / rate
+        self._end_s = time_s + count / rate
+        return Block(self._mixed(raw.samples), time_s, lost + by_device, rate, raw.arrived_s)
+
+    def _resume(self, raw: _Raw) -> None:
+        """After an interruption stream time goes on where the clock says."""
+        if self._usual_s is not None:
+            began_s = raw.arrived_s - self._usual_s - (raw.first + len(raw.samples)) / self.sample_rate
+            self._start_s = max(self._end_s, began_s)
+
+    def _mixed(self, samples: np.ndarray) -> np.ndarray:
+        if self._channel is not None:
+            return np.ascontiguousarray(samples[:, self._channel - 1], dtype=np.float32)
+        return samples.mean(axis=1, dtype=np.float32)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

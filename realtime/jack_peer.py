@@ -1,0 +1,120 @@
+"""The piano and the synthesiser at the two ends of ``hppnet live``: programs for tests and benchmarks.
+
+    python -m hppnet.realtime.jack_peer piano SOUND.npy LOG.npy
+    python -m hppnet.realtime.jack_peer synth PORT_NAME LOG.npy
+
+The piano plays float32 samples [n] (at the server's rate) into JACK through PortAudio; the synth receives
+MIDI on a port of python-rtmidi. Two processes, on the one clock of the machine: python-rtmidi holds
+Python's lock while it opens and closes, and PortAudio's callback, waiting for it, would hold up the server.
+
+Each says ``ready`` and then takes orders, a line each on standard input, and says ``done ORDER``: the piano
+``play`` and ``wait`` (for the sound's end), the synth ``unplug`` and ``plug`` (its port), both ``leave``.
+
+LOG.npy then holds, of the piano, the cycles [c, 2] (number of the first sample, ``time.monotonic()`` s when
+JACK took it), of the synth the messages [m, 4] (``time.monotonic()`` s and up to three bytes).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+class Piano:
+    """Silence until ``play``, then the sound, then silence."""
+
+    def __init__(self, sound: np.ndarray) -> None:
+        self._sound, self._position = sound, 0
+        self._playing = False
+        self._cycles: list[tuple[int, float]] = []
+
+    def play(self) -> None:
+        self._playing = True
+
+    def wait(self) -> None:
+        """Until the sound has been played."""
+        while self._position < len(self._sound):
+            time.sleep(0.05)
+
+    def table(self) -> np.ndarray:
+        return np.array(self._cycles, dtype=float).reshape(-1, 2)
+
+    def __call__(self, out: np.ndarray, frames: int, when: Any, flags: Any) -> None:
+        """PortAudio's callback; out [frames, 1]."""
+        now = time.monotonic()
+        part = self._sound[self._position : self._position + frames] if self._playing else self._sound[:0]
+        out[: len(part), 0] = part
+        out[len(part) :] = 0
+        if self._playing:
+            self._cycles.append((self._position, now))
+            self._position += frames
+
+
+class Synth:
+    """Notes when each message came. The port can be taken away and brought back."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._messages: list[tuple[float, list[int]]] = []
+        self._midi: Any = None
+        self.plug()
+
+    def plug(self) -> None:
+        import rtmidi
+
+        self._midi = rtmidi.MidiIn(rtmidi.API_UNIX_JACK, name=self._name)
+        self._midi.set_callback(self)
+        self._midi.open_virtual_port("in")
+
+    def unplug(self) -> None:
+        midi, self._midi = self._midi, None
+        if midi is not None:
+            midi.close_port()
+            midi.delete()
+
+    def table(self) -> np.ndarray:
+        rows = [[when, *[*message, 0, 0][:3]] for when, message in self._messages]
+        return np.array(rows, dtype=float).reshape(-1, 4)
+
+    def __call__(self, event: tuple[list[int], float], data: object = None) -> None:
+        """python-rtmidi's callback."""
+        self._messages.append((time.monotonic(), event[0]))
+
+
+def play(sound_file: str, log_file: str) -> None:
+    """The piano."""
+    import sounddevice
+
+    piano = Piano(np.load(sound_file))
+    rate = sounddevice.query_devices("system", "output")["default_samplerate"]
+    settings = {"device": "system", "channels": 1, "dtype": "float32", "blocksize": 0}
+    with sounddevice.OutputStream(rate, callback=piano, **settings):
+        obey({"play": piano.play, "wait": piano.wait})
+    np.save(log_file, piano.table())
+
+
+def receive(port_name: str, log_file: str) -> None:
+    """The synth."""
+    synth = Synth(port_name)
+    obey({"plug": synth.plug, "unplug": synth.unplug})
+    synth.unplug()
+    np.save(log_file, synth.table())
+
+
+def obey(orders: dict[str, Callable[[], None]]) -> None:
+    """Does what standard input says, until ``leave``."""
+    print("ready", flush=True)
+    for order in map(str.strip, sys.stdin):
+        if order != "leave":
+            orders[order]()
+        print(f"done {order}", flush=True)
+        if order == "leave":
+            return
+
+
+if __name__ == "__main__":
+    {"piano": play, "synth": receive}[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,127 @@
+"""The recordings of a session, written by a thread of their own: a slow disk holds nobody up.
+
+``audio`` and ``events`` may be called by any thread and never wait; ``step`` writes and may block.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..model.notes import Event
+from .blocks import Block
+from .clock import Clock
+from .record_audio import AudioRecording
+from .record_midi import MidiRecording
+
+EVERY_S = 0.5  #: with the encoder's own tenth of a second, less than 2 s are lost by kill -9
+MOST_QUEUED = 12_000  #: blocks and events: two minutes of blocks of 10 ms
+CLOSE_WITHIN_S = 5.0
+
+
+class Recorder:
+    """Writes ``midi`` and ``audio``, either of which may be None, as they grow.
+
+    Raises OSError at once when a file cannot be written; later a line is reported and it is tried again.
+    """
+
+    def __init__(
+        self,
+        midi: Path | None,
+        audio: Path | None,
+        sample_rate: int,
+        clock: Clock,
+        report: Callable[[str], None] | None = None,
+    ) -> None:
+        self.left_out = 0
+        self._midi = MidiRecording(midi) if midi else None
+        self._audio = AudioRecording(audio, sample_rate) if audio else None
+        self._clock = clock
+        self._report = report or (lambda line: None)
+        self._queue: queue.SimpleQueue[Block | Sequence[Event] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._now_s = 0.0  # stream time
+        self._flush_s = clock.now() + EVERY_S
+        self._said = ""
+
+    def audio(self, block: Block) -> None:
+        """A block as it came from the input."""
+        self._put(block)
+
+    def events(self, events: Sequence[Event]) -> None:
+        """Events as they go to the port, in stream time."""
+        if events:
+            self._put(list(events))
+
+    def step(self, timeout_s: float = 0.0) -> bool:
+        """Takes what came, waiting for it at most so long; writes from time to time. False at the end."""
+        going = True
+        try:
+            item = self._queue.get(timeout=timeout_s) if timeout_s > 0 else self._queue.get_nowait()
+            while True:
+                going = going and item is not None
+                self._take(item)
+                item = self._queue.get_nowait()
+        except queue.Empty:
+            pass
+        if self._clock.now() >= self._flush_s:
+            self._flush_s = self._clock.now() + EVERY_S
+            self._try(self._flush)
+        return going
+
+    def start(self) -> None:
+        """Steps in a thread of its own from now on."""
+        self._thread = threading.Thread(target=self._run, name="hppnet-recorder", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Writes all that came. May be called twice; never raises."""
+        self._queue.put(None)
+        if self._thread is not None:
+            self._thread.join(CLOSE_WITHIN_S)
+            return
+        while self.step():
+            pass
+        self._close()
+
+    def _run(self) -> None:
+        while self.step(EVERY_S):
+            pass
+        self._close()
+
+    def _put(self, item: Block | Sequence[Event]) -> None:
+        if self._queue.qsize() < MOST_QUEUED:
+            self._queue.put(item)
+        else:
+            self.left_out += 1
+
+    def _take(self, item: Block | Sequence[Event] | None) -> None:
+        if isinstance(item, Block):
+            self._now_s = max(self._now_s, item.end_s)
+            if self._audio is not None:
+                audio = self._audio
+                self._try(lambda: audio.add(item))
+        elif item and self._midi is not None:
+            self._midi.add(item)
+
+    def _flush(self) -> None:
+        if self._midi is not None:
+            self._midi.flush(self._now_s)
+        if self._audio is not None:
+            self._audio.flush()
+
+    def _close(self) -> None:
+        for recording in (self._midi, self._audio):
+            if recording is not None:
+                self._try(recording.close)
+
+    def _try(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except Exception as error:  # the disk is full, or gone: the music goes on
+            line = f"recording: {error}"
+            if line != self._said:
+                self._report(line)
+            self._said = line

@@ -1,0 +1,238 @@
+"""A live session: input -> worker -> sender -> port, and the recordings beside them.
+
+Threads: PortAudio's callback (copies and queues), the worker (fetches and computes), the sender (alone at
+the port), the recorder (alone at the files). The thread that calls ``run`` only waits and tells. All ends
+of notes that the engine knows go through the sender; what still sounds when the session ends, for
+whatever reason, is ended by the port itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from ..model.notes import Event
+from .blocks import Block, Input, InputEnded
+from .clock import Clock, SystemClock
+from .engine import Engine
+from .latency import Latency, measured_latency, step_ms
+from .listener import Listener
+from .ports import MidiOutput
+from .recorder import Recorder
+from .sender import Sender
+from .settings import LiveSettings
+from .source import LiveModel
+from .status import Status
+from .timeline import Timeline
+from .tuner import WORTH_CENTS, Tuner
+
+__all__ = ["LiveSession", "LiveSettings"]
+
+STEP_S = 0.1  #: longest wait for sound, and so for the worker to notice that it should stop
+JOIN_S = 3.0
+LINES_KEPT = 5
+log = logging.getLogger(__name__)
+
+
+class LiveSession:
+    """Owns its input, port and recordings from ``start`` to ``stop``; use it with ``with``, or call ``run``.
+
+    ``report`` is called, by any thread, with each line that a user should read. ``start`` raises InputFault,
+    PortFault or OSError when something is not there; afterwards only the engine's failures end a session.
+    """
+
+    def __init__(
+        self,
+        model: LiveModel,
+        input: Input,
+        port: MidiOutput,
+        settings: LiveSettings | None = None,
+        *,
+        clock: Clock | None = None,
+        report: Callable[[str], None] | None = None,
+    ) -> None:
+        self.settings = settings or LiveSettings()
+        self.input, self.port = input, port
+        self.clock = clock or SystemClock()
+        self.failure: BaseException | None = None  #: what ended the worker
+        self.model = model
+        self._told = report or (lambda line: None)
+        self._lines: deque[str] = deque(maxlen=LINES_KEPT)
+        self._touch = self.settings.touch
+        self._tuner = Tuner() if self.settings.tuning == "auto" else None
+        self._stopping = threading.Event()
+        self._ended = threading.Event()  # the worker has nothing more to give
+        self._worker: threading.Thread | None = None
+        self._recorder: Recorder | None = None
+        self._prepared = False
+
+    def __enter__(self) -> LiveSession:
+        self.start()
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.stop()
+
+    def prepare(self) -> None:
+        """Opens everything and measures; starts no thread. Raises InputFault, PortFault or OSError."""
+        try:
+            self._open()
+        except BaseException:
+            self.stop()
+            raise
+
+    def start(self) -> None:
+        """``prepare``, unless that is done, and the threads."""
+        if not self._prepared:
+            self.prepare()
+        self._sender.start()
+        if self._recorder:
+            self._recorder.start()
+        self._worker = threading.Thread(target=self._work, name="hppnet-worker", daemon=True)
+        self._worker.start()
+
+    def run(
+        self,
+        stop: threading.Event | None = None,
+        watch: Callable[[Status], None] | None = None,
+        every_s: float = 0.1,
+    ) -> None:
+        """Until ``stop`` is set, the file has been played, or the engine fails (which is raised here).
+
+        ``watch`` is shown the status every ``every_s``. However this ends, no note is left sounding.
+        """
+        stop = stop or threading.Event()
+        try:
+            if self._worker is None:
+                self.start()
+            while not stop.wait(every_s) and not self.finished:
+                if watch is not None:
+                    watch(self.status())
+        finally:
+            self.stop()
+        if self.failure is not None:
+            raise self.failure
+
+    @property
+    def finished(self) -> bool:
+        """Nothing more will be sent."""
+        return self._ended.is_set() and (self._sender.is_empty or self.failure is not None)
+
+    @property
+    def latency(self) -> Latency:
+        """What the fixed latency consists of; known once prepared."""
+        return self._latency
+
+    def turn(self, timeout_s: float = STEP_S) -> None:
+        """One turn of worker, sender and recorder in the caller's thread: for a simulated clock.
+
+        Raises InputEnded at a file's end, and the engine's failures.
+        """
+        self._turn_worker(min(timeout_s, self._sender.step()))
+        self._sender.step()
+        if self._recorder:
+            self._recorder.step()
+
+    def stop(self) -> None:
+        """Ends what sounds, completes the recordings, closes everything. Safe to call twice; never raises."""
+        self._stopping.set()
+        if self._worker is not None:
+            self._worker.join(JOIN_S)
+        elif self._prepared:
+            self._finish()
+        if self._prepared:
+            self._sender.close()
+        self.port.close()
+        if self._recorder is not None:
+            self._recorder.close()
+        if self._worker is None or not self._worker.is_alive():
+            self.input.close()
+
+    def status(self) -> Status:
+        """A snapshot, from any thread; once prepared."""
+        running_s = self.clock.now() - self._started_s
+        now_s = self._timeline.stream_of(self.clock.now()) - self._sender.latency_s
+        return Status(
+            running_s=running_s,
+            algorithmic_latency_ms=self._latency.algorithmic_ms,
+            total_latency_ms=self._latency.total_ms,
+            bad_samples=self._engine.bad_samples,
+            asleep=self._engine.asleep,
+            faults=tuple(self._lines),
+            sounding=self.port.sounding,
+            now_s=now_s,
+            **self._listener.figures(),
+            **self._sender.figures(now_s),
+        )
+
+    def report(self, line: str) -> None:
+        """A line for the user, kept for the view."""
+        self._lines.append(line)
+        self._told(line)
+
+    def _open(self) -> None:
+        settings, clock = self.settings, self.clock
+        self.port.open()
+        compute_ms = step_ms(self.model, settings.latency_ms, clock)
+        self.input.open()
+        self._engine = Engine(self.model, self.input.sample_rate, settings.latency_ms, settings.gate)
+        self._latency = measured_latency(compute_ms, self._engine, self.input, settings)
+        self._timeline = Timeline()
+        if settings.record or settings.record_audio:
+            rate = self.input.sample_rate
+            self._recorder = Recorder(settings.record, settings.record_audio, rate, clock, self.report)
+        self._listener = Listener(
+            self.input, self._engine, clock, self._timeline, watch=self._watch, report=self.report
+        )
+        self._sender = Sender(self.port, self._timeline, self._latency.total_ms / 1000, clock, self.report)
+        self._started_s = clock.now()
+        self._prepared = True
+
+    def _work(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._turn_worker(STEP_S)
+        except InputEnded:
+            pass
+        except BaseException as error:
+            self.failure = error
+        finally:
+            self._finish()
+            self._ended.set()
+
+    def _turn_worker(self, timeout_s: float) -> None:
+        self._deliver(self._listener.step(timeout_s))
+        if self._tuner is not None:
+            self._retune(self._tuner)
+
+    def _finish(self) -> None:
+        """The ends of what sounds, for the recordings too."""
+        try:
+            self._deliver(self._engine.interrupt(broken=self.failure is not None))
+        except Exception:
+            self._deliver(self._engine.interrupt(broken=True))
+
+    def _watch(self, block: Block) -> None:
+        if self._recorder is not None:
+            self._recorder.audio(block)
+        if self._tuner is not None:
+            self._tuner.hear(block)
+
+    def _deliver(self, events: list[Event]) -> None:
+        shaped = [touched for event in events if (touched := self._touch(event)) is not None]
+        if shaped:
+            log.debug("heard %s", shaped)
+            self._sender.put(shaped)
+            if self._recorder is not None:
+                self._recorder.events(shaped)
+
+    def _retune(self, tuner: Tuner) -> None:
+        # Another front end starts afresh: only where nothing sounds.
+        if tuner.cents is None or self._engine.sounding:
+            return
+        self._tuner = None
+        self.report(f"tuning: the piano is {tuner.cents:+.0f} cents from A = 440 Hz")
+        if abs(tuner.cents) >= WORTH_CENTS:
+            self._deliver(self._engine.use(self.model.with_tuning(tuner.cents)))

@@ -1,0 +1,91 @@
+"""What can be chosen for a live session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..model.timebase import frames_for_latency
+from .gate import GateSettings
+from .touch import Touch
+
+
+@dataclass(frozen=True)
+class LiveSettings:
+    """Checks itself: ValueError names all that is wrong."""
+
+    input: int | str | None = None
+    """Index, name or part of the name of a sound device; None: the usual one."""
+    channel: int | None = None
+    """Of the sound device, from 1; None: the first two, mixed."""
+    from_file: Path | None = None
+    """A recording in place of the sound device, in real time."""
+    output: str | None = None
+    """Name of a MIDI port or part of it; "none": play nowhere; None: the first that is there."""
+    virtual: str | None = None
+    """Make a MIDI port of this name instead."""
+    midi_system: str | None = None
+    """alsa, jack, coremidi or winmm; None: whatever answers."""
+    midi_channel: int = 1
+    """1 to 16."""
+    latency_ms: float = 132
+    """Algorithmic latency: 32 + 20 * (R + 1)."""
+    tuning: float | str | None = None
+    """Of the piano against A = 440 Hz in cents, or "auto": listen and adapt."""
+    velocity_curve: str = "linear"
+    """soft, linear, hard, an exponent, or fixed:VELOCITY."""
+    transpose: int = 0
+    """Semitones."""
+    record: Path | None = None
+    """A .mid file to write."""
+    record_audio: Path | None = None
+    """A .flac file to write."""
+    gate: GateSettings = field(default_factory=GateSettings)
+    """When the network sleeps."""
+    allowance_ms: float | None = None
+    """What computing may take on top of the algorithmic latency; None: measured at the start."""
+
+    def __post_init__(self) -> None:
+        faults = [fault for check in (self._ranges, self._files, self._touch) for fault in check()]
+        if faults:
+            raise ValueError("; ".join(faults))
+
+    @property
+    def touch(self) -> Touch:
+        return Touch(self.transpose, self.velocity_curve)
+
+    def _ranges(self) -> list[str]:
+        faults = []
+        try:
+            frames_for_latency(self.latency_ms)
+        except ValueError as error:
+            faults.append(str(error))
+        if not 1 <= self.midi_channel <= 16:
+            faults.append(f"the MIDI channel must be 1 to 16, got {self.midi_channel}")
+        if self.channel is not None and self.channel < 1:
+            faults.append(f"input channels count from 1, got {self.channel}")
+        if isinstance(self.tuning, str) and self.tuning != "auto":
+            faults.append(f"tuning must be cents or auto, got {self.tuning!r}")
+        if isinstance(self.tuning, (int, float)) and not -100 <= self.tuning <= 100:
+            faults.append(f"tuning must be -100 to 100 cents, got {self.tuning:g}")
+        if self.allowance_ms is not None and not 0 <= self.allowance_ms <= 2000:
+            faults.append(f"the allowance must be 0 to 2000 ms, got {self.allowance_ms:g}")
+        return faults
+
+    def _files(self) -> list[str]:
+        faults = []
+        if self.output is not None and self.virtual is not None:
+            faults.append("expected an output or a virtual port, got both")
+        if self.input is not None and self.from_file is not None:
+            faults.append("expected an input or a file to play, got both")
+        for path, suffix in ((self.record, ".mid"), (self.record_audio, ".flac")):
+            if path is not None and path.suffix.lower() != suffix:
+                faults.append(f"expected a name that ends in {suffix}, got {path}")
+        return faults
+
+    def _touch(self) -> list[str]:
+        try:
+            self.touch  # noqa: B018 - it checks itself
+        except ValueError as error:
+            return [str(error)]
+        return []

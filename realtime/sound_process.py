@@ -1,0 +1,156 @@
+"""What AudioInput uses of the module sounddevice, offered by a process of its own (``sound_child``).
+
+``InputStream.start`` begins a thread that waits for blocks and calls the callback.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from .blocks import InputFault
+from .sound_child import HEADER
+
+ANSWER_WITHIN_S = 20.0  #: a busy machine; a driver that takes longer is taken for dead
+END_WITHIN_S = 1.0
+
+
+class PortAudioError(Exception):
+    """A device that cannot be opened."""
+
+
+class SoundProcess:
+    """A sound library that can be thrown away. Raises InputFault where there is none."""
+
+    PortAudioError = PortAudioError
+
+    def __init__(self) -> None:
+        self._initialize()
+
+    @property
+    def default(self) -> SimpleNamespace:
+        return SimpleNamespace(device=[self._there["default"], -1])
+
+    def query_devices(self) -> list[dict[str, Any]]:
+        devices: list[dict[str, Any]] = self._there["devices"]
+        return devices
+
+    def query_hostapis(self) -> list[dict[str, Any]]:
+        systems: list[dict[str, Any]] = self._there["systems"]
+        return systems
+
+    def InputStream(self, callback: Callable[..., None], **options: Any) -> ChildStream:
+        """Opens the device; raises PortAudioError. The process serves this one stream."""
+        return ChildStream(self._child, callback, options)
+
+    def close(self) -> None:
+        self._child.end()
+
+    def _initialize(self) -> None:
+        self._child = Child()
+        try:
+            self._there = self._child.answer()
+        except PortAudioError as error:
+            self._child.end()
+            raise InputFault(str(error)) from None
+
+    def _terminate(self) -> None:
+        self._child.end()
+
+
+class Child:
+    """The process, and lines of JSON to and from it."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", f"{__package__}.sound_child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # ALSA and JACK complain there of whatever they do not find
+        )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._in: BinaryIO = self._process.stdin  # type: ignore[assignment]
+        self.out: BinaryIO = self._process.stdout  # type: ignore[assignment]
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def ask(self, request: dict[str, Any]) -> None:
+        with suppress(OSError):  # the answer will be missing then
+            self._in.write(json.dumps(request).encode() + b"\n")
+            self._in.flush()
+
+    def answer(self) -> dict[str, Any]:
+        """Raises PortAudioError for a fault, and for no answer."""
+        watchdog = threading.Timer(ANSWER_WITHIN_S, self._process.kill)
+        watchdog.daemon = True
+        watchdog.start()
+        line = self.out.readline()
+        watchdog.cancel()
+        try:
+            found: dict[str, Any] = json.loads(line)
+        except ValueError:
+            raise PortAudioError("the sound system does not answer") from None
+        if "fault" in found:
+            raise PortAudioError(found["fault"])
+        return found
+
+    def end(self) -> None:
+        """It leaves by itself when its input ends; one that hangs is killed. May be called twice."""
+        with suppress(OSError):
+            self._in.close()
+        try:
+            self._process.wait(END_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+@dataclass(frozen=True)
+class Times:
+    """In place of PortAudio's."""
+
+    arrived_s: float  #: by ``time.perf_counter``, which all processes of a machine share
+
+
+class ChildStream:
+    """An open device."""
+
+    def __init__(self, child: Child, callback: Callable[..., None], options: dict[str, Any]) -> None:
+        self._child, self._callback = child, callback
+        child.ask(options)
+        child.answer()
+        self._thread = threading.Thread(target=self._run, name="hppnet-sound", daemon=True)
+
+    @property
+    def active(self) -> bool:
+        return self._child.alive
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def abort(self) -> None:
+        self._child.end()
+
+    def close(self) -> None:
+        self._child.end()
+
+    def _run(self) -> None:
+        with suppress(OSError, ValueError):  # closed meanwhile
+            while len(head := self._child.out.read(HEADER.size)) == HEADER.size:
+                frames, channels, arrived_s, lossy = HEADER.unpack(head)
+                data = self._child.out.read(4 * frames * channels)
+                if len(data) < 4 * frames * channels:
+                    return
+                samples = np.frombuffer(data, dtype=np.float32).reshape(frames, channels)
+                self._callback(samples, frames, Times(arrived_s), SimpleNamespace(input_overflow=lossy))

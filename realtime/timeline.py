@@ -1,0 +1,103 @@
+"""How stream time and the clock hang together, and where the device has lost samples.
+
+A sound card's quartz and the machine's clock differ by up to a hundred parts in a million: seconds a
+day. And a block may arrive late, but never early. So the *least* delay of the last seconds is the
+truth, and it is followed slowly, so that the rhythm is not bent.
+"""
+
+from __future__ import annotations
+
+import math
+
+SLEW = 0.002  #: seconds a second by which the anchor follows
+SETTLE_S = 1.0  #: at first it follows at once
+BUCKET_S = 5.0  #: the least delay is taken over one to two of these
+JUMP_S = 0.25  #: more than any drift: the clock itself has jumped
+
+
+class Timeline:
+    """Maps stream time to the clock. Fed by the worker; any thread may ask."""
+
+    def __init__(self) -> None:
+        self.anchor_s = 0.0  #: the clock's time at stream time 0
+        self.restart()
+
+    def restart(self) -> None:
+        """Another device, another delay: the next block sets the anchor anew."""
+        self._anchored = False
+        self._first_s = self._bucket_s = self._last_s = 0.0
+        self._before = self._least = math.inf
+
+    def clock_of(self, stream_s: float) -> float:
+        return self.anchor_s + stream_s
+
+    def stream_of(self, clock_s: float) -> float:
+        return clock_s - self.anchor_s
+
+    def observe(self, end_s: float, arrived_s: float) -> None:
+        """A block that ends at stream time ``end_s`` arrived at ``arrived_s`` by the clock."""
+        delay = arrived_s - end_s
+        if not self._anchored:
+            self._anchored, self._before = True, math.inf
+            self.anchor_s = self._least = delay
+            self._first_s = self._bucket_s = self._last_s = end_s
+            return
+        if end_s - self._bucket_s >= BUCKET_S:
+            self._before, self._least, self._bucket_s = self._least, delay, end_s
+        self._least = min(self._least, delay)
+        self._follow(min(self._least, self._before), end_s)
+
+    def _follow(self, target_s: float, end_s: float) -> None:
+        step = target_s - self.anchor_s
+        if end_s - self._first_s > SETTLE_S and abs(step) < JUMP_S:
+            most = SLEW * (end_s - self._last_s)
+            step = max(-most, min(most, step))
+        self.anchor_s += step
+        self._last_s = end_s
+
+
+class GapMeter:
+    """How much sound a device lost, from when its blocks arrive.
+
+    A late block is no loss: the next ones catch up. Only a delay that even the quickest block of a
+    window has is sound that never came.
+    """
+
+    WINDOW_S = 0.25
+    UNTOLD_S = 0.02  #: what the device did not report must be this long to count
+    REPORTED_S = 0.002
+    DRIFT = 0.001  #: no quartz is worse; what seems more is lateness
+
+    def __init__(self) -> None:
+        self._usual: float | None = None
+        self._least, self._blocks, self._opened_s = math.inf, 0, 0.0  # of the window
+        self._reported = 0  # windows for which a report of the device counts
+
+    @property
+    def usual_s(self) -> float | None:
+        """The clock less stream time at a block's end, as it usually is; None before it is known."""
+        return self._usual if self._usual is not None else (self._least if self._blocks else None)
+
+    def note(self, end_s: float, arrived_s: float, reported: bool) -> float:
+        """Seconds lost before the block that ends at ``end_s`` (losses told of so far counted); mostly 0."""
+        delay = arrived_s - end_s
+        if reported:
+            self._reported = 2  # the window may be nearly over
+        if not self._blocks:
+            self._opened_s = end_s
+        self._least = min(self._least, delay)
+        self._blocks += 1
+        if end_s - self._opened_s < self.WINDOW_S or self._blocks < 3:
+            return 0.0
+        return self._judge()
+
+    def _judge(self) -> float:
+        least, self._usual = self._least, self._usual if self._usual is not None else self._least
+        lost = least - self._usual
+        smallest = self.REPORTED_S if self._reported else self.UNTOLD_S
+        self._reported = max(0, self._reported - 1)
+        self._least, self._blocks = math.inf, 0
+        if lost >= smallest:
+            return lost
+        self._usual += min(lost, self.DRIFT * self.WINDOW_S)  # the two quartzes differ
+        return 0.0

@@ -1,0 +1,203 @@
+"""Real MIDI ports by python-rtmidi, which is imported here only: which there are, and opening one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Protocol
+
+from .jack_watch import JackWatch
+from .quiet import quiet_libraries
+
+CLIENT = "hppnet"
+#: python-rtmidi's names of MIDI systems -> ours, best first.
+SYSTEMS = {
+    "LINUX_ALSA": "alsa",
+    "MACOSX_CORE": "coremidi",
+    "WINDOWS_MM": "winmm",
+    "UNIX_JACK": "jack",
+}
+WITHOUT_VIRTUAL = ("winmm",)
+#: Numbers of clients and ports, which change from one start of a synthesiser to the next.
+_NUMBERS = re.compile(r"\s*(\(\d+(:\d+)?\)|\b\d+:\d+$)")
+_THROUGH = re.compile(r"midi through", re.IGNORECASE)
+
+
+class PortFault(Exception):
+    """A MIDI port that is not there, or no longer: one line that says what and which."""
+
+
+class Wire(Protocol):
+    """What takes MIDI messages. ``send`` may raise anything, and may block."""
+
+    name: str
+
+    def send(self, message: list[int]) -> None: ...
+
+    def alive(self) -> bool:
+        """Whether what is at the other end is still there."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class MidiPort:
+    """A port that MIDI can be sent to."""
+
+    name: str
+    system: str  #: alsa, jack, coremidi, winmm
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.system})"
+
+
+class Nowhere:
+    """Takes everything and does nothing: ``--output none``."""
+
+    name = "none"
+
+    def send(self, message: list[int]) -> None: ...
+
+    def alive(self) -> bool:
+        return True
+
+    def close(self) -> None: ...
+
+
+class RtMidiWire:
+    """An open port of python-rtmidi. ``port`` None for a virtual one, which others connect to."""
+
+    def __init__(self, midi: Any, name: str, port: MidiPort | None, watch: JackWatch | None = None) -> None:
+        self.name = name
+        self.lasting_name = name if port is None else lasting_name(port)
+        self._midi, self._port, self._watch = midi, port, watch
+
+    def send(self, message: list[int]) -> None:
+        self._midi.send_message(message)
+
+    def alive(self) -> bool:
+        # Sending to a port that has gone raises nothing on ALSA and JACK: one has to look.
+        if self._port is not None:
+            return self._port.name in self._midi.get_ports()
+        return self._watch is None or self._watch.alive()
+
+    def close(self) -> None:
+        with quiet_libraries():  # JACK complains that its server is not there, which is why this is closed
+            self._midi.close_port()
+            self._midi.delete()
+
+
+def midi_library() -> ModuleType:
+    """The module rtmidi. Raises PortFault, saying what to install, where it is missing."""
+    try:
+        import rtmidi
+    except ImportError:
+        raise PortFault("MIDI ports need the live extra: pip install 'hppnet[live]'") from None
+    return rtmidi
+
+
+def midi_systems() -> list[str]:
+    """The MIDI systems that answer on this machine, best first. Raises PortFault without python-rtmidi."""
+    systems = []
+    for system, midi in _clients(None):
+        systems.append(system)
+        midi.delete()
+    return systems
+
+
+def virtual_systems(systems: list[str]) -> list[str]:
+    """Those of the MIDI systems that let a program make ports."""
+    return [system for system in systems if system not in WITHOUT_VIRTUAL]
+
+
+def list_ports(system: str | None = None) -> list[MidiPort]:
+    """All ports that can be sent to, of one system or of all. Raises PortFault without python-rtmidi."""
+    ports = []
+    for name, midi in _clients(system):
+        ports += [MidiPort(port, name) for port in midi.get_ports()]
+        midi.delete()
+    return ports
+
+
+def choose_port(wanted: str | None, ports: list[MidiPort]) -> MidiPort:
+    """The port of this name or part of it (``name (system)``), or the first that is no loop.
+
+    Raises PortFault, naming what is there.
+    """
+    if not ports:
+        raise PortFault(
+            "no MIDI port found; start a synthesiser, make a port with --virtual NAME, "
+            "or play nowhere with --output none"
+        )
+    if wanted is None:
+        return next((port for port in ports if not _THROUGH.search(port.name)), ports[0])
+    text = wanted.casefold()
+    for fits in (
+        lambda port: text in (port.name.casefold(), str(port).casefold()),
+        lambda port: text in str(port).casefold() or text in lasting_name(port).casefold(),
+    ):
+        found = [port for port in ports if fits(port)]
+        if found:
+            return found[0]
+    raise PortFault(f"no MIDI port {wanted!r}; there is {', '.join(map(str, ports))}")
+
+
+def lasting_name(port: MidiPort) -> str:
+    """The name without what changes when the synthesiser starts again."""
+    return _NUMBERS.sub("", port.name).strip() or port.name
+
+
+def open_port(wanted: str | None, system: str | None = None) -> RtMidiWire:
+    """Connects to a port. Raises PortFault when it is not there or refuses."""
+    chosen = choose_port(wanted, list_ports(system))
+    for _, midi in _clients(chosen.system):
+        try:
+            with quiet_libraries():
+                midi.open_port(midi.get_ports().index(chosen.name), name="out")
+        except (ValueError, RuntimeError) as error:  # it went away in between, or another program holds it
+            midi.delete()
+            raise PortFault(f"{chosen} cannot be opened: {error}") from None
+        return RtMidiWire(midi, str(chosen), chosen)
+    raise PortFault(f"{chosen} cannot be opened: {chosen.system} does not answer any more")
+
+
+def open_virtual(name: str, system: str | None = None) -> RtMidiWire:
+    """Makes a port that other programs connect to. Raises PortFault where the system has none."""
+    silent: list[str] = []
+    for found, midi in _clients(system, client=name):
+        if found in WITHOUT_VIRTUAL:
+            midi.delete()
+            silent.append(found)
+            continue
+        try:
+            with quiet_libraries():
+                midi.open_virtual_port(name)
+        except (RuntimeError, NotImplementedError) as error:
+            midi.delete()
+            raise PortFault(f"the virtual port {name!r} cannot be made: {error}") from None
+        watch = JackWatch(name) if found == "jack" else None
+        return RtMidiWire(midi, f"{name} (virtual, {found})", None, watch)
+    if silent:
+        raise PortFault(
+            "Windows makes no virtual MIDI ports: get loopMIDI (tobias-erichsen.de/software/loopmidi.html), "
+            f"make a port and name it with --output instead of --virtual {name}"
+        )
+    raise PortFault("no MIDI system answers here (ALSA, JACK, Core MIDI); play nowhere with --output none")
+
+
+def _clients(system: str | None, client: str = CLIENT) -> Iterator[tuple[str, Any]]:
+    """A fresh client of each MIDI system that answers; whoever takes it deletes it."""
+    library = midi_library()
+    numbers = {name: getattr(library, f"API_{key}") for key, name in SYSTEMS.items()}
+    compiled = library.get_compiled_api()
+    for name, number in numbers.items():
+        if number not in compiled or system not in (None, name):
+            continue
+        try:
+            with quiet_libraries():
+                midi = library.MidiOut(number, name=client)
+        except Exception:  # rtmidi.SystemError: no such system runs
+            continue
+        yield name, midi

@@ -1,0 +1,181 @@
+"""The sound device, with a stand-in for the sound library where the device has to fail."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hppnet.realtime.audio import DEAD_AFTER_S, MOST_QUEUED_S, AudioInput, FileInput
+from hppnet.realtime.blocks import Block, InputEnded, InputFault, clean, joined
+from hppnet.realtime.clock import SimulatedClock
+from hppnet.realtime.devices import SoundInput, choose_input
+
+from .live_fakes import FakeSound
+
+BLOCK = np.arange(480, dtype=np.float32) / 480
+
+
+@pytest.fixture
+def sound() -> FakeSound:
+    return FakeSound(SimulatedClock(1000.0))
+
+
+def listen(sound: FakeSound, device: int | str | None = None, **options: object) -> AudioInput:
+    source = AudioInput(device, library=sound, clock=sound.clock, **options)  # type: ignore[arg-type]
+    source.open()
+    return source
+
+
+def play(sound: FakeSound, source: AudioInput, count: int, **how: object) -> list[Block]:
+    blocks: list[Block] = []
+    for _ in range(count):
+        sound.play(BLOCK, **how)  # type: ignore[arg-type]
+        blocks += source.read(0)
+    return blocks
+
+
+def test_blocks_come_with_their_times(sound: FakeSound) -> None:
+    blocks = play(sound, listen(sound), 3)
+    assert [block.time_s for block in blocks] == pytest.approx([0.0, 0.01, 0.02])
+    assert [block.arrived_s for block in blocks] == pytest.approx([1000.01, 1000.02, 1000.03])
+    assert all(np.array_equal(block.samples, BLOCK) for block in blocks)
+
+
+def test_two_channels_are_mixed_or_one_is_chosen(sound: FakeSound) -> None:
+    stereo = np.stack([BLOCK, np.zeros_like(BLOCK)], axis=1)
+    source = listen(sound)
+    sound.play(stereo)
+    assert np.allclose(source.read(0)[0].samples, BLOCK / 2)
+    source.close()
+    source = listen(sound, channel=2)
+    sound.play(stereo)
+    assert not source.read(0)[0].samples.any()
+    with pytest.raises(InputFault, match="2 channels, channel 3"):
+        listen(sound, channel=3)
+
+
+def test_what_nobody_fetches_is_dropped_and_time_stays_true(sound: FakeSound) -> None:
+    source = listen(sound)
+    for _ in range(round(MOST_QUEUED_S * 100) + 50):
+        sound.play(BLOCK)
+    waiting = source.read(0)
+    after = play(sound, source, 1)[0]
+    assert source.dropped_blocks > 0
+    assert after.lost_before == 480 * source.dropped_blocks
+    assert after.time_s == pytest.approx(len(waiting) * 0.01 + source.dropped_blocks * 0.01)
+
+
+@pytest.mark.parametrize("reported", [False, True])
+def test_samples_that_the_device_lost_are_counted(sound: FakeSound, reported: bool) -> None:
+    source = listen(sound)
+    play(sound, source, 100)
+    play(sound, source, 1, late_s=0.1234, overflow=reported)
+    blocks = play(sound, source, 100)
+    assert sum(block.lost_before for block in blocks) == round(0.1234 * 48_000)
+    assert blocks[-1].end_s == pytest.approx(2.01 + 0.1234, abs=1e-4)
+    assert source.overflows == reported
+
+
+def test_a_silent_device_is_gone_and_found_again_under_another_number(sound: FakeSound) -> None:
+    source = listen(sound, "usb")
+    assert source.name == "USB Piano (Fake)"
+    play(sound, source, 100)
+    sound.clock.sleep(DEAD_AFTER_S + 0.1)
+    with pytest.raises(InputFault, match="USB Piano"):
+        source.read(0)
+    source.close()
+    sound.names = ["Built-in"]
+    with pytest.raises(InputFault, match="no sound input 'USB Piano"):
+        source.open()
+    sound.names, sound.rate = ["USB Piano", "Built-in"], 44_100.0
+    sound.clock.sleep(10)
+    source.open()
+    assert sound.stream is not None and sound.stream.options["device"] == 0
+    block = play(sound, source, 1)[0]
+    assert block.sample_rate == 44_100
+    assert block.end_s == pytest.approx(sound.clock.now() - 1000.0)
+
+
+def test_a_device_that_stops_is_a_fault_and_one_that_refuses_one_line(sound: FakeSound) -> None:
+    source = listen(sound)
+    assert sound.stream is not None
+    sound.stream.active = False
+    with pytest.raises(InputFault, match="has stopped"):
+        source.read(0)
+    source.close()
+    source.close()
+    sound.refuse = True
+    with pytest.raises(InputFault, match="cannot be opened: Error opening") as fault:
+        source.open()
+    assert "\n" not in str(fault.value)
+
+
+def test_settling_learns_how_the_device_delivers_and_loses_nothing(sound: FakeSound) -> None:
+    source = listen(sound)
+    for _ in range(20):  # two blocks at a time, as behind a buffer twice as long
+        sound.clock.sleep(0.01)
+        sound.play(BLOCK)
+        sound.clock.sleep(-0.01)
+        late = source._queue.get()
+        source._queue.put(late)
+        sound.play(BLOCK, late_s=-0.01)
+    source.settle()
+    assert source.block_s >= 0.01
+    assert len(source.read(0)) == 40
+
+
+INPUTS = [
+    SoundInput(0, "Mic", "ALSA", 1, 48_000),
+    SoundInput(1, "USB Piano", "ALSA", 2, 48_000, is_default=True),
+    SoundInput(2, "USB Piano", "JACK", 2, 48_000),
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"), [(None, 1), (2, 2), ("2", 2), ("mic", 0), ("usb", 1), ("piano (jack)", 2)]
+)
+def test_inputs_are_chosen_by_number_or_part_of_the_name(wanted: int | str | None, index: int) -> None:
+    assert choose_input(wanted, INPUTS).index == index
+
+
+def test_an_input_that_is_not_there_names_those_that_are() -> None:
+    with pytest.raises(InputFault, match="'cello'; there is 0: Mic"):
+        choose_input("cello", INPUTS)
+    with pytest.raises(InputFault, match="no sound input found"):
+        choose_input(None, [])
+
+
+def test_a_file_is_played_in_real_time() -> None:
+    clock = SimulatedClock(7.0)
+    source = FileInput([np.tile(BLOCK, 10)], 48_000, clock=clock)
+    source.open()
+    blocks = []
+    with pytest.raises(InputEnded):
+        while True:
+            blocks += source.read(1.0)
+    assert [block.arrived_s for block in blocks] == pytest.approx([7.01 + i / 100 for i in range(10)])
+    assert np.array_equal(np.concatenate([block.samples for block in blocks]), np.tile(BLOCK, 10))
+
+
+def test_a_reader_that_is_late_finds_what_waits_and_no_more_than_a_device_would_keep() -> None:
+    clock = SimulatedClock()
+    source = FileInput([np.zeros(48_000 * 20, dtype=np.float32)], 48_000, clock=clock)
+    source.open()
+    clock.sleep(1.005)
+    assert len(source.read(0)) == 100
+    clock.sleep(15)
+    assert len(source.read(0)) == 400
+
+
+def test_blocks_join_where_they_follow_each_other() -> None:
+    zeros = np.zeros(480, dtype=np.float32)
+    blocks = [Block(zeros, 0.0), Block(zeros, 0.01), Block(zeros, 0.5, 100), Block(zeros, 0.51, 0, 44_100)]
+    assert [len(block.samples) for block in joined(blocks)] == [960, 480, 480]
+    assert joined(blocks)[1].lost_before == 100
+
+
+def test_clean_keeps_what_is_sound() -> None:
+    samples = np.array([0.5, np.nan, np.inf, -np.inf, 1e20, -1e20], dtype=np.float32)
+    cleaned, bad = clean(samples)
+    assert cleaned.tolist() == [0.5, 0.0, 0.0, 0.0, 4.0, -4.0]
+    assert bad == 3

@@ -1,0 +1,149 @@
+"""The port: two notes of one key never overlap, and nothing is left sounding."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hppnet.model.notes import NoteOff, NoteOn
+from hppnet.realtime import wires
+from hppnet.realtime.ports import MidiOutput, PortFault
+from hppnet.realtime.wires import MidiPort, choose_port, lasting_name
+
+from .live_fakes import FakeWire, sounding_after
+
+SILENCE = [[0xB0, 64, 0], [0xB0, 123, 0]]
+
+
+def opened(wire: FakeWire, channel: int = 1) -> MidiOutput:
+    port = MidiOutput("fake", channel=channel, wire=lambda: wire)
+    port.open()
+    return port
+
+
+def test_messages_are_on_their_channel() -> None:
+    wire = FakeWire()
+    port = opened(wire, channel=16)
+    port.send(NoteOn(0.0, 60, 100))
+    port.send(NoteOff(0.5, 60))
+    assert wire.messages == [[0x9F, 60, 100], [0x8F, 60, 64]]
+
+
+def test_closing_ends_each_note_then_sustain_then_all() -> None:
+    wire = FakeWire()
+    with opened(wire) as port:
+        port.note_on(60, 80)
+        port.note_on(64, 80)
+        assert port.sounding == {60, 64}
+    assert wire.messages[2:] == [[0x80, 60, 64], [0x80, 64, 64], *SILENCE]
+    assert wire.closed
+    port.close()
+    assert len(wire.messages) == 6
+
+
+def test_an_exception_silences_the_port_too() -> None:
+    wire = FakeWire()
+    with pytest.raises(ZeroDivisionError), opened(wire) as port:
+        port.note_on(60, 80)
+        raise ZeroDivisionError
+    assert sounding_after(wire.messages) == set()
+    assert wire.messages[-2:] == SILENCE
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(60, 63))))
+def test_notes_of_one_key_never_overlap(moves: list[tuple[bool, int]]) -> None:
+    wire = FakeWire()
+    with opened(wire) as port:
+        for on, pitch in moves:
+            port.send(NoteOn(0.0, pitch, 80) if on else NoteOff(0.0, pitch))
+            assert port.sounding == sounding_after(wire.messages)
+    assert sounding_after(wire.messages) == set()
+
+
+def test_what_sounded_when_the_port_failed_is_ended_when_it_is_back() -> None:
+    broken, whole = FakeWire(), FakeWire()
+    both = iter([broken, whole])
+    port = MidiOutput("fake", wire=lambda: next(both))
+    port.open()
+    port.note_on(60, 80)
+
+    def fail() -> None:
+        raise OSError("cable pulled")
+
+    broken.trouble = fail
+    with pytest.raises(PortFault, match="cable pulled"):
+        port.note_off(60)
+    port.drop()
+    with pytest.raises(PortFault, match="not open"):
+        port.note_on(62, 80)
+    port.open()
+    assert whole.messages == [[0x80, 60, 64], [0x80, 62, 64], *SILENCE]
+    assert not port.sounding
+
+
+def test_a_port_whose_other_end_has_gone_is_a_fault() -> None:
+    wire = FakeWire()
+    port = opened(wire)
+    port.check()
+    wire.gone = True
+    with pytest.raises(PortFault, match="has gone"):
+        port.check()
+
+
+def test_closing_does_not_wait_for_a_send_that_blocks() -> None:
+    wire, free, sending = FakeWire(), threading.Event(), threading.Event()
+
+    def block() -> None:
+        sending.set()
+        free.wait()
+
+    wire.trouble = block
+    port = opened(wire)
+    thread = threading.Thread(target=port.note_on, args=(60, 80), daemon=True)
+    thread.start()
+    sending.wait()
+    port.close()  # returns although the other thread holds the port
+    free.set()
+    thread.join()
+
+
+PORTS = [
+    MidiPort("Midi Through:Midi Through Port-0 14:0", "alsa"),
+    MidiPort("FLUID Synth (4711):Synth input port (4711:0) 128:0", "alsa"),
+    MidiPort("fluid:midi_00", "jack"),
+]
+
+
+def test_ports_are_chosen_by_part_of_the_name() -> None:
+    assert choose_port(None, PORTS) == PORTS[1]
+    assert choose_port("through", PORTS) == PORTS[0]
+    assert choose_port("(jack)", PORTS) == PORTS[2]
+    assert choose_port(None, PORTS[:1]) == PORTS[0]
+    with pytest.raises(PortFault, match="'organ'; there is Midi Through"):
+        choose_port("organ", PORTS)
+    with pytest.raises(PortFault, match="no MIDI port found"):
+        choose_port(None, [])
+
+
+def test_a_synthesiser_that_started_again_has_the_same_lasting_name() -> None:
+    again = MidiPort("FLUID Synth (9):Synth input port (9:0) 129:0", "alsa")
+    assert lasting_name(PORTS[1]) == lasting_name(again) == "FLUID Synth:Synth input port"
+    assert choose_port(lasting_name(again), PORTS) == PORTS[1]
+
+
+def test_windows_is_told_of_loopmidi(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Client:
+        def delete(self) -> None: ...
+
+    monkeypatch.setattr(wires, "_clients", lambda system, client="": iter([("winmm", Client())]))
+    with pytest.raises(PortFault, match="loopMIDI"):
+        wires.open_virtual("piano")
+
+
+@pytest.mark.parametrize("channel", [0, 17])
+def test_channels_are_1_to_16(channel: int) -> None:
+    with pytest.raises(ValueError, match="1 to 16"):
+        MidiOutput("x", channel=channel)

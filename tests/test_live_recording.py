@@ -1,0 +1,153 @@
+"""Recordings are whole at any moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hppnet.model.notes import NoteOff, NoteOn, read_midi
+from hppnet.offline.reading import open_recording
+from hppnet.realtime.blocks import Block
+from hppnet.realtime.clock import SimulatedClock
+from hppnet.realtime.record_audio import AudioRecording
+from hppnet.realtime.record_midi import MidiRecording
+from hppnet.realtime.recorder import MOST_QUEUED, Recorder
+
+RATE = 48_000
+
+
+def notes_at(path: Path) -> list[tuple[float, float, int, int]]:
+    return [(round(n.onset_s, 3), round(n.offset_s, 3), n.pitch, n.velocity) for n in read_midi(path)]
+
+
+def test_midi_is_whole_after_every_flush(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "out.mid"
+    recording = MidiRecording(path)
+    assert notes_at(path) == []
+    recording.add([NoteOn(1.0, 60, 80)])
+    recording.flush(2.0)
+    assert notes_at(path) == [(1.0, 2.0, 60, 80)]  # still down: ended where the recording ends
+    recording.add([NoteOn(2.5, 64, 90), NoteOff(2.4, 60)])  # a stream's newest events come out of order
+    recording.flush(60.0)
+    recording.add([NoteOff(61.5, 64)])
+    recording.close()
+    recording.close()
+    assert notes_at(path) == [(1.0, 2.4, 60, 80), (2.5, 61.5, 64, 90)]
+    assert [file.name for file in path.parent.iterdir()] == ["out.mid"]
+
+
+@given(st.data())
+def test_midi_keeps_all_notes_however_it_is_flushed(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.mid"
+    recording, expected, now_s = MidiRecording(path), [], 0.0
+    for gap, length, pitch in data.draw(
+        st.lists(st.tuples(st.integers(0, 3000), st.integers(1, 900), st.integers(60, 63)), max_size=25)
+    ):
+        now_s = round(now_s + gap / 1000 + 1.0, 3)  # notes of one key do not overlap
+        expected.append((now_s, round(now_s + length / 1000, 3), pitch, 64))
+        recording.add([NoteOn(now_s, pitch, 64), NoteOff(now_s + length / 1000, pitch)])
+        if data.draw(st.booleans()):
+            recording.flush()
+    recording.close()
+    assert notes_at(path) == expected
+
+
+def test_hours_of_midi_can_be_read(tmp_path: Path) -> None:
+    recording = MidiRecording(tmp_path / "a.mid")
+    recording.add([NoteOn(5 * 3600.001, 60, 64), NoteOff(5 * 3600.25, 60)])
+    recording.close()
+    note = read_midi(tmp_path / "a.mid")[0]
+    assert (note.onset_s, note.offset_s) == pytest.approx((5 * 3600.001, 5 * 3600.25), abs=0.0006)
+
+
+def block(samples: np.ndarray, time_s: float, rate: int = RATE) -> Block:
+    return Block(samples.astype(np.float32), time_s, 0, rate)
+
+
+def sine(seconds: float, rate: int = RATE) -> np.ndarray:
+    return 0.3 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * rate)) / rate)
+
+
+def test_audio_can_be_read_while_it_is_being_written(tmp_path: Path) -> None:
+    path, sound = tmp_path / "out.flac", sine(3)
+    recording = AudioRecording(path, RATE)
+    for first in range(0, len(sound), 480):
+        recording.add(block(sound[first : first + 480], first / RATE))
+    recording.flush()
+    with open_recording(path) as found:  # as the offline reader judges it, not closed
+        heard = np.concatenate(list(found.blocks()))
+    assert len(sound) - 4096 - 1 <= len(heard) < len(sound)
+    assert np.abs(heard - sound[: len(heard)]).max() < 1e-6
+    recording.flush()
+    recording.close()
+    recording.close()
+    assert soundfile.info(path).frames == len(sound)
+
+
+def test_audio_that_was_lost_is_silence(tmp_path: Path) -> None:
+    recording = AudioRecording(tmp_path / "out.flac", RATE)
+    recording.add(block(sine(0.5), 0.0))
+    recording.add(block(sine(0.5), 30.0))
+    recording.close()
+    heard, _ = soundfile.read(tmp_path / "out.flac")
+    assert len(heard) == 30.5 * RATE
+    assert not heard[RATE // 2 : 30 * RATE].any()
+    assert np.abs(heard[30 * RATE :] - sine(0.5)).max() < 1e-6
+
+
+def test_audio_keeps_its_rate_when_the_device_changes_its_own(tmp_path: Path) -> None:
+    recording = AudioRecording(tmp_path / "out.flac", RATE)
+    recording.add(block(sine(1), 0.0))
+    for i in range(100):
+        recording.add(block(sine(1, 44_100)[i * 441 : (i + 1) * 441], 1 + i / 100, 44_100))
+    recording.close()
+    heard, rate = soundfile.read(tmp_path / "out.flac")
+    assert rate == RATE
+    assert len(heard) == pytest.approx(2 * RATE, abs=10)
+    middle = heard[RATE + 4800 : RATE + 4800 + 4800]
+    assert np.argmax(np.abs(np.fft.rfft(middle * np.hanning(4800)))) == 44  # 440 Hz
+
+
+def test_the_recorder_writes_as_it_goes_and_survives_the_disk(tmp_path: Path) -> None:
+    clock, lines = SimulatedClock(), []
+    recorder = Recorder(tmp_path / "a.mid", tmp_path / "a.flac", RATE, clock, lines.append)
+    for i in range(300):
+        recorder.audio(block(sine(0.01), i / 100))
+        recorder.events([NoteOn(i / 100, 60, 80), NoteOff(i / 100 + 0.005, 60)] if i % 50 == 0 else [])
+        clock.sleep(0.01)
+        recorder.step()
+        if i == 250:
+            assert len(read_midi(tmp_path / "a.mid")) >= 5
+            assert soundfile.info(tmp_path / "a.flac").duration > 1.5
+    assert recorder._midi is not None
+
+    def full(now_s: float | None = None) -> None:
+        raise OSError(28, "No space left on device")
+
+    recorder._midi.flush = full  # type: ignore[method-assign]
+    for _ in range(3):
+        clock.sleep(1)
+        recorder.step()
+    assert lines == ["recording: [Errno 28] No space left on device"]  # said once
+    recorder.close()
+    recorder.close()
+
+
+def test_the_recorder_is_bounded(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "a.mid", None, RATE, SimulatedClock())
+    for _ in range(MOST_QUEUED + 5):
+        recorder.events([NoteOff(0.0, 60)])
+    assert recorder.left_out == 5
+
+
+def test_a_place_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        Recorder(tmp_path / "file" / "a.mid", None, RATE, SimulatedClock())
