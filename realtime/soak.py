@@ -27,6 +27,7 @@ from .source import LiveModel
 
 MOST_GROWTH_MIB = 20.0
 MOST_CLOCK_ERROR_MS = 20.0
+MOST_WAITING = 500  #: events; two seconds of the busiest playing are a tenth of it
 WARM_UP = 0.05  #: of the whole, but no more than
 WARM_UP_MOST_S = 1800.0
 SAMPLED_S = 30.0
@@ -71,6 +72,7 @@ class Soak:
                     self.memory_growth_mib > MOST_GROWTH_MIB,
                     f"memory grew by {self.memory_growth_mib:.1f} MiB",
                 ),
+                (self.most_waiting_events > MOST_WAITING, f"{self.most_waiting_events} events piled up"),
                 (
                     self.most_clock_error_ms > MOST_CLOCK_ERROR_MS and not faulty,
                     f"the session's time was {self.most_clock_error_ms:.0f} ms off",

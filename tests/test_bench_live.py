@@ -281,6 +281,12 @@ def test_time_that_creeps_is_noticed(small: Path, music: np.ndarray, monkeypatch
     assert any("ms off" in line for line in done.verdict())
 
 
+def test_events_that_pile_up_are_noticed() -> None:
+    done = soak.Soak(1.0, recorded_notes=1)
+    assert done.verdict() == []
+    assert replace(done, most_waiting_events=soak.MOST_WAITING + 1).verdict() == ["501 events piled up"]
+
+
 def test_a_crash_is_named(small: Path, music: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(self) -> Status:
         raise ZeroDivisionError("nothing left")
