@@ -286,7 +286,8 @@ def test_tuning_auto_says_what_it_found(tmp_path, run):
 
 def start(*arguments, **options):
     """The command as a process group, so that Ctrl-C can be sent to all of it as a terminal does."""
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    # Wide: a long path must not break a line in two.
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "250"}
     command = [*HPPNET, "transcribe", *map(str, arguments)]
     return subprocess.Popen(command, text=True, start_new_session=True, env=environment, **options)
 
