@@ -38,9 +38,11 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup
 	@rm -rf $(DEMO) && mkdir -p $(DEMO)
 	@$(BIN)/hppnet transcribe demo/take.opus -o $(DEMO) --format mid,csv --plot --show
+	@echo "The same once more through the live engine, in real time:"
+	@$(BIN)/hppnet live --from-file demo/take.opus --output none --record $(DEMO)/live.mid
 	@echo
 	@echo "Written:"
-	@ls -1 $(DEMO)/take.* | sed 's|^|  |'
+	@ls -1 $(DEMO)/*.* | sed 's|^|  |'
 
 test: setup
 	@$(BIN)/pytest -q
