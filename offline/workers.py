@@ -9,7 +9,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -156,7 +155,8 @@ def _remove_parts(worker: _Worker, job: Job) -> None:
 def _work(pipe: Connection, settings: Settings, load: Load) -> None:
     """A worker's life: load the model once, then jobs until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that half files go
+    # At once: an exception could come up anywhere, even while garbage is collected. The parent tidies up.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
     try:
         transcriber = load(settings)
     except Exception as error:
