@@ -21,6 +21,15 @@ MOST_QUEUED = 12_000  #: blocks and events: two minutes of blocks of 10 ms
 CLOSE_WITHIN_S = 5.0
 
 
+def unused(path: Path) -> Path:
+    """``path``, or the first of ``take-2.mid``, ``take-3.mid``, ... that is not there yet: no take is lost."""
+    number, free = 1, path
+    while free.exists():
+        number += 1
+        free = path.with_stem(f"{path.stem}-{number}")
+    return free
+
+
 class Recorder:
     """Writes ``midi`` and ``audio``, either of which may be None, as they grow.
 

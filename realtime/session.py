@@ -12,6 +12,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 
 from ..model.notes import Event
 from .blocks import Block, Input, InputEnded
@@ -20,7 +21,7 @@ from .engine import Engine
 from .latency import Latency, measured_latency, step_ms
 from .listener import Listener
 from .ports import MidiOutput
-from .recorder import Recorder
+from .recorder import Recorder, unused
 from .sender import Sender
 from .settings import LiveSettings
 from .source import LiveModel
@@ -66,6 +67,7 @@ class LiveSession:
         self._ended = threading.Event()  # the worker has nothing more to give
         self._worker: threading.Thread | None = None
         self._recorder: Recorder | None = None
+        self.recordings: list[Path] = []  #: the files being written
         self._prepared = False
 
     def __enter__(self) -> LiveSession:
@@ -182,7 +184,9 @@ class LiveSession:
         self._timeline = Timeline()
         if settings.record or settings.record_audio:
             rate = self.input.sample_rate
-            self._recorder = Recorder(settings.record, settings.record_audio, rate, clock, self.report)
+            midi, audio = (unused(p) if p else None for p in (settings.record, settings.record_audio))
+            self.recordings = [path for path in (midi, audio) if path]
+            self._recorder = Recorder(midi, audio, rate, clock, self.report)
         self._listener = Listener(
             self.input, self._engine, clock, self._timeline, watch=self._watch, report=self.report
         )

@@ -16,7 +16,7 @@ from hppnet.realtime.blocks import Block
 from hppnet.realtime.clock import SimulatedClock
 from hppnet.realtime.record_audio import AudioRecording
 from hppnet.realtime.record_midi import MidiRecording
-from hppnet.realtime.recorder import MOST_QUEUED, Recorder
+from hppnet.realtime.recorder import MOST_QUEUED, Recorder, unused
 
 RATE = 48_000
 
@@ -138,6 +138,14 @@ def test_the_recorder_writes_as_it_goes_and_survives_the_disk(tmp_path: Path) ->
     assert lines == ["recording: [Errno 28] No space left on device"]  # said once
     recorder.close()
     recorder.close()
+
+
+def test_a_take_that_is_there_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "take.mid"
+    assert unused(path) == path
+    for number in (2, 3):
+        unused(path).write_bytes(b"music")
+        assert unused(path) == tmp_path / f"take-{number}.mid"
 
 
 def test_the_recorder_is_bounded(tmp_path: Path) -> None:

@@ -30,12 +30,16 @@ def test_touch_bends_velocities_and_keeps_times(performance: mido.MidiFile) -> N
     assert bent.length == pytest.approx(performance.length)
 
 
-def test_fine_tuning_is_the_registered_parameter(performance: mido.MidiFile) -> None:
-    controls = {
-        m.control: m.value for m in play_with(performance, Touch(cents=50.0)) if m.type == "control_change"
-    }
-    assert (controls[101], controls[100]) == (0, 1)
-    assert controls[6] * 128 + controls[38] == 8192 + 4096
+def test_each_key_is_tuned_and_unisons_double_the_notes(performance: mido.MidiFile) -> None:
+    played = play_with(performance, Touch(cents=50.0, velocity_jitter=9.0, unison_cents=3.0, seed=1))
+    tuned = [m.data for m in played if m.type == "sysex" and m.data[4] == 0]
+    key, semitone, high, low = tuned[0][6:10]  # key 0, half a semitone up
+    assert (key, semitone, high * 128 + low) == (0, 0, 8192)
+    voices = [[(m.note, m.velocity) for m in played if m.type == "note_on" and m.channel == c] for c in (0, 1)]
+    assert voices[0] == voices[1] and len({velocity for _, velocity in voices[0]}) > 3
+    assert played.length == pytest.approx(performance.length)
+    alone = play_with(performance, Touch(cents=50.0, velocity_jitter=9.0, seed=1))
+    assert [(m.note, m.velocity) for m in alone if m.type == "note_on"] == voices[0]  # labels: the same
 
 
 @pytest.mark.skipif(not shutil.which("fluidsynth") or not FONTS, reason="needs fluidsynth and a sound font")

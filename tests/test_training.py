@@ -18,7 +18,7 @@ from hppnet.model.decoder import Decoder
 from hppnet.model.network import HPPNet
 from hppnet.model.notes import notes_from
 from hppnet.training import loop, settings
-from hppnet.training.augmentation import Augmentation, vary_sound
+from hppnet.training.augmentation import Augmentation, mixed, vary_sound
 from hppnet.training.dataset import Excerpts, open_folder
 from hppnet.training.kernels import accelerate
 from hppnet.training.labels import targets
@@ -71,7 +71,7 @@ def trained(wanted: Settings) -> dict[str, torch.Tensor]:
 def test_targets_decode_to_the_notes_they_were_made_from() -> None:
     notes = np.array([[0.31, 0.82, 60, 64], [0.5, 0.62, 64, 100], [0.82, 1.2, 60, 30]])
     decoder = Decoder()
-    roll = targets(notes, 0.0, 80).stacked()
+    roll = targets(notes, 80).stacked()
     found = notes_from(decoder.feed(roll) + decoder.flush())
     assert [(n.pitch, n.velocity) for n in found] == [(60, 64), (64, 100), (60, 30)]
     for note, (on, off, _, _) in zip(found, notes, strict=True):
@@ -81,13 +81,13 @@ def test_targets_decode_to_the_notes_they_were_made_from() -> None:
 
 def test_targets_of_an_excerpt_are_those_of_the_whole() -> None:
     notes = np.array([[0.31, 0.82, 60, 64], [0.507, 0.63, 64, 100], [0.9, 1.2, 21, 30]])
-    whole, part = targets(notes, 0.0, 80).stacked(), targets(notes, 0.4, 40).stacked()
+    whole, part = targets(notes, 80).stacked(), targets(notes - [0.4, 0.4, 0, 0], 40).stacked()
     np.testing.assert_allclose(part, whole[20:60], atol=1e-5)
-    assert targets(notes, 0.0, 80, transpose=-1).frame[:, 0].sum() == 0  # left the keyboard
+    assert targets(notes, 80, transpose=-1).frame[:, 0].sum() == 0  # left the keyboard
 
 
 def test_losses_are_least_for_the_truth_and_ignore_unknown_velocities() -> None:
-    wanted = torch.from_numpy(targets(np.array([[0.3, 0.8, 60, 64]]), 0.0, 50).stacked())[None]
+    wanted = torch.from_numpy(targets(np.array([[0.3, 0.8, 60, 64]]), 50).stacked())[None]
     truth = torch.logit(wanted.clamp(1e-4, 1 - 1e-4))
     at_truth, _ = losses(truth, wanted, LossWeights())
     for head in range(4):
@@ -135,6 +135,16 @@ def test_noise_alone_has_no_notes(folder: Path) -> None:
     pieces = open_folder(folder / "music", folder / "cache")
     spectrum, wanted = Excerpts([pieces], [1.0], 64, replace(PLAIN, no_piano=1.0)).batch(0, 0, range(2))
     assert wanted.abs().max() == 0 and spectrum.max() > -80
+
+
+def test_two_excerpts_at_once_have_the_notes_of_both() -> None:
+    sound = np.full(1000, 0.1, np.float32)
+    one = sound, np.array([[0.1, 0.5, 60, 64], [0.4, 0.6, 62, 64]])
+    other = 3 * sound, np.array([[-0.05, 0.7, 64, 30], [0.3, 0.9, 60, 90]])
+    samples, notes = mixed(one, other, np.random.default_rng(0))
+    assert notes.tolist() == [[-0.05, 0.7, 64, 0], [0.1, 0.3, 60, 0], [0.3, 0.9, 60, 0], [0.4, 0.6, 62, 0]]
+    added = samples / sound - 1
+    assert 10 ** (-12 / 20) <= added.min() == added.max() <= 1  # never louder than the first
 
 
 def test_noise_and_rooms_leave_the_timing(tmp_path: Path) -> None:

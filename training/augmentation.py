@@ -14,6 +14,7 @@ import numpy as np
 import soundfile
 from scipy.signal import fftconvolve
 
+from ..model.notes import Note, without_overlaps
 from ..model.timebase import BINS, SAMPLE_RATE
 
 FIRST_ARRIVAL = 16  #: samples before the direct sound in a room's response
@@ -31,6 +32,7 @@ class Augmentation:
     room: float = 0.35  #: how often a room
     noise: float = 0.5  #: how often noise, at 10 to 45 dB below the sound
     clip: float = 0.05  #: how often overdriven
+    mix: float = 0.15  #: how often two excerpts sound at once: soft notes under loud ones, thick textures
     no_piano: float = 0.1  #: how often noise or speech alone, to which nothing is to be written
     rooms: str = ""  #: folder of impulse responses
     noises: str = ""  #: folder of background noises
@@ -49,6 +51,21 @@ def vary_sound(samples: np.ndarray, how: Augmentation, rng: np.random.Generator)
         limit = float(np.abs(samples).max()) * rng.uniform(0.3, 0.9)
         samples = np.clip(samples, -limit, limit)
     return samples.astype(np.float32)
+
+
+def mixed(
+    one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two excerpts at once, each samples [n] and notes [k, 4], the other up to 12 dB softer.
+
+    What was struck how hard is no longer to be heard: velocities become 0, unknown.
+    """
+    levels = [float(np.sqrt(np.mean(samples**2))) + 1e-4 for samples, _ in (one, other)]
+    gain = levels[0] / levels[1] * 10 ** (-rng.uniform(0, 12) / 20)
+    notes = np.concatenate([one[1], other[1]])
+    struck = [Note(on, off, int(pitch), 0) for on, off, pitch, _ in notes[np.argsort(notes[:, 0])]]
+    left = [(n.onset_s, n.offset_s, n.pitch, 0) for n in without_overlaps(struck)]
+    return one[0] + gain * other[0], np.array(left, dtype=float).reshape(-1, 4)
 
 
 def without_piano(n: int, how: Augmentation, rng: np.random.Generator) -> np.ndarray:

@@ -17,11 +17,12 @@ from torch import Tensor
 
 from ..model.frontend import FLOOR_DB, FrontEndConfig, front_end_of
 from ..model.notes import without_overlaps
-from ..model.timebase import HOP, SAMPLE_RATE
-from .augmentation import Augmentation, equaliser_db, vary_sound, without_piano
+from ..model.timebase import FRAME_S, HOP, SAMPLE_RATE
+from .augmentation import Augmentation, equaliser_db, mixed, vary_sound, without_piano
 from .labels import targets
 from .notes_table import read_labels
 
+MARGIN_S = 0.1  #: notes so far outside an excerpt still reach into it with a target
 SOUND_SUFFIXES = (".flac", ".wav", ".opus", ".ogg", ".mp3")
 
 
@@ -83,23 +84,28 @@ class Excerpts:
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """One excerpt: log power [T, 352] in dB and targets [T, 88, 4]."""
+        keys, cents = self._shift(rng)
+        front = front_end_of(FrontEndConfig(tuning_cents=cents - 100 * keys))
+        samples, notes = self._heard(rng, front.before, front.after)
+        if rng.random() < self.how.no_piano:
+            samples, notes = without_piano(len(samples), self.how, rng), notes[:0]
+        elif rng.random() < self.how.mix:
+            samples, notes = mixed((samples, notes), self._heard(rng, front.before, front.after), rng)
+        samples = vary_sound(samples, self.how, rng)
+        spectrum = front.frames(torch.from_numpy(samples)[None])[0]
+        spectrum = (spectrum + torch.from_numpy(equaliser_db(self.how, rng))).clamp_min(FLOOR_DB)
+        return spectrum, torch.from_numpy(targets(notes, self.frames, keys).stacked())
+
+    def _heard(self, rng: np.random.Generator, before: int, after: int) -> tuple[np.ndarray, np.ndarray]:
+        """An excerpt's samples, with what the front end needs around them, and its notes from its start on."""
         source = int(rng.choice(len(self.sources), p=self._odds))
         lengths = self._lengths[source]
         piece = self.sources[source][rng.choice(len(lengths), p=lengths / lengths.sum())]
         start = int(rng.integers(max(1, len(piece.samples) - self.frames * HOP)))
-        keys, cents = self._shift(rng)
-        front = front_end_of(FrontEndConfig(tuning_cents=cents - 100 * keys))
-        samples = self._cut(
-            piece.samples, start - front.before, start + (self.frames - 1) * HOP + front.after
-        )
-        notes = piece.notes
-        if rng.random() < self.how.no_piano:
-            samples, notes = without_piano(len(samples), self.how, rng), notes[:0]
-        samples = vary_sound(samples, self.how, rng)
-        spectrum = front.frames(torch.from_numpy(samples)[None])[0]
-        spectrum = (spectrum + torch.from_numpy(equaliser_db(self.how, rng))).clamp_min(FLOOR_DB)
-        wanted = targets(notes, start / SAMPLE_RATE, self.frames, keys).stacked()
-        return spectrum, torch.from_numpy(wanted)
+        samples = self._cut(piece.samples, start - before, start + (self.frames - 1) * HOP + after)
+        start_s, end_s = start / SAMPLE_RATE, start / SAMPLE_RATE + self.frames * FRAME_S
+        near = (piece.notes[:, 1] > start_s - MARGIN_S) & (piece.notes[:, 0] < end_s + MARGIN_S)
+        return samples, piece.notes[near] - [start_s, start_s, 0, 0]
 
     def _shift(self, rng: np.random.Generator) -> tuple[int, int]:
         """A transposition in keys and a detuning in cents: the transform's bins move, the sound stays."""

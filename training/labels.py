@@ -30,21 +30,20 @@ class Targets:
         return np.stack([self.onset, self.frame, self.offset, self.velocity], axis=-1)
 
 
-def targets(notes: np.ndarray, start_s: float, frames: int, transpose: int = 0) -> Targets:
-    """Targets of ``frames`` frames from ``start_s`` on.
+def targets(notes: np.ndarray, frames: int, transpose: int = 0) -> Targets:
+    """Targets of ``frames`` frames.
 
-    ``notes`` [n, 4]: onset (s), offset (s), pitch, velocity (1-127, 0 unknown), sorted by onset.
+    ``notes`` [n, 4]: onset and offset (s, from the first frame's time on; notes may reach out of the
+    frames either way), pitch, velocity (1-127, 0 unknown).
     ``transpose`` is in keys; notes that leave the keyboard are dropped.
     """
     out = Targets(*(np.zeros((frames, KEYS), dtype=np.float32) for _ in range(4)))
-    end_s = start_s + frames / FRAMES_PER_SECOND
-    near = notes[(notes[:, 1] > start_s - 0.1) & (notes[:, 0] < end_s + 0.1)]
-    for onset_s, offset_s, pitch, velocity in near:
+    for onset_s, offset_s, pitch, velocity in notes:
         key = int(pitch) - LOWEST_PITCH + transpose
         if not 0 <= key < KEYS:
             continue
-        on = (onset_s - start_s) * FRAMES_PER_SECOND
-        off = (offset_s - start_s) * FRAMES_PER_SECOND
+        on = onset_s * FRAMES_PER_SECOND
+        off = offset_s * FRAMES_PER_SECOND
         first, last = max(0, round(on)), min(frames, max(round(off), round(on) + 1))
         out.frame[first:last, key] = 1
         _triangle(out.offset[:, key], off)

@@ -26,38 +26,66 @@ PEAK = 0.7
 
 @dataclass(frozen=True)
 class Touch:
-    """How one performance is varied before it is rendered."""
+    """How one performance is varied before it is rendered: the player's hand and the piano's tuning."""
 
     velocity_exponent: float = 1.0  #: velocity' = 127 * (velocity / 127) ** exponent
-    cents: float = 0.0  #: tuning of the whole piano against A = 440 Hz, -100 to 100
+    velocity_jitter: float = 0.0  #: standard deviation, in MIDI steps, of each note's own deviation
+    cents: float = 0.0  #: tuning of the whole piano against A = 440 Hz
+    key_cents: float = 0.0  #: standard deviation of each key's own tuning
+    unison_cents: float = 0.0  #: of a second string on every key, which beats; 0: there is none
+    seed: int = 0  #: of the deviations
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> Touch:
-        return cls(float(rng.uniform(0.75, 1.35)), float(rng.uniform(-30, 30)))
+        """Mostly softer than played: soft notes are what a transcriber misses."""
+        exponent = float(np.exp(rng.uniform(np.log(0.75), np.log(2.0))))
+        unison = float(rng.uniform(0.5, 4)) if rng.random() < 0.4 else 0.0
+        seed = int(rng.integers(2**31))
+        spread = [float(rng.uniform(0, width)) for width in (6, 5)]
+        return cls(exponent, spread[0], float(rng.uniform(-30, 30)), spread[1], unison, seed)
 
 
 def play_with(midi: mido.MidiFile, touch: Touch) -> mido.MidiFile:
-    """The same performance with another touch: velocities bent, channel 0's fine tuning set."""
+    """The same performance with another touch, on a piano tuned otherwise: channel 0, and 1 with unisons."""
+    rng, hand = (np.random.default_rng([touch.seed, part]) for part in range(2))
+    voices = 2 if touch.unison_cents else 1
+    keys = touch.cents + touch.key_cents * rng.standard_normal(128)
+    tunings = [keys] + [keys + touch.unison_cents * rng.standard_normal(128)] * (voices - 1)
     out = mido.MidiFile(type=midi.type, ticks_per_beat=midi.ticks_per_beat)
     for number, track in enumerate(midi.tracks):
-        messages = mido.MidiTrack(_fine_tuning(touch.cents) if number == 0 else [])
+        messages = mido.MidiTrack()
+        if number == 0:
+            messages.extend(m for voice, cents in enumerate(tunings) for m in _tuning(voice, cents))
         for message in track:
+            if message.type == "program_change":
+                message = mido.MetaMessage("marker", text="program", time=message.time)  # keeps its time
             if message.type == "note_on" and message.velocity > 0:
                 bent = 127 * (message.velocity / 127) ** touch.velocity_exponent
+                bent += touch.velocity_jitter * hand.standard_normal()
                 message = message.copy(velocity=int(np.clip(round(bent), 1, 127)))
-            if hasattr(message, "channel"):
-                message = message.copy(channel=0)
-            if message.type != "program_change":
+            if not hasattr(message, "channel"):
                 messages.append(message)
+                continue
+            for voice in range(voices):
+                messages.append(message.copy(channel=voice, time=message.time if voice == 0 else 0))
         out.tracks.append(messages)
     return out
 
 
-def _fine_tuning(cents: float) -> list[mido.Message]:
-    """MIDI registered parameter 1 (channel fine tuning): 14 bits, 8192 is none, 8192 a semitone."""
-    value = int(np.clip(round(8192 + cents / 100 * 8192), 0, 16383))
-    controls = ((101, 0), (100, 1), (6, value >> 7), (38, value & 127))
-    return [mido.Message("control_change", control=c, value=v, time=0) for c, v in controls]
+def _tuning(voice: int, cents: np.ndarray) -> list[mido.Message]:
+    """Tunes each key of a channel, by ``cents`` [128]: MIDI Tuning Standard, single note tuning changes."""
+    messages = []
+    for first in range(0, 128, 32):  # one message holds up to 127 keys; short ones pass everywhere
+        data = [0x7F, 0x7F, 0x08, 0x02, voice, 32]
+        for key in range(first, first + 32):
+            steps = int(np.clip(round((key + cents[key] / 100) * 16384), 0, 127 * 16384))
+            data += [key, steps >> 14, (steps >> 7) & 127, steps & 127]
+        messages.append(mido.Message("sysex", data=data, time=0))
+    # Registered parameters 4 and 3: tuning bank 0, tuning program ``voice``.
+    controls = ((101, 0), (100, 4), (6, 0), (101, 0), (100, 3), (6, voice))
+    return messages + [
+        mido.Message("control_change", channel=voice, control=c, value=v, time=0) for c, v in controls
+    ]
 
 
 def render(midi: mido.MidiFile, soundfont: Path) -> np.ndarray:

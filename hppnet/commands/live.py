@@ -59,9 +59,12 @@ def live(
         str, typer.Option(help="soft, linear, hard, an exponent (0.2 to 5) or fixed:VELOCITY.")
     ] = "linear",
     transpose: Annotated[int, typer.Option(help="Semitones.")] = 0,
-    record: Annotated[Path | None, typer.Option(metavar="OUT.mid", help="Write the notes as MIDI.")] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT.mid", help="Write the notes as MIDI; a take that is there is kept."),
+    ] = None,
     record_audio: Annotated[
-        Path | None, typer.Option(metavar="OUT.flac", help="Write what is heard.")
+        Path | None, typer.Option(metavar="OUT.flac", help="Write what is heard, likewise.")
     ] = None,
     from_file: Annotated[
         Path | None, typer.Option(metavar="X.wav", help="Play a recording in place of the microphone.")
@@ -174,6 +177,7 @@ def start_lines(session: LiveSession) -> list[str]:
     """What is heard, where it goes, and how long that takes: one line each."""
     model: Any = session.model
     latency = session.latency
+    recordings = [f"record   {path}" for path in session.recordings]
     return [
         f"input    {session.input.name}, {session.input.sample_rate} Hz",
         f"port     {session.port.name}, channel {session.settings.midi_channel}",
@@ -181,6 +185,7 @@ def start_lines(session: LiveSession) -> list[str]:
         f"device   {model.device}",
         f"latency  {latency.algorithmic_ms:.0f} ms, the model's",
         f"in all   {latency}",
+        *recordings,
     ]
 
 
