@@ -39,7 +39,7 @@ demo: setup
 	@rm -rf $(DEMO) && mkdir -p $(DEMO)
 	@$(BIN)/hppnet transcribe demo/take.opus -o $(DEMO) --format mid,csv --plot --show
 	@echo "The same once more through the live engine, in real time:"
-	@$(BIN)/hppnet live --from-file demo/take.opus --output none --record $(DEMO)/live.mid
+	@$(BIN)/hppnet live --from-file demo/take.opus --output none --record $(DEMO)/live.mid --plot
 	@echo
 	@echo "Written:"
 	@ls -1 $(DEMO)/*.* | sed 's|^|  |'

@@ -241,6 +241,18 @@ def test_some_faults_of_every_kind(transcriber: Transcriber, music: np.ndarray) 
     assert done.recorded_s is not None and done.recorded_s > 60 and done.notes > 50
 
 
+@pytest.mark.long
+def test_a_day(transcriber: Transcriber) -> None:
+    assert soak.day(transcriber, piece(60, RATE)[0], RATE, hours=24).verdict() == []
+
+
+@pytest.mark.long
+def test_a_thousand_faults(transcriber: Transcriber, music: np.ndarray) -> None:
+    done = soak.faults(transcriber, music, RATE, 980)
+    assert done.verdict() == [] and sum(done.faults.values()) == 980
+    assert strike(20, music, RATE) == {name: [] for name in soak_signals.SIGNALS}
+
+
 def test_faults_are_the_same_every_time(small: Path, music: np.ndarray) -> None:
     model = Transcriber.load(small, device="cpu")
     one, two, other = (soak.faults(model, music, RATE, 10, seed=seed).faults for seed in (1, 1, 2))

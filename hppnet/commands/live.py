@@ -66,6 +66,9 @@ def live(
     record_audio: Annotated[
         Path | None, typer.Option(metavar="OUT.flac", help="Write what is heard, likewise.")
     ] = None,
+    plot: Annotated[
+        bool, typer.Option("--plot", help="With --record: leave a picture of the take beside it, a PNG.")
+    ] = False,
     from_file: Annotated[
         Path | None, typer.Option(metavar="X.wav", help="Play a recording in place of the microphone.")
     ] = None,
@@ -76,6 +79,8 @@ def live(
 
     Exit code: 0 ended by a signal or with the file, 1 something was not there or failed, 2 wrong use.
     """
+    if plot and record is None:
+        raise typer.BadParameter("--plot draws what is recorded: give --record OUT.mid too")
     with ending_signals() as stop:
         from ..realtime.session import LiveSettings
 
@@ -97,7 +102,11 @@ def live(
             )
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
-        _live(settings, checkpoint, device.value, stop, verbose, quiet)
+        session = _live(settings, checkpoint, device.value, stop, verbose, quiet)
+        if plot:
+            _draw(session.recordings[0], session.status().running_s)
+        if not quiet:
+            say(last_line(session))
 
 
 @contextmanager
@@ -131,7 +140,7 @@ def _live(
     stop: threading.Event,
     verbose: bool,
     quiet: bool,
-) -> None:
+) -> LiveSession:
     from ..listening import open_session
     from ..model.checkpoint import CheckpointError
     from ..offline.errors import AudioError
@@ -159,8 +168,19 @@ def _live(
     except Exception as error:  # the engine: everything else is survived
         log.debug("the session failed", exc_info=True)
         fail(f"the session ended: {type(error).__name__}: {error}")
-    if not quiet:
-        say(last_line(session))
+    return session
+
+
+def _draw(take: Path, running_s: float) -> None:
+    from ..model.notes import read_midi
+    from ..offline.pictures import draw_piano_roll
+
+    try:
+        notes = read_midi(take)
+        end_s = max([running_s, *(note.offset_s for note in notes)])
+        draw_piano_roll(take.with_suffix(".png"), notes, None, end_s, take.name)
+    except (OSError, ValueError) as error:
+        fail(f"cannot draw {take}: {error}")
 
 
 def prepare_process() -> None:
