@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from .model.transcriber import Transcriber as Transcriber
     from .offline.reading import AudioError as AudioError
     from .realtime.audio import AudioInput as AudioInput
-    from .realtime.engine import LiveTranscriber as LiveTranscriber
     from .realtime.ports import MidiOutput as MidiOutput
+    from .realtime.transcriber import LiveTranscriber as LiveTranscriber
 
 _HOMES = {
     "load": ".api",
@@ -35,7 +35,7 @@ _HOMES = {
     "AudioError": ".offline.reading",
     "AudioInput": ".realtime.audio",
     "CheckpointError": ".model.checkpoint",
-    "LiveTranscriber": ".realtime.engine",
+    "LiveTranscriber": ".realtime.transcriber",
     "MidiOutput": ".realtime.ports",
     "Note": ".model.notes",
     "NoteOff": ".model.notes",

@@ -11,9 +11,9 @@ from .api import load, read_blocks
 from .model.transcriber import DEFAULT_LATENCY_MS, Transcriber
 from .realtime.audio import AudioInput, FileInput
 from .realtime.blocks import Input
-from .realtime.engine import LiveTranscriber
 from .realtime.ports import MidiOutput
 from .realtime.session import LiveSession, LiveSettings
+from .realtime.transcriber import LiveTranscriber
 
 
 def live(

@@ -1,22 +1,15 @@
 """From blocks of sound to events, whatever happens to the sound on its way: gaps, NaN, silence, other rates.
 
-``Engine`` is fed and answers; it knows no thread, device or clock. ``LiveTranscriber`` reads an input
-in the thread that iterates it, and blocks there until an event comes.
+``Engine`` is fed and answers; it knows no thread, device or clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from types import TracebackType
-
 import numpy as np
 
 from ..model.notes import Event, NoteOff, NoteOn
-from .blocks import Block, Input, InputEnded, clean
-from .clock import Clock, SystemClock
+from .blocks import Block, clean
 from .gate import Gate, GateSettings
-from .listener import Listener
 from .source import LiveModel
 
 DEFAULT_LATENCY_MS = 132
@@ -158,47 +151,3 @@ class Engine:
         # Kept here until now: what a fault interrupts must not lose the ends of notes.
         events, self._events = self._events, []
         return events
-
-
-class LiveTranscriber:
-    """Events of an input as they come: ``for event in LiveTranscriber(transcriber, AudioInput()): ...``
-
-    The loop ends where a file ends; a microphone's never does. Breaking out of it closes the input. Use
-    it with ``with`` to have the input closed also when an exception strikes elsewhere. A device that
-    fails is waited for and found again; ``report`` is called with a line about it.
-    """
-
-    def __init__(
-        self,
-        transcriber: LiveModel,
-        input: Input,
-        latency_ms: float = DEFAULT_LATENCY_MS,
-        *,
-        gate: GateSettings | None = None,
-        clock: Clock | None = None,
-        report: Callable[[str], None] | None = None,
-    ) -> None:
-        self.input = input
-        self.latency_ms = latency_ms
-        self._transcriber, self._gate = transcriber, gate
-        self._clock = clock or SystemClock()
-        self._report = report
-
-    def __iter__(self) -> Iterator[Event]:
-        self.input.open()
-        with closing(self.input):
-            engine = Engine(self._transcriber, self.input.sample_rate, self.latency_ms, self._gate)
-            listener = Listener(self.input, engine, self._clock, report=self._report)
-            try:
-                while True:
-                    yield from listener.step(timeout_s=0.1)
-            except InputEnded:
-                yield from engine.flush()
-
-    def __enter__(self) -> LiveTranscriber:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.input.close()

@@ -6,17 +6,15 @@ Runs in the worker's thread (or in whoever iterates ``LiveTranscriber``), which 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..model.notes import Event
 from .backoff import Backoff
 from .blocks import Block, Input, InputFault, joined
 from .clock import Clock
+from .engine import Engine
 from .meters import ComputeMeter, LevelMeter
 from .timeline import Timeline
-
-if TYPE_CHECKING:
-    from .engine import Engine
 
 MOST_BACKLOG_S = 1.0  #: more sound than this is not worth hearing any more
 KEPT_S = 0.3  #: of a backlog that is dropped: what the network's windows reach back to

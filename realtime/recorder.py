@@ -22,7 +22,7 @@ CLOSE_WITHIN_S = 5.0
 
 
 def unused(path: Path) -> Path:
-    """``path``, or the first of ``take-2.mid``, ``take-3.mid``, ... that is not there yet: no take is lost."""
+    """``path``, or the first of ``take-2.mid``, ``take-3.mid``, ... that is not there: no take is lost."""
     number, free = 1, path
     while free.exists():
         number += 1

@@ -23,7 +23,7 @@ from hppnet.realtime import devices, wires
 from hppnet.realtime.audio import FileInput
 from hppnet.realtime.blocks import InputFault
 from hppnet.realtime.devices import SoundInput
-from hppnet.realtime.engine import LiveTranscriber
+from hppnet.realtime.transcriber import LiveTranscriber
 from hppnet.realtime.wires import MidiPort, PortFault
 
 from .live_fakes import sounding_after

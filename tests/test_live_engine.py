@@ -11,8 +11,9 @@ from hppnet.model.notes import Event, Note, NoteOff, NoteOn, notes_from
 from hppnet.model.transcriber import Transcriber
 from hppnet.realtime.audio import FileInput
 from hppnet.realtime.blocks import Block
-from hppnet.realtime.engine import LONGEST_NOTE_S, Engine, EngineFault, LiveTranscriber
+from hppnet.realtime.engine import LONGEST_NOTE_S, Engine, EngineFault
 from hppnet.realtime.gate import GateSettings
+from hppnet.realtime.transcriber import LiveTranscriber
 
 from .live_fakes import FakeModel
 from .sounds import piano_like, three_notes

@@ -35,7 +35,9 @@ def test_each_key_is_tuned_and_unisons_double_the_notes(performance: mido.MidiFi
     tuned = [m.data for m in played if m.type == "sysex" and m.data[4] == 0]
     key, semitone, high, low = tuned[0][6:10]  # key 0, half a semitone up
     assert (key, semitone, high * 128 + low) == (0, 0, 8192)
-    voices = [[(m.note, m.velocity) for m in played if m.type == "note_on" and m.channel == c] for c in (0, 1)]
+    voices = [
+        [(m.note, m.velocity) for m in played if m.type == "note_on" and m.channel == c] for c in (0, 1)
+    ]
     assert voices[0] == voices[1] and len({velocity for _, velocity in voices[0]}) > 3
     assert played.length == pytest.approx(performance.length)
     alone = play_with(performance, Touch(cents=50.0, velocity_jitter=9.0, seed=1))

@@ -97,7 +97,7 @@ class Excerpts:
         return spectrum, torch.from_numpy(targets(notes, self.frames, keys).stacked())
 
     def _heard(self, rng: np.random.Generator, before: int, after: int) -> tuple[np.ndarray, np.ndarray]:
-        """An excerpt's samples, with what the front end needs around them, and its notes from its start on."""
+        """An excerpt's samples, with what the front end needs around them, and its notes from there on."""
         source = int(rng.choice(len(self.sources), p=self._odds))
         lengths = self._lengths[source]
         piece = self.sources[source][rng.choice(len(lengths), p=lengths / lengths.sum())]
