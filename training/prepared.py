@@ -14,7 +14,7 @@ NOTE_ENDS = ("keys", "sounding")
 
 
 def note_ends_of(folder: Path) -> str:
-    """``keys`` or ``sounding``, as ``prepared.json`` in ``folder`` or its parent says; ``keys`` where none is.
+    """``keys`` or ``sounding``, by ``prepared.json`` in ``folder`` or its parent; ``keys`` where none is.
 
     Raises ValueError, naming the file, for one that cannot be read or says something else.
     """

@@ -1,0 +1,91 @@
+"""A folder of recordings with MIDI files of the same name, at any depth."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .piece import Outcome, Source
+from .recorded import Reader, Recorded, performed
+
+if TYPE_CHECKING:
+    from ..evaluation import Opener
+
+MIDI_SUFFIXES = (".mid", ".midi")
+
+
+@dataclass(frozen=True)
+class Found:
+    """The pieces of a folder, and why others are none."""
+
+    sources: list[Source]
+    lonely: list[Outcome]
+
+
+def find_pairs(
+    folder: Path,
+    out: Path,
+    open_recording: Opener,
+    sound_suffixes: Collection[str],
+    label_suffixes: Sequence[str] = MIDI_SUFFIXES,
+    read: Reader = performed,
+) -> Found:
+    """Recordings and label files of one folder and name. Suffixes are lower case with their dot.
+
+    Hidden files are passed over, as are label files of other kinds than MIDI and ``.tsv`` without a
+    recording (a ``README.txt``). Raises ValueError for a folder without any pair.
+    """
+    groups: dict[Path, list[Path]] = defaultdict(list)
+    for path in walk(folder, out):
+        if path.suffix.lower() in (*sound_suffixes, *label_suffixes):
+            groups[path.with_suffix("")].append(path)
+    names = names_of(sorted(groups), folder)
+    sources: list[Source] = []
+    lonely = []
+    for stem in sorted(groups):
+        sounds = [path for path in groups[stem] if path.suffix.lower() in sound_suffixes]
+        labels = [path for path in groups[stem] if path not in sounds]
+        labels.sort(key=lambda path: label_suffixes.index(path.suffix.lower()))
+        if len(sounds) == 1 and labels:
+            sources.append(Recorded(names[stem], out, sounds[0], tuple(labels), read, open_recording))
+        elif why := _why_none(sounds, labels, label_suffixes):
+            lonely.append(Outcome(names[stem], out, why=why))
+    if not sources:
+        kinds = ", ".join(label_suffixes)
+        raise ValueError(f"{folder}: expected recordings with labels of the same name ({kinds}), found none")
+    return Found(sources, lonely)
+
+
+def walk(folder: Path, out: Path) -> Iterator[Path]:
+    """All files of a folder, sorted, without hidden ones and what is in ``out``. Raises ValueError."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: expected a folder, there is {'a file' if folder.exists() else 'none'}")
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and Path(parent, name).resolve() != out.resolve()
+        )
+        yield from (Path(parent, name) for name in sorted(files) if not name.startswith("."))
+
+
+def names_of(stems: Sequence[Path], folder: Path) -> dict[Path, str]:
+    """A name for each file: its own, or with its folders' where two have the same (in either case)."""
+    often = Counter(stem.name.casefold() for stem in stems)
+    return {
+        stem: stem.name if often[stem.name.casefold()] == 1 else "_".join(stem.relative_to(folder).parts)
+        for stem in stems
+    }
+
+
+def _why_none(sounds: list[Path], labels: list[Path], label_suffixes: Sequence[str]) -> str | None:
+    if len(sounds) > 1:
+        return f"expected one recording of this name, got {' and '.join(path.name for path in sounds)}"
+    if sounds:
+        return f"{sounds[0]} has no labels of the same name ({' or '.join(label_suffixes)})"
+    named = [path for path in labels if path.suffix.lower() in (*MIDI_SUFFIXES, ".tsv")]
+    return f"{named[0]} has no recording of the same name" if named else None

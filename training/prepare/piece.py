@@ -1,0 +1,183 @@
+"""One piece: its sound as 16 kHz mono FLAC, its notes as a table, and arrays where they are wanted.
+
+The table is written last: a piece whose table is there is done.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import soundfile
+
+from ...model.notes import Note, without_overlaps
+from ...model.timebase import SAMPLE_RATE
+from ..notes_table import COLUMNS
+
+LATE_S = 1.0  #: a note may begin so long after the sound's end before the two are held for no pair
+SILENT = 1e-4  #: a recording without a louder sample holds nothing
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  #: no later piece could be written either
+_NO_ROOM = 1 << 20  #: bytes
+
+
+@dataclass(frozen=True)
+class Take:
+    """What a source gives: its notes, and its sound [n] block by block, 16 kHz mono."""
+
+    notes: list[Note]
+    blocks: Iterator[np.ndarray]
+
+
+class Source(Protocol):
+    """Where a piece comes from. Passed to other processes, so it must be picklable."""
+
+    @property
+    def name(self) -> str:
+        """Of the files that are made, without suffix."""
+
+    @property
+    def folder(self) -> Path:
+        """Where they are made."""
+
+    def take(self, note_ends: str) -> Take:
+        """Sound and notes. Raises ValueError or AudioError, one line, for a broken pair."""
+
+    def about(self) -> dict[str, object]:
+        """What the report says of it."""
+
+
+@dataclass(frozen=True)
+class How:
+    """What is the same for all pieces of a run."""
+
+    note_ends: str  #: keys or sounding
+    unfinished: Path  #: folder for what is not whole yet, on the same disk as the pieces
+    arrays: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one piece: its length and notes, or in a line why it was skipped."""
+
+    name: str
+    folder: Path
+    seconds: float = 0.0
+    notes: int = 0
+    why: str | None = None
+    hopeless: bool = False  #: no other piece could be written either
+    about: dict[str, object] | None = None
+
+
+def outputs(source: Source, arrays: bool) -> list[Path]:
+    """The files of a piece, in the order in which they appear."""
+    from .arrays import KINDS
+
+    kinds = KINDS if arrays else {}
+    return [
+        source.folder / f"{source.name}.flac",
+        *(source.folder / kind / f"{source.name}.npy" for kind in kinds),
+        source.folder / f"{source.name}.tsv",
+    ]
+
+
+def done(source: Source, arrays: bool) -> Outcome | None:
+    """The outcome of a piece that an earlier run has made; None where it is to be made."""
+    paths = outputs(source, arrays)
+    try:
+        if not all(path.exists() for path in paths):
+            return None
+        sound = soundfile.info(paths[0])
+        with paths[-1].open("rb") as table:
+            notes = sum(1 for _ in table) - 1
+    except (OSError, RuntimeError):
+        return None
+    return Outcome(source.name, source.folder, sound.frames / sound.samplerate, notes, about=source.about())
+
+
+def attempt(source: Source, how: How) -> Outcome:
+    """Makes a piece; whatever goes wrong with it is in the outcome. Ctrl-C passes."""
+    try:
+        return make(source, how)
+    except Exception as error:  # whatever one piece brings about, the next ones are not to suffer
+        return Outcome(source.name, source.folder, why=_one_line(error), hopeless=_hopeless(error, how))
+
+
+def make(source: Source, how: How) -> Outcome:
+    """Makes the files of a piece, whole or not at all. Raises what ``source.take`` raises, OSError."""
+    take = source.take(how.note_ends)
+    if not take.notes:
+        raise ValueError("no note on the piano's 88 keys")
+    paths = outputs(source, how.arrays)
+    parts = [how.unfinished / f"{os.getpid()}-{number}{path.suffix}" for number, path in enumerate(paths)]
+    try:
+        seconds = write_sound(parts[0], take.blocks)
+        notes = within(take.notes, seconds)
+        write_table(parts[-1], notes)
+        if how.arrays:
+            from .arrays import write_arrays
+
+            write_arrays(parts[0], notes, parts[1:-1])
+        for part, path in zip(parts, paths, strict=True):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(part, path)
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
+    return Outcome(source.name, source.folder, seconds, len(notes), about=source.about())
+
+
+def write_sound(path: Path, blocks: Iterable[np.ndarray]) -> float:
+    """Blocks [n] as 16 bit FLAC; returns seconds. Raises ValueError for silence throughout."""
+    samples, loudest = 0, 0.0
+    with soundfile.SoundFile(path, "w", SAMPLE_RATE, 1, subtype="PCM_16", format="FLAC") as file:
+        for block in blocks:
+            file.write(np.clip(block, -1, 1))
+            samples += len(block)
+            loudest = max(loudest, float(np.abs(block).max(initial=0)))
+    if loudest < SILENT:
+        raise ValueError("the sound is silent throughout")
+    return samples / SAMPLE_RATE
+
+
+def within(notes: Iterable[Note], seconds: float) -> list[Note]:
+    """The notes of a sound of this length: later ones gone, offsets not beyond its end, none overlapping.
+
+    Raises ValueError where the last ones begin so late that they cannot be this sound's.
+    """
+    notes = list(notes)
+    last_s = max(note.onset_s for note in notes)
+    if last_s > seconds + LATE_S:
+        raise ValueError(
+            f"no pair: the last note begins at {last_s:.1f} s, the sound ends at {seconds:.1f} s"
+        )
+    kept = without_overlaps(
+        replace(note, offset_s=min(note.offset_s, seconds)) for note in notes if note.onset_s < seconds
+    )
+    if not kept:
+        raise ValueError(f"no note begins in the {seconds:.1f} s of sound")
+    return kept
+
+
+def write_table(path: Path, notes: Iterable[Note]) -> None:
+    """The notes as ``hppnet.training.notes_table`` reads them, to the microsecond."""
+    rows = [f"{n.onset_s:.6f}\t{n.offset_s:.6f}\t{n.pitch}\t{n.velocity}" for n in notes]
+    path.write_text("\n".join(["\t".join(COLUMNS), *rows, ""]), encoding="utf-8")
+
+
+def _hopeless(error: Exception, how: How) -> bool:
+    full = shutil.disk_usage(how.unfinished).free < _NO_ROOM  # libsndfile does not say why it cannot write
+    return full or (isinstance(error, OSError) and error.errno in _FULL)
+
+
+def _one_line(error: Exception) -> str:
+    said = " ".join(str(error).split())
+    ours = type(error).__module__.startswith(__name__.split(".")[0]) or isinstance(
+        error, (ValueError, OSError)
+    )
+    return said if ours and said else f"{type(error).__name__}: {said or 'no further words'}"

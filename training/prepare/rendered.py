@@ -1,0 +1,153 @@
+"""A piece that is rendered: a performance (MIDI) on a piano, with a touch and a tuning, in a room of its own.
+
+What is chosen for a piece depends on the seed and the piece's name alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import mido
+import numpy as np
+import soundfile
+import soxr
+
+from ...model.timebase import SAMPLE_RATE
+from ..rendering import PEAK, Touch, play_with, render
+from .ends import notes_of, read_performance
+from .pairs import MIDI_SUFFIXES, Found, names_of, walk
+from .piece import Take
+
+LONGEST_S = 4 * 3600.0  #: a longer performance is a broken file
+FIRST_ARRIVAL = 16  #: samples (1 ms) before the direct sound in a room's response at 16 kHz
+_CUT_S = 0.1  #: by which what FluidSynth renders may be shorter than the performance
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What pieces are rendered with."""
+
+    soundfonts: tuple[Path, ...]
+    weights: tuple[float, ...]  #: how often each sound font, against the others
+    rooms: tuple[Path, ...] = ()  #: impulse responses
+    room_chance: float = 0.5  #: how often a room, if there are any
+    seed: int = 0
+
+    def of(self, name: str) -> Choice:
+        """The choice for a piece; always the same for a seed and a name."""
+        rng = np.random.default_rng([self.seed, *hashlib.sha256(name.encode()).digest()[:16]])
+        odds = np.asarray(self.weights) / np.sum(self.weights)
+        soundfont = self.soundfonts[int(rng.choice(len(self.soundfonts), p=odds))]
+        touch = Touch.random(rng)
+        wet, dry = float(rng.uniform(0.3, 1.0)), float(rng.uniform(0.0, 0.7))
+        if not self.rooms or rng.random() >= self.room_chance:
+            return Choice(soundfont, touch)
+        return Choice(soundfont, touch, self.rooms[int(rng.integers(len(self.rooms)))], wet, dry)
+
+    def settings(self) -> dict[str, object]:
+        """What another run must share to go on with this one."""
+        return {
+            "seed": self.seed,
+            "soundfonts": {p.name: weight for p, weight in zip(self.soundfonts, self.weights, strict=True)},
+            "rooms": [path.name for path in self.rooms],
+            "room_chance": self.room_chance,
+        }
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What one piece is rendered with."""
+
+    soundfont: Path
+    touch: Touch
+    room: Path | None = None
+    wet: float = 0.0  #: gain of the room
+    dry: float = 1.0  #: gain of the piano without it
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A performance and what it is rendered with."""
+
+    name: str
+    folder: Path
+    midi: Path
+    choices: Choices
+
+    def take(self, note_ends: str) -> Take:
+        performance = read_performance(self.midi)
+        touch = self.choices.of(self.name).touch
+        # Unisons are second strokes on another channel: they sound, and are no notes.
+        notes = notes_of(play_with(performance, replace(touch, unison_cents=0.0)), note_ends)
+        if performance.length > LONGEST_S:
+            hours = performance.length / 3600
+            raise ValueError(
+                f"{self.midi}: expected {LONGEST_S / 3600:g} hours at most, it lasts {hours:.1f}"
+            )
+        return Take(notes, self._sound(performance))
+
+    def about(self) -> dict[str, object]:
+        choice = self.choices.of(self.name)
+        return {
+            "midi": str(self.midi),
+            "soundfont": choice.soundfont.name,
+            "velocity_exponent": round(choice.touch.velocity_exponent, 3),
+            "cents": round(choice.touch.cents, 1),
+            "room": choice.room.name if choice.room else None,
+        }
+
+    def _sound(self, performance: mido.MidiFile) -> Iterator[np.ndarray]:
+        """Lazily, since a performance without notes is not worth rendering."""
+        choice = self.choices.of(self.name)
+        samples = render(play_with(performance, choice.touch), choice.soundfont)
+        seconds = len(samples) / SAMPLE_RATE
+        if seconds < performance.length - _CUT_S:
+            raise ValueError(
+                f"{self.midi}: expected {performance.length:.1f} s from fluidsynth, it rendered {seconds:.1f}"
+            )
+        yield samples if choice.room is None else in_room(samples, choice)
+
+
+def in_room(samples: np.ndarray, choice: Choice) -> np.ndarray:
+    """Samples [n] as heard in the room, at the level that rendering gives; the timing stays."""
+    from scipy.signal import oaconvolve
+
+    assert choice.room is not None
+    wet = oaconvolve(samples, room_response(choice.room))[FIRST_ARRIVAL : FIRST_ARRIVAL + len(samples)]
+    mixed = choice.wet * wet + choice.dry * samples
+    return (mixed * (PEAK / max(float(np.abs(mixed).max()), 1e-6))).astype(np.float32)
+
+
+def room_response(path: Path) -> np.ndarray:
+    """An impulse response [n] at 16 kHz. Raises ValueError for what is no sound."""
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (OSError, RuntimeError) as error:
+        raise ValueError(
+            f"{path}: expected a room's impulse response, could not read it ({error})"
+        ) from error
+    return soxr.resample(samples.mean(axis=1), rate, SAMPLE_RATE)
+
+
+def find_performances(folder: Path, out: Path, choices: Choices) -> Found:
+    """Every MIDI file of a folder, at any depth. Raises ValueError where there is none."""
+    paths = [path for path in walk(folder, out) if path.suffix.lower() in MIDI_SUFFIXES]
+    if not paths:
+        raise ValueError(f"{folder}: expected MIDI files (.mid, .midi), found none")
+    names = names_of([path.with_suffix("") for path in paths], folder)
+    return Found([Rendered(names[path.with_suffix("")], out, path, choices) for path in paths], [])
+
+
+def files_in(place: Path, suffixes: tuple[str, ...], what: str) -> tuple[Path, ...]:
+    """A file, or those of a folder by their suffix, sorted by name. Raises ValueError where there is none."""
+    if place.is_file():
+        return (place,)
+    if not place.is_dir():
+        raise ValueError(f"{place}: expected {what}, there is no such file or folder")
+    found = sorted(p for p in place.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
+    if not found:
+        raise ValueError(f"{place}: expected {what} ({', '.join(suffixes)}), found none")
+    return tuple(found)

@@ -1,0 +1,106 @@
+"""``prepared.json``: what a prepared folder holds, how its notes end, and what was skipped and why."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...model.timebase import SAMPLE_RATE
+from ..prepared import REPORT
+from .piece import Outcome
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all pieces of a prepared folder share; another run can go on only with the same."""
+
+    kind: str  #: maestro, maps, pairs or render
+    note_ends: str  #: keys or sounding
+    settings: dict[str, object] = field(default_factory=dict)  #: of the kind
+
+    def check(self, out: Path) -> None:
+        """Raises ValueError, one line, where ``out`` was prepared otherwise or its report is broken."""
+        path = out / REPORT
+        if not path.exists():
+            return
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            before = Plan(found["kind"], found["note_ends"], found["settings"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path}: expected the report of hppnet prepare ({error!r}); delete it"
+            ) from error
+        for name, was, now in self._differences(before):
+            raise ValueError(
+                f"{out}: prepared with {name} = {was}, now {now} is wanted; name another folder, or delete this one"
+            )
+
+    def _differences(self, before: Plan) -> list[tuple[str, object, object]]:
+        ours = {"kind": self.kind, "note ends": self.note_ends, **self.settings}
+        theirs = {"kind": before.kind, "note ends": before.note_ends, **before.settings}
+        names = {**ours, **theirs}
+        return [(n, theirs.get(n), ours.get(n)) for n in names if ours.get(n) != theirs.get(n)]
+
+
+@dataclass(frozen=True)
+class Total:
+    """Of several pieces."""
+
+    pieces: int
+    hours: float
+    notes: int
+    skipped: int
+
+    @classmethod
+    def of(cls, outcomes: Sequence[Outcome]) -> Total:
+        made = [outcome for outcome in outcomes if outcome.why is None]
+        hours = sum(outcome.seconds for outcome in made) / 3600
+        return cls(len(made), round(hours, 4), sum(o.notes for o in made), len(outcomes) - len(made))
+
+    def __str__(self) -> str:
+        pieces = f"{self.pieces} piece{'' if self.pieces == 1 else 's'}"
+        return f"{pieces}, {self.hours:.2f} hours, {self.notes} notes, {self.skipped} skipped"
+
+
+def by_folder(out: Path, outcomes: Sequence[Outcome]) -> dict[str, Total]:
+    """Totals of the folders in ``out`` (``.`` is ``out`` itself), in the order of the pieces."""
+    folders = dict.fromkeys(outcome.folder for outcome in outcomes)
+    return {
+        str(folder.relative_to(out)): Total.of([o for o in outcomes if o.folder == folder])
+        for folder in folders
+    }
+
+
+def write_report(out: Path, plan: Plan, outcomes: Sequence[Outcome], missing: int) -> None:
+    """Writes ``prepared.json``; ``missing`` pieces are still to be made. Raises OSError."""
+    made = sorted((o for o in outcomes if o.why is None), key=lambda o: (str(o.folder), o.name))
+    report = {
+        "kind": plan.kind,
+        "note_ends": plan.note_ends,
+        "settings": plan.settings,
+        "sample_rate": SAMPLE_RATE,
+        "missing": missing,
+        "total": vars(Total.of(outcomes)),
+        "folders": {name: vars(total) for name, total in by_folder(out, outcomes).items()},
+        "skipped": [{"name": o.name, "why": o.why} for o in outcomes if o.why is not None],
+        "pieces": [_piece(out, outcome) for outcome in made],
+    }
+    part = out / f".{REPORT}.{os.getpid()}.part"
+    try:
+        part.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        os.replace(part, out / REPORT)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _piece(out: Path, outcome: Outcome) -> dict[str, object]:
+    return {
+        "name": outcome.name,
+        "folder": str(outcome.folder.relative_to(out)),
+        "hours": round(outcome.seconds / 3600, 6),
+        "notes": outcome.notes,
+        **(outcome.about or {}),
+    }
