@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .pairs import Found, names_of
+from .pairs import Found, check_folder, names_of
 from .recorded import Recorded, performed
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def find_maestro(folder: Path, out: Path, open_recording: Opener) -> Found:
     Raises ValueError, one line, without a table of contents, for one that is broken, and where it names
     recordings of which none is there.
     """
+    check_folder(folder)
     table = contents(folder)
     if table is None:
         raise ValueError(

@@ -62,8 +62,7 @@ def find_pairs(
 
 def walk(folder: Path, out: Path) -> Iterator[Path]:
     """All files of a folder, sorted, without hidden ones and what is in ``out``. Raises ValueError."""
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: expected a folder, there is {'a file' if folder.exists() else 'none'}")
+    check_folder(folder)
     for parent, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(
             name
@@ -71,6 +70,14 @@ def walk(folder: Path, out: Path) -> Iterator[Path]:
             if not name.startswith(".") and Path(parent, name).resolve() != out.resolve()
         )
         yield from (Path(parent, name) for name in sorted(files) if not name.startswith("."))
+
+
+def check_folder(folder: Path) -> None:
+    """Raises ValueError where it is none."""
+    if not folder.is_dir():
+        raise ValueError(
+            f"{folder}: expected a folder, {'this is a file' if folder.exists() else 'there is none'}"
+        )
 
 
 def names_of(stems: Sequence[Path], folder: Path) -> dict[Path, str]:

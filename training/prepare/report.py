@@ -35,7 +35,8 @@ class Plan:
             ) from error
         for name, was, now in self._differences(before):
             raise ValueError(
-                f"{out}: prepared with {name} = {was}, now {now} is wanted; name another folder, or delete this one"
+                f"{out}: prepared with {name} = {was}, now {now} is wanted; "
+                "name another folder, or delete this one"
             )
 
     def _differences(self, before: Plan) -> list[tuple[str, object, object]]:

@@ -1,0 +1,191 @@
+"""``hppnet prepare``: data sets as they come become what ``train`` and ``evaluate`` read."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..failure import fail
+from .prepare_run import carry_out, fetch
+
+if TYPE_CHECKING:
+    from ..training.prepare.rendered import Choices
+
+app = typer.Typer(help="Make 16 kHz sound and note tables of data sets, for train.", no_args_is_help=True)
+
+
+class NoteEnds(str, enum.Enum):
+    keys = "keys"
+    sounding = "sounding"
+
+
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the results; what is there is kept.")]
+Ends = Annotated[
+    NoteEnds, typer.Option(help="Notes end with their keys, or sounding: with the pedal (CC64 >= 64).")
+]
+Jobs = Annotated[
+    int | None, typer.Option(min=1, show_default="one a core", help="Pieces at once, a process each.")
+]
+Arrays = Annotated[
+    bool, typer.Option("--arrays", help="Also features (float16, dB) and targets as .npy, a folder each.")
+]
+Only = Annotated[str, typer.Option(metavar="PATTERN", help="Only pieces whose name fits (* and ?).")]
+
+
+@app.callback()
+def _prepare() -> None:
+    """Make 16 kHz mono sound and note tables of data sets, for hppnet train and hppnet evaluate.
+
+    OUT gets NAME.flac and NAME.tsv of each piece, and prepared.json, the report. The same command goes on
+    where it was interrupted. Exit code: 0 done, 1 a piece was skipped and named, 2 wrong use.
+    """
+
+
+@app.command()
+def maestro(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="With maestro-v3.0.0.csv (or .json).")],
+    out: Out,
+    note_ends: Ends = NoteEnds.sounding,
+    download: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Fetch this zip into DIR and unpack it; goes on where it stopped."),
+    ] = None,
+    sha256: Annotated[
+        str | None, typer.Option(metavar="HEX", help="Of the zip; known for the official v3.0.0.")
+    ] = None,
+    jobs: Jobs = None,
+    arrays: Arrays = False,
+    only: Only = "*",
+) -> None:
+    """MAESTRO: OUT/train, OUT/validation and OUT/test, as its table of contents says.
+
+    The official archive (101 GB, 120 GB more unpacked) is at
+    https://storage.googleapis.com/magentadata/datasets/maestro/v3.0.0/maestro-v3.0.0.zip
+    """
+    from ..offline.reading import open_recording
+    from ..training.prepare.maestro import find_maestro
+    from ..training.prepare.report import Plan
+
+    if sha256 is not None and download is None:
+        raise typer.BadParameter("--sha256 goes with --download")
+    if download is not None:
+        fetch(download, folder, sha256)
+    plan = Plan("maestro", note_ends.value)
+    carry_out(lambda: find_maestro(folder, out, open_recording), out, plan, jobs, arrays, only)
+
+
+@app.command()
+def maps(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="With recordings and labels, at any depth.")],
+    out: Out,
+    note_ends: Ends = NoteEnds.keys,
+    jobs: Jobs = None,
+    arrays: Arrays = False,
+    only: Only = "*",
+) -> None:
+    """MAPS: recordings with .tsv, .txt (velocities from a .mid beside it) or .mid.
+
+    Of the complete data set, --only 'MAPS_MUS*' takes the pieces of music and leaves single notes and
+    chords. Sounding ends need the .mid.
+    """
+    from ..offline.inputs import SOUND_SUFFIXES
+    from ..offline.reading import open_recording
+    from ..training.prepare.maps import LABEL_SUFFIXES, read_maps
+    from ..training.prepare.pairs import find_pairs
+    from ..training.prepare.report import Plan
+
+    plan = Plan("maps", note_ends.value)
+    carry_out(
+        lambda: find_pairs(folder, out, open_recording, SOUND_SUFFIXES, LABEL_SUFFIXES, read_maps),
+        *(out, plan, jobs, arrays, only),
+    )
+
+
+@app.command()
+def pairs(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="With recordings and MIDI, at any depth.")],
+    out: Out,
+    note_ends: Ends = NoteEnds.keys,
+    jobs: Jobs = None,
+    arrays: Arrays = False,
+    only: Only = "*",
+) -> None:
+    """Any folder of recordings and MIDI files of the same name."""
+    from ..offline.inputs import SOUND_SUFFIXES
+    from ..offline.reading import open_recording
+    from ..training.prepare.pairs import find_pairs
+    from ..training.prepare.report import Plan
+
+    plan = Plan("pairs", note_ends.value)
+    carry_out(lambda: find_pairs(folder, out, open_recording, SOUND_SUFFIXES), out, plan, jobs, arrays, only)
+
+
+@app.command()
+def render(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="With MIDI files, at any depth.")],
+    out: Out,
+    soundfont: Annotated[
+        list[str],
+        typer.Option(
+            metavar="PATH[=WEIGHT]",
+            help="A piano (.sf2, .sf3) or a folder of them; repeatable. WEIGHT: how often, against others.",
+        ),
+    ],
+    rooms: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Impulse responses whose first arrival is at 1 ms: reverb."),
+    ] = None,
+    room_chance: Annotated[float, typer.Option(min=0, max=1, help="How often a room.")] = 0.5,
+    seed: Annotated[int, typer.Option(min=0, help="Of all choices; another gives other sounds.")] = 0,
+    note_ends: Ends = NoteEnds.keys,
+    jobs: Jobs = None,
+    arrays: Arrays = False,
+    only: Only = "*",
+) -> None:
+    """MIDI performances to sound, by FluidSynth: each on a random piano, with a touch, tuning and room.
+
+    What is chosen for a piece depends on --seed and the piece's name alone; prepared.json names it.
+    """
+    import shutil
+
+    from ..training.prepare.rendered import find_performances
+    from ..training.prepare.report import Plan
+
+    if shutil.which("fluidsynth") is None:
+        fail("render needs the program fluidsynth: apt-get install fluidsynth")
+    try:
+        choices = _choices(soundfont, rooms, room_chance, seed)
+    except ValueError as error:
+        fail(str(error), code=2)
+    plan = Plan("render", note_ends.value, choices.settings())
+    carry_out(lambda: find_performances(folder, out, choices), out, plan, jobs, arrays, only)
+
+
+def _choices(soundfonts: list[str], rooms: Path | None, room_chance: float, seed: int) -> Choices:
+    """Raises ValueError for files that are not there and weights that are none."""
+    from ..training.prepare.rendered import Choices, files_in, room_response
+
+    weights: dict[Path, float] = {}
+    for text in soundfonts:
+        place, weight = _weighted(text)
+        weights |= dict.fromkeys(files_in(place, (".sf2", ".sf3"), "a sound font"), weight)
+    responses = () if rooms is None else files_in(rooms, (".flac", ".wav"), "impulse responses")
+    if responses:
+        room_response(responses[0])  # now rather than for each piece
+    return Choices(tuple(weights), tuple(weights.values()), responses, room_chance, seed)
+
+
+def _weighted(text: str) -> tuple[Path, float]:
+    place, equals, weight = text.rpartition("=")
+    if not equals or Path(text).exists():
+        return Path(text), 1.0
+    try:
+        number = float(weight)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise ValueError(f"--soundfont {text}: expected a weight above 0 after the =, got {weight!r}")
+    return Path(place), number

@@ -1,0 +1,140 @@
+"""What the data sets of ``hppnet prepare`` share: the download, the pieces one by one, what is said of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import closing
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from ..failure import fail
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    from ..training.prepare.pairs import Found
+    from ..training.prepare.piece import How, Outcome, Source
+    from ..training.prepare.report import Plan
+
+
+def fetch(url: str, folder: Path, sha256: str | None) -> None:
+    """The unpacked data set in ``folder``, unless it is there already."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import TransferSpeedColumn as Speed
+
+    from ..training.prepare import maestro
+    from ..training.prepare.download import download
+    from ..training.prepare.unpack import unpack
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        Speed(),
+        TimeRemainingColumn(),
+    )
+    try:
+        if maestro.contents(folder) is not None:  # it is unpacked last
+            return
+        with Progress(*columns, console=_console()) as bar:
+            tasks: dict[str, TaskID] = {}
+
+            def progress(what: str, done: int, total: int | None) -> None:
+                if what not in tasks:
+                    tasks[what] = bar.add_task(what, completed=done, total=total)
+                bar.update(tasks[what], completed=done, total=total)
+
+            known = maestro.SHA256 if url == maestro.URL else None
+            archive = download(url, folder, progress, sha256 or known)
+            unpack(archive, folder, lambda name: name.endswith((".csv", ".json")), progress)
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        fail(f"interrupted: what has come is kept in {folder}, the same command goes on", code=130)
+
+
+def carry_out(
+    find: Callable[[], Found], out: Path, plan: Plan, jobs: int | None, arrays: bool, only: str
+) -> None:
+    from ..training.prepare.piece import How
+    from ..training.prepare.report import by_folder
+    from ..training.prepare.run import unfinished_in
+
+    try:
+        with _console().status("looking for pieces"):
+            found = find()
+            if not any(fnmatchcase(source.name, only) for source in found.sources):
+                raise ValueError(f"--only {only}: none of {len(found.sources)} pieces has a name that fits")
+            plan.check(out)
+        with unfinished_in(out) as unfinished:
+            outcomes = _make(
+                found, out, plan, How(plan.note_ends, unfinished, arrays), jobs or _cores(), only
+            )
+    except ValueError as error:
+        fail(str(error), code=2)
+    except OSError as error:
+        fail(f"{out}: cannot be written ({error})")
+    totals = by_folder(out, outcomes)
+    for name, total in totals.items():
+        print(f"{out / name}: {total}")
+    print(f"notes end: {plan.note_ends}; report: {out / 'prepared.json'}")
+    raise typer.Exit(1 if any(total.skipped for total in totals.values()) else 0)
+
+
+def _make(found: Found, out: Path, plan: Plan, how: How, jobs: int, only: str) -> list[Outcome]:
+    """Makes what is not there yet, with a bar and a line for what is skipped; writes the report."""
+    from ..training.prepare.piece import done
+    from ..training.prepare.report import write_report
+    from ..training.prepare.run import run
+
+    outcomes = [outcome for outcome in found.lonely if fnmatchcase(outcome.name, only)]
+    todo: list[Source] = []
+    for source in found.sources:
+        if outcome := done(source, how.arrays):
+            outcomes.append(outcome)
+        elif fnmatchcase(source.name, only):
+            todo.append(source)
+    write_report(out, plan, outcomes, len(todo))  # also says from the start where notes end
+    missing = len(todo)
+    try:
+        with _bar() as bar, closing(run(todo, how, jobs)) as made:
+            for outcome in outcomes:
+                _say(bar.console, outcome)
+            for outcome in bar.track(made, total=len(todo), description="preparing"):
+                outcomes.append(outcome)
+                missing -= 1
+                _say(bar.console, outcome)
+    except KeyboardInterrupt:
+        fail(f"interrupted: {missing} pieces are still to be made, the same command goes on", code=130)
+    finally:
+        write_report(out, plan, outcomes, missing)
+    if outcomes and outcomes[-1].hopeless:
+        fail(f"{out}: cannot be written any more, stopped; {missing} pieces are still to be made")
+    return outcomes
+
+
+def _say(console: Console, outcome: Outcome) -> None:
+    if outcome.why is not None:
+        console.print(f"skipped {outcome.name}: {outcome.why}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def _bar() -> Progress:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=_console())
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,191 @@
+"""Fetches one large file over HTTP: goes on where it stopped, knows beforehand whether it will fit.
+
+What has come lies in ``NAME.part`` until it is whole and its checksum right; ``NAME.part.from`` keeps the
+server's mark of the file (ETag or date), so that halves of two versions are never joined.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import shutil
+import ssl
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+CHUNK = 1 << 20  #: bytes
+TIMEOUT_S = 60.0
+UNPACKED = 1.25  #: bytes that unpacking takes for a byte of the file (MAESTRO: 1.19)
+_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0)  #: between attempts that brought nothing; then it gives up
+
+#: Called with what is going on, the bytes of it that are done and, where it is known, the bytes of it all.
+Progress = Callable[[str, int, int | None], None]
+
+
+#: What may go well another time.
+_PASSING = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError)
+
+
+class DownloadError(ValueError):
+    """One line: the address, what was expected, what came, what to do."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server says of the rest of a file."""
+
+    response: http.client.HTTPResponse
+    start: int  #: the first byte it sends
+    total: int | None  #: bytes of the whole file
+    mark: str  #: ETag or date of the file; empty where the server gives none
+
+
+def download(
+    url: str,
+    folder: Path,
+    progress: Progress,
+    sha256: str | None = None,
+    pauses_s: tuple[float, ...] = _PAUSES_S,
+) -> Path:
+    """The file at ``url``, in ``folder`` under its own name. One that is there is checked and taken.
+
+    Raises DownloadError for a wrong address or checksum, too little room, or a server that keeps failing;
+    OSError where nothing can be written.
+    """
+    path = folder / _name(url)
+    if sha256 is not None and (len(sha256) != 64 or set(sha256.lower()) - set("0123456789abcdef")):
+        raise DownloadError(f"--sha256: expected 64 hexadecimal digits, got {sha256!r}")
+    if path.exists():
+        _check(path, sha256, progress)
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    failures, whole = 0, False
+    while not whole:
+        before = _size(part)
+        try:
+            whole = _fetch(url, part, progress)
+            why = "the connection ended early"
+        except _PASSING as error:
+            why = _reason(url, error)
+        failures = 0 if _size(part) > before else failures + 1
+        if not whole and failures >= len(pauses_s):
+            raise DownloadError(f"{url}: {why}; {_size(part)} bytes are kept, the same command goes on")
+        if not whole and failures:
+            time.sleep(pauses_s[failures - 1])
+    _check(part, sha256, progress)
+    os.replace(part, path)
+    _mark_of(part).unlink(missing_ok=True)
+    return path
+
+
+def _name(url: str) -> str:
+    address = urllib.parse.urlsplit(url)
+    name = Path(urllib.parse.unquote(address.path)).name
+    if address.scheme not in ("http", "https") or not address.netloc or not name:
+        raise DownloadError(f"--download: expected the http or https address of a file, got {url!r}")
+    return name
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _mark_of(part: Path) -> Path:
+    return part.with_name(f"{part.name}.from")
+
+
+def _fetch(url: str, part: Path, progress: Progress) -> bool:
+    """Appends what is missing, as far as it comes; True when the file is whole."""
+    answer = _ask(url, part)
+    if answer is None:
+        return True
+    with answer.response:
+        total = answer.total
+        if total is not None:
+            _check_room(url, part.parent, total - answer.start + int(total * UNPACKED))
+        _mark_of(part).write_text(answer.mark, encoding="utf-8")
+        with part.open("r+b" if part.exists() else "wb") as file:
+            file.truncate(answer.start)
+            file.seek(answer.start)
+            progress("downloading", answer.start, total)
+            while chunk := answer.response.read(CHUNK):
+                file.write(chunk)
+                progress("downloading", file.tell(), total)
+            return total is None or file.tell() == total
+
+
+def _ask(url: str, part: Path) -> Answer | None:
+    """Asks for what is missing; None when nothing is. A file that has changed comes whole."""
+    start, mark = _size(part), _mark_of(part)
+    known = mark.read_text(encoding="utf-8") if mark.exists() else ""
+    headers = {"User-Agent": "hppnet", "Accept-Encoding": "identity"}
+    if start and mark.exists():
+        headers |= {"Range": f"bytes={start}-"} | ({"If-Range": known} if known else {})
+    try:
+        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and error.headers.get("Content-Range", "") == f"bytes */{start}":
+            return None  # it was whole already
+        if error.code == 416:
+            part.unlink()  # longer than the file: it was another
+        raise
+    length = response.headers.get("Content-Length")
+    came = int(length) if length and length.isdigit() else None
+    if response.status != 206:
+        return Answer(response, 0, came, _mark(response))
+    said = response.headers.get("Content-Range", "")  # bytes 100-199/200
+    if not said.startswith(f"bytes {start}-"):
+        raise DownloadError(
+            f"{url}: expected the bytes from {start} on, the server sends {said!r}; delete {part}"
+        )
+    total = said.rpartition("/")[2]
+    return Answer(response, start, int(total) if total.isdigit() else None, known)
+
+
+def _mark(response: http.client.HTTPResponse) -> str:
+    """What If-Range takes: a strong ETag, else the date of the last change."""
+    tag = response.headers.get("ETag", "")
+    return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
+
+
+def _check_room(url: str, folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise DownloadError(
+            f"{url}: expected {needed / 1e9:.1f} GB of free space in {folder} (for the rest of the file and "
+            f"what it unpacks to), there are {free / 1e9:.1f}; make room or name another folder"
+        )
+
+
+def _reason(url: str, error: Exception) -> str:
+    """In words; raises DownloadError for what trying again does not mend."""
+    if isinstance(error, http.client.InvalidURL):
+        raise DownloadError(f"--download: {error}") from error
+    if isinstance(error, urllib.error.HTTPError):
+        said = f"the server answers {error.code} {error.reason}"
+        if 400 <= error.code < 500 and error.code not in (408, 416, 429):
+            raise DownloadError(f"{url}: {said}; check the address") from error
+        return said
+    return str(getattr(error, "reason", error)) or type(error).__name__
+
+
+def _check(path: Path, sha256: str | None, progress: Progress) -> None:
+    if sha256 is None:
+        return
+    digest, total = hashlib.sha256(), path.stat().st_size
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+            progress("checking", file.tell(), total)
+    if digest.hexdigest() != sha256.lower():
+        raise DownloadError(
+            f"{path}: expected the SHA-256 {sha256.lower()}, got {digest.hexdigest()}; "
+            "correct --sha256, or delete this file and fetch it again"
+        )
