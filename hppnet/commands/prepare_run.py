@@ -1,4 +1,4 @@
-"""What the data sets of ``hppnet prepare`` share: the download, the pieces one by one, what is said of them."""
+"""What the data sets of ``hppnet prepare`` share: download, the pieces one by one, what is said of them."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _make(found: Found, out: Path, plan: Plan, how: How, jobs: int, only: str) -
     write_report(out, plan, outcomes, len(todo))  # also says from the start where notes end
     missing = len(todo)
     try:
-        with _bar() as bar, closing(run(todo, how, jobs)) as made:
+        with _bar(bool(todo)) as bar, closing(run(todo, how, jobs)) as made:
             for outcome in outcomes:
                 _say(bar.console, outcome)
             for outcome in bar.track(made, total=len(todo), description="preparing"):
@@ -129,11 +129,11 @@ def _console() -> Console:
     return Console(stderr=True)
 
 
-def _bar() -> Progress:
+def _bar(shown: bool) -> Progress:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=_console())
+    return Progress(*columns, console=_console(), disable=not shown)
 
 
 def _cores() -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -41,21 +41,20 @@ def unfinished_in(out: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def run(sources: Sequence[Source], how: How, jobs: int) -> Iterator[Outcome]:
+def run(sources: Sequence[Source], how: How, jobs: int) -> Generator[Outcome, None, None]:
     """The outcome of each, as they get done; ends early where none could be written any more.
 
     Closing the iterator, or Ctrl-C, ends all processes; no file is left half written.
     """
     if min(jobs, len(sources)) <= 1:
-        outcomes: Iterator[Outcome] = (attempt(source, how) for source in sources)
-        yield from _while_hopeful(outcomes)
+        yield from _while_hopeful(attempt(source, how) for source in sources)
         return
     work = partial(attempt, how=how)
     with closing(in_processes(work, sources, jobs, _died)) as outcomes:
         yield from _while_hopeful(outcomes)
 
 
-def _while_hopeful(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+def _while_hopeful(outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
     for outcome in outcomes:
         yield outcome
         if outcome.hopeless:

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
@@ -32,7 +32,7 @@ class _Worker(Generic[Item]):
 
 def in_processes(
     work: Callable[[Item], Result], items: Sequence[Item], processes: int, died: Callable[[Item, str], Result]
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """``work(item)`` of each, as they come; ``died(item, why)`` of one whose process ended over it.
 
     ``work`` must be picklable and keep its errors to itself. Closing the iterator, or Ctrl-C, ends all
