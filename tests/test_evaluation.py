@@ -125,11 +125,11 @@ def test_doubled_means_one_stroke_heard_twice():
     def notes(*onsets: float) -> list[Note]:
         return [Note(t, t + 0.02, 60, 64) for t in onsets]
 
-    assert doubled_percent(notes(1.0), notes(1.0, 1.08)) == 50
-    assert doubled_percent(notes(1.0), notes(1.0, 1.12)) == 0  # too far apart
-    assert doubled_percent(notes(1.0, 1.09), notes(1.005, 1.085)) == 0  # a trill, heard as played
+    assert doubled_percent(notes(1.0), notes(1.0, 1.045)) == 50
+    assert doubled_percent(notes(1.0), notes(1.0, 1.055)) == 0  # too far apart
+    assert doubled_percent(notes(1.0, 1.045), notes(1.005, 1.04)) == 0  # a trill, heard as played
     assert doubled_percent(notes(1.0), notes(1.0, 1.04, 1.08)) == pytest.approx(200 / 3)
-    assert doubled_percent([], notes(1.0, 1.05)) == 50
+    assert doubled_percent([], notes(1.0, 1.04)) == 50
     assert doubled_percent(notes(1.0), [Note(1.0, 1.1, 60, 64), Note(1.05, 1.1, 72, 64)]) == 0
 
 
@@ -442,4 +442,7 @@ def test_several_processes_give_the_same_scores(tmp_path, folder):
     options += ["--frame-threshold", 0.01]
     alone = scores_of(folder, *options)
     assert alone["mean"]["frame"]["p"] > 0
-    assert scores_of(folder, *options, "--jobs", 2) == alone
+    shared = scores_of(folder, *options, "--jobs", 2)
+    for speed in ("x_realtime", "peak_mib"):
+        assert shared.pop(speed) > 0 and alone.pop(speed) > 0
+    assert shared == alone

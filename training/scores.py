@@ -30,7 +30,7 @@ ONSET_TOLERANCE_S = 0.05
 OFFSET_RATIO = 0.2
 VELOCITY_TOLERANCE = 0.1
 FRAMES_PER_SECOND = 100
-DOUBLED_WITHIN_S = 0.1
+DOUBLED_WITHIN_S = 0.05
 SHORTEST_S = 0.001  #: mir_eval refuses notes of no length
 
 Matching = list[tuple[int, int]]  #: pairs (index of the played note, index of the transcribed one)
@@ -67,6 +67,13 @@ class Scores:
     frame: PRF | None
     velocity_mae: float | None  #: mean absolute error over notes right at 50 ms, in MIDI velocity (1 to 127)
     doubled_percent: float  #: see :func:`doubled_percent`
+
+
+#: Those of Scores that are a PRF.
+F1_FIELDS = (
+    *("onset_10ms", "onset_20ms", "onset_30ms", "onset_50ms"),
+    *("onset_offset", "onset_offset_velocity", "frame"),
+)
 
 
 @dataclass(frozen=True)
@@ -172,11 +179,11 @@ def _velocity_mae(played: NoteArrays, heard: NoteArrays, onset: Matching) -> flo
 def _frame_score(played: NoteArrays, heard: NoteArrays) -> PRF | None:
     ends = np.concatenate([played.times_s[:, 1], heard.times_s[:, 1]])
     frames = int(np.ceil(ends.max(initial=0.0) * FRAMES_PER_SECOND)) + 1
-    a, b = _roll(played, frames), _roll(heard, frames)
+    a, b = roll(played, frames), roll(heard, frames)
     return PRF.of(int(np.sum(a & b)), int(np.sum(b)), int(np.sum(a)))
 
 
-def _roll(notes: NoteArrays, frames: int) -> np.ndarray:
+def roll(notes: NoteArrays, frames: int) -> np.ndarray:
     """Which pitches sound at each instant: bool [frames, 128]; a note sounds while onset <= t < offset."""
     roll = np.zeros((frames, 128), dtype=bool)
     # A millionth of a frame: 0.29 * 100 must not become 29.000000000000004 and miss its frame.
@@ -189,7 +196,7 @@ def _roll(notes: NoteArrays, frames: int) -> np.ndarray:
 def doubled_percent(reference: Sequence[Note], estimate: Sequence[Note]) -> float:
     """Percent of transcribed notes that strike again a key that was struck once.
 
-    A note counts if the transcribed note of the same pitch before it began at most 100 ms earlier,
+    A note counts if the transcribed note of the same pitch before it began at most 50 ms earlier,
     and at most one played onset of that pitch lies from 50 ms before the earlier of the two onsets
     to 50 ms after the later one. 0 if nothing was transcribed.
     """

@@ -1,0 +1,128 @@
+"""What ``hppnet evaluate`` is asked for, checked before anything is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .options import latency_ms
+
+if TYPE_CHECKING:
+    from ..training.programs import Listening
+
+ALL = "all"  #: the latencies
+OWN = "hppnet"
+
+
+class Refusal(Exception):
+    """What cannot be done, in one line. ``code``: 2 for wrong use, 1 for what is broken."""
+
+    def __init__(self, line: str, code: int = 2) -> None:
+        super().__init__(line)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line's options. Raises Refusal for what does not go together or is not there."""
+
+    data: Path | None
+    models: tuple[str, ...]
+    predictions: Path | None
+    no_piano: tuple[Path, ...]
+    latency: float | str | None  #: ms; None: full context; ALL
+    checkpoint: Path | None
+    device: str
+    thresholds: dict[str, float | None]
+    note_ends: str | None
+    listening: Listening
+    jobs: int
+    errors: bool
+    plot: Path | None
+    json_file: str | None
+    csv_file: Path | None
+
+    def __post_init__(self) -> None:
+        if self.data is None and not self.no_piano:
+            raise Refusal("expected a folder of recordings with labels, or --no-piano, got neither")
+        self._check_inputs()
+        self._check_models()
+        self._check_outputs()
+
+    @property
+    def several_runs(self) -> bool:
+        return len(self.models) + bool(self.predictions) > 1 or self.latency == ALL
+
+    def _check_inputs(self) -> None:
+        conditions = self.listening.conditions
+        folders = (self.data, self.predictions, conditions.rooms, conditions.noises)
+        for path in (*folders, self.checkpoint, *self.no_piano):
+            if path is not None and not path.exists():
+                raise Refusal(f"{path}: no such file or folder")
+        for folder in folders:
+            if folder is not None and not folder.is_dir():
+                raise Refusal(f"{folder}: expected a folder, got a file")
+
+    def _check_models(self) -> None:
+        from ..training.peers import NAMES
+        from ..training.prepared import NOTE_ENDS
+
+        for name in self.models:
+            if name not in (OWN, *NAMES):
+                raise Refusal(f"--model: expected one of {', '.join((OWN, *NAMES))}, got {name!r}")
+        if len(set(self.models)) < len(self.models):
+            raise Refusal(f"--model: expected each model once, got {', '.join(self.models)}")
+        own = {"--checkpoint": self.checkpoint, "--latency": self.latency}
+        own |= {f"--{name}-threshold": value for name, value in self.thresholds.items()}
+        useless = [option for option, value in own.items() if value is not None]
+        if useless and OWN not in self.models:
+            raise Refusal(f"{useless[0]} is for hppnet itself, which is not evaluated: add --model {OWN}")
+        if self.predictions and self.listening.conditions.any:
+            raise Refusal("--predictions were made from other sound: leave out the conditions")
+        if self.note_ends not in (None, *NOTE_ENDS):
+            raise Refusal(f"--note-ends: expected {' or '.join(NOTE_ENDS)}, got {self.note_ends!r}")
+
+    def _check_outputs(self) -> None:
+        """Now rather than after an hour."""
+        json_file = None if self.json_file in (None, "-") else Path(str(self.json_file))
+        for option, path in (("--json", json_file), ("--csv", self.csv_file), ("--plot", self.plot)):
+            if path is not None and not path.absolute().parent.is_dir():
+                raise Refusal(f"{option} {path}: there is no such folder")
+        if self.plot and not self.errors and self.latency != ALL:
+            raise Refusal("--plot draws --errors or --latency all: expected one of them")
+        if self.errors and self.several_runs:
+            raise Refusal("--errors looks at one model at one latency, got several")
+        if self.data is None and (self.errors or self.plot):
+            raise Refusal("--errors and --plot need recordings with labels, got --no-piano alone")
+
+
+def wanted_latency(latency: str | None, streaming: bool) -> float | str | None:
+    """In ms, None for full context, or ALL. Raises Refusal for a latency that is none."""
+    if latency == ALL:
+        return ALL
+    try:
+        return latency_ms(latency, streaming)
+    except ValueError as error:
+        raise Refusal(str(error)) from None
+
+
+def listening(
+    first_s: float | None,
+    noise: Path | None,
+    snr_db: float | None,
+    rooms: Path | None,
+    detune_cents: float,
+    gain_db: float,
+) -> Listening:
+    """Raises Refusal for conditions that cannot be."""
+    from ..training.conditions import Conditions
+    from ..training.programs import Listening
+
+    if snr_db is not None and noise is None:
+        raise Refusal("--snr needs --noise DIR")
+    try:
+        level = Conditions.snr_db if snr_db is None else snr_db
+        return Listening(first_s, Conditions(detune_cents, rooms, noise, level, gain_db))
+    except ValueError as error:
+        raise Refusal(str(error)) from None

@@ -1,0 +1,146 @@
+"""What there is to score: recordings with their labels, in any of the shapes in which data comes.
+
+A plain folder has a recording and labels of the same name; so has what ``hppnet prepare`` writes. MAPS and
+MAESTRO are taken as they are distributed, and of them what others report figures on: MAPS's pieces on the
+Disklavier (``ENSTDkAm`` and ``ENSTDkCl``), MAESTRO's test split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..model.notes import Note
+from .hearing import Opener, Pair
+from .prepare.maestro import contents, find_maestro
+from .prepare.maps import LABEL_SUFFIXES, read_maps
+from .prepared import REPORT, note_ends_of
+
+MAPS_REAL_PIANOS = ("ENSTDkAm", "ENSTDkCl")
+TEST_FOLDERS = ("test", "dev", "validation")  #: of prepared data: the first that is there
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A recording and its label files, the best first."""
+
+    name: str
+    recording: Path
+    labels: tuple[Path, ...]
+    note_ends: str = "keys"  #: as which MIDI files are read; a table says it itself
+
+    def read(self, note_ends: str | None = None) -> Pair:
+        """With its notes; ``note_ends`` (keys, sounding) where MIDI files are to be read otherwise.
+
+        Raises ValueError, in one line, for labels that are broken or hold no note.
+        """
+        if note_ends is not None and self.labels[0].suffix.lower() == ".tsv":
+            raise ValueError(f"{self.labels[0]}: a table says where notes end; --note-ends is for MIDI files")
+        notes = read_maps(self.labels, note_ends or self.note_ends)
+        if not notes:
+            raise ValueError(
+                f"{self.labels[0]}: expected notes, found none; a recording without piano goes to --no-piano"
+            )
+        return Pair(self.name, self.recording, sorted(notes, key=_order))
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a folder holds."""
+
+    labelled: list[Labelled]
+    note_ends: str  #: what its labels call an offset: key releases (keys) or sounding ends (sounding)
+    failures: dict[str, str] = field(default_factory=dict)  #: name -> why it cannot be scored
+
+
+def _order(note: Note) -> tuple[float, int]:
+    return note.onset_s, note.pitch
+
+
+def find_material(folder: Path, recording_suffixes: Collection[str], open_recording: Opener) -> Material:
+    """Everything in ``folder`` that can be scored. ``recording_suffixes`` are lower case with their dot.
+
+    Raises ValueError, in one line, for a folder in which there is nothing to score.
+    """
+    if contents(folder) is not None:
+        sources = find_maestro(folder, Path(), open_recording).sources
+        tests = [source for source in sources if source.folder.name == "test"]
+        return Material([Labelled(s.name, s.sound, s.labels, "sounding") for s in tests], "sounding")
+    labelled: list[Labelled] = []
+    failures: dict[str, str] = {}
+    places = _places(folder)
+    for place in places:
+        found, lonely = find_labelled(place, recording_suffixes)
+        labelled += found
+        failures |= lonely
+    if not labelled and not failures:
+        kinds = ", ".join(LABEL_SUFFIXES)
+        raise ValueError(f"{folder}: expected recordings with labels of the same name ({kinds}), found none")
+    return Material(labelled, note_ends_of(places[0]), failures)
+
+
+def _places(folder: Path) -> list[Path]:
+    """The folders in which the files lie: this one, or those below it that are for testing."""
+    pianos = [folder / name / "MUS" for name in MAPS_REAL_PIANOS] + [folder / "MUS"]
+    maps = [place for place in pianos if place.is_dir()]
+    if maps:
+        return maps
+    prepared = [folder / name for name in TEST_FOLDERS if (folder / name).is_dir()]
+    return prepared[:1] if prepared and (folder / REPORT).exists() else [folder]
+
+
+def find_labelled(folder: Path, recording_suffixes: Collection[str]) -> tuple[list[Labelled], dict[str, str]]:
+    """The recordings of a folder with labels of the same name; and why others lack their other half.
+
+    Files of other kinds, and hidden ones, are passed over, as are MIDI files without a recording: nothing
+    says that they are labels.
+    """
+    sounds: dict[str, list[Path]] = {}
+    labels: dict[str, list[Path]] = {}
+    for path in sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")):
+        if path.suffix.lower() in LABEL_SUFFIXES and not _is_prose(path):
+            labels.setdefault(path.stem, []).append(path)
+        elif path.suffix.lower() in recording_suffixes:
+            sounds.setdefault(path.stem, []).append(path)
+    found, lonely = [], {}
+    for name in sorted(sounds | labels):
+        tables = sorted(labels.get(name, []), key=lambda path: LABEL_SUFFIXES.index(path.suffix.lower()))
+        recordings = sounds.get(name, [])
+        if len(recordings) == 1 and tables:
+            found.append(Labelled(name, recordings[0], tuple(tables)))
+        elif why := _why_none(name, recordings, tables):
+            lonely[name] = why
+    return found, lonely
+
+
+def _is_prose(path: Path) -> bool:
+    """A text that is none of MAPS's tables; such may lie about."""
+    if path.suffix.lower() != ".txt":
+        return False
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        return "MidiPitch" not in file.readline(1000).split()
+
+
+def _why_none(name: str, recordings: list[Path], tables: list[Path]) -> str | None:
+    if len(recordings) > 1:
+        return f"expected one recording of this name, got {' and '.join(path.name for path in recordings)}"
+    if recordings:
+        return f"{recordings[0].name} has no labels ({name} with {' or '.join(LABEL_SUFFIXES)})"
+    table = next((path for path in tables if path.suffix.lower() == ".tsv"), None)
+    return f"{table.name} has no recording of the same name" if table else None
+
+
+def without_piano(paths: Iterable[Path], recording_suffixes: Collection[str]) -> list[Pair]:
+    """Recordings in which there is no piano, by file or by folder.
+
+    Raises ValueError for a folder without recordings.
+    """
+    pairs = []
+    for path in paths:
+        files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.is_file())
+        found = [p for p in files if p.suffix.lower() in recording_suffixes and not p.name.startswith(".")]
+        if not found:
+            raise ValueError(f"{path}: expected recordings without piano, found none")
+        pairs += [Pair(p.stem, p, None) for p in found]
+    return pairs

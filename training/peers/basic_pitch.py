@@ -1,0 +1,40 @@
+"""Basic Pitch (Bittner et al., "A Lightweight Instrument-Agnostic Model for Polyphonic Note Transcription
+and Multipitch Estimation", ICASSP 2022), its own inference with the ONNX model in its wheel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from pathlib import Path
+from typing import Any
+
+from ...model.notes import Note
+from . import rounded_velocity
+
+
+class BasicPitch:
+    """Version 0.4, with its default thresholds."""
+
+    name = "basic-pitch"
+    needs = ("basic_pitch", "onnxruntime", "resampy", "pkg_resources", "sklearn", "librosa")
+    # Its wheel asks for a TensorFlow that newer Pythons do not have and that ONNX does not need.
+    install = "pip install 'hppnet[peers]' && pip install --no-deps basic-pitch==0.4.0"
+
+    def load(self) -> None:
+        logging.getLogger().setLevel(logging.ERROR)  # it warns of every runtime that is not installed
+        import basic_pitch
+        from basic_pitch.inference import Model, predict
+
+        onnx = basic_pitch.build_icassp_2022_model_path(basic_pitch.FilenameSuffix.onnx)
+        self._model: Any = Model(onnx)
+        self._predict: Any = predict
+
+    def transcribe(self, path: Path) -> list[Note]:
+        with contextlib.redirect_stdout(io.StringIO()):  # it tells what it reads
+            _, _, events = self._predict(path, self._model)
+        return [
+            Note(float(begin), float(end), int(pitch), rounded_velocity(127 * float(amplitude)))
+            for begin, end, pitch, amplitude, _ in events
+        ]
