@@ -70,6 +70,8 @@ def carry_out(
             found = find()
             if not any(fnmatchcase(source.name, only) for source in found.sources):
                 raise ValueError(f"--only {only}: none of {len(found.sources)} pieces has a name that fits")
+            if out.exists() and not out.is_dir():
+                raise ValueError(f"{out}: expected a folder for the results, this is a file")
             plan.check(out)
         with unfinished_in(out) as unfinished:
             outcomes = _make(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..prepared import REPORT
 from .piece import Outcome, Source
 from .recorded import Reader, Recorded, performed
 
@@ -61,14 +62,17 @@ def find_pairs(
 
 
 def walk(folder: Path, out: Path) -> Iterator[Path]:
-    """All files of a folder, sorted, without hidden ones and what is in ``out``. Raises ValueError."""
+    """All files of a folder, sorted, without hidden ones and folders that were prepared.
+
+    Raises ValueError where ``folder`` is none, and where results would come to lie among the sources.
+    """
     check_folder(folder)
     for parent, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".") and Path(parent, name).resolve() != out.resolve()
+            name for name in folders if not name.startswith(".") and not Path(parent, name, REPORT).exists()
         )
+        if files and Path(parent).resolve() == out.resolve():
+            raise ValueError(f"{out}: expected another folder for the results than the sources are in")
         yield from (Path(parent, name) for name in sorted(files) if not name.startswith("."))
 
 

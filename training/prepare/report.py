@@ -67,8 +67,8 @@ class Total:
 
 
 def by_folder(out: Path, outcomes: Sequence[Outcome]) -> dict[str, Total]:
-    """Totals of the folders in ``out`` (``.`` is ``out`` itself), in the order of the pieces."""
-    folders = dict.fromkeys(outcome.folder for outcome in outcomes)
+    """Totals of the folders in ``out`` (``.`` is ``out`` itself), by name."""
+    folders = sorted({outcome.folder for outcome in outcomes})
     return {
         str(folder.relative_to(out)): Total.of([o for o in outcomes if o.folder == folder])
         for folder in folders
@@ -77,7 +77,7 @@ def by_folder(out: Path, outcomes: Sequence[Outcome]) -> dict[str, Total]:
 
 def write_report(out: Path, plan: Plan, outcomes: Sequence[Outcome], missing: int) -> None:
     """Writes ``prepared.json``; ``missing`` pieces are still to be made. Raises OSError."""
-    made = sorted((o for o in outcomes if o.why is None), key=lambda o: (str(o.folder), o.name))
+    outcomes = sorted(outcomes, key=lambda o: (o.folder, o.name))  # processes end in any order
     report = {
         "kind": plan.kind,
         "note_ends": plan.note_ends,
@@ -87,7 +87,7 @@ def write_report(out: Path, plan: Plan, outcomes: Sequence[Outcome], missing: in
         "total": vars(Total.of(outcomes)),
         "folders": {name: vars(total) for name, total in by_folder(out, outcomes).items()},
         "skipped": [{"name": o.name, "why": o.why} for o in outcomes if o.why is not None],
-        "pieces": [_piece(out, outcome) for outcome in made],
+        "pieces": [_piece(out, outcome) for outcome in outcomes if outcome.why is None],
     }
     part = out / f".{REPORT}.{os.getpid()}.part"
     try:

@@ -23,6 +23,7 @@ def unpack(archive: Path, folder: Path, last: Callable[[str], bool], progress: P
             members = [member for member in file.infolist() if not member.is_dir()]
             for member in members:
                 _check_inside(archive, member)
+            folder.mkdir(parents=True, exist_ok=True)
             _check_room(archive, folder, members)
             total, so_far = sum(member.file_size for member in members), 0
             for member in sorted(members, key=lambda member: last(member.filename)):
