@@ -35,16 +35,26 @@ def compiled() -> Any:
         return None
 
 
-def accelerate(network: HPPNet) -> bool:
-    """Gives a network's LSTMs and harmonic convolutions the compiled road; False where there is none."""
+def accelerate(network: HPPNet, harmonic: bool = True) -> bool:
+    """Gives a network's LSTMs and harmonic convolutions the compiled road; False where there is none.
+
+    Sizes that the kernels were not made for stay with PyTorch.
+    """
     if compiled() is None:
         return False
     for module in network.modules():
         if isinstance(module, HeadLSTM):
-            module.kernel = lstm
-        elif isinstance(module, HarmonicConv) and module.conv.out_channels % 8 == 0:
-            module.kernel = harmonic
+            if _fits(module):
+                module.kernel = lstm
+        elif harmonic and isinstance(module, HarmonicConv) and module.conv.out_channels % 8 == 0:
+            module.kernel = convolve
     return True
+
+
+def _fits(module: HeadLSTM) -> bool:
+    """Whether kernels.cpp has this LSTM's sizes: its units, and the rows of its weights in steps of 64."""
+    rows = -(-(module.weight_x.shape[1] + module.units) // 64) * 64
+    return (module.units, rows) in {(24, 64), (24, 128), (32, 64), (32, 128), (64, 192)}
 
 
 def lstm(x: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor, reverse: bool, keep: int) -> Tensor:
@@ -54,7 +64,7 @@ def lstm(x: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor, reverse: b
     return hidden.transpose(0, 1)
 
 
-def harmonic(x: Tensor, weight: Tensor, bias: Tensor, shifts: tuple[int, ...]) -> Tensor:
+def convolve(x: Tensor, weight: Tensor, bias: Tensor, shifts: tuple[int, ...]) -> Tensor:
     """As ``HarmonicConv.forward``: x [B, C, T, F] to [B, O, T, F], in x's type."""
     outputs = weight.shape[0]
     kernel = weight[:, :, 0, 0].view(outputs, len(shifts), -1).permute(1, 2, 0).contiguous()

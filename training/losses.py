@@ -1,4 +1,18 @@
-"""What the network is taught by: binary cross-entropies and a masked square error, per note."""
+"""What the network is taught by: a loss for each head, counted per note.
+
+bce
+    Binary cross-entropy; ``positive`` weighs what there is to find.
+focal
+    Lin et al., "Focal Loss for Dense Object Detection" (ICCV 2017), in the form that also takes
+    targets between 0 and 1 (Li et al., "Generalized Focal Loss", NeurIPS 2020, section 3.2): the
+    cross-entropy times |target - probability| ** gamma, what there is to find times alpha and the
+    rest times 1 - alpha.
+combo
+    Taghanaki et al., "Combo Loss" (Computerized Medical Imaging and Graphics 75, 2019): a share of
+    cross-entropy, the rest Dice; Dice of each excerpt, times its frames, so that excerpts add up.
+
+Velocity is taught by a square error where the onset target is above zero and the velocity known.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +22,45 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..model.config import HEADS
+
+KINDS = ("bce", "focal", "combo")
+BALANCES = ("fixed", "uncertainty")
+
 
 @dataclass(frozen=True)
-class LossWeights:
-    """How much each head counts."""
+class Losses:
+    """How each head is taught, and how much it counts."""
 
     onset: float = 1.0
     frame: float = 0.15
     offset: float = 0.4
     velocity: float = 1.0
+    onset_kind: str = "bce"
+    frame_kind: str = "bce"
+    offset_kind: str = "bce"
+    positive: float = 1.0  #: of a cross-entropy, where there is something to find
+    focal_alpha: float = 0.25
+    focal_gamma: float = 2.0
+    combo_share: float = 0.5  #: of cross-entropy; the rest is Dice
+    balance: str = "fixed"  #: or "uncertainty", see :mod:`.balance`
+
+    def __post_init__(self) -> None:
+        for head in HEADS[:3]:
+            if (kind := getattr(self, f"{head}_kind")) not in KINDS:
+                raise ValueError(f"{head}_kind must be one of {', '.join(KINDS)}, got {kind!r}")
+        if self.balance not in BALANCES:
+            raise ValueError(f"balance must be one of {', '.join(BALANCES)}, got {self.balance!r}")
+        if min(self.weights.values()) < 0 or not any(self.weights.values()):
+            raise ValueError("losses must not count less than 0, and at least one must count more")
+        if self.positive <= 0 or self.focal_gamma < 0:
+            raise ValueError("positive must be above 0, focal_gamma at least 0")
+        if not (0 <= self.focal_alpha <= 1 and 0 <= self.combo_share <= 1):
+            raise ValueError("focal_alpha and combo_share must lie between 0 and 1")
+
+    @property
+    def weights(self) -> dict[str, float]:
+        return {head: getattr(self, head) for head in HEADS}
 
 
 def count_notes(wanted: Tensor) -> Tensor:
@@ -24,26 +68,49 @@ def count_notes(wanted: Tensor) -> Tensor:
     return wanted[..., 0].sum() / 2
 
 
-def losses(
-    logits: Tensor, wanted: Tensor, weights: LossWeights, notes: Tensor | None = None
-) -> tuple[Tensor, dict[str, float]]:
-    """The sum to minimise, and each head's part, from logits and targets [B, T, 88, 4].
+def head_losses(logits: Tensor, wanted: Tensor, how: Losses, notes: Tensor) -> dict[str, Tensor]:
+    """Each head's loss, from logits and targets [B, T, 88, 4].
 
     Everything is summed and divided by the number of notes, so that a dense passage counts as much a
-    note as a sparse one. ``notes`` is that number where the batch is shared: the mean over processes.
+    note as a sparse one, and parts of a batch add up: ``notes`` is the number of the whole batch.
     """
-    onset, frame, offset, velocity = wanted.unbind(-1)
-    notes = (count_notes(wanted) if notes is None else notes).clamp_min(1.0)
-    known = onset * (velocity > 0)
+    notes = notes.clamp_min(1.0)
     parts = {
-        "onset": _bce(logits[..., 0], onset) / notes,
-        "frame": _bce(logits[..., 1], frame) / notes,
-        "offset": _bce(logits[..., 2], offset) / notes,
-        "velocity": (known * (torch.sigmoid(logits[..., 3]) - velocity).square()).sum() / notes,
+        head: _loss(logits[..., k], wanted[..., k], getattr(how, f"{head}_kind"), how) / notes
+        for k, head in enumerate(HEADS[:3])
     }
-    total = sum(getattr(weights, name) * part for name, part in parts.items())
-    return total, {name: part.item() for name, part in parts.items()}
+    onset, velocity = wanted[..., 0], wanted[..., 3]
+    known = onset * (velocity > 0)
+    parts["velocity"] = (known * (torch.sigmoid(logits[..., 3]) - velocity).square()).sum() / notes
+    return parts
 
 
-def _bce(logits: Tensor, wanted: Tensor) -> Tensor:
-    return F.binary_cross_entropy_with_logits(logits, wanted, reduction="sum")
+def _loss(logits: Tensor, wanted: Tensor, kind: str, how: Losses) -> Tensor:
+    """The sum over logits and targets [B, T, 88] of one head."""
+    if kind == "focal":
+        return _focal(logits, wanted, how.focal_alpha, how.focal_gamma)
+    if kind == "combo":
+        share = how.combo_share
+        return share * _bce(logits, wanted, how.positive) + (1 - share) * _dice(logits, wanted)
+    return _bce(logits, wanted, how.positive)
+
+
+def _bce(logits: Tensor, wanted: Tensor, positive: float) -> Tensor:
+    weight = None if positive == 1 else logits.new_tensor(positive)
+    return F.binary_cross_entropy_with_logits(logits, wanted, reduction="sum", pos_weight=weight)
+
+
+def _focal(logits: Tensor, wanted: Tensor, alpha: float, gamma: float) -> Tensor:
+    entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    share = alpha * wanted + (1 - alpha) * (1 - wanted)
+    # Not quite zero: the power's derivative at zero may be infinite.
+    distance = (torch.sigmoid(logits) - wanted).abs().clamp_min(1e-6)
+    return (share * distance**gamma * entropy).sum()
+
+
+def _dice(logits: Tensor, wanted: Tensor) -> Tensor:
+    guess = torch.sigmoid(logits).flatten(1)
+    wanted = wanted.flatten(1)
+    frames = wanted.sum(1)
+    overlap = (2 * (guess * wanted).sum(1) + 1) / (guess.sum(1) + frames + 1)
+    return ((1 - overlap) * frames).sum()

@@ -13,13 +13,14 @@ import numpy as np
 from ..model import checkpoint
 from ..model.config import DecoderConfig
 from ..model.decoder import Decoder
-from ..model.notes import Note, notes_from
+from ..model.notes import notes_from
 from ..model.timebase import SAMPLE_RATE
 from ..model.transcriber import DEFAULT_LATENCY_MS, Transcriber
 from .dataset import Piece
-from .loop import open_sources
 from .scores import OFFSET_RATIO, ONSET_TOLERANCE_S, PRF, NoteArrays, match
 from .settings import Settings
+from .sources import gather
+from .validation import beginning
 
 ONSETS = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55)
 FRAMES = (0.1, 0.2, 0.3, 0.4, 0.5)
@@ -39,7 +40,7 @@ def finish(settings: Settings) -> tuple[Path, DecoderConfig]:
     """Writes ``final.safetensors``: the newest weights with thresholds chosen on what was kept back."""
     folder = Path(settings.folder)
     network, config, about = checkpoint.load(folder / "last.safetensors")
-    pieces = [piece for _, kept in open_sources(settings) for piece in kept]
+    pieces = gather(settings).kept
     decoder = choose(Transcriber(network, config), pieces) if pieces else config.decoder
     about = {**about, "thresholds chosen on": [piece.name for piece in pieces]}
     checkpoint.save(
@@ -65,13 +66,12 @@ def choose(transcriber: Transcriber, pieces: Sequence[Piece]) -> DecoderConfig:
 
 
 def _judge(transcriber: Transcriber, piece: Piece, latency_ms: float | None) -> Judged:
-    samples = np.asarray(piece.samples[: LISTEN_S * SAMPLE_RATE], dtype=np.float32) / 32768
+    samples, played = beginning(piece, LISTEN_S)
     heard = transcriber.transcribe_blocks(
         [samples], SAMPLE_RATE, latency_ms=latency_ms, keep_probabilities=True
     ).probabilities
     assert heard is not None
-    notes = [Note(on, min(off, LISTEN_S), int(p), int(v)) for on, off, p, v in piece.notes if on < LISTEN_S]
-    return Judged(heard, NoteArrays.of(notes))
+    return Judged(heard, NoteArrays.of(played))
 
 
 def _mean_f1(judged: Sequence[Judged], decoder: DecoderConfig, offset_ratio: float | None) -> float:

@@ -1,0 +1,339 @@
+"""The training loop: resumed, shared, accumulated, in every precision; and that it learns."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hppnet.model import checkpoint
+from hppnet.model.config import ModelConfig, NetworkConfig
+from hppnet.model.notes import Note
+from hppnet.training import loop
+from hppnet.training.augmentation import Augmentation
+from hppnet.training.interruption import Interrupted
+from hppnet.training.log import Watch
+from hppnet.training.losses import Losses
+from hppnet.training.schedule import Phase, Schedule
+from hppnet.training.settings import Source
+from hppnet.training.sources import gather
+from hppnet.training.step import draw_look_ahead, taught_frames
+from hppnet.training.thresholds import finish
+from hppnet.training.validation import beginning, picture, validate
+
+from .training_runs import NOTES, PLAIN, TINY, Notebook, fabric_of, in_toml, make_music, short_run, trained
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Read by all tests here; each writes to a run folder of its own."""
+    return make_music(tmp_path_factory.mktemp("training"))
+
+
+def assert_same_weights(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    for name, tensor in one.items():
+        assert torch.equal(tensor, other[name]), name
+
+
+def without_time(values: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if name != "s"}
+
+
+class PullThePlug(Watch):
+    """Stops a run, without warning or by a signal, after a step."""
+
+    def __init__(self, at: int, signal_number: int | None = None) -> None:
+        self._at, self._signal_number = at, signal_number
+
+    def step(self, step: int, values: dict[str, float]) -> None:
+        if step == self._at:
+            if self._signal_number is None:
+                raise SystemError("no power")
+            signal.raise_signal(self._signal_number)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_interrupted_and_resumed_equals_uninterrupted(folder: Path, precision: str) -> None:
+    balanced = Losses(balance="uncertainty")
+    whole = Notebook()
+    kept = trained(short_run(folder, f"whole-{precision}", precision=precision, losses=balanced), whole)
+    broken = short_run(folder, f"broken-{precision}", precision=precision, losses=balanced)
+    with pytest.raises(SystemError):  # one step after the save at 3: that step is lost and taken again
+        loop.train(fabric_of(broken), broken, PullThePlug(4))
+    resumed = Notebook()
+    again = trained(broken, resumed)
+    for part in ("network", "average"):
+        assert_same_weights(kept[part], again[part])
+    assert list(resumed.steps) == [4, 5, 6]
+    for step, values in resumed.steps.items():
+        assert math.isfinite(values["norm"]) and without_time(values) == without_time(whole.steps[step])
+    assert again["scaler"] == kept["scaler"] and bool(kept["scaler"]) == (precision == "fp16")
+    assert again["balance"] == kept["balance"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_the_step_it_came_in(folder: Path, number: signal.Signals) -> None:
+    wanted = short_run(folder, f"asked-{number.name}", save_every=100)
+    before = signal.getsignal(number)
+    with pytest.raises(Interrupted) as told:
+        loop.train(fabric_of(wanted), wanted, PullThePlug(2, number))
+    assert told.value.signal_number == number and signal.getsignal(number) is before
+    state = torch.load(Path(wanted.folder) / "run.pt", weights_only=True)
+    assert state["step"] == 2
+
+
+def test_a_run_saved_by_an_earlier_version_goes_on(folder: Path) -> None:
+    wanted = short_run(folder, "earlier")
+    state = trained(replace(wanted, schedule=Schedule(steps=3, warm_up=1, decay=0)))
+    old = {name: state[name] for name in ("network", "average", "optimiser", "step")}
+    torch.save(old, Path(wanted.folder) / "run.pt")
+    assert trained(wanted)["step"] == 6
+
+
+def test_a_batch_in_turns_takes_the_steps_of_one_at_once(folder: Path) -> None:
+    at_once, in_turns = Notebook(), Notebook()
+    how = Losses(onset_kind="focal", frame_kind="combo")
+    changes = {"batch": 4, "losses": how}
+    trained(short_run(folder, "at-once", **changes), at_once)
+    trained(short_run(folder, "in-turns", accumulate=3, **changes), in_turns)
+    assert_same_curve(at_once, in_turns)
+
+
+def assert_same_curve(one: Notebook, other: Notebook) -> None:
+    assert list(one.steps) == list(other.steps)
+    for step, values in one.steps.items():
+        for name in ("onset", "frame", "offset", "velocity", "loss", "norm"):
+            # Sums in another order; Adam makes more of it with every step.
+            assert other.steps[step][name] == pytest.approx(values[name], rel=2e-3), (step, name)
+
+
+def test_two_processes_have_the_loss_curve_of_one(folder: Path) -> None:
+    """Gloo, the same global batch, focal and Dice losses, and a signal that only one of them gets."""
+    alone = Notebook()
+    changes = {"batch": 4, "losses": Losses(onset_kind="focal", frame_kind="combo")}
+    trained(short_run(folder, "alone", **changes), alone)
+    script = folder / "two.py"
+    script.write_text(_TWO)
+    (folder / "two.toml").write_text(
+        in_toml(short_run(folder, "shared"), batch=4)
+        + '[losses]\nonset_kind = "focal"\nframe_kind = "combo"\n'
+    )
+    done = subprocess.run(
+        [sys.executable, script, folder / "two.toml"], cwd=folder, timeout=120, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    curves = [json.loads((folder / f"curve-{rank}.json").read_text()) for rank in range(2)]
+    together = Notebook()
+    together.steps = {int(step): values for step, values in curves[0]["steps"].items()}
+    assert curves[0]["ended"] == curves[1]["ended"] == "signal 15"
+    assert list(together.steps) == [1, 2, 3, 4, 5]  # the second process was asked to end in step 5
+    del alone.steps[6]
+    assert_same_curve(alone, together)
+    assert torch.load(folder / "shared" / "run.pt", weights_only=True)["step"] == 5
+
+
+_TWO = """
+import json, signal, sys
+from pathlib import Path
+from lightning.fabric import Fabric
+from hppnet.training import loop, settings, step
+from hppnet.training.interruption import Interrupted
+from tests_notebook import Notebook
+
+if __name__ == "__main__":
+    fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
+    fabric.launch()
+    notebook, ended = Notebook(), ""
+    take = step.Stepper.take
+
+    def take_and_ask(stepper, *batch):
+        values = take(stepper, *batch)
+        if stepper.run.step == 5 and fabric.global_rank == 1:
+            signal.raise_signal(signal.SIGTERM)
+        return values
+
+    step.Stepper.take = take_and_ask
+    try:
+        loop.train(fabric, settings.read(Path(sys.argv[1])), notebook)
+    except Interrupted as error:
+        ended = str(error)
+    Path(f"curve-{fabric.global_rank}.json").write_text(json.dumps({"steps": notebook.steps, "ended": ended}))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _notebook_for_scripts(folder: Path) -> None:
+    """The class above, where another process finds it."""
+    (folder / "tests_notebook.py").write_text(
+        "from hppnet.training.log import Watch\n"
+        "class Notebook(Watch):\n"
+        "    def __init__(self):\n        self.steps = {}\n"
+        "    def step(self, step, values):\n        self.steps[step] = values\n"
+    )
+
+
+def test_excerpts_drawn_ahead_by_workers_are_the_same(folder: Path) -> None:
+    at_hand, ahead = Notebook(), Notebook()
+    trained(short_run(folder, "at-hand"), at_hand)
+    trained(short_run(folder, "ahead", workers=2), ahead)
+    for step, values in at_hand.steps.items():
+        assert without_time(values) == without_time(ahead.steps[step])
+
+
+def test_phases_teach_one_head_after_another(folder: Path) -> None:
+    onset_first = Losses(frame=0, offset=0, velocity=0)
+    phases = (Phase(2, losses=onset_first), Phase(4, 1e-4, Losses(onset=0, velocity=0)))
+    notebook = Notebook()
+    schedule = Schedule(steps=6, warm_up=1, decay=0, learning_rate=1e-3)
+    trained(short_run(folder, "phases", phases=phases, schedule=schedule), notebook)
+    rates = [values["rate"] for values in notebook.steps.values()]
+    assert rates == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4, 1e-3, 1e-3])
+    for step, heads in (
+        (1, {"onset"}),
+        (3, {"frame", "offset"}),
+        (5, {"onset", "frame", "offset", "velocity"}),
+    ):
+        values = notebook.steps[step]
+        weights = Losses().weights
+        assert values["loss"] == pytest.approx(sum(weights[h] * values[h] for h in heads)), step
+
+
+def test_every_look_ahead_is_drawn_alike_in_all_processes() -> None:
+    wanted = short_run(Path(), "x", look_ahead=(1, 3), full_context=0.3)
+    drawn = [draw_look_ahead(wanted, step) for step in range(200)]
+    assert {1, 2, 3, None} == set(drawn) and 30 < drawn.count(None) < 90
+    assert drawn == [draw_look_ahead(wanted, step) for step in range(200)]
+
+
+@pytest.mark.parametrize("look_ahead", [None, 0, 3, 8])
+def test_taught_frames_are_those_the_network_judges(look_ahead: int | None) -> None:
+    from hppnet.model.network import HPPNet
+
+    wanted = short_run(Path(), "x", chunk=5)
+    judged = HPPNet(TINY)(torch.zeros(1, wanted.frames, 352), look_ahead, wanted.chunk)
+    assert judged.shape[1] == taught_frames(wanted, look_ahead)
+
+
+def test_the_gradient_is_clipped_before_the_step(folder: Path) -> None:
+    """With a tiny limit and plain steps the weights cannot move further than rate times limit."""
+    wanted = short_run(folder, "clipped", schedule=Schedule(steps=1, warm_up=0, decay=0, clip=0.1))
+    stepper = loop.set_up(fabric_of(wanted), wanted)
+    before = [p.detach().clone() for p in stepper.run.network.parameters()]
+    plain = torch.optim.SGD(stepper.run.network.parameters(), lr=1.0)
+    stepper.optimiser = stepper.fabric.setup_optimizers(plain)
+    values = stepper.take(*next(iter(loop.batches(wanted, range(2), 0, pin=False))))
+    moved = [p.detach() - q for p, q in zip(stepper.run.network.parameters(), before, strict=True)]
+    assert values["norm"] > 1
+    length = float(torch.cat([m.flatten() for m in moved]).norm())
+    assert length == pytest.approx(0.1 * values["rate"], rel=0.01)
+
+
+def test_a_broken_excerpt_does_not_cost_the_run(folder: Path) -> None:
+    wanted = short_run(folder, "broken-excerpt")
+    stepper = loop.set_up(fabric_of(wanted), wanted)
+    before = {name: t.clone() for name, t in stepper.run.network.state_dict().items()}
+    spectrum, targets = next(iter(loop.batches(wanted, range(2), 0, pin=False)))
+    stepper.take(torch.full_like(spectrum, float("nan")), targets)
+    assert_same_weights(before, stepper.run.network.state_dict())
+    assert stepper.run.step == 1
+
+
+def test_the_convolutions_can_be_compiled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is compiled is called, and the checkpoint's names do not change."""
+    asked: list[object] = []
+    monkeypatch.setattr(torch, "compile", lambda function: asked.append(function) or function)
+    state = trained(short_run(folder, "compiled", compile=True))
+    assert len(asked) == 1
+    assert_same_weights(trained(short_run(folder, "plain"))["network"], state["network"])
+
+
+def test_it_learns_two_pieces_by_heart(folder: Path) -> None:
+    """The whole chain, from sound to notes, offline and live: every note is found, and no other."""
+    wanted = short_run(
+        folder,
+        "learnt",
+        network=NetworkConfig(stem_channels=8, body_channels=16, lstm_units=24),
+        frames=150,
+        look_ahead=(4, 4),
+        full_context=0.5,
+        schedule=Schedule(steps=120, warm_up=5, shape="cosine", learning_rate=1e-2, ema=0.9),
+        augmentation=PLAIN,
+        validation=(Source(str(folder / "music")),),
+        validate_every=60,
+        validate_s=3.0,
+    )
+    notebook = Notebook()
+    trained(wanted, notebook)
+    path, decoder = finish(wanted)
+    network, config, about = checkpoint.load(path)
+    found = validate(network, config, gather(wanted).kept, 3.0)
+    assert (
+        min(
+            found.values[f"{mode}_{score}"]
+            for mode in ("offline", "streaming")
+            for score in ("onset", "note")
+        )
+        > 99
+    )
+    assert decoder == config.decoder and about["thresholds chosen on"] == ["one", "two"]
+    assert list(notebook.validations) == [60, 120]
+    best = checkpoint.load(Path(wanted.folder) / "best.safetensors")[2]
+    means = {
+        step: (values["offline_onset"] + values["streaming_onset"]) / 2
+        for step, values in notebook.validations.items()
+    }
+    assert best["step"] == max(means, key=lambda step: (means[step], -step))
+
+
+def test_validation_without_recordings_kept_back_is_left_out(folder: Path) -> None:
+    notebook = Notebook()
+    trained(short_run(folder, "nothing-kept", validate_every=2), notebook)
+    assert not notebook.validations and not (folder / "nothing-kept" / "best.safetensors").exists()
+
+
+def test_validation_hears_the_beginning_only(folder: Path) -> None:
+    piece = gather(short_run(folder, "x")).trained[0][0]
+    samples, played = beginning(piece, 1.0)
+    assert len(samples) == 16_000
+    assert played == [Note(0.3, 0.7, 60, 70), Note(0.7, 1.0, 64, 70)]
+
+
+def test_pictures_tell_missed_from_made_up() -> None:
+    heard = np.zeros((100, 88, 4))
+    notes = np.array([[0.5, 1.0, 60, 64]])
+    image = picture(notes, heard)
+    colours = {tuple(colour) for colour in image.reshape(-1, 3).tolist()}
+    assert (255, 128, 0) in colours and (0, 128, 255) not in colours  # missed, nothing made up
+    heard[30:40, 20, 1] = 1.0
+    image = picture(notes[:0], heard)
+    where = np.argwhere((image == (0, 128, 255)).all(-1))
+    # Below the onsets and a line, key 20 counted from the bottom.
+    assert set(where[:, 0] // 3) == {89 + 87 - 20} and set(where[:, 1] // 3) == set(range(30, 40))
+
+
+def test_checkpoints_say_where_notes_end(folder: Path, tmp_path: Path) -> None:
+    make_music(tmp_path)
+    (tmp_path / "prepared.json").write_text(json.dumps({"note_ends": "sounding"}))
+    wanted = replace(short_run(tmp_path, "ends"), schedule=Schedule(steps=1, warm_up=0, decay=0))
+    trained(wanted)
+    config: ModelConfig = checkpoint.load(tmp_path / "ends" / "last.safetensors")[1]
+    assert config.note_ends == "sounding" and config.network == TINY
+    both = replace(wanted, sources=(*wanted.sources, Source(str(folder / "music"))))
+    with pytest.raises(ValueError, match="notes end alike"):
+        gather(both)
+
+
+def test_augmentation_settings_reach_the_excerpts(folder: Path) -> None:
+    assert Augmentation() != PLAIN and NOTES
+    plain, varied = Notebook(), Notebook()
+    trained(short_run(folder, "plain-sound", augmentation=PLAIN), plain)
+    trained(short_run(folder, "loud-sound", augmentation=replace(PLAIN, gain_db=(6, 6))), varied)
+    assert plain.steps[1]["onset"] != varied.steps[1]["onset"]

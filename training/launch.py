@@ -1,0 +1,97 @@
+"""Where training runs: one process or several, on CPUs or GPUs, on one machine or many.
+
+Started by ``torchrun``, ``fabric run`` or ``srun`` the processes are there already and only have to
+find each other; else this one starts the others.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import torch
+from lightning.fabric import Fabric
+from lightning.fabric.plugins import MixedPrecision, Precision
+
+T = TypeVar("T")
+
+
+class Mixed(MixedPrecision):
+    """Autocast, and a gradient scaler with fp16, on any device."""
+
+    def convert_input(self, data: Any) -> Any:
+        """Leaves spectra alone: in half precision a level would be rounded to half a decibel."""
+        return data
+
+
+def fabric_for(precision: str, device: str = "auto", processes: int | None = None) -> Fabric:
+    """Fabric for this process, in whatever way it was started.
+
+    ``device`` is auto, cpu, cuda or mps; ``processes`` on this machine, by default as many as there are
+    GPUs, or one; ``precision`` as in the settings. Raises ValueError for what cannot be had.
+    """
+    device = _device(device)
+    plugin = precision_plugin(precision, device)
+    if "LT_CLI_USED" in os.environ:  # fabric run, which says the rest in variables of its own
+        return Fabric(accelerator=device, plugins=[plugin])
+    started = started_by(os.environ)
+    if started is not None:
+        each, machines = started
+        if processes not in (None, each):
+            raise ValueError(
+                f"expected the {each} processes that were started here, got --processes {processes}"
+            )
+        return Fabric(accelerator=device, devices=each, num_nodes=machines, plugins=[plugin])
+    if processes is None:
+        processes = torch.cuda.device_count() if device == "cuda" else 1
+    if device == "cuda" and processes > torch.cuda.device_count():
+        raise ValueError(
+            f"expected at most {torch.cuda.device_count()} processes, a GPU each, got {processes}"
+        )
+    if device == "mps" and processes > 1:
+        raise ValueError(f"expected one process on mps, got {processes}")
+    strategy = "auto" if processes == 1 else "ddp_spawn" if device == "cpu" else "ddp"
+    return Fabric(accelerator=device, devices=processes, strategy=strategy, plugins=[plugin])
+
+
+def _device(device: str) -> str:
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        return next(name for name, found in there.items() if found)
+    if not there[device]:
+        raise ValueError(f"expected a device that is there, got {device}; try --device auto")
+    return device
+
+
+def precision_plugin(precision: str, device: str) -> Precision:
+    """bf16, fp16 or fp32; the LSTMs compute in float32 with any."""
+    if precision == "fp32":
+        return Precision()
+    if precision == "bf16":
+        return Mixed("bf16-mixed", device)
+    # Losses a note begin in the hundreds: from the usual 2 ** 16 the first ten steps would be lost.
+    return Mixed("16-mixed", device, torch.amp.GradScaler(device, init_scale=2.0**8))
+
+
+def started_by(environment: Mapping[str, str]) -> tuple[int, int] | None:
+    """(processes on this machine, machines), as torchrun or srun set them up; None where neither did."""
+    if "TORCHELASTIC_RUN_ID" in environment:
+        each = int(environment["LOCAL_WORLD_SIZE"])
+        return each, int(environment["WORLD_SIZE"]) // each
+    if "SLURM_NTASKS" in environment and environment.get("SLURM_JOB_NAME") not in ("bash", "interactive"):
+        machines = int(environment.get("SLURM_NNODES", "1"))
+        tasks = int(environment["SLURM_NTASKS"])
+        return int(environment.get("SLURM_NTASKS_PER_NODE", tasks // machines)), machines
+    return None
+
+
+def launch(fabric: Fabric, work: Callable[[Fabric], T]) -> T:
+    """Runs ``work`` in every process; returns what the first one's came to.
+
+    Where processes have yet to be started, ``work`` must be picklable.
+    """
+    if "LT_CLI_USED" in os.environ:
+        return work(fabric)
+    result: T = fabric.launch(work)
+    return result

@@ -1,0 +1,101 @@
+"""Validation: what the averaged weights make of recordings that were kept back, as users would hear it.
+
+By the shipped :class:`~hppnet.model.transcriber.Transcriber`, whole recordings and streams alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..model.config import HEADS, ModelConfig
+from ..model.device import choose_precision
+from ..model.network import HPPNet
+from ..model.notes import Note
+from ..model.timebase import FRAMES_PER_SECOND, KEYS, SAMPLE_RATE
+from ..model.transcriber import DEFAULT_LATENCY_MS, Transcriber
+from .dataset import Piece
+from .labels import targets
+from .scores import Scores, mean, score
+
+MODES = {"offline": None, "streaming": DEFAULT_LATENCY_MS}  #: name -> latency in ms
+SCORES = {"onset": "onset_50ms", "note": "onset_offset", "frame": "frame"}  #: name -> field of Scores
+PICTURE_S = 10  #: of the first recording
+PIXELS = 3  #: each way, a frame and key
+
+
+@dataclass(frozen=True)
+class Validated:
+    """How well a network does."""
+
+    f1: float  #: percent: the mean of the onset F1 (50 ms) of all modes; NaN where there were no notes
+    values: dict[str, float]  #: "offline_onset" and so on, F1 in percent
+    picture: np.ndarray  #: bytes [H, W, 3], see :func:`picture`
+
+
+def validate(
+    network: HPPNet,
+    config: ModelConfig,
+    pieces: Sequence[Piece],
+    first_s: float,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> Validated:
+    """Transcribes the first seconds of each piece (at least one), in each mode, and scores them."""
+    transcriber = Transcriber(network, config, precision=choose_precision("auto", network.bias.device))
+    scores: dict[str, list[Scores]] = {mode: [] for mode in MODES}
+    drawn = None
+    for number, piece in enumerate(pieces):
+        report(number, len(pieces))
+        samples, played = beginning(piece, first_s)
+        for mode, latency_ms in MODES.items():
+            heard = transcriber.transcribe_blocks(
+                [samples], SAMPLE_RATE, latency_ms=latency_ms, keep_probabilities=drawn is None
+            )
+            scores[mode].append(score(played, heard.notes))
+            if drawn is None:
+                assert heard.probabilities is not None
+                drawn = picture(piece.notes, heard.probabilities)
+    assert drawn is not None, "no recordings"
+    values = _values({mode: mean(found) for mode, found in scores.items()})
+    return Validated(float(np.mean([values[f"{mode}_onset"] for mode in MODES])), values, drawn)
+
+
+def beginning(piece: Piece, first_s: float) -> tuple[np.ndarray, list[Note]]:
+    """The first seconds of a recording: samples [n] and notes, offsets not beyond their end."""
+    samples = np.asarray(piece.samples[: round(first_s * SAMPLE_RATE)], dtype=np.float32) / 32768
+    begun = piece.notes[piece.notes[:, 0] < first_s]
+    return samples, [Note(on, min(off, first_s), int(pitch), int(v)) for on, off, pitch, v in begun]
+
+
+def _values(scores: dict[str, Scores]) -> dict[str, float]:
+    found = {}
+    for mode, of_mode in scores.items():
+        for name, field in SCORES.items():
+            one = getattr(of_mode, field)
+            found[f"{mode}_{name}"] = math.nan if one is None else one.f1
+    return found
+
+
+def picture(notes: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Wanted against heard as bytes [H, W, 3], high keys on top: onsets above, frames below.
+
+    What was wanted and heard is black on white, missed orange, heard for nothing blue.
+    ``notes`` [n, 4], ``probabilities`` [T, 88, 4].
+    """
+    heard = probabilities[: PICTURE_S * FRAMES_PER_SECOND]
+    wanted = targets(notes, len(heard)).stacked()
+    rolls = [_roll(wanted[..., head], heard[..., head]) for head in map(HEADS.index, ("onset", "frame"))]
+    line = np.full((1, len(heard), 3), 0.6)
+    image = np.concatenate([rolls[0], line, rolls[1]]).repeat(PIXELS, axis=0).repeat(PIXELS, axis=1)
+    return (255 * image).round().astype(np.uint8)
+
+
+def _roll(wanted: np.ndarray, heard: np.ndarray) -> np.ndarray:
+    """[T, 88] each, 0 to 1, as colours [88, T, 3]."""
+    assert wanted.shape[1] == KEYS
+    wanted, heard = wanted.T[::-1], heard.T[::-1]
+    # Red fades with what is heard, blue with what was wanted.
+    return np.stack([1 - heard, 1 - (wanted + heard) / 2, 1 - wanted], axis=-1)
