@@ -53,7 +53,7 @@ def test_strokes_that_overlap_or_touch() -> None:
     assert ends([(1, on), (2, on), (3, off)], "keys") == pytest.approx([2, 3])
     assert ends([(1, on), (2, on), (2, off), (3, off)], "keys") == pytest.approx([2, 3])
     assert ends([(1, on), (2, off), (2, on), (3, off)], "keys") == pytest.approx([2, 3])
-    assert ends([(1, on), (1, off), (2, on)], "keys") == []  # no time between; never released
+    assert ends([(1, on), (1, off), (2, on), (3, off), (4, on)], "keys") == pytest.approx([3])
 
 
 def test_the_pedal_is_the_pianos_whatever_the_channel() -> None:

@@ -82,19 +82,12 @@ def _rows(table: Path) -> Iterable[Row]:
                 return list(csv.DictReader(file))
         data = json.loads(table.read_text(encoding="utf-8"))
         if isinstance(data, dict):
-            data = [
-                dict(zip(data, row, strict=True)) for row in zip(*map(_values, data.values()), strict=True)
-            ]
+            return [{name: column[number] for name, column in data.items()} for number in data["split"]]
         return list(data)
-    except (OSError, ValueError, TypeError, AttributeError, csv.Error) as error:
+    except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
         raise ValueError(
             f"{table}: expected MAESTRO's table of contents, could not read it ({error})"
         ) from error
-
-
-def _values(column: Mapping[str, object]) -> list[object]:
-    """A column's cells in the order of their numbers."""
-    return [column[number] for number in sorted(column, key=int)]
 
 
 def _checked(table: Path, number: int, row: Row) -> tuple[str, str, str]:
