@@ -21,7 +21,7 @@ from hppnet.cli import app
 from hppnet.training.prepare.download import DownloadError, download
 from hppnet.training.prepare.unpack import unpack
 
-from .test_prepare import maestro  # noqa: F401  # a fixture
+from .data_sets import maestro_in
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -234,11 +234,8 @@ def test_a_damaged_archive_is_said_to_be_one(tmp_path: Path) -> None:
         assert not (tmp_path / "in" / "a.wav").exists()
 
 
-def test_maestro_from_the_server_to_note_tables(
-    server: Server,
-    maestro: Path,  # noqa: F811
-    tmp_path: Path,
-) -> None:
+def test_maestro_from_the_server_to_note_tables(server: Server, tmp_path: Path) -> None:
+    maestro = maestro_in(tmp_path)
     paths = [path for path in maestro.rglob("*") if path.is_file()]
     server.content = zipped({str(path.relative_to(maestro.parent)): path.read_bytes() for path in paths})
     data, out = tmp_path / "data", tmp_path / "out"
