@@ -105,17 +105,24 @@ def _files(folder: Path) -> tuple[Path, ...]:
 
 
 def _room(path: Path) -> np.ndarray:
-    if soundfile.info(path).samplerate != SAMPLE_RATE:
-        raise ValueError(f"{path}: expected an impulse response at {SAMPLE_RATE} Hz, got another rate")
-    return _sound(path)
+    response, rate = _read(path)
+    if rate != SAMPLE_RATE:
+        raise ValueError(f"{path}: expected an impulse response at {SAMPLE_RATE} Hz, got {rate} Hz")
+    return response
 
 
 def _sound(path: Path) -> np.ndarray:
     """A whole sound file as samples [n] at 16 kHz."""
+    samples, rate = _read(path)
+    return np.asarray(soxr.resample(samples, rate, SAMPLE_RATE))
+
+
+def _read(path: Path) -> tuple[np.ndarray, int]:
+    """Mono samples [n] and their rate."""
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise ValueError(f"{path}: expected sound, cannot read it ({error.error_string})") from error
     if not len(samples) or not np.isfinite(samples).all():
         raise ValueError(f"{path}: expected finite samples, found none or others")
-    return np.asarray(soxr.resample(samples.mean(axis=1), rate, SAMPLE_RATE))
+    return samples.mean(axis=1), int(rate)

@@ -45,7 +45,14 @@ def make(name: str) -> Peer:
 
 def missing(peer: Peer) -> list[str]:
     """Which of the modules that a peer needs are not installed."""
-    return [name for name in peer.needs if importlib.util.find_spec(name) is None]
+    return [name for name in peer.needs if not _is_there(name)]
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ValueError:  # taken out of this process
+        return False
 
 
 def rounded_velocity(value: float) -> int:

@@ -27,6 +27,7 @@ class Transkun:
         import torch
         import transkun
 
+        torch.set_num_threads(1)  # as hppnet has it here: on a busy machine two are slower than one
         folder = Path(next(iter(transkun.__path__))) / "pretrained"
         settings = moduleconf.parseFromFile(str(folder / "2.0.conf"))["Model"]
         saved = torch.load(folder / "2.0.pt", map_location="cpu", weights_only=True)

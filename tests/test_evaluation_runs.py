@@ -1,0 +1,274 @@
+"""``hppnet evaluate``: latencies, predictions, conditions, mistakes, no piano, tables as files, bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from hppnet.model import checkpoint
+from hppnet.model.notes import Note, write_midi
+from hppnet.model.transcriber import Transcriber
+
+from .evaluation_parts import (
+    ONSETS,
+    SCALE,
+    Clicks,
+    hear_clicks,
+    run,
+    scores_of,
+    shifted,
+    two_recordings,
+    write_clicks,
+    write_labels,
+)
+from .midi_files import performance
+from .sounds import three_notes
+
+ALL = (*ONSETS, "onset_offset", "onset_offset_velocity", "frame")
+
+
+@pytest.fixture
+def clicks(monkeypatch) -> Clicks:
+    return hear_clicks(monkeypatch)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return two_recordings(tmp_path / "recordings")
+
+
+def predicted(folder: Path, notes: dict[str, list[Note]]) -> Path:
+    out = folder.parent / "predictions"
+    out.mkdir()
+    for name, of_file in notes.items():
+        write_midi(of_file, out / f"{name}.mid")
+    return out
+
+
+# --- predictions ---
+
+
+def test_perfect_predictions_give_100_percent(folder):
+    out = predicted(folder, {"a": SCALE, "b": SCALE[:9]})
+    report = scores_of(folder, "--predictions", out)
+    for scores in (report["mean"], *report["files"].values()):
+        for name in ALL:
+            assert scores[name] == {"p": 100, "r": 100, "f1": 100}, name
+        assert scores["velocity_mae"] == scores["doubled_percent"] == 0
+    assert all(interval == [100, 100] for interval in report["interval"].values())
+    assert report["x_realtime"] is None and "checkpoint" not in report["settings"]
+
+
+def test_empty_predictions_give_0_percent(folder):
+    report = scores_of(folder, "--predictions", predicted(folder, {"a": [], "b": []}))
+    for name in ALL:
+        assert report["mean"][name] == {"p": 0, "r": 0, "f1": 0}, name
+
+
+def test_predictions_30_ms_late_lose_10_and_20_ms_only(folder):
+    out = predicted(folder, {"a": shifted(SCALE, 0.03), "b": shifted(SCALE[:9], 0.03)})
+    mean = scores_of(folder, "--predictions", out)["mean"]
+    lost = {name for name in ALL if mean[name]["f1"] == 0}
+    assert lost == {"onset_10ms", "onset_20ms"}
+    assert mean["onset_30ms"]["f1"] == mean["onset_50ms"]["f1"] == mean["onset_offset"]["f1"] == 100
+    assert mean["frame"]["f1"] == pytest.approx(94)  # 3 of 50 instants at either end
+
+
+def test_a_missing_prediction_is_named(folder):
+    result = run(folder, "--predictions", predicted(folder, {"a": SCALE}), "--json", "-")
+    assert result.exit_code == 1 and list(json.loads(result.stdout)["files"]) == ["a"]
+    assert "b.wav: expected its transcription" in result.stderr and result.stderr.count("error:") == 1
+
+
+# --- several runs ---
+
+
+def test_all_latencies_are_a_table_a_plot_and_runs_in_json(clicks, folder, tmp_path):
+    out = tmp_path / "out.png"
+    result = run(folder, "--latency", "all", "--plot", out, "--json", tmp_path / "a.json")
+    assert result.exit_code == 0 and out.read_bytes().startswith(b"\x89PNG")
+    names = [f"hppnet {ms} ms" for ms in range(52, 213, 20)] + ["hppnet"]
+    runs = json.loads((tmp_path / "a.json").read_text())["runs"]
+    assert list(runs) == names and all(name in result.stdout for name in names)
+    for figures in runs.values():
+        assert figures["mean"]["onset_50ms"]["p"] == 95 and list(figures["files"]) == ["a", "b"]
+        assert figures["x_realtime"] > 0
+
+
+def test_each_latency_is_what_streaming_gives(transcriber, monkeypatch, tmp_path):
+    """The sound is read once for all of them: each must still hear all of it."""
+    monkeypatch.setattr(Transcriber, "load", lambda checkpoint, device: transcriber)
+    write_three(tmp_path)
+    runs = scores_of(tmp_path, "--latency", "all", "--plot", tmp_path / "a.png")["runs"]
+    for ms in (52, 212):
+        alone = scores_of(tmp_path, "--streaming", "--latency", ms)
+        assert runs[f"hppnet {ms} ms"]["mean"] == alone["mean"]
+    assert runs["hppnet"]["mean"] == scores_of(tmp_path)["mean"]
+
+
+def test_predictions_beside_hppnet_in_one_table(clicks, folder):
+    out = predicted(folder, {"a": SCALE, "b": SCALE[:5]})
+    result = run(folder, "--predictions", out, "--model", "hppnet")
+    assert result.exit_code == 0
+    rows = {line.split()[0]: line for line in result.stdout.splitlines() if line.strip()}
+    assert "97.4" in rows["hppnet"] and "85.7" in rows["predictions"]
+
+
+# --- mistakes, no piano, files ---
+
+
+def test_errors_are_a_table_a_picture_and_json(clicks, folder, tmp_path):
+    write_labels(folder / "a.tsv", [*SCALE, Note(3.0, 3.5, 40, 20)])
+    options = ["--errors", "--plot", tmp_path / "e.png", "--json", tmp_path / "e.json"]
+    result = run(folder, *options)
+    assert result.exit_code == 0 and (tmp_path / "e.png").read_bytes().startswith(b"\x89PNG")
+    assert "which notes are missed and invented" in result.stdout and "E2-B2" not in result.stdout
+    errors = json.loads((tmp_path / "e.json").read_text())["errors"]
+    assert errors["key"]["40"] == {"played": 1, "missed": 1, "heard": 0, "invented": 0}
+    assert errors["key"]["69"] == {"played": 1, "missed": 0, "heard": 2, "invented": 1}
+    assert errors["velocity"]["16-31"]["missed"] == 1
+
+
+def test_pictures_have_a_name_of_their_own(clicks, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run(folder, "--errors")
+    assert (tmp_path / "evaluate-errors.png").exists() and "evaluate-errors.png" in result.stderr
+
+
+def test_false_notes_a_minute_without_piano(clicks, folder, tmp_path):
+    (tmp_path / "noise").mkdir()
+    write_clicks(tmp_path / "noise" / "speech.wav", SCALE)  # ten notes in 10.6 s
+    soundfile.write(tmp_path / "rain.wav", np.zeros(32_000), 16_000)
+    quiet = ["--no-piano", tmp_path / "noise", "--no-piano", tmp_path / "rain.wav"]
+    report = scores_of(folder, *quiet)
+    length_s = soundfile.info(tmp_path / "noise" / "speech.wav").duration
+    assert report["no_piano"]["files"] == {"rain": 0, "speech": pytest.approx(600 / length_s)}
+    assert report["no_piano"]["false_per_minute"] == pytest.approx(600 / (length_s + 2))
+    assert list(report["files"]) == ["a", "b"] and report["mean"]["onset_50ms"]["p"] == 95
+    alone = run(*quiet)
+    assert alone.exit_code == 0 and "all together" in alone.stdout and "onset" not in alone.stdout
+
+
+def test_csv_has_a_row_a_file_and_the_mean(clicks, folder, tmp_path):
+    soundfile.write(tmp_path / "rain.wav", np.zeros(32_000), 16_000)
+    result = run(folder, "--csv", tmp_path / "scores.csv", "--no-piano", tmp_path / "rain.wav")
+    assert result.exit_code == 0
+    with (tmp_path / "scores.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == ["a", "b", "rain", "mean"]
+    assert [row["onset_50ms_p"] for row in rows] == ["100.0000", "90.0000", "", "95.0000"]
+    assert rows[2]["false_per_minute"] == rows[3]["false_per_minute"] == "0.0000"
+
+
+def test_the_mean_has_an_interval(clicks, folder):
+    report = scores_of(folder)
+    a, b = (report["files"][name]["onset_50ms"]["f1"] for name in "ab")
+    assert report["interval"]["onset_50ms"] == [pytest.approx(b), pytest.approx(a)]
+    assert "95 % from" in run(folder).stdout
+    (folder / "b.wav").unlink()
+    assert json.loads(run(folder, "--json", "-").stdout)["interval"]["onset_50ms"] is None
+
+
+# --- conditions ---
+
+
+def write_three(folder: Path) -> None:
+    soundfile.write(folder / "three.wav", three_notes(), 16_000)
+    labels = [Note(onset_s, 1.4, pitch, 0) for onset_s, pitch in ((0.2, 60), (0.5, 64), (0.8, 67))]
+    write_labels(folder / "three.tsv", labels)
+
+
+def test_labels_stay_true_under_conditions(transcriber, monkeypatch, tmp_path):
+    monkeypatch.setattr(Transcriber, "load", lambda checkpoint, device: transcriber)
+    write_three(tmp_path)
+    for place in ("rooms", "noise"):
+        (tmp_path / place).mkdir()
+    response = np.zeros(2000)
+    response[[16, 500]] = 0.9, 0.2
+    soundfile.write(tmp_path / "rooms" / "room.wav", response, 16_000)
+    hiss = 0.1 * np.random.default_rng(0).standard_normal(16_000)
+    soundfile.write(tmp_path / "noise" / "hiss.wav", hiss, 16_000)
+    for options in (
+        (),
+        ("--detune", -40),
+        ("--rooms", tmp_path / "rooms"),
+        ("--noise", tmp_path / "noise", "--snr", 30),
+        ("--gain", -12),
+    ):
+        assert scores_of(tmp_path, *options)["mean"]["onset_20ms"]["r"] == 100, options
+    drowned = scores_of(tmp_path, "--noise", tmp_path / "noise", "--snr", -40)
+    assert drowned["mean"]["onset_20ms"]["r"] < 100
+    assert drowned["settings"]["conditions"]["snr_db"] == -40
+
+
+# --- bad input ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "nowhere: no such file or folder"),
+        ([], "expected a folder of recordings with labels"),
+        (["a", "--checkpoint", "no.safetensors"], "no.safetensors: no such file"),
+        (["a", "--rooms", "no"], "no: no such file or folder"),
+        (["a", "--predictions", "a", "--gain", "3"], "leave out the conditions"),
+        (["a", "--predictions", "a", "--streaming"], "--latency is for hppnet itself"),
+        (["a", "--predictions", "a", "--onset-threshold", "0.5"], "--onset-threshold is for hppnet"),
+        (["a", "--model", "other"], "expected one of hppnet, basic-pitch, transkun, got 'other'"),
+        (["a", "--model", "hppnet", "--model", "hppnet"], "each model once"),
+        (["a", "--snr", "10"], "--snr needs --noise"),
+        (["a", "--detune", "9000"], "expected a detuning of -1200 to 1200 cents"),
+        (["a", "--plot", "x.png"], "--plot draws --errors or --latency all"),
+        (["a", "--errors", "--latency", "all"], "--errors looks at one model at one latency"),
+        (["a", "--note-ends", "both"], "expected keys or sounding, got 'both'"),
+        (["a", "--csv", "no/where.csv"], "there is no such folder"),
+    ],
+)
+def test_wrong_use_is_one_line(monkeypatch, tmp_path, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").mkdir()
+    result = run(*arguments)
+    assert result.exit_code == 2 and message in result.stderr
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+
+
+def test_midi_labels_without_notes_are_one_line(clicks, folder):
+    (folder / "a.tsv").unlink()
+    performance([], end_s=1).save(folder / "a.mid")
+    result = run(folder, "--json", "-")
+    assert result.exit_code == 1 and list(json.loads(result.stdout)["files"]) == ["b"]
+    (error,) = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+    assert "a.mid: expected notes, found none" in error
+
+
+def test_a_checkpoint_of_another_config_is_one_line(folder, tmp_path):
+    weights = load_file(checkpoint.DEFAULT)
+    with safe_open(checkpoint.DEFAULT, framework="pt") as handle:
+        metadata = handle.metadata()
+    save_file(weights, tmp_path / "other.safetensors", metadata | {"config": '{"network": {"rooms": 3}}'})
+    result = run(folder, "--checkpoint", tmp_path / "other.safetensors")
+    assert result.exit_code == 1 and result.stderr.count("\n") == 1
+    assert "other.safetensors: its configuration cannot be read" in result.stderr
+    small = weights | {next(iter(weights)): next(iter(weights.values()))[:1]}
+    save_file(small, tmp_path / "small.safetensors", metadata)
+    result = run(folder, "--checkpoint", tmp_path / "small.safetensors")
+    assert result.exit_code == 1 and result.stderr.count("\n") == 1
+    assert "small.safetensors: its weights do not fit its configuration" in result.stderr
+
+
+def test_other_note_ends_than_the_checkpoint_learned_are_told(clicks, folder):
+    (folder / "prepared.json").write_text('{"note_ends": "sounding"}')
+    result = run(folder, "--json", "-")
+    notes = [line for line in result.stderr.splitlines() if line.startswith("note:")]
+    assert len(notes) == 1 and "sounding ends" in notes[0] and "learned keys ends" in notes[0]
+    settings = json.loads(result.stdout)["settings"]
+    assert (settings["labels_note_ends"], settings["note_ends"]) == ("sounding", "keys")
+    (folder / "prepared.json").write_text('{"note_ends": "keys"}')
+    assert "note:" not in run(folder).stderr
