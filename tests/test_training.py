@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,3 +104,12 @@ def test_noise_and_rooms_leave_the_timing(tmp_path: Path) -> None:
     how = replace(PLAIN, room=1.0, rooms=str(tmp_path))
     wet = vary_sound(click, how, np.random.default_rng(0))
     assert int(np.abs(wet).argmax()) == 8000 and np.abs(wet[8100:8200]).max() > 0
+
+
+def test_a_recording_that_was_replaced_is_decoded_anew(folder: Path) -> None:
+    sound = folder / "music" / "one.flac"
+    before = open_folder(folder / "music", folder / "cache")[0].samples[:]
+    soundfile.write(sound, -before.astype(float) / 32768, 16_000)
+    os.utime(sound, (time.time() + 10,) * 2)
+    after = open_folder(folder / "music", folder / "cache")[0].samples
+    assert np.abs(after.astype(int) + before).max() <= 1 < np.abs(before).max()

@@ -59,7 +59,7 @@ def open_folder(folder: Path, cache: Path) -> list[Piece]:
 
 
 def _cached(sound: Path, array: Path) -> np.ndarray:
-    if not array.exists():
+    if not array.exists() or array.stat().st_mtime < sound.stat().st_mtime:
         samples, rate = soundfile.read(sound, dtype="int16")
         if rate != SAMPLE_RATE or samples.ndim != 1:
             raise ValueError(

@@ -101,7 +101,7 @@ def render(midi: mido.MidiFile, soundfont: Path) -> np.ndarray:
         command = ["fluidsynth", "-ni", "-q", "-R", "0", "-C", "0", "-r", str(RENDER_RATE), "-g", "0.5"]
         command += ["-o", "synth.polyphony=512", "-F", str(sound), str(soundfont), str(score)]
         done = subprocess.run(command, capture_output=True, text=True)
-        if not sound.exists():
+        if done.returncode or not sound.exists():
             raise RuntimeError(f"fluidsynth rendered nothing: {done.stderr.strip()[-200:]}")
         samples, _ = soundfile.read(sound, dtype="float32")
     mono = samples.mean(axis=1) if samples.ndim == 2 else samples
