@@ -114,7 +114,7 @@ def test_intervals_leave_out_what_has_no_score():
 
 
 def test_pictures_are_drawn(tmp_path):
-    scores = {"onset_50ms": 80.0, "onset_20ms": 60.0, "onset_offset": None}
+    scores = {"onset_50ms": 80.0, "onset_20ms": 60.0}
     known = Point(scores, {"onset_50ms": (70.0, 90.0), "onset_20ms": None, "onset_offset": None})
     draw_latencies(tmp_path / "a.part", {52.0: known, 72.0: known}, known, {"transkun": known}, "$5: a")
     draw_mistakes(tmp_path / "b.part", mistakes_of(SCALE, SCALE[:3]), "a $ and a $")

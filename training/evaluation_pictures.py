@@ -35,7 +35,7 @@ _PANELS = {
 class Point:
     """One run: F1 in percent by score's name, and where 95 of 100 means would lie."""
 
-    f1: Mapping[str, float | None]
+    f1: Mapping[str, float]  #: without those for which there was nothing to score
     intervals: Mapping[str, tuple[float, float] | None]
 
 
@@ -68,7 +68,7 @@ def draw_latencies(
     axes = figure.subplots()
     whole_ms = 1.2 * max(streamed)
     for (score, label), colour in zip(_CURVES.items(), _COLOURS, strict=True):
-        known = [(ms, point) for ms, point in streamed.items() if point.f1[score] is not None]
+        known = [(ms, point) for ms, point in streamed.items() if score in point.f1]
         times = [ms for ms, _ in known]
         axes.plot(times, [p.f1[score] for _, p in known], "o-", color=colour, lw=2, ms=4, label=label)
         bands = [(ms, p.intervals[score]) for ms, p in known]
@@ -76,10 +76,10 @@ def draw_latencies(
         if sure:
             low, high = zip(*(band for _, band in sure), strict=True)
             axes.fill_between([ms for ms, _ in sure], low, high, color=colour, alpha=0.13, lw=0)
-        if offline is not None and offline.f1[score] is not None:
+        if offline is not None and score in offline.f1:
             axes.plot([whole_ms], [offline.f1[score]], "o", color=colour, ms=7)
         for number, point in enumerate(peers.values()):
-            if point.f1[score] is not None:
+            if score in point.f1:
                 x = whole_ms * (1.06 + 0.06 * number)
                 axes.plot([x], [point.f1[score]], "d", color=colour, ms=6, mec=_INK, mew=0.5)
     names = ["offline", *peers]

@@ -15,6 +15,7 @@ from ..model.notes import Note
 from .hearing import Opener, Pair
 from .prepare.maestro import contents, find_maestro
 from .prepare.maps import LABEL_SUFFIXES, read_maps
+from .prepare.recorded import Recorded
 from .prepared import REPORT, note_ends_of
 
 MAPS_REAL_PIANOS = ("ENSTDkAm", "ENSTDkCl")
@@ -65,7 +66,7 @@ def find_material(folder: Path, recording_suffixes: Collection[str], open_record
     """
     if contents(folder) is not None:
         sources = find_maestro(folder, Path(), open_recording).sources
-        tests = [source for source in sources if source.folder.name == "test"]
+        tests = [s for s in sources if isinstance(s, Recorded) and s.folder.name == "test"]
         return Material([Labelled(s.name, s.sound, s.labels, "sounding") for s in tests], "sounding")
     labelled: list[Labelled] = []
     failures: dict[str, str] = {}

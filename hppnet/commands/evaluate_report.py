@@ -79,7 +79,7 @@ def as_json(
     figures = {run.name: _figures(run) for run in runs}
     if several:
         return {"settings": about, "runs": figures, "failed": failed}
-    one = next(iter(figures.values()), {"mean": None, "interval": None, "files": {}})
+    one: dict[str, Any] = next(iter(figures.values()), {"mean": None, "interval": None, "files": {}})
     return {"settings": about, **one, "failed": failed}
 
 
@@ -109,8 +109,8 @@ def as_csv(runs: Sequence[Run]) -> str:
     for run in runs:
         for name, of_file in run.files.items():
             table.writerow([run.name, name, *_row(of_file), None])
-        for name, false in run.quiet.items():
-            table.writerow([run.name, name, *[None] * (len(scores) + 2), f"{false:.4f}"])
+        for name, per_minute in run.quiet.items():
+            table.writerow([run.name, name, *[None] * (len(scores) + 2), f"{per_minute:.4f}"])
         average = [None] * (len(scores) + 2) if run.mean is None else _row(run.mean)
         false = None if run.false_per_minute is None else f"{run.false_per_minute:.4f}"
         table.writerow([run.name, "mean", *average, false])
@@ -167,7 +167,7 @@ def _point(run: Run) -> Any:
     from ..training.scores import F1_FIELDS
 
     scores = {name: getattr(run.mean, name) for name in F1_FIELDS}
-    return Point({name: prf and prf.f1 for name, prf in scores.items()}, run.intervals)
+    return Point({name: prf.f1 for name, prf in scores.items() if prf is not None}, run.intervals)
 
 
 def _write(path: Path, text: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,11 @@ class BasicPitch:
 
     def load(self) -> None:
         logging.getLogger().setLevel(logging.ERROR)  # it warns of every runtime that is not installed
-        import basic_pitch
-        from basic_pitch.inference import Model, predict
-
-        onnx = basic_pitch.build_icassp_2022_model_path(basic_pitch.FilenameSuffix.onnx)
-        self._model: Any = Model(onnx)
-        self._predict: Any = predict
+        package = import_module("basic_pitch")
+        inference = import_module("basic_pitch.inference")
+        onnx = package.build_icassp_2022_model_path(package.FilenameSuffix.onnx)
+        self._model: Any = inference.Model(onnx)
+        self._predict: Any = inference.predict
 
     def transcribe(self, path: Path) -> list[Note]:
         with contextlib.redirect_stdout(io.StringIO()):  # it tells what it reads

@@ -5,6 +5,7 @@ Transcription", ISMIR 2024), the weights in its wheel; notes end with their soun
 from __future__ import annotations
 
 import warnings
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,11 @@ class Transkun:
     install = "pip install 'hppnet[peers]'"
 
     def load(self) -> None:
-        import moduleconf
         import torch
-        import transkun
 
         torch.set_num_threads(1)  # as hppnet has it here: on a busy machine two are slower than one
-        folder = Path(next(iter(transkun.__path__))) / "pretrained"
-        settings = moduleconf.parseFromFile(str(folder / "2.0.conf"))["Model"]
+        folder = Path(next(iter(import_module("transkun").__path__))) / "pretrained"
+        settings = import_module("moduleconf").parseFromFile(str(folder / "2.0.conf"))["Model"]
         saved = torch.load(folder / "2.0.pt", map_location="cpu", weights_only=True)
         self._model: Any = settings.module.TransKun(conf=settings.config)
         # As its own command does: the file holds things beside the weights.
