@@ -47,10 +47,13 @@ def test_targets_of_an_excerpt_are_those_of_the_whole() -> None:
     assert targets(notes, 80, transpose=-1).frame[:, 0].sum() == 0  # left the keyboard
 
 
-@pytest.mark.parametrize("look_ahead", [None, 3])
-def test_compiled_kernels_give_what_pytorch_gives(look_ahead: int | None) -> None:
+@pytest.mark.parametrize(("look_ahead", "stem_channels", "units"), [(None, 8, 24), (3, 8, 24), (3, 4, 5)])
+def test_compiled_kernels_give_what_pytorch_gives(
+    look_ahead: int | None, stem_channels: int, units: int
+) -> None:
+    """Also where they were not made for a layer's sizes, and leave it alone."""
     torch.manual_seed(0)
-    network = HPPNet(NetworkConfig(stem_channels=8, body_channels=16, lstm_units=24))
+    network = HPPNet(NetworkConfig(stem_channels=stem_channels, body_channels=16, lstm_units=units))
     spectrum = torch.randn(2, 21, 352) * 15 - 60
 
     def gradients() -> tuple[torch.Tensor, list[torch.Tensor]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from hppnet.model import checkpoint
@@ -142,15 +143,21 @@ def test_two_processes_have_the_loss_curve_of_one(folder: Path) -> None:
 
 _TWO = """
 import json, signal, sys
+from functools import partial
 from pathlib import Path
-from lightning.fabric import Fabric
 from hppnet.training import loop, settings, step
 from hppnet.training.interruption import Interrupted
-from tests_notebook import Notebook
+from hppnet.training.launch import fabric_for, launch
+from hppnet.training.log import Watch
 
-if __name__ == "__main__":
-    fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
-    fabric.launch()
+class Notebook(Watch):
+    def __init__(self):
+        self.steps = {}
+
+    def step(self, step, values):
+        self.steps[step] = values
+
+def work(fabric, wanted):
     notebook, ended = Notebook(), ""
     take = step.Stepper.take
 
@@ -162,22 +169,15 @@ if __name__ == "__main__":
 
     step.Stepper.take = take_and_ask
     try:
-        loop.train(fabric, settings.read(Path(sys.argv[1])), notebook)
+        loop.train(fabric, wanted, notebook)
     except Interrupted as error:
         ended = str(error)
     Path(f"curve-{fabric.global_rank}.json").write_text(json.dumps({"steps": notebook.steps, "ended": ended}))
+
+if __name__ == "__main__":
+    wanted = settings.read(Path(sys.argv[1]))
+    launch(fabric_for(wanted.precision, "cpu", 2), partial(work, wanted=wanted))
 """
-
-
-@pytest.fixture(autouse=True)
-def _notebook_for_scripts(folder: Path) -> None:
-    """The class above, where another process finds it."""
-    (folder / "tests_notebook.py").write_text(
-        "from hppnet.training.log import Watch\n"
-        "class Notebook(Watch):\n"
-        "    def __init__(self):\n        self.steps = {}\n"
-        "    def step(self, step, values):\n        self.steps[step] = values\n"
-    )
 
 
 def test_excerpts_drawn_ahead_by_workers_are_the_same(folder: Path) -> None:
@@ -246,6 +246,17 @@ def test_a_broken_excerpt_does_not_cost_the_run(folder: Path) -> None:
     assert stepper.run.step == 1
 
 
+def test_folders_of_one_name_do_not_share_their_cache(folder: Path, tmp_path: Path) -> None:
+    make_music(tmp_path)
+    soundfile.write(tmp_path / "music" / "one.flac", np.zeros(16_000), 16_000)
+    (tmp_path / "music" / "one.tsv").write_text("onset\toffset\tnote\tvelocity\n0.1\t0.2\t60\t1\n")
+    first, second = Source(str(folder / "music")), Source(str(tmp_path / "music"))
+    for _ in range(2):  # the second time from the cache
+        gather.cache_clear()
+        found = gather(short_run(folder, "x", sources=(first, second), cache=str(tmp_path / "cache")))
+        assert [len(pieces[0].samples) for pieces in found.trained] == [48_000, 16_000]
+
+
 def test_the_convolutions_can_be_compiled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is compiled is called, and the checkpoint's names do not change."""
     asked: list[object] = []
@@ -264,10 +275,10 @@ def test_it_learns_two_pieces_by_heart(folder: Path) -> None:
         frames=150,
         look_ahead=(4, 4),
         full_context=0.5,
-        schedule=Schedule(steps=120, warm_up=5, shape="cosine", learning_rate=1e-2, ema=0.9),
+        schedule=Schedule(steps=70, warm_up=5, shape="cosine", learning_rate=1e-2, ema=0.9),
         augmentation=PLAIN,
         validation=(Source(str(folder / "music")),),
-        validate_every=60,
+        validate_every=35,
         validate_s=3.0,
     )
     notebook = Notebook()
@@ -284,7 +295,7 @@ def test_it_learns_two_pieces_by_heart(folder: Path) -> None:
         > 99
     )
     assert decoder == config.decoder and about["thresholds chosen on"] == ["one", "two"]
-    assert list(notebook.validations) == [60, 120]
+    assert list(notebook.validations) == [35, 70]
     best = checkpoint.load(Path(wanted.folder) / "best.safetensors")[2]
     means = {
         step: (values["offline_onset"] + values["streaming_onset"]) / 2

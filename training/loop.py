@@ -14,7 +14,7 @@ from lightning.fabric import Fabric
 
 from ..model.config import ModelConfig
 from .interruption import Interrupted, Request, requests
-from .kernels import accelerate
+from .kernels import accelerate, keep_memory
 from .log import Watch
 from .run import begin, save, save_weights
 from .settings import Settings
@@ -59,6 +59,7 @@ def set_up(fabric: Fabric, settings: Settings) -> Stepper:
     fabric.seed_everything(settings.seed, verbose=False)
     run, restore_optimiser = begin(settings)
     if fabric.device.type == "cpu":
+        keep_memory()
         accelerate(run.network, harmonic=not settings.compile)
     if settings.compile:
         # Not the LSTMs: their loops over frames would be compiled anew for every look-ahead.

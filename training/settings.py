@@ -107,7 +107,9 @@ def read(path: Path) -> Settings:
     """Settings from a TOML file. Raises ValueError naming the file and what is wrong in it."""
     try:
         return _settings(tomllib.loads(Path(path).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+    except OSError as error:
+        raise ValueError(f"{path}: expected a settings file, cannot be read ({error.strerror})") from error
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from error
 
 
@@ -119,18 +121,19 @@ def _settings(raw: dict[str, Any]) -> Settings:
         raw[name] = _build(kind, raw.get(name, {}), f"[{name}]")
     losses = raw.get("losses", {})
     raw["losses"] = _build(Losses, losses, "[losses]")
-    # A phase says what differs from [losses].
-    raw["phases"] = tuple(
-        _build(
-            Phase, {**table, "losses": _build(Losses, {**losses, **table.get("losses", {})}, "[[phases]]")}
-        )
-        for table in _tables(raw, "phases")
-    )
+    raw["phases"] = tuple(_phase(table, losses) for table in _tables(raw, "phases"))
     if "network" in raw:
         named = CONFIGS.get(raw.get("config", "default"), NetworkConfig())
         changed = {"name": f"{named.name}, changed", **raw["network"]}
         raw["network"] = _build(NetworkConfig, {**dataclasses.asdict(named), **changed}, "[network]")
     return _build(Settings, raw)
+
+
+def _phase(table: dict[str, Any], losses: dict[str, Any]) -> Phase:
+    """A phase says what differs from [losses]."""
+    changed = {**losses, **table.get("losses", {})}
+    phase: Phase = _build(Phase, {**table, "losses": _build(Losses, changed, "[[phases]]")}, "[[phases]]")
+    return phase
 
 
 def _tables(raw: dict[str, Any], name: str) -> list[dict[str, Any]]:
@@ -161,15 +164,27 @@ def _build(kind: Any, values: dict[str, Any], where: str = "") -> Any:
     return kind(**given)
 
 
+#: What a setting of a type may be in TOML; a whole number may stand for any number.
+_IN_TOML: dict[str, Any] = {
+    "int": int,
+    "float": (int, float),
+    "float | None": (int, float),
+    "str": str,
+    "bool": bool,
+    "tuple[int, int]": tuple,
+    "tuple[float, float]": tuple,
+}
+
+
 def _check_type(f: dataclasses.Field[Any], value: Any) -> None:
-    """Numbers for numbers and words for words; a whole number may stand for any number."""
-    wanted = {"int": int, "float": (int, float), "float | None": (int, float), "str": str, "bool": bool}.get(
-        str(f.type)
-    )
-    if str(f.type).startswith("tuple"):
-        wanted = tuple
-    if wanted and (not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool)):
-        raise ValueError(f"{f.name}: expected {f.type}, got {value!r}")
+    kind = str(f.type)
+    wanted = _IN_TOML.get(kind)
+    if wanted is None:
+        return
+    fits = isinstance(value, wanted) and isinstance(value, bool) == (wanted is bool)
+    if not fits or (wanted is tuple and len(value) != 2):
+        said = {"tuple[int, int]": "two whole numbers", "tuple[float, float]": "two numbers"}.get(kind, kind)
+        raise ValueError(f"{f.name}: expected {said}, got {value!r}")
 
 
 def _tuples(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -61,13 +62,26 @@ def split(pieces: list[Piece], held_out: int) -> tuple[list[Piece], list[Piece]]
 def _open(source: Source, settings: Settings) -> list[Piece]:
     folder = Path(source.folder)
     _check_folder(source.folder, "a source")
-    pieces = open_folder(folder, Path(settings.cache) / folder.name)
+    pieces = open_folder(folder, _cache_of(folder, Path(settings.cache)))
     for piece in pieces:
         if not len(piece.notes):
             raise ValueError(
                 f"{folder / piece.name}.tsv: expected notes, found none; leave the recording out"
             )
     return pieces
+
+
+def _cache_of(folder: Path, cache: Path) -> Path:
+    """Where a folder's decoded sound is kept: under its name, unless another folder has taken that."""
+    name = str(folder.resolve())
+    place = cache / folder.name
+    origin = place / "origin.txt"
+    if origin.exists() and origin.read_text(encoding="utf-8") != name:
+        place = cache / f"{folder.name}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        origin = place / "origin.txt"
+    place.mkdir(parents=True, exist_ok=True)
+    origin.write_text(name, encoding="utf-8")
+    return place
 
 
 def _check_folder(folder: str, what: str) -> None:

@@ -31,12 +31,12 @@ class TrainView(Watch):
         self._last_step, self._last_s, self._speed = 0, 0.0, 0.0
 
     def __enter__(self) -> TrainView:
-        self._bar.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _: object, __: TracebackType | None) -> None:
         self._write_means()
-        self._bar.stop()
+        if self._log is not None:
+            self._bar.stop()
         if self._board is not None:
             self._board.close()
 
@@ -51,6 +51,7 @@ class TrainView(Watch):
                 print(f"going on without TensorBoard: pip install {error.name}", file=sys.stderr)
         self._last_step, self._last_s = step, time.monotonic()
         self._bar.update(self._task, completed=step)
+        self._bar.start()  # not before: what cannot be begun is one line
 
     def step(self, step: int, values: dict[str, float]) -> None:
         self._last_step = step

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..failure import fail
+from .bench_train import train
 from .options import Device
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 app = typer.Typer(help="Measure what this machine does.", no_args_is_help=True)
+app.command()(train)
 
 
 @app.callback()

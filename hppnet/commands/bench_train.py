@@ -1,0 +1,82 @@
+"""``hppnet bench train``: how fast this machine trains."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..failure import fail
+from .options import Device
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def train(
+    seconds: Annotated[float, typer.Option(min=1, help="How long to train for.")] = 30,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Processes that share each batch.  [default: one for each core, or for each GPU]"
+        ),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each process.")] = 1,
+    batch: Annotated[int, typer.Option(min=1, help="Excerpts of 5.12 s in a step, over all processes.")] = 4,
+    config: Annotated[str, typer.Option(help="A named network.")] = "default",
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write all figures; - for standard output.")
+    ] = None,
+) -> None:
+    """Training: seconds of sound a second, in whole steps with features and augmentation on the fly."""
+    try:
+        from ..training.bench import measure
+    except ModuleNotFoundError as error:
+        fail(f"bench train needs {error.name}: pip install 'hppnet[train]'")
+    from rich.console import Console
+
+    try:
+        with Console(stderr=True).status(f"training for {seconds:g} s"):
+            figures = measure(seconds, processes, threads, device.value, config, batch)
+        if json_file not in (None, "-"):
+            Path(json_file).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    except (RuntimeError, OSError) as error:
+        fail(str(error))
+    if json_file == "-":
+        print(json.dumps(figures, indent=2))
+        return
+    screen = Console()
+    screen.print(_machine(figures["detail"]), highlight=False)
+    screen.print(_figures(figures))
+
+
+def _machine(detail: dict[str, Any]) -> str:
+    kernels = ", C++ kernels" if detail["kernels"] else ""
+    return (
+        f"{detail['device']}: {detail['processes']} processes of {detail['threads']} threads on "
+        f"{detail['cores']} cores{kernels}; load before: {detail['load_before']:.1f}"
+    )
+
+
+def _figures(figures: dict[str, Any]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    detail = figures["detail"]
+    table = Table(box=box.SIMPLE, show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column()
+    for what, figure, remark in (
+        ("training", f"{figures['audio_s_per_s']:.1f} s", "of sound a second"),
+        ("  a core", f"{detail['audio_s_per_core_s']:.1f} s", "of sound a second of its time"),
+        ("a step", f"{detail['step_ms']:.0f} ms", f"of {detail['batch']} excerpts"),
+        *((f"  {part}", f"{share:.0f} %", "") for part, share in detail["where_percent"].items()),
+    ):
+        table.add_row(what, figure, remark)
+    return table

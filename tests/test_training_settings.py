@@ -1,0 +1,146 @@
+"""Settings files, schedules and phases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hppnet.model.config import CONFIGS
+from hppnet.training import settings
+from hppnet.training.launch import fabric_for, started_by
+from hppnet.training.losses import Losses
+from hppnet.training.schedule import Schedule
+from hppnet.training.settings import Settings, Source
+
+HEAD = 'folder = "x"\ncache = "y"\n'
+SOURCE = '[[sources]]\nfolder = "z"\n'
+
+
+def read(tmp_path: Path, text: str) -> Settings:
+    (tmp_path / "a.toml").write_text(text)
+    return settings.read(tmp_path / "a.toml")
+
+
+def test_a_file_of_two_lines_has_the_defaults(tmp_path: Path) -> None:
+    assert read(tmp_path, HEAD + SOURCE) == Settings((Source("z"),), "x", "y")
+
+
+def test_a_file_of_the_first_version_is_read(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        HEAD
+        + "batch = 4\nchunk = 4\nlook_ahead = [0, 6]\nfull_context = 0.25\nseed = 2\nsave_every = 200\n"
+        + '[[sources]]\nfolder = "maps"\nweight = 0.45\n[[sources]]\nfolder = "rendered"\nweight = 0.55\n'
+        + "[schedule]\nsteps = 9000\ndecay = 2500\nwarm_up = 100\nema = 0.999\n"
+        + '[augmentation]\nkeys = 4\nrooms = "rooms"\nnoises = "noise"\n',
+    )
+    assert found.look_ahead == (0, 6) and found.sources[1] == Source("rendered", 0.55)
+    assert found.schedule.ema == 0.999 and found.augmentation.keys == 4 and found.losses == Losses()
+    assert found.precision == "bf16" and found.rate(5000) == 3e-3
+
+
+def test_phases_say_what_differs(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        HEAD
+        + '[losses]\nonset_kind = "focal"\noffset = 0.5\n[[phases]]\nuntil = 100\n'
+        + "losses = { frame = 0, offset = 0 }\n"
+        + "[[phases]]\nuntil = 200\nlearning_rate = 1e-4\n"
+        + SOURCE,
+    )
+    run = Losses(onset_kind="focal", offset=0.5)
+    assert found.losses_at(99) == Losses(onset_kind="focal", frame=0, offset=0)
+    assert found.losses_at(100) == found.losses_at(500) == run
+    assert found.rate(150) == pytest.approx(1e-4 * 151 / 200) and found.rate(300) == 3e-3
+
+
+def test_a_network_of_other_sizes(tmp_path: Path) -> None:
+    text = 'config = "hppnet-tiny"\n[network]\nlstm_units = 8\nblock_kernels = [[3, 1]]\n'
+    sizes = read(tmp_path, HEAD + text + SOURCE).sizes
+    assert sizes.lstm_units == 8 and sizes.block_kernels == ((3, 1),)
+    assert sizes.body_channels == CONFIGS["hppnet-tiny"].body_channels
+    assert read(tmp_path, HEAD + SOURCE).sizes == CONFIGS["default"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (HEAD, "at least one"),
+        (SOURCE, "expected cache, folder, got none"),
+        (HEAD + "speed = 3\n" + SOURCE, r"unknown settings \['speed'\]"),
+        (HEAD + SOURCE + "wieght = 3\n", r"\[\[sources\]\]: unknown settings \['wieght'\]"),
+        (HEAD + SOURCE + "[schedule]\nstpes = 3\n", r"\[schedule\]: unknown settings \['stpes'\]"),
+        (HEAD + SOURCE + "[losses]\nonest = 3\n", r"\[losses\]: unknown settings \['onest'\]"),
+        (HEAD + SOURCE + "[[phases]]\nlosses = {}\n", r"\[\[phases\]\]: expected until"),
+        (HEAD + SOURCE + "[[phases]]\nuntil = 9\n[[phases]]\nuntil = 9\n", "in the order of their until"),
+        (HEAD + SOURCE + "[network]\nunits = 3\n", r"\[network\]: unknown settings \['units'\]"),
+        (HEAD + 'config = "huge"\n' + SOURCE, "config must be one of default"),
+        (HEAD + 'precision = "int8"\n' + SOURCE, "precision must be one of bf16"),
+        (HEAD + 'batch = "four"\n' + SOURCE, "batch: expected int, got 'four'"),
+        (HEAD + "batch = true\n" + SOURCE, "batch: expected int, got True"),
+        (HEAD + "batch = 0\n" + SOURCE, "batch must be at least 1"),
+        (HEAD + "look_ahead = [4]\n" + SOURCE, "look_ahead"),
+        (HEAD + "look_ahead = [5, 4]\n" + SOURCE, "look_ahead must be two numbers"),
+        (HEAD + "frames = 10\n" + SOURCE, "frames must be at least"),
+        (HEAD + "sources = 3\n", r"expected \[\[sources\]\] tables"),
+        (HEAD + SOURCE + "weight = 0\n", "weight must be above 0"),
+        (HEAD + SOURCE + "[schedule]\nsteps = 10\ndecay = 20\n", "must be at most steps"),
+        (HEAD + SOURCE + '[schedule]\nshape = "step"\n', "shape must be one of"),
+        ("not toml", r"a\.toml"),
+    ],
+)
+def test_settings_name_what_is_wrong(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words) as told:
+        read(tmp_path, text)
+    assert "\n" not in str(told.value) and "a.toml" in str(told.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"none\.toml"):
+        settings.read(tmp_path / "none.toml")
+
+
+def test_the_rate_warms_up_and_decays() -> None:
+    schedule = Schedule(steps=100, warm_up=10, decay=20, learning_rate=1.0)
+    assert schedule.rate(0) == pytest.approx(0.1)
+    assert schedule.rate(50) == 1.0
+    assert schedule.rate(90) == pytest.approx(0.5)
+
+
+def test_a_cosine_falls_from_the_warm_up_on() -> None:
+    schedule = Schedule(steps=110, warm_up=10, shape="cosine", learning_rate=1.0)
+    assert schedule.rate(4) == pytest.approx(0.5, abs=0.01)
+    assert schedule.rate(10) == 1.0
+    assert schedule.rate(35) == pytest.approx((1 + 2**-0.5) / 2)
+    assert schedule.rate(60) == pytest.approx(0.5)
+    assert 0 < schedule.rate(109) < 1e-3
+
+
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "LOCAL_WORLD_SIZE": "4", "WORLD_SIZE": "8"}
+SLURM = {"SLURM_NTASKS": "8", "SLURM_NNODES": "2", "SLURM_JOB_NAME": "train"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, None),
+        (TORCHRUN, (4, 2)),
+        (SLURM, (4, 2)),
+        ({**SLURM, "SLURM_NTASKS_PER_NODE": "4"}, (4, 2)),
+        ({**SLURM, "SLURM_JOB_NAME": "bash"}, None),  # a shell on a machine of the cluster
+        ({**SLURM, **TORCHRUN, "WORLD_SIZE": "4"}, (4, 1)),  # torchrun within a job
+    ],
+)
+def test_launchers_are_noticed(environment: dict[str, str], expected: tuple[int, int] | None) -> None:
+    assert started_by(environment) == expected
+
+
+def test_devices_that_are_not_there_are_named() -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="got cuda"):
+            fabric_for("bf16", "cuda")
+    assert fabric_for("bf16", "cpu").world_size == 1
+    assert fabric_for("bf16", "cpu", 2).world_size == 2

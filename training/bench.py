@@ -1,0 +1,154 @@
+"""How fast training is: whole steps of the default network on made-up sound, features on the fly."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from lightning.fabric import Fabric
+
+from ..model.frontend import FrontEndConfig, front_end_of
+from ..model.timebase import FRAME_S, SAMPLE_RATE
+from .augmentation import Augmentation
+from .kernels import compiled
+from .launch import fabric_for, launch
+from .loop import set_up, share
+from .settings import Settings, Source
+from .sources import batches
+from .step import Clock
+
+PARTS = ("data", "forward", "backward", "optimiser")
+PIECES, PIECE_S = 4, 60
+WARM_UP = 2  #: steps before the clock starts
+
+
+def measure(
+    seconds: float, processes: int | None, threads: int, device: str, config: str = "default", batch: int = 4
+) -> dict[str, Any]:
+    """Trains for so many seconds on sound made up here, with every augmentation; returns the figures.
+
+    ``audio_s_per_s`` counts the excerpts of all processes. Raises ValueError for what cannot be had.
+    """
+    with _made_up() as folder:
+        settings = Settings(
+            sources=(Source(str(folder / "music")),),
+            folder=str(folder / "run"),
+            cache=str(folder / "cache"),
+            config=config,
+            batch=batch,
+            held_out=0,
+            augmentation=Augmentation(rooms=str(folder / "rooms"), noises=str(folder / "noises")),
+        )
+        load_before, cores = os.getloadavg()[0], _cores()
+        if processes is None and (device == "cpu" or not torch.cuda.is_available()):
+            processes = math.gcd(batch, cores)
+        fabric = fabric_for(settings.precision, device, processes)
+        share(batch, fabric)
+        compiled()  # once, not in every process at once
+        figures = launch(fabric, partial(_work, settings=settings, seconds=seconds, threads=threads))
+    figures["detail"] |= {
+        "config": config,
+        "batch": batch,
+        "processes": fabric.world_size,
+        "threads": threads,
+        "cores": cores,
+        "load_before": load_before,
+        "device": str(fabric.device),
+    }
+    return figures
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _work(fabric: Fabric, settings: Settings, seconds: float, threads: int) -> dict[str, Any]:
+    """One process's part; the figures are those of the first one."""
+    torch.set_num_threads(threads)
+    stepper = set_up(fabric, settings)
+    _warm_front_ends(settings.augmentation)
+    coming = iter(batches(settings, share(settings.batch, fabric), 0, pin=fabric.device.type == "cuda"))
+    for _ in range(WARM_UP):
+        stepper.take(*next(coming))
+    settle = torch.cuda.synchronize if fabric.device.type == "cuda" else lambda: None
+    stepper.clock = clock = Clock(settle)
+    fabric.barrier()
+    began, used, steps = time.perf_counter(), time.process_time(), 0
+    going = True
+    while going:
+        with clock("data"):
+            batch = next(coming)
+        stepper.take(*batch)
+        steps += 1
+        # The first process decides: all take as many steps.
+        going = bool(fabric.broadcast(time.perf_counter() - began < seconds))
+    took, used = time.perf_counter() - began, time.process_time() - used
+    audio_s = steps * settings.batch * settings.frames * FRAME_S
+    shares = {part: 100 * clock.seconds[part] / took for part in PARTS}
+    return {
+        "audio_s_per_s": audio_s / took,
+        "detail": {
+            "audio_s_per_core_s": audio_s / fabric.world_size / used,
+            "step_ms": 1000 * took / steps,
+            "steps": steps,
+            "where_percent": {**shares, "other": max(0.0, 100 - sum(shares.values()))},
+            "kernels": fabric.device.type == "cpu" and compiled() is not None,
+        },
+    }
+
+
+def _warm_front_ends(how: Augmentation) -> None:
+    """Transforms for all transpositions and tunings, as a run has them after some minutes."""
+    for keys in range(-how.keys, how.keys + 1):
+        for steps in range(-int(how.cents // 5), int(how.cents // 5) + 1):
+            front_end_of(FrontEndConfig(tuning_cents=5.0 * steps - 100 * keys))
+
+
+@contextmanager
+def _made_up() -> Iterator[Path]:
+    """A folder with music, rooms and noises that sound like none but take as long."""
+    folder = Path(tempfile.mkdtemp(prefix="hppnet-bench-"))
+    try:
+        rng = np.random.default_rng(0)
+        for name in ("music", "rooms", "noises"):
+            (folder / name).mkdir()
+        for n in range(PIECES):
+            _make_piece(folder / "music" / f"{n}", rng)
+        fade = np.exp(-np.arange(SAMPLE_RATE) / 3000)
+        _write(folder / "rooms" / "room.wav", rng.standard_normal(SAMPLE_RATE) * fade)
+        _write(folder / "noises" / "noise.wav", rng.standard_normal(20 * SAMPLE_RATE))
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_piece(path: Path, rng: np.random.Generator) -> None:
+    """A minute with ten notes a second."""
+    onsets = np.sort(rng.uniform(0, PIECE_S - 1, 10 * PIECE_S))
+    sound = 0.001 * rng.standard_normal(PIECE_S * SAMPLE_RATE)
+    times = np.arange(SAMPLE_RATE // 2) / SAMPLE_RATE
+    lines = ["onset\toffset\tnote\tvelocity"]
+    for onset in onsets:
+        pitch = int(rng.integers(21, 109))
+        first = round(onset * SAMPLE_RATE)
+        tone = np.sin(2 * np.pi * 440 * 2 ** ((pitch - 69) / 12) * times) * np.exp(-times * 6)
+        sound[first : first + len(tone)] += tone
+        lines.append(f"{onset:.4f}\t{onset + 0.4:.4f}\t{pitch}\t{int(rng.integers(20, 110))}")
+    _write(path.with_suffix(".wav"), sound)
+    path.with_suffix(".tsv").write_text("\n".join(lines) + "\n")
+
+
+def _write(path: Path, sound: np.ndarray) -> None:
+    soundfile.write(path, 0.5 * sound / np.abs(sound).max(), SAMPLE_RATE)
