@@ -135,3 +135,11 @@ def test_labels_without_notes_are_refused(tmp_path):
     for one, file in zip(material(tmp_path).labelled, ("a.mid", "b.tsv"), strict=True):
         with pytest.raises(ValueError, match=f"{file}: expected notes, found none"):
             one.read()
+
+
+def test_a_text_about_a_recording_is_no_label_file(tmp_path):
+    make(tmp_path, "a.wav")
+    pedalled(tmp_path / "a.mid")
+    (tmp_path / "a.txt").write_text("Recorded on a rainy day.\n")
+    (one,) = material(tmp_path).labelled
+    assert [path.name for path in one.labels] == ["a.mid"] and len(one.read().played) == 3
