@@ -148,13 +148,14 @@ Transcriber.load(sys.argv[1] or None, device=sys.argv[2])
 _PEAK = """
 import sys
 import torch
+from hppnet.model.memory import peak_mib
 from hppnet.offline import bench
 torch.set_num_threads(int(sys.argv[3]))
 transcriber = bench.Transcriber.load(sys.argv[1] or None, device=sys.argv[2])
 sound = bench.piano_like(float(sys.argv[4]))
 bench.offline_s(transcriber, sound)
 bench.steps_s(transcriber, sound[:bench.SAMPLE_RATE])
-print(bench.peak_rss_mib())
+print(peak_mib() or 0.0)
 """
 
 
@@ -175,19 +176,6 @@ def help_s() -> float:
 def fresh_peak_rss_mib(checkpoint: Path | None, device: str, threads: int, seconds: float) -> float:
     """The most memory, in MiB, that a new process takes for ``seconds`` of sound, offline and live."""
     return float(_python("-c", _PEAK, str(checkpoint or ""), device, str(threads), str(seconds)))
-
-
-def peak_rss_mib() -> float:
-    """The most memory this process has held so far, in MiB."""
-    try:
-        # Not getrusage: on Linux a new process takes over there the peak of the one that started it.
-        with open("/proc/self/status", encoding="ascii") as status:
-            return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) / 1024
-    except (OSError, StopIteration):
-        import resource  # not on Windows
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak / 2**20 if sys.platform == "darwin" else peak / 1024
 
 
 def _python(*arguments: str) -> str:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import soundfile
 
+from ..model.memory import peak_mib
 from ..model.notes import Note, read_midi
 from ..model.timebase import MAX_LOOK_AHEAD_FRAMES, SAMPLE_RATE, latency_s
 from .conditions import Conditions
-from .hearing import Heard, Opener, peak_mib
+from .hearing import Heard, Opener
 from .peers import Peer
 
 if TYPE_CHECKING:  # it loads PyTorch, which is not to be counted as a peer's memory

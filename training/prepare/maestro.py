@@ -18,7 +18,7 @@ from .pairs import Found, check_folder, names_of
 from .recorded import Recorded, performed
 
 if TYPE_CHECKING:
-    from ..evaluation import Opener
+    from ..hearing import Opener
 
 SPLITS = ("train", "validation", "test")
 URL = "https://storage.googleapis.com/magentadata/datasets/maestro/v3.0.0/maestro-v3.0.0.zip"

@@ -14,7 +14,7 @@ from .piece import Outcome, Source
 from .recorded import Reader, Recorded, performed
 
 if TYPE_CHECKING:
-    from ..evaluation import Opener
+    from ..hearing import Opener
 
 MIDI_SUFFIXES = (".mid", ".midi")
 

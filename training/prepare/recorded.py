@@ -16,7 +16,7 @@ from .ends import notes_of, read_performance
 from .piece import Take
 
 if TYPE_CHECKING:
-    from ..evaluation import Opener
+    from ..hearing import Opener
 
 #: Reads the notes from a piece's label files: a function of a module, so that it can be pickled.
 Reader = Callable[[tuple[Path, ...], str], list[Note]]
