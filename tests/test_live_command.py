@@ -120,7 +120,7 @@ def test_a_file_is_played_to_its_end(tmp_path: Path) -> None:
     )
     assert result.exit_code == 0, result.output
     heads = [line.split()[0] for line in result.output.splitlines()]
-    assert heads == ["input", "port", "model", "device", "latency", "in", "ended"]
+    assert heads == ["input", "port", "model", "device", "latency", "in", "record", "ended"]
     assert {note.pitch for note in read_midi(record)} >= {60, 64}
 
 

@@ -38,7 +38,7 @@ def workplace(tmp_path: Path) -> Path:
 
 
 def test_there_are_commands_to_try() -> None:
-    assert len(transcribe_lines()) >= 5 and len(live_lines()) == 2 and len(fenced("python")) == 1
+    assert len(transcribe_lines()) >= 5 and len(live_lines()) == 3 and len(fenced("python")) == 1
 
 
 def live_lines() -> list[str]:
