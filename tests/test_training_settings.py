@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,15 @@ def test_a_network_of_other_sizes(tmp_path: Path) -> None:
     assert sizes.lstm_units == 8 and sizes.block_kernels == ((3, 1),)
     assert sizes.body_channels == CONFIGS["hppnet-tiny"].body_channels
     assert read(tmp_path, HEAD + SOURCE).sizes == CONFIGS["default"]
+
+
+def test_what_the_manual_shows_is_read(tmp_path: Path) -> None:
+    manual = (Path(__file__).parents[1] / "training" / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"```toml\n(.*?)```", manual, flags=re.DOTALL)
+    assert len(shown) >= 3
+    for text in shown:
+        head = "" if "folder =" in text else HEAD
+        read(tmp_path, head + text + ("" if "[[sources]]" in text else SOURCE))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import hashlib
 import sys
 import warnings
 from pathlib import Path
@@ -32,7 +33,9 @@ def compiled() -> Any:
 
     try:
         source = Path(__file__).with_name("kernels.cpp")
-        return load("hppnet_kernels", [str(source)], extra_cflags=FLAGS)
+        # A name for each place: installations that shared one would build it anew in turns.
+        name = f"hppnet_kernels_{hashlib.sha256(str(source).encode()).hexdigest()[:8]}"
+        return load(name, [str(source)], extra_cflags=FLAGS)
     except Exception as error:  # no compiler, no ninja, no headers: all the same to the user
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         warnings.warn(f"training without its C++ kernels, several times slower: {reason}", stacklevel=2)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import cast
 
 import torch
 from lightning.fabric import Fabric
@@ -84,7 +85,8 @@ def _asked(fabric: Fabric, request: Request) -> int:
     """The signal that any process was sent: all have to end after the same step."""
     if fabric.world_size == 1:
         return request.signal_number
-    return int(fabric.all_reduce(torch.tensor(request.signal_number, device=fabric.device), reduce_op="max"))
+    asked = torch.tensor(request.signal_number, device=fabric.device)
+    return int(cast(torch.Tensor, fabric.all_reduce(asked, reduce_op="max")))
 
 
 def _validate(stepper: Stepper, material: Material, watch: Watch) -> None:
