@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from hppnet.cli import app
 from hppnet.model import checkpoint
