@@ -49,9 +49,26 @@ class Spectra:
 
     def feed(self, block: object) -> Tensor:
         """New frames [1, T, 352] that a block of samples [n] completes; T may be 0."""
+        self.keep(block)
+        return self._take_all()
+
+    def keep(self, block: object) -> None:
+        """Takes a block of samples [n] whose frames are computed elsewhere: see ``cut``."""
         samples = self._resampler.feed(as_samples(block))
         self._samples += len(samples)
-        return self._push(samples)
+        self._buffer = np.concatenate([self._buffer, samples])
+
+    @property
+    def waiting_frames(self) -> int:
+        """Whole frames in what is kept."""
+        return max(0, (len(self._buffer) - self._front_end.span) // HOP + 1)
+
+    def cut(self, count: int) -> Tensor:
+        """The samples [n] that the next ``count`` frames, which must be there, are computed from."""
+        samples = torch.from_numpy(self._buffer[: (count - 1) * HOP + self._front_end.span])
+        self._buffer = self._buffer[count * HOP :]
+        self._frames += count
+        return samples
 
     def flush(self, extra: int = 0) -> Tensor:
         """The frames still owed, and ``extra`` more of the silence after the end. Nothing for no sound."""
@@ -72,10 +89,8 @@ class Spectra:
 
     def _push(self, samples: np.ndarray) -> Tensor:
         self._buffer = np.concatenate([self._buffer, samples])
-        if len(self._buffer) < self._front_end.span:
-            return torch.zeros(1, 0, BINS)
-        spectra = self._front_end.frames(torch.from_numpy(self._buffer)[None])
-        count = spectra.shape[1]
-        self._buffer = self._buffer[count * HOP :]
-        self._frames += count
-        return spectra
+        return self._take_all()
+
+    def _take_all(self) -> Tensor:
+        count = self.waiting_frames
+        return self._front_end.frames(self.cut(count)[None]) if count else torch.zeros(1, 0, BINS)

@@ -75,13 +75,17 @@ class Stream:
             logits, self._state = self._network.step(
                 piece.to(self._network.bias.device), self._state, self.look_ahead
             )
-            owed = logits.shape[1] if total is None else min(logits.shape[1], total - self._judged)
-            probabilities = torch.sigmoid(logits[0, :owed].float()).cpu().numpy()
-            self._judged += owed
-            if self._watch is not None:
-                self._watch(probabilities)
-            events.extend(self._decoder.feed(probabilities))
+            events.extend(self._decode(logits, total))
         return events
+
+    def _decode(self, logits: Tensor, total: int | None = None) -> list[Event]:
+        """Events of logits [1, T, 88, 4]; of the frames up to ``total`` only, where that is given."""
+        owed = logits.shape[1] if total is None else min(logits.shape[1], total - self._judged)
+        probabilities = torch.sigmoid(logits[0, :owed].float()).cpu().numpy()
+        self._judged += owed
+        if self._watch is not None:
+            self._watch(probabilities)
+        return self._decoder.feed(probabilities)
 
 
 class Recording:

@@ -1,0 +1,73 @@
+"""``hppnet bench serve``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..failure import fail
+from . import bench
+from .options import Device
+
+
+@bench.app.command()
+def serve(
+    streams: Annotated[int, typer.Option(min=1, help="To begin with; fewer if a block was late.")] = 8,
+    seconds: Annotated[float, typer.Option(min=5, help="Of sound, in real time, each time.")] = 20,
+    latency: Annotated[float, typer.Option(help="Algorithmic, ms.")] = 132,
+    checkpoint: Annotated[
+        Path | None, typer.Option(exists=True, help="Other weights than those that come with hppnet.")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write all figures; - for standard output.")
+    ] = None,
+) -> None:
+    """Serving: how many streams at once without a late block, and how soon a note is seen on the page.
+
+    The page needs Chromium and playwright; without them it is left out and said so.
+    """
+    from rich.console import Console
+
+    from ..model.timebase import frames_for_latency
+
+    try:
+        frames_for_latency(latency)
+        from ..realtime.web.bench import BenchError, measure
+    except ValueError as error:
+        raise typer.BadParameter(f"--latency: {error}") from None
+    except ImportError as error:
+        fail(f"the page needs the web extra: pip install 'hppnet[web]' ({error.name} is missing)")
+    options = ["--device", device.value] + (["--checkpoint", str(checkpoint)] if checkpoint else [])
+    try:
+        with Console(stderr=True).status("starting hppnet serve") as status:
+            figures = measure(streams, seconds, latency, options, report=status.update)
+        if json_file not in (None, "-"):
+            Path(json_file).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    except (BenchError, OSError) as error:
+        fail(str(error))
+    print(json.dumps(figures, indent=2) if json_file == "-" else "\n".join(_lines(figures)))
+
+
+def _lines(figures: dict[str, Any]) -> list[str]:
+    detail = figures["detail"]
+    lines = []
+    for run in detail["runs"]:
+        median, p99 = run["after_algorithmic_ms"]
+        lines.append(
+            f"{run['streams']} streams: {run['late_blocks']} of {run['blocks']} blocks late, "
+            f"{run['dropped_blocks']} dropped; "
+            f"events {median:.0f} ms (99 in 100: {p99:.0f} ms) after the algorithmic latency"
+        )
+    over_ms = figures["page_latency_over_algorithmic_ms"]
+    if over_ms is None:
+        lines.append(f"no page: {detail['why_no_page']}")
+    else:
+        lines.append(
+            f"page: a note is drawn {over_ms:.0f} ms after the algorithmic latency, median of "
+            f"{detail['page_notes']} (expected at most 80)"
+        )
+    return lines

@@ -1,0 +1,150 @@
+"""``hppnet serve``: the page in the browser."""
+
+from __future__ import annotations
+
+import secrets
+import ssl
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..failure import fail
+from .live import prepare_process, say
+from .options import Device
+
+if TYPE_CHECKING:
+    import socket
+
+    from ..model.transcriber import Transcriber
+
+PORT = 8765
+SHORTEST_TOKEN = 12
+
+
+def serve(
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0: all. Others than loopback need a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any that is free.")] = PORT,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="HPPNET_TOKEN",
+            help="What the page must know; default on other hosts: made up and printed.",
+        ),
+    ] = None,
+    max_streams: Annotated[int, typer.Option(min=1, max=1000, help="Listening at the same time.")] = 8,
+    certificate: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.pem", help="For https, which microphones on other machines need."),
+    ] = None,
+    key: Annotated[Path | None, typer.Option(metavar="FILE.pem", help="Of the certificate.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(exists=True, help="Other weights than those that come with hppnet.")
+    ] = None,
+    device: Annotated[
+        Device, typer.Option(help="Where to compute; auto: a GPU where there is one.")
+    ] = Device.auto,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log what connections do.")] = False,
+) -> None:
+    """Serve a page that listens, shows the notes and plays them, until Ctrl-C.
+
+    Exit code: 0 ended by a signal, 1 something was not there or failed, 2 wrong use.
+    """
+    if token is not None and len(token) < SHORTEST_TOKEN:
+        raise typer.BadParameter(f"--token: expected at least {SHORTEST_TOKEN} characters, got {len(token)}")
+    if (certificate is None) != (key is None):
+        raise typer.BadParameter("--certificate and --key go together: expected both or neither")
+    try:
+        from ..realtime.web.running import is_loopback, listening_socket
+    except ImportError as error:
+        fail(f"the page needs the web extra: pip install 'hppnet[web]' ({error.name} is missing)")
+    if certificate is not None:
+        _check_certificate(certificate, key)
+    anywhere = not is_loopback(host)
+    if anywhere and token is None:
+        token = secrets.token_urlsafe(16)
+    _log(verbose)
+    try:
+        listener = listening_socket(host, port)
+    except OSError as error:
+        fail(f"cannot listen on {host}, port {port}: {error.strerror or error}; try another --port")
+    with listener:
+        from ..realtime.web.limits import Limits
+        from ..realtime.web.running import server
+        from ..realtime.web.server import create_app
+
+        limits = Limits(streams=max_streams)
+        app = create_app(_loaded(checkpoint, device.value), limits, token, anywhere)
+        url = page_url(listener, token, certificate is not None)
+        say(*start_lines(url, anywhere, certificate is not None))
+        if open_browser:
+            _open(url)
+        running = server(app, limits, certificate, key)
+        running.run(sockets=[listener])
+    if not running.started:
+        fail("the server did not start; -v says why")
+
+
+def _check_certificate(certificate: Path, key: Path | None) -> None:
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        fail(f"cannot use the certificate {certificate} with the key {key}: {error.strerror or error}")
+
+
+def _loaded(checkpoint: Path | None, device: str) -> Transcriber:
+    from ..api import load
+    from ..model.checkpoint import CheckpointError
+
+    prepare_process()
+    try:
+        return load(checkpoint, device)
+    except CheckpointError as error:
+        fail(str(error))
+    except ValueError as error:  # a device that is not there
+        raise typer.BadParameter(str(error)) from None
+
+
+def page_url(listener: socket.socket, token: str | None, secure: bool) -> str:
+    """Where the page is. The token stands behind a #, which browsers keep to themselves."""
+    import socket as sockets
+
+    name, port = listener.getsockname()[:2]
+    if name in ("0.0.0.0", "::"):
+        name = sockets.gethostname()
+    elif name in ("127.0.0.1", "::1"):
+        name = "localhost" if name == "127.0.0.1" else "[::1]"
+    elif ":" in name:
+        name = f"[{name}]"
+    return f"{'https' if secure else 'http'}://{name}:{port}/{f'#token={token}' if token else ''}"
+
+
+def start_lines(url: str, anywhere: bool, secure: bool) -> list[str]:
+    """What to open, and what will not work there."""
+    lines = [f"page     {url}"]
+    if anywhere and not secure:
+        lines.append(
+            "note     browsers give microphones to https and localhost only: for other machines give "
+            "--certificate and --key"
+        )
+    return [*lines, "Ctrl-C ends it"]
+
+
+def _open(url: str) -> None:
+    """The socket listens already: the browser waits until the server answers."""
+    import webbrowser
+
+    if not webbrowser.open(url):
+        print("no browser could be opened; open the page yourself", file=sys.stderr)
+
+
+def _log(verbose: bool) -> None:
+    import logging
+
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.WARNING, format="%(asctime)s %(name)s %(message)s"
+    )

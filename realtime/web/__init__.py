@@ -1,0 +1,1 @@
+"""In the browser: listen, see, play."""

@@ -1,0 +1,197 @@
+"""One WebSocket's life: hello, sound in, events out, and a clear close code at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+from contextlib import suppress
+from typing import Any
+
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from . import protocol
+from .hub import Heard, Hub, Seat
+from .limits import Bucket, Limits
+from .protocol import (
+    BAD_MESSAGE,
+    BROKEN,
+    IDLE,
+    NOT_ALLOWED,
+    NOT_READING,
+    TOO_FAST,
+    End,
+    Gap,
+    Hello,
+    Ping,
+    Refusal,
+)
+
+TELL_S = 0.2  #: stream time between two messages about how far the sound is computed
+ROOM_S = 0.02  #: how often a file's connection looks whether there is room again
+log = logging.getLogger(__name__)
+
+
+class Connection:
+    """``run`` it once. Lives in the event loop; the hub's thread calls only ``_tell``."""
+
+    def __init__(self, socket: WebSocket, hub: Hub, limits: Limits, token: str | None) -> None:
+        self._socket, self._hub, self._limits, self._token = socket, hub, limits, token
+        self._loop = asyncio.get_running_loop()
+        self._out: asyncio.Queue[str | None] = asyncio.Queue(limits.unread)
+        self._over: asyncio.Future[Refusal] = self._loop.create_future()
+        self._messages = Bucket(limits.messages_per_s, limits.messages_per_s)
+        self._sound = Bucket(limits.sound_rate, limits.sound_burst_s)
+        self._told_s = float("-inf")
+
+    async def run(self) -> None:
+        """Until the client has left or been told why it must."""
+        await self._socket.accept()
+        try:
+            hello = await asyncio.wait_for(self._hello(), self._limits.hello_s)
+            seat = self._hub.take_seat(hello, self._tell)
+        except asyncio.TimeoutError:
+            await self._close(IDLE, "no hello came")
+        except Refusal as refusal:
+            await self._close(refusal.code, refusal.reason)
+        except WebSocketDisconnect:
+            pass
+        else:
+            try:
+                await self._serve(seat)
+            finally:
+                self._hub.leave(seat)
+
+    async def _hello(self) -> Hello:
+        message = await self._receive()
+        if not isinstance(message, str):
+            raise Refusal(BAD_MESSAGE, "expected a hello before sound")
+        hello = protocol.parse_hello(message)
+        if self._token is not None and not hmac.compare_digest(
+            hello.token.encode("utf-8", "surrogatepass"), self._token.encode()
+        ):
+            raise Refusal(NOT_ALLOWED, "the token is missing or wrong")
+        return hello
+
+    async def _serve(self, seat: Seat) -> None:
+        latency_ms = 1000 * seat.engine.latency_s
+        self._put(protocol.ready(latency_ms, self._hub.transcriber.checkpoint_name))
+        self._heard_s = self._loop.time()  # when sound came
+        parts = (self._listen(seat), self._speak(), self._grow_impatient())
+        tasks = [asyncio.create_task(part) for part in parts]
+        ends: list[asyncio.Future[Any]] = [*tasks, self._over]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        code, reason = self._verdict(tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if code is not None:
+            await self._close(code, reason)
+
+    def _verdict(self, tasks: list[asyncio.Task[None]]) -> tuple[int | None, str]:
+        """The close code, None where the client has left by itself, and the reason."""
+        ends = [task.exception() for task in tasks if task.done()]
+        if self._over.done():
+            ends.insert(0, self._over.result())
+        for end in ends:
+            if isinstance(end, Refusal):
+                return end.code, end.reason
+            if isinstance(end, (WebSocketDisconnect, OSError)):
+                return None, ""
+            if end is not None:
+                log.error("a connection failed", exc_info=end)
+                return BROKEN, "the server failed"
+        return 1000, ""
+
+    async def _listen(self, seat: Seat) -> None:
+        """What the client sends, until it leaves. Raises Refusal and WebSocketDisconnect."""
+        ended = False
+        while not self._over.done():
+            message = await self._receive()
+            await asyncio.sleep(0)  # many may have come at once: what they are answered must go out meanwhile
+            if ended:
+                continue  # nothing more is taken; but that the client leaves is noticed
+            if isinstance(message, bytes):
+                await self._take(seat, message)
+                self._heard_s = self._loop.time()
+            elif self._obey(seat, protocol.parse_control(message)):
+                ended, self._heard_s = True, float("inf")
+
+    async def _grow_impatient(self) -> None:
+        """A task of its own: asyncio.wait_for, up to Python 3.11, may lose a cancellation to a message."""
+        while (left_s := self._heard_s + self._limits.idle_s - self._loop.time()) > 0:
+            await asyncio.sleep(min(left_s, self._limits.idle_s))
+        raise Refusal(IDLE, f"no sound for {self._limits.idle_s:g} s")
+
+    async def _receive(self) -> str | bytes:
+        message = await self._socket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", 1005))
+        text, data = message.get("text"), message.get("bytes")
+        if not self._messages.take(1):
+            raise Refusal(TOO_FAST, f"more than {self._limits.messages_per_s:g} messages a second")
+        if text is not None and len(text) > self._limits.text_bytes:
+            raise Refusal(BAD_MESSAGE, f"expected at most {self._limits.text_bytes} bytes of text")
+        return text if text is not None else data or b""
+
+    async def _take(self, seat: Seat, data: bytes) -> None:
+        samples = protocol.parse_sound(data, seat.hello.format)
+        if seat.live:
+            if not self._sound.take(len(samples) / seat.hello.sample_rate):
+                raise Refusal(TOO_FAST, "live sound came faster than it sounds; a file needs mode file")
+        else:
+            while seat.waiting_s > self._limits.file_ahead_s:  # not reading on is what slows the client down
+                await asyncio.sleep(ROOM_S)
+        self._hub.add(seat, samples)
+
+    def _obey(self, seat: Seat, order: Gap | Ping | End) -> bool:
+        """True at the end."""
+        if isinstance(order, Ping):
+            self._put(protocol.pong(order.id))
+        elif isinstance(order, Gap):
+            if seat.next_s + order.samples / seat.hello.sample_rate > protocol.MOST_S:
+                raise Refusal(BAD_MESSAGE, "a gap of more than a year")
+            self._hub.skip(seat, order.samples)
+        else:
+            self._hub.end(seat)
+            return True
+        return False
+
+    async def _speak(self) -> None:
+        """Sends what is put, until the end."""
+        while (line := await self._out.get()) is not None:
+            await self._socket.send_text(line)
+
+    def _tell(self, heard: Heard | Exception) -> None:
+        """Called by the hub's thread."""
+        with suppress(RuntimeError):  # the loop has closed: nobody is there to be told
+            self._loop.call_soon_threadsafe(self._told, heard)
+
+    def _told(self, heard: Heard | Exception) -> None:
+        if isinstance(heard, Exception):
+            self._refuse(Refusal(BROKEN, "the network failed on this sound"))
+            return
+        if heard.events:
+            self._put(protocol.events(heard.events))
+        if heard.ended or heard.time_s - self._told_s >= TELL_S:
+            self._told_s = heard.time_s
+            self._put(protocol.heard(heard.time_s, heard.backlog_s, heard.dropped_blocks, heard.late_blocks))
+        if heard.ended:
+            self._put(protocol.done(heard.time_s))
+            self._put(None)
+
+    def _put(self, line: str | None) -> None:
+        try:
+            self._out.put_nowait(line)
+        except asyncio.QueueFull:
+            self._refuse(Refusal(NOT_READING, f"{self._limits.unread} messages were not read"))
+
+    def _refuse(self, refusal: Refusal) -> None:
+        if not self._over.done():
+            self._over.set_result(refusal)
+
+    async def _close(self, code: int, reason: str) -> None:
+        """A client that does not even take this is cut off when the server's handler returns."""
+        if self._socket.application_state is WebSocketState.CONNECTED:
+            with suppress(asyncio.TimeoutError, RuntimeError, OSError, WebSocketDisconnect):
+                await asyncio.wait_for(self._socket.close(code, reason), self._limits.close_s)

@@ -1,0 +1,133 @@
+// @ts-check
+/** The connection to the server: hello, sound out, events in. PROTOCOL.md says what the messages are. */
+
+/**
+ * @typedef {{sample_rate: number, latency_ms: number, mode: "live" | "file", start_s: number, token: string}} Wish
+ * @typedef {{
+ *   onReady: (latency_ms: number) => void,
+ *   onEvents: (events: import("./notes.js").NoteEvent[]) => void,
+ *   onHeard: (heard: {time_s: number, backlog_ms: number, dropped_blocks: number, late_blocks: number}) => void,
+ *   onClose: (code: number, reason: string) => void,
+ *   onRoundTrip?: (ms: number) => void,
+ * }} Ears
+ */
+
+export const VERSION = 1;
+/** Codes after which trying again is useless. */
+export const FINAL = new Set([4400, 4401, 4426]);
+export const FULL = 4503;
+const PING_EVERY_MS = 2000;
+/** Seconds of sound that may wait in the browser before blocks are dropped. */
+const MOST_BUFFERED_S = 1;
+
+export class Link {
+  /**
+   * @param {() => Wish} wish asked for when the connection is open
+   * @param {Ears} ears
+   */
+  constructor(wish, ears) {
+    this.ears = ears;
+    this.open = false;
+    this.droppedBlocks = 0;
+    this.gap = 0;
+    this.rate = 48000;
+    const url = new URL("/stream", location.href);
+    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+    url.hash = "";
+    this.socket = new WebSocket(url);
+    this.socket.binaryType = "arraybuffer";
+    this.socket.onopen = () => this.greet(wish());
+    this.socket.onmessage = (message) => this.hear(JSON.parse(message.data));
+    this.socket.onclose = (event) => this.closed(event.code, event.reason);
+    this.timer = 0;
+    this.pings = 0;
+    /** @type {Map<number, number>} */
+    this.sent = new Map();
+  }
+
+  /** @param {Wish} wish */
+  greet(wish) {
+    this.rate = wish.sample_rate;
+    this.socket.send(JSON.stringify({ type: "hello", version: VERSION, format: "f32", ...wish }));
+    this.open = true;
+    this.timer = setInterval(() => this.ping(), PING_EVERY_MS);
+    this.ping();
+  }
+
+  /** Bytes that wait in the browser. */
+  get buffered() {
+    return this.socket.bufferedAmount;
+  }
+
+  /** Sends a block, or drops it when the network cannot follow. @param {Float32Array} samples */
+  send(samples) {
+    if (!this.open) return;
+    if (this.buffered > 4 * this.rate * MOST_BUFFERED_S) {
+      this.droppedBlocks += 1;
+      this.gap += samples.length;
+      return;
+    }
+    if (this.gap) this.say({ type: "gap", samples: this.gap });
+    this.gap = 0;
+    this.socket.send(samples);
+  }
+
+  /** No more sound: the server sends what it owes, then closes. */
+  end() {
+    if (this.open) this.say({ type: "end" });
+    else this.socket.close();
+  }
+
+  close() {
+    this.socket.close(1000);
+  }
+
+  /** @param {object} message */
+  say(message) {
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+  }
+
+  ping() {
+    const id = this.pings++;
+    this.sent.set(id, performance.now());
+    this.say({ type: "ping", id });
+  }
+
+  /** @param {any} message */
+  hear(message) {
+    if (message.type === "events") this.ears.onEvents(message.events);
+    else if (message.type === "heard") this.ears.onHeard(message);
+    else if (message.type === "ready") this.ears.onReady(message.latency_ms);
+    else if (message.type === "pong") {
+      const sent_ms = this.sent.get(message.id);
+      this.sent.delete(message.id);
+      if (sent_ms !== undefined) this.ears.onRoundTrip?.(performance.now() - sent_ms);
+    }
+  }
+
+  /** @param {number} code @param {string} reason */
+  closed(code, reason) {
+    clearInterval(this.timer);
+    this.open = false;
+    this.ears.onClose(code, reason);
+  }
+}
+
+/** How long to wait before the next attempt: soon at first, then ever more seldom. */
+export class Backoff {
+  constructor(first_ms = 500, most_ms = 8000) {
+    this.first_ms = first_ms;
+    this.most_ms = most_ms;
+    this.wait_ms = first_ms;
+  }
+
+  succeeded() {
+    this.wait_ms = this.first_ms;
+  }
+
+  failed() {
+    const wait_ms = this.wait_ms;
+    this.wait_ms = Math.min(this.most_ms, 2 * wait_ms);
+    return wait_ms;
+  }
+}

@@ -1,0 +1,57 @@
+// @ts-check
+/** A MIDI port of the browser (WebMIDI). */
+
+/** Events that were scheduled may still come this much later than a panic. */
+const SCHEDULED_MS = 150;
+
+export class MidiOut {
+  /** @param {MIDIOutput} port */
+  constructor(port) {
+    this.port = port;
+    /** @type {Set<number>} */
+    this.down = new Set();
+  }
+
+  /** @param {number} pitch @param {number} velocity @param {number} at_ms */
+  on(pitch, velocity, at_ms) {
+    this.down.add(pitch);
+    this.send([0x90, pitch, velocity], at_ms);
+  }
+
+  /** @param {number} pitch @param {number} at_ms */
+  off(pitch, at_ms) {
+    this.down.delete(pitch);
+    this.send([0x80, pitch, 64], at_ms);
+  }
+
+  /** Ends every note, whatever we think of it: 88 note-offs, then "all notes off". */
+  panic() {
+    this.down.clear();
+    for (const at_ms of [performance.now(), performance.now() + SCHEDULED_MS]) {
+      for (let pitch = 21; pitch <= 108; pitch++) this.send([0x80, pitch, 64], at_ms);
+      this.send([0xb0, 123, 0], at_ms);
+    }
+  }
+
+  close() {
+    this.panic();
+    // Not closed: some browsers would then lose what was just sent.
+  }
+
+  /** @param {number[]} bytes @param {number} at_ms */
+  send(bytes, at_ms) {
+    if (this.port.state === "connected") this.port.send(bytes, at_ms);
+  }
+}
+
+/**
+ * Asks for MIDI; null where the browser has none or the user says no.
+ * @returns {Promise<MIDIAccess | null>}
+ */
+export async function requestMidi() {
+  try {
+    return (await navigator.requestMIDIAccess?.()) ?? null;
+  } catch {
+    return null;
+  }
+}

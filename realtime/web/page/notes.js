@@ -1,0 +1,74 @@
+// @ts-check
+/** The notes of a take, from the events of the server. */
+
+/**
+ * @typedef {{pitch: number, velocity: number, onset_s: number, offset_s: number | null, seen: boolean}} Note
+ * @typedef {{type: "on" | "off", time_s: number, pitch: number, velocity?: number}} NoteEvent
+ */
+
+export const LOWEST = 21;
+export const HIGHEST = 108;
+/** No note is longer; notes before are not looked at. */
+const LONGEST_S = 100;
+const NAMES = ["C", "C sharp", "D", "D sharp", "E", "F", "F sharp", "G", "G sharp", "A", "A sharp", "B"];
+
+export class Notes {
+  constructor() {
+    /** Sorted by when they were announced, so nearly by onset. @type {Note[]} */
+    this.all = [];
+    /** @type {Map<number, Note>} */
+    this.sounding = new Map();
+  }
+
+  /** @param {NoteEvent} event */
+  add(event) {
+    const before = this.sounding.get(event.pitch);
+    if (before) {
+      before.offset_s = Math.max(before.onset_s, event.time_s);
+      this.sounding.delete(event.pitch);
+    }
+    if (event.type === "on") {
+      const note = {
+        pitch: event.pitch, velocity: event.velocity ?? 64, onset_s: event.time_s, offset_s: null, seen: false,
+      };
+      this.all.push(note);
+      this.sounding.set(event.pitch, note);
+    }
+  }
+
+  /** Ends what sounds. @param {number} time_s */
+  endAll(time_s) {
+    for (const pitch of [...this.sounding.keys()]) this.add({ type: "off", pitch, time_s });
+  }
+
+  /** Whole notes, sorted by onset. */
+  finished() {
+    return this.all.filter((note) => note.offset_s !== null).sort((a, b) => a.onset_s - b.onset_s);
+  }
+
+  /** Where the last note ends, in seconds. */
+  get end_s() {
+    return this.all.reduce((end_s, note) => Math.max(end_s, note.offset_s ?? note.onset_s), 0);
+  }
+
+  /**
+   * Notes that sound somewhere between two times, and those that are down.
+   * @param {number} from_s
+   * @param {number} to_s
+   */
+  between(from_s, to_s) {
+    /** @type {Note[]} */
+    const found = [];
+    for (let i = this.all.length - 1; i >= 0; i--) {
+      const note = this.all[i];
+      if (note.onset_s < from_s - LONGEST_S) break;
+      if (note.onset_s < to_s && (note.offset_s ?? Infinity) > from_s) found.push(note);
+    }
+    return found;
+  }
+}
+
+/** As one says it; C4 is the middle C. @param {number} pitch */
+export function spoken(pitch) {
+  return `${NAMES[pitch % 12]} ${Math.floor(pitch / 12) - 1}`;
+}

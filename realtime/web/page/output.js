@@ -1,0 +1,86 @@
+// @ts-check
+/** Where the notes are played: nowhere, on the synthesiser or on a MIDI port. Ends what it began. */
+
+import { MidiOut, requestMidi } from "./midi_out.js";
+import { Synth } from "./synth.js";
+
+/** Beyond the network's latency: what network, computing and drawing may take, so that the rhythm stays. */
+export const ALLOWANCE_MS = 50;
+
+export class Output {
+  /**
+   * @param {HTMLSelectElement} picker
+   * @param {(line: string) => void} onProblem
+   */
+  constructor(picker, onProblem) {
+    this.picker = picker;
+    this.onProblem = onProblem;
+    /** @type {MIDIAccess | null} */
+    this.access = null;
+    /** @type {Synth | MidiOut | null} */
+    this.player = null;
+    if ("requestMIDIAccess" in navigator) picker.add(new Option("a MIDI port …", "midi"));
+    picker.onchange = () => this.choose(picker.value);
+  }
+
+  /** @param {string} value */
+  async choose(value) {
+    this.player?.close();
+    this.player = null;
+    if (value === "synth") this.player = new Synth();
+    else if (value === "midi") await this.askForMidi();
+    else if (value.startsWith("port:")) {
+      const port = this.access?.outputs.get(value.slice(5));
+      if (port) this.player = new MidiOut(port);
+      else this.onProblem("That MIDI port has gone. Choose another one.");
+    }
+  }
+
+  async askForMidi() {
+    this.access = await requestMidi();
+    if (!this.access) {
+      this.onProblem("The browser gave no MIDI: allow it in the site's settings, or take the built-in synthesiser.");
+      this.picker.value = "silent";
+      return;
+    }
+    this.access.onstatechange = () => this.listPorts();
+    this.listPorts();
+    const first = [...this.access.outputs.keys()][0];
+    if (first === undefined) {
+      this.onProblem("There is no MIDI port. Plug an instrument in or start a synthesiser; the list follows.");
+      this.picker.value = "silent";
+      return;
+    }
+    this.picker.value = `port:${first}`;
+    await this.choose(this.picker.value);
+  }
+
+  /** The ports as they are now; the one in use stays chosen, or playing stops where it has gone. */
+  listPorts() {
+    const chosen = this.picker.value;
+    for (const option of [...this.picker.options]) if (option.value.startsWith("port:")) option.remove();
+    for (const port of this.access?.outputs.values() ?? []) {
+      this.picker.add(new Option(port.name ?? "MIDI port", `port:${port.id}`));
+    }
+    this.picker.value = chosen;
+    if (this.picker.value !== chosen) {
+      this.picker.value = "silent";
+      this.player = null;
+      this.onProblem("The MIDI port has gone.");
+    }
+  }
+
+  /**
+   * @param {import("./notes.js").NoteEvent} event
+   * @param {number} at_ms when, by the page's clock; the past means now
+   */
+  play(event, at_ms) {
+    if (event.type === "on") this.player?.on(event.pitch, event.velocity ?? 64, at_ms);
+    else this.player?.off(event.pitch, at_ms);
+  }
+
+  /** Ends every sounding note. */
+  panic() {
+    this.player?.panic();
+  }
+}

@@ -1,0 +1,61 @@
+// @ts-check
+/** A small synthesiser, so that one hears what was understood where there is no MIDI. */
+
+const MOST_VOICES = 48;
+const RELEASE_S = 0.09;
+
+export class Synth {
+  constructor() {
+    this.context = new AudioContext({ latencyHint: "interactive" });
+    const compressor = new DynamicsCompressorNode(this.context);
+    this.out = new GainNode(this.context, { gain: 0.35 });
+    this.out.connect(compressor).connect(this.context.destination);
+    const partials = Float32Array.from({ length: 9 }, (_, h) => (h ? 1 / h ** 1.6 : 0));
+    this.wave = this.context.createPeriodicWave(new Float32Array(9), partials);
+    /** @type {Map<number, {oscillator: OscillatorNode, gain: GainNode}>} */
+    this.voices = new Map();
+    void this.context.resume();
+  }
+
+  /** The synthesiser's time of a moment of the page's clock. @param {number} at_ms */
+  timeOf(at_ms) {
+    return this.context.currentTime + Math.max(0, (at_ms - performance.now()) / 1000);
+  }
+
+  /** @param {number} pitch @param {number} velocity @param {number} at_ms */
+  on(pitch, velocity, at_ms) {
+    this.off(pitch, at_ms);
+    if (this.voices.size >= MOST_VOICES) this.off(this.voices.keys().next().value ?? pitch, at_ms);
+    const hz = 440 * 2 ** ((pitch - 69) / 12);
+    const time = this.timeOf(at_ms);
+    const gain = new GainNode(this.context, { gain: 0 });
+    const soft = new BiquadFilterNode(this.context, { type: "lowpass", frequency: hz * (2 + velocity / 16) });
+    const oscillator = new OscillatorNode(this.context, { frequency: hz, periodicWave: this.wave });
+    oscillator.connect(soft).connect(gain).connect(this.out);
+    gain.gain.setValueAtTime(0, time);
+    gain.gain.linearRampToValueAtTime((velocity / 127) ** 1.5, time + 0.004);
+    gain.gain.setTargetAtTime(0.0001, time + 0.01, 1.6 - (1.2 * (pitch - 21)) / 87);
+    oscillator.start(time);
+    this.voices.set(pitch, { oscillator, gain });
+  }
+
+  /** @param {number} pitch @param {number} at_ms */
+  off(pitch, at_ms) {
+    const voice = this.voices.get(pitch);
+    if (!voice) return;
+    this.voices.delete(pitch);
+    const time = this.timeOf(at_ms);
+    voice.gain.gain.cancelScheduledValues(time);
+    voice.gain.gain.setTargetAtTime(0, time, RELEASE_S / 3);
+    voice.oscillator.stop(time + 2 * RELEASE_S);
+  }
+
+  panic() {
+    for (const pitch of [...this.voices.keys()]) this.off(pitch, performance.now());
+  }
+
+  close() {
+    this.panic();
+    void this.context.close();
+  }
+}

@@ -1,0 +1,199 @@
+"""The messages between page and server, as PROTOCOL.md says: read strictly, written in one place."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ...model.notes import Event, NoteOn
+from ...model.resampling import HIGHEST_RATE, LOWEST_RATE
+from ...model.timebase import MAX_LOOK_AHEAD_FRAMES, frames_for_latency, latency_s
+
+VERSION = 1
+LATENCIES_MS = tuple(round(1000 * latency_s(frames)) for frames in range(MAX_LOOK_AHEAD_FRAMES + 1))
+FORMATS: dict[str, np.dtype[Any]] = {"f32": np.dtype("<f4"), "s16": np.dtype("<i2")}
+MODES = ("live", "file")
+MOST_S = 366 * 86_400.0  #: no stream time is later
+
+#: Close codes, beside those of WebSocket itself (1000, 1001, 1009, 1011).
+BAD_MESSAGE, NOT_ALLOWED, IDLE, OTHER_VERSION = 4400, 4401, 4408, 4426
+TOO_FAST, FULL, NOT_READING, BROKEN = 4429, 4503, 4498, 4500
+
+
+class Refusal(Exception):
+    """Why a connection ends: a close code and a line that says what was expected. Never quotes the client."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code, self.reason = code, reason
+
+
+@dataclass(frozen=True)
+class Hello:
+    """What a client asks for."""
+
+    sample_rate: int
+    format: str = "f32"
+    latency_ms: int = 132
+    mode: str = "live"
+    start_s: float = 0.0
+    token: str = ""
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Samples that the client did not send."""
+
+    samples: int
+
+
+@dataclass(frozen=True)
+class Ping:
+    id: int
+
+
+@dataclass(frozen=True)
+class End:
+    """No more sound will come."""
+
+
+def parse_hello(text: str) -> Hello:
+    """Raises Refusal for anything else than a hello of this version."""
+    message = _object(text)
+    if message.get("type") != "hello":
+        _bad("expected a hello first")
+    if message.get("version") != VERSION:
+        raise Refusal(OTHER_VERSION, f"this server speaks version {VERSION} of the protocol")
+    known = {"type", "version", "sample_rate", "format", "latency_ms", "mode", "start_s", "token"}
+    if not known.issuperset(message):
+        _bad("the hello has fields that this version does not know")
+    rate = _whole(message, "sample_rate", LOWEST_RATE, HIGHEST_RATE)
+    latency_ms = _number(message, "latency_ms", 0, 1000, 132)
+    try:
+        frames = frames_for_latency(latency_ms)
+    except ValueError:
+        _bad(f"latency_ms: expected one of {', '.join(map(str, LATENCIES_MS))}")
+    return Hello(
+        rate,
+        _choice(message, "format", tuple(FORMATS)),
+        LATENCIES_MS[frames],
+        _choice(message, "mode", MODES),
+        _number(message, "start_s", 0, MOST_S, 0.0),
+        _text(message, "token"),
+    )
+
+
+def parse_control(text: str) -> Gap | Ping | End:
+    """A text message after the hello. Raises Refusal for what is none."""
+    message = _object(text)
+    kind = message.get("type")
+    if kind == "gap":
+        return Gap(_whole(message, "samples", 0, int(HIGHEST_RATE * MOST_S)))
+    if kind == "ping":
+        return Ping(_whole(message, "id", 0, 2**53 - 1))
+    if kind == "end":
+        return End()
+    _bad("expected gap, ping or end")
+
+
+def parse_sound(data: bytes, format: str) -> np.ndarray:
+    """Samples [n], float32. Raises Refusal where the bytes are not whole samples."""
+    kind = FORMATS[format]
+    if len(data) % kind.itemsize:
+        _bad(f"sound: expected whole samples of {kind.itemsize} bytes")
+    samples = np.frombuffer(data, dtype=kind)
+    if format == "s16":
+        return samples.astype(np.float32) / np.float32(32_768)
+    return samples.astype(np.float32)
+
+
+def ready(latency_ms: float, checkpoint: str) -> str:
+    """``latency_ms`` is the whole algorithmic latency, with the resampler's delay."""
+    return _line("ready", version=VERSION, latency_ms=round(latency_ms, 2), checkpoint=checkpoint)
+
+
+def events(heard: Sequence[Event]) -> str:
+    """Times in stream time, seconds."""
+    return _line("events", events=[_event(event) for event in heard])
+
+
+def heard(time_s: float, backlog_s: float, dropped_blocks: int, late_blocks: int) -> str:
+    return _line(
+        "heard",
+        time_s=round(time_s, 4),
+        backlog_ms=round(1000 * backlog_s, 1),
+        dropped_blocks=dropped_blocks,
+        late_blocks=late_blocks,
+    )
+
+
+def pong(id: int) -> str:
+    return _line("pong", id=id)
+
+
+def done(time_s: float) -> str:
+    return _line("done", time_s=round(time_s, 4))
+
+
+def _event(event: Event) -> dict[str, Any]:
+    if isinstance(event, NoteOn):
+        return {
+            "type": "on",
+            "time_s": round(event.time_s, 5),
+            "pitch": event.pitch,
+            "velocity": event.velocity,
+        }
+    return {"type": "off", "time_s": round(event.time_s, 5), "pitch": event.pitch}
+
+
+def _line(kind: str, **fields: Any) -> str:
+    return json.dumps({"type": kind, **fields}, separators=(",", ":"), allow_nan=False)
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        message = None
+    if not isinstance(message, dict):
+        _bad("expected a JSON object")
+    return message
+
+
+def _number(message: dict[str, Any], name: str, least: float, most: float, default: float) -> float:
+    value = message.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        _bad(f"{name}: expected a number")
+    if not least <= value <= most or not math.isfinite(value):  # in this order: an int may be any size
+        _bad(f"{name}: expected {least:g} to {most:g}")
+    return float(value)
+
+
+def _whole(message: dict[str, Any], name: str, least: int, most: int) -> int:
+    value = message.get(name)
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        _bad(f"{name}: expected a whole number from {least} to {most}")
+    return value
+
+
+def _choice(message: dict[str, Any], name: str, choices: tuple[str, ...]) -> str:
+    value = message.get(name, choices[0])
+    if value not in choices:
+        _bad(f"{name}: expected one of {', '.join(choices)}")
+    return str(value)
+
+
+def _text(message: dict[str, Any], name: str) -> str:
+    value = message.get(name, "")
+    if not isinstance(value, str):
+        _bad(f"{name}: expected text")
+    return value
+
+
+def _bad(reason: str) -> NoReturn:
+    raise Refusal(BAD_MESSAGE, reason)

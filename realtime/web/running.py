@@ -1,0 +1,117 @@
+"""uvicorn, with the bounds that keep one client from costing the others anything."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from .limits import Limits
+
+BACKLOG = 64  #: connections that wait to be looked at
+PING_EVERY_S, PONG_WITHIN_S = 10.0, 20.0  #: a client that vanished is noticed after
+
+
+class StreamProtocol(WebSocketsSansIOProtocol):
+    """A connection that is over is cut, even if the client never reads what was last sent to it."""
+
+    linger_s = 2 * Limits.close_s
+    _cut: asyncio.TimerHandle | None = None
+
+    async def run_asgi(self) -> None:
+        try:
+            await super().run_asgi()
+        finally:
+            if not self.disconnected:
+                self._cut = self.loop.call_later(self.linger_s, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._cut is not None:
+            self._cut.cancel()
+
+
+class Server(uvicorn.Server):
+    """SIGINT and SIGTERM end ``run``, and with it all connections; it then returns as if nothing had been.
+
+    Outside the main thread, ``should_exit = True`` does.
+    """
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {
+            number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Clients may connect from now on and wait. Port 0 finds a free one.
+
+    Raises OSError when the address is not ours or taken.
+    """
+    family, kind, number, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    made = socket.socket(family, kind, number)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(address)
+        made.listen(BACKLOG)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach ``host``, a name or an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def server(
+    app: Starlette,
+    limits: Limits,
+    certificate: Path | None = None,
+    key: Path | None = None,
+) -> Server:
+    """``run(sockets=[...])`` it."""
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws=StreamProtocol,
+        ws_max_size=limits.message_bytes,
+        ws_ping_interval=PING_EVERY_S,
+        ws_ping_timeout=PONG_WITHIN_S,
+        ws_per_message_deflate=False,
+        limit_concurrency=limits.streams + 2 * limits.waiting,
+        h11_max_incomplete_event_size=1 << 14,
+        timeout_graceful_shutdown=2,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+    )
+    return Server(config)

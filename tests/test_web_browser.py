@@ -1,0 +1,321 @@
+"""The page in a real browser: Chromium with a recording for a microphone."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from hppnet.api import read_blocks
+from hppnet.model.notes import read_midi
+from hppnet.model.transcriber import Transcriber
+from hppnet.realtime.arrivals import matched, onset_f1
+
+from .sounds import three_notes
+from .web_server import Running, serving_apart
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'hppnet[dev]'")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
+
+TAKE = Path(__file__).parents[1] / "demo" / "take.opus"
+TAKE_S = 12.0  #: of the bundled recording
+ATTEMPTS = 3
+LEAD_S = 1.0  #: the page opens its ears a moment after the microphone began
+#: In place of a MIDI port, which no test machine has; the page asks for it as for a real one.
+MIDI_PORT = """
+window.sent = [];
+const send = (bytes, at) => window.sent.push([...bytes]);
+const port = {id: "one", name: "Test <b>port</b>", state: "connected", send};
+navigator.requestMIDIAccess = async () => ({outputs: new Map([["one", port]])});
+"""
+
+
+@pytest.fixture(scope="module")
+def microphone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray, int]:
+    """A WAV file, its samples and their rate: the bundled recording, after a moment of silence."""
+    blocks, rate = read_blocks(TAKE)
+    sound = np.concatenate(list(blocks))[: round(TAKE_S * rate)]
+    sound = np.concatenate([np.zeros(round(LEAD_S * rate), dtype=np.float32), sound])
+    path = tmp_path_factory.mktemp("microphone") / "take.wav"
+    soundfile.write(path, sound, rate, subtype="PCM_16")
+    return path, sound, rate
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Any]:
+    with playwright.sync_playwright() as found:
+        yield found.chromium
+
+
+@contextmanager
+def browsing(engine: Any, *flags: str) -> Iterator[Any]:
+    flags = ("--no-sandbox", "--use-fake-device-for-media-stream", *flags)
+    browser = engine.launch(executable_path=CHROMIUM, args=flags)
+    try:
+        yield browser
+    finally:
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def browser(engine: Any, microphone: tuple[Path, np.ndarray, int]) -> Iterator[Any]:
+    flags = ["--use-fake-ui-for-media-stream", f"--use-file-for-fake-audio-capture={microphone[0]}"]
+    with browsing(engine, *flags, "--host-resolver-rules=MAP piano.example 127.0.0.1") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Running]:
+    with serving_apart() as found:
+        yield found
+
+
+@contextmanager
+def page_of(browser: Any, url: str, script: str = "") -> Iterator[Any]:
+    """The page, ready. Errors in its scripts fail the test, and so does any request to another host."""
+    with browser.new_context(accept_downloads=True) as context:
+        if script:
+            context.add_init_script(script)
+        page = context.new_page()
+        wrong: list[str] = []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda request: wrong.append(request.url) if strange(request.url, url) else None)
+        page.goto(url)
+        page.wait_for_selector("#latency option[value='212']", state="attached")
+        yield page
+        assert not wrong, wrong
+
+
+def strange(asked: str, url: str) -> bool:
+    return not asked.startswith((url.split("#")[0], "blob:", "data:"))
+
+
+def until(found: Callable[[], Any], seconds: float = 60) -> Any:
+    end_s = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < end_s, "it did not come"
+        time.sleep(0.1)
+    return value
+
+
+def onsets(page: Any) -> list[tuple[float, int]]:
+    return [(note["onset_s"], note["pitch"]) for note in page.evaluate("hppnet.notes")]
+
+
+def state(page: Any) -> str:
+    return page.inner_text("#state")
+
+
+def test_the_page_shows_what_transcribe_gives(
+    browser: Any,
+    running: Running,
+    transcriber: Transcriber,
+    microphone: tuple[Path, np.ndarray, int],
+    tmp_path: Path,
+) -> None:
+    _, sound, rate = microphone
+    notes = transcriber.transcribe(sound, rate, latency_ms=132)
+    wanted = [(note.onset_s, note.pitch) for note in notes]
+    with page_of(browser, running.page) as page:
+        listen_whole(page)
+        assert re.fullmatch(r"\d+ ms", page.inner_text("#round-trip"))
+        assert page.inner_text("#algorithmic") == "133 ms"
+        page.click("text=Stop")
+        page.wait_for_selector("#save-midi:not([disabled])")
+        found = onsets(page)
+        assert aligned_f1(wanted, found) >= 97
+
+        # The take as files, and played back.
+        with page.expect_download() as midi:
+            page.click("#save-midi")
+        midi.value.save_as(tmp_path / "take.mid")
+        written = read_midi(tmp_path / "take.mid")
+        of_file = np.array(sorted((note.pitch, note.onset_s) for note in written))
+        np.testing.assert_allclose(of_file, sorted((pitch, onset_s) for onset_s, pitch in found), atol=0.002)
+        with page.expect_download() as audio:
+            page.click("#save-audio")
+        audio.value.save_as(tmp_path / "take.wav")
+        heard, heard_rate = soundfile.read(tmp_path / "take.wav")
+        assert len(heard) / heard_rate > TAKE_S - 1 and np.abs(heard).max() > 0.1
+        page.evaluate(
+            "document.querySelector('audio').currentTime = 3; document.querySelector('audio').play()"
+        )
+        until(lambda: page.evaluate("hppnet.lit.length"))
+
+        # In words, for those who do not see it.
+        page.click("text=Say the last notes")
+        assert re.fullmatch(r"([A-G]( sharp)? \d(, )?){8}", page.inner_text("#spoken"))
+
+
+def listen_whole(page: Any) -> None:
+    """Until nothing of the recording was dropped, which a machine that is busy with other things may do."""
+    for _ in range(ATTEMPTS):
+        page.click("text=Listen")
+        page.wait_for_timeout(1000 * (LEAD_S + TAKE_S + 0.5))
+        assert state(page) == "Listening"
+        if page.inner_text("#dropped") == "0":
+            return
+        page.evaluate("window.confirm = () => true")  # the take may go
+        page.click("text=Stop")
+        page.wait_for_selector("#save-midi:not([disabled])")
+    raise AssertionError("blocks were dropped each time: this machine is too busy to listen in real time")
+
+
+def aligned_f1(wanted: list[tuple[float, int]], found: list[tuple[float, int]]) -> float:
+    """The microphone began some moment before the page: by so much its times are earlier."""
+    shifts = [i * 0.02 for i in range(60)]
+    shift = max(shifts, key=lambda s: len(matched([(t - s, p) for t, p in wanted], found, -0.02, 0.02)))
+    return onset_f1([(t - shift, p) for t, p in wanted], found)
+
+
+def test_the_server_restarts_while_listening(browser: Any) -> None:
+    """The notes end, also on the MIDI port; the page says so, comes back by itself, and the take goes on."""
+    with serving_apart() as first:
+        context = page_of(browser, first.page, MIDI_PORT)
+        page = context.__enter__()
+        page.select_option("#output", "midi")
+        assert page.input_value("#output") == "port:one"
+        page.click("text=Listen")
+        until(lambda: page.evaluate("hppnet.lit.length > 0 && hppnet.notes.length > 5"))
+    until(lambda: "connection is lost" in state(page))
+    assert page.evaluate("hppnet.lit") == []
+    assert still_down(page.evaluate("sent")) == set()
+    before = page.evaluate("hppnet.notes.length")
+    with serving_apart(port=first.port):
+        until(lambda: state(page) == "Listening")
+        until(lambda: page.evaluate("hppnet.notes.length") > before + 3)
+        times = [onset_s for onset_s, _ in onsets(page)]
+        assert times[before] > times[before - 1] and times[before] > 2
+        page.select_option("#latency", "52")  # a new stream in the same take
+        until(lambda: state(page) == "Listening" and page.inner_text("#algorithmic") == "53 ms")
+        until(lambda: page.evaluate("sent.length") > 500)
+        sent = page.evaluate("window.dispatchEvent(new Event('pagehide')) && [...sent]")
+        assert still_down(sent) == set()
+        page.click("text=Stop")
+        page.wait_for_selector("#save-midi:not([disabled])")
+        context.__exit__(None, None, None)
+
+
+def still_down(messages: list[list[int]]) -> set[int]:
+    down: set[int] = set()
+    for status, pitch, velocity in messages:
+        if status == 0x90 and velocity:
+            down.add(pitch)
+        elif status in (0x80, 0x90):
+            down.discard(pitch)
+    return down
+
+
+@pytest.mark.parametrize(
+    "name", ["song.flac", '<img src=x onerror="window.hacked=1">.wav', "../../etc/passwd.ogg"]
+)
+def test_a_dropped_recording(
+    browser: Any, running: Running, transcriber: Transcriber, tmp_path: Path, name: str
+) -> None:
+    kind = name.rsplit(".", 1)[1]
+    source = tmp_path / f"sound.{kind}"
+    soundfile.write(source, three_notes(48_000), 48_000)
+    wanted = [
+        (n.onset_s, n.pitch) for n in transcriber.transcribe(source_samples(source), 48_000, latency_ms=212)
+    ]
+    with page_of(browser, running.page) as page:
+        page.evaluate(
+            """([bytes, name]) => {
+                const data = new DataTransfer();
+                data.items.add(new File([new Uint8Array(bytes)], name));
+                document.dispatchEvent(new DragEvent("dragover", {dataTransfer: data}));
+                document.dispatchEvent(new DragEvent("drop", {dataTransfer: data}));
+            }""",
+            [list(source.read_bytes()), name],
+        )
+        page.wait_for_selector("#save-midi:not([disabled])")
+        assert onset_f1(wanted, onsets(page)) >= 85  # the browser has another resampler
+        assert name in state(page) or name.split("/")[-1] in state(page)
+        assert page.locator("img").count() == 0 and not page.evaluate("window.hacked")
+        with page.expect_download() as midi:
+            page.click("#save-midi")
+        assert re.fullmatch(r"[\w-]+\.mid", midi.value.suggested_filename)
+
+
+def source_samples(path: Path) -> np.ndarray:
+    return soundfile.read(path, dtype="float32")[0]
+
+
+def test_what_is_no_sound_is_said_to_be_none(browser: Any, running: Running, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("Dear Clara")
+    with page_of(browser, running.page) as page:
+        page.set_input_files("#file", str(tmp_path / "letter.txt"))
+        until(lambda: "cannot read that file as sound" in page.inner_text("#problem"))
+        assert page.is_enabled("#listen")
+
+
+def test_refused_permission_is_explained(engine: Any, running: Running) -> None:
+    with browsing(engine) as browser, page_of(browser, running.page) as page:
+        page.click("text=Listen")
+        until(lambda: "may not use the microphone" in page.inner_text("#problem"))
+        assert page.inner_text("#listen") == "Listen" and state(page) == "Not listening."
+
+
+def test_another_machine_needs_the_token_and_https(browser: Any) -> None:
+    with serving_apart("--host", "0.0.0.0", "--token", "correct horse") as found:
+        url = f"http://piano.example:{found.port}/"
+        with page_of(browser, url) as page:
+            assert page.is_visible("#token-form")
+            page.click("text=Listen")
+            assert "https://" in page.inner_text("#problem")
+            page.set_input_files("#file", {"name": "a.wav", "mimeType": "audio/wav", "buffer": wav()})
+            until(lambda: "token is missing or wrong" in page.inner_text("#problem"))
+        with page_of(browser, f"{url}#token=correct%20horse") as page:
+            assert not page.is_visible("#token-form") and "token" not in page.url
+            page.set_input_files("#file", {"name": "a.wav", "mimeType": "audio/wav", "buffer": wav()})
+            until(lambda: page.evaluate("hppnet.notes.length") >= 3)
+
+
+def wav() -> bytes:
+    import io
+
+    file = io.BytesIO()
+    soundfile.write(file, three_notes(), 16_000, format="WAV")
+    return file.getvalue()
+
+
+def test_all_places_taken_is_said(browser: Any) -> None:
+    with serving_apart("--max-streams", "1") as found, page_of(browser, found.page) as one:
+        one.click("text=Listen")
+        until(lambda: state(one) == "Listening")
+        with page_of(browser, found.page) as two:
+            two.click("text=Listen")
+            until(lambda: "All places are taken" in state(two))
+            one.click("text=Stop")
+            until(lambda: state(two) == "Listening")  # by itself
+
+
+def test_everything_has_a_name_and_a_place_in_the_tab_order(browser: Any, running: Running) -> None:
+    with page_of(browser, running.page) as page:
+        for role, name in (
+            ("button", "Listen"),
+            ("combobox", "Microphone"),
+            ("combobox", "Latency"),
+            ("combobox", "Play the notes on"),
+            ("button", "Panic"),
+            ("button", "Say the last notes"),
+            ("checkbox", "Announce notes as they come"),
+            ("img", "Piano roll: no notes"),
+            ("meter", "Input level"),
+        ):
+            assert page.get_by_role(role, name=name).count() == 1, name
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == "listen"
+        page.keyboard.press("Enter")
+        until(lambda: state(page) == "Listening")
+        page.keyboard.press("Enter")
+        until(lambda: page.inner_text("#listen") == "Listen")
