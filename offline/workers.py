@@ -1,22 +1,19 @@
 """Many recordings at once: a process each with its own copy of the model.
 
 A pool of the standard library stops as a whole when one process dies; here only the file it had is lost.
-Only this module starts, stops and replaces processes; the caller's thread does it all.
+The caller's thread starts, stops and replaces them all.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from multiprocessing import resource_tracker
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from typing import Any
 
+from ..processes import Worker, end, interrupts_held_back, start
 from .batch import Heard, Load, LoadError, attempt, one_line
 from .job import Outcome, load_transcriber
 from .outputs import Job
@@ -34,11 +31,7 @@ def sensible_processes(jobs: int, device: str) -> int:
     return max(1, min(cores, 8, jobs // 2))
 
 
-@dataclass
-class _Worker:
-    process: Any  # multiprocessing's SpawnProcess
-    pipe: Connection
-    number: int | None = None  #: of the job it has
+_Worker = Worker[int]  # its item: the number of its job
 
 
 def run(
@@ -56,50 +49,29 @@ def run(
     waiting = deque(range(len(jobs)))
     workers: list[_Worker] = []
     try:
-        while waiting or any(worker.number is not None for worker in workers):
+        while waiting or any(worker.item is not None for worker in workers):
             while len(workers) < min(processes, len(waiting) + len(_busy(workers))):
                 workers.append(_start(settings, load))
             for worker in _idle(workers):
                 if waiting:
-                    worker.number = waiting.popleft()
-                    with suppress(BrokenPipeError):  # it has died: found out below
-                        worker.pipe.send(jobs[worker.number])
+                    number = waiting.popleft()
+                    worker.give(number, jobs[number])
             yield from _listen(workers, jobs, heard)
     finally:
-        with _interrupts_held_back():  # an impatient second Ctrl-C waits for the cleaning up
+        with interrupts_held_back():  # an impatient second Ctrl-C waits for the cleaning up
             _stop(workers, jobs)
 
 
 def _busy(workers: list[_Worker]) -> list[_Worker]:
-    return [worker for worker in workers if worker.number is not None]
+    return [worker for worker in workers if worker.item is not None]
 
 
 def _idle(workers: list[_Worker]) -> list[_Worker]:
-    return [worker for worker in workers if worker.number is None]
+    return [worker for worker in workers if worker.item is None]
 
 
 def _start(settings: Settings, load: Load) -> _Worker:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(theirs, settings, load), daemon=True)
-    with _interrupts_held_back():
-        process.start()
-    theirs.close()  # so that reading ours ends when the worker does
-    return _Worker(process, ours)
-
-
-@contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """A worker inherits the block: Ctrl-C, which the terminal sends to all, is the parent's to answer."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    resource_tracker.ensure_running()  # starting it, the first worker would lift the block again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return start(_work, settings, load)
 
 
 def _listen(workers: list[_Worker], jobs: Sequence[Job], heard: Heard) -> Iterator[Outcome]:
@@ -114,37 +86,27 @@ def _listen(workers: list[_Worker], jobs: Sequence[Job], heard: Heard) -> Iterat
             continue
         if kind == "unusable":
             raise LoadError(value)
-        if kind == "heard" and worker.number is not None:
-            heard(worker.number, value)
+        if kind == "heard" and worker.item is not None:
+            heard(worker.item, value)
         if kind == "outcome":
-            worker.number = None
+            worker.item = None
             yield value
 
 
 def _bury(worker: _Worker, jobs: Sequence[Job]) -> Iterator[Outcome]:
-    worker.process.join(_PATIENCE_S)
-    worker.pipe.close()
-    if worker.number is None:
+    how = worker.bury(_PATIENCE_S)
+    if worker.item is None:
         return
-    job = jobs[worker.number]
+    job = jobs[worker.item]
     _remove_parts(worker, job)
-    code = worker.process.exitcode
-    killed = code is not None and code < 0
-    how = f"by signal {-code}, perhaps for want of memory" if killed else f"with exit status {code}"
     yield Outcome(job.source, f"{job.source}: the process that transcribed it ended {how}; the others go on")
 
 
 def _stop(workers: list[_Worker], jobs: Sequence[Job]) -> None:
+    end(workers, _PATIENCE_S)
     for worker in workers:
-        worker.process.terminate()
-    for worker in workers:
-        worker.process.join(_PATIENCE_S)
-        if worker.process.is_alive():
-            worker.process.kill()
-            worker.process.join()
-        worker.pipe.close()
-        if worker.number is not None:
-            _remove_parts(worker, jobs[worker.number])
+        if worker.item is not None:
+            _remove_parts(worker, jobs[worker.item])
 
 
 def _remove_parts(worker: _Worker, job: Job) -> None:

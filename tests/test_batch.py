@@ -1,6 +1,7 @@
 """From arguments to files, one bad recording among good ones, in this process and in several."""
 
 import json
+import multiprocessing
 import os
 import signal
 import time
@@ -243,10 +244,10 @@ def test_a_worker_that_dies_loses_its_file_only(tmp_path):
 def test_closing_early_ends_the_workers(tmp_path):
     running = workers.run(good_and_bad(tmp_path), Settings(), 2, lambda *_: None, load)
     next(running)
-    processes = [child.pid for child in workers.multiprocessing.active_children()]
+    processes = [child.pid for child in multiprocessing.active_children()]
     assert len(processes) == 2
     running.close()
-    assert not workers.multiprocessing.active_children()
+    assert not multiprocessing.active_children()
     for process in processes:
         with pytest.raises(ProcessLookupError):
             os.kill(process, 0)

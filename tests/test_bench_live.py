@@ -9,13 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import torch
 from typer.testing import CliRunner
 
 from hppnet.cli import app
-from hppnet.model.checkpoint import save
-from hppnet.model.config import ModelConfig, NetworkConfig
-from hppnet.model.network import HPPNet
 from hppnet.model.notes import Note, NoteOff, NoteOn, write_midi
 from hppnet.model.transcriber import Transcriber
 from hppnet.realtime import bench, jack, soak, soak_input, soak_signals
@@ -31,16 +27,6 @@ from hppnet.realtime.status import Status
 from hppnet.realtime.synth import Synth
 
 RATE = 48_000
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint so small that nothing takes long; it has learned nothing."""
-    torch.manual_seed(0)
-    config = ModelConfig(NetworkConfig(stem_channels=2, body_channels=2, lstm_units=2))
-    path = tmp_path_factory.mktemp("small") / "small.safetensors"
-    save(path, HPPNet(config.network), config)
-    return path
 
 
 # --- who belongs to whom ---

@@ -9,26 +9,12 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-import torch
 from typer.testing import CliRunner, Result
 
 from hppnet.cli import app
-from hppnet.model.checkpoint import save
-from hppnet.model.config import ModelConfig, NetworkConfig
-from hppnet.model.network import HPPNet
 from hppnet.realtime.web.running import is_loopback
 
 from .web_server import greeted, started
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint so small that nothing takes long; it has learned nothing."""
-    torch.manual_seed(0)
-    config = ModelConfig(NetworkConfig(stem_channels=2, body_channels=2, lstm_units=2))
-    path = tmp_path_factory.mktemp("small") / "small.safetensors"
-    save(path, HPPNet(config.network), config)
-    return path
 
 
 def run(*arguments: str) -> Result:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..failure import fail
-from .bench_train import train
-from .options import Device
+from .options import Checkpoint, Device, FiguresFile, print_figures, write_figures
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 app = typer.Typer(help="Measure what this machine does.", no_args_is_help=True)
-app.command()(train)
 
 
 @app.callback()
@@ -29,13 +26,9 @@ def offline(
     seconds: Annotated[float, typer.Option(min=1, help="Of sound; it is made up here.")] = 60,
     repeats: Annotated[int, typer.Option(min=1, help="The median of so many runs counts.")] = 3,
     threads: Annotated[int, typer.Option(min=1, help="Processor cores to use.")] = 1,
-    checkpoint: Annotated[
-        Path | None, typer.Option(exists=True, help="Other weights than those that come with hppnet.")
-    ] = None,
+    checkpoint: Checkpoint = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
-    json_file: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write all figures; - for standard output.")
-    ] = None,
+    json_file: FiguresFile = None,
 ) -> None:
     """Transcribing: speed of whole recordings and of streams, memory, start-up, where the time goes."""
     from rich.console import Console
@@ -47,14 +40,12 @@ def offline(
     try:
         with console.status("loading") as status:
             figures = measure(seconds, repeats, threads, checkpoint, device.value, report=status.update)
-        if json_file not in (None, "-"):
-            Path(json_file).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        write_figures(figures, json_file)
     except ValueError as error:  # a device that is not there
         raise typer.BadParameter(str(error)) from None
     except (CheckpointError, RuntimeError, OSError) as error:
         fail(str(error))
-    if json_file == "-":
-        print(json.dumps(figures, indent=2))
+    if print_figures(figures, json_file):
         return
     screen = Console()
     screen.print(_machine(figures["detail"]), highlight=False)
@@ -73,13 +64,9 @@ def live(
         Path | None, typer.Option(exists=True, metavar="FILE.mid", help="What is played in --recording.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Processor cores to use.")] = 1,
-    checkpoint: Annotated[
-        Path | None, typer.Option(exists=True, help="Other weights than those that come with hppnet.")
-    ] = None,
+    checkpoint: Checkpoint = None,
     device: Annotated[Device, typer.Option(help="Where to compute; auto: the processor.")] = Device.auto,
-    json_file: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write all figures; - for standard output.")
-    ] = None,
+    json_file: FiguresFile = None,
 ) -> None:
     """Live: whether this machine is fast enough, and how late, regular and faithful it is.
 
@@ -107,14 +94,12 @@ def live(
             task = bench.task(load(checkpoint, where), seconds, checkpoint, where, played)
             figures = bench.measure(task, threads, report=status.update)
         figures["detail"]["machine"] = machine(task.transcriber)
-        if json_file not in (None, "-"):
-            Path(json_file).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        write_figures(figures, json_file)
     except (AudioError, CheckpointError, JackError, RuntimeError, OSError) as error:
         fail(str(error))
     except ValueError as error:  # a device that is not there, no note that came back
         fail(str(error))
-    if json_file == "-":
-        print(json.dumps(figures, indent=2))
+    if print_figures(figures, json_file):
         return
     screen = Console()
     screen.print(live_machine(figures["detail"]), highlight=False)
@@ -129,12 +114,8 @@ def soak(
         Path | None, typer.Option(exists=True, help="To play in a loop instead of a made-up piece.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of all that is random.")] = 1,
-    checkpoint: Annotated[
-        Path | None, typer.Option(exists=True, help="Other weights than those that come with hppnet.")
-    ] = None,
-    json_file: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write all figures; - for standard output.")
-    ] = None,
+    checkpoint: Checkpoint = None,
+    json_file: FiguresFile = None,
 ) -> None:
     """Live for a day, and a thousand faults, faster than real time: does anything grow, hang or break?
 
@@ -169,12 +150,12 @@ def soak(
             options = ["--checkpoint", str(checkpoint)] if checkpoint else []
             if signals:
                 figures["signals"] = strike(signals, music, RATE, options, seed, status.update)
-        if json_file not in (None, "-"):
-            Path(json_file).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        write_figures(figures, json_file)
     except (AudioError, CheckpointError, OSError) as error:
         fail(str(error))
     lines, wrong = soak_lines(figures)
-    print(json.dumps(figures, indent=2) if json_file == "-" else "\n".join(lines))
+    if not print_figures(figures, json_file):
+        print("\n".join(lines))
     if wrong:
         fail("; ".join(wrong))
 

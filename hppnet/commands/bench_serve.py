@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ..failure import fail
 from . import bench
-from .options import Device
+from .options import Checkpoint, Device, FiguresFile, print_figures, write_figures
 
 
 @bench.app.command()
@@ -18,13 +16,9 @@ def serve(
     streams: Annotated[int, typer.Option(min=1, help="To begin with; fewer if a block was late.")] = 8,
     seconds: Annotated[float, typer.Option(min=5, help="Of sound, in real time, each time.")] = 20,
     latency: Annotated[float, typer.Option(help="Algorithmic, ms.")] = 132,
-    checkpoint: Annotated[
-        Path | None, typer.Option(exists=True, help="Other weights than those that come with hppnet.")
-    ] = None,
+    checkpoint: Checkpoint = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
-    json_file: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write all figures; - for standard output.")
-    ] = None,
+    json_file: FiguresFile = None,
 ) -> None:
     """Serving: how many streams at once without a late block, and how soon a note is seen on the page.
 
@@ -45,11 +39,11 @@ def serve(
     try:
         with Console(stderr=True).status("starting hppnet serve") as status:
             figures = measure(streams, seconds, latency, options, report=status.update)
-        if json_file not in (None, "-"):
-            Path(json_file).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        write_figures(figures, json_file)
     except (BenchError, OSError) as error:
         fail(str(error))
-    print(json.dumps(figures, indent=2) if json_file == "-" else "\n".join(_lines(figures)))
+    if not print_figures(figures, json_file):
+        print("\n".join(_lines(figures)))
 
 
 def _lines(figures: dict[str, Any]) -> list[str]:

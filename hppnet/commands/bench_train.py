@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..failure import fail
-from .options import Device
+from . import bench
+from .options import Device, FiguresFile, print_figures, write_figures
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
+@bench.app.command()
 def train(
     seconds: Annotated[float, typer.Option(min=1, help="How long to train for.")] = 30,
     processes: Annotated[
@@ -27,9 +27,7 @@ def train(
     batch: Annotated[int, typer.Option(min=1, help="Excerpts of 5.12 s in a step, over all processes.")] = 4,
     config: Annotated[str, typer.Option(help="A named network.")] = "default",
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
-    json_file: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write all figures; - for standard output.")
-    ] = None,
+    json_file: FiguresFile = None,
 ) -> None:
     """Training: seconds of sound a second, in whole steps with features and augmentation on the fly."""
     try:
@@ -41,14 +39,12 @@ def train(
     try:
         with Console(stderr=True).status(f"training for {seconds:g} s"):
             figures = measure(seconds, processes, threads, device.value, config, batch)
-        if json_file not in (None, "-"):
-            Path(json_file).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        write_figures(figures, json_file)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     except (RuntimeError, OSError) as error:
         fail(str(error))
-    if json_file == "-":
-        print(json.dumps(figures, indent=2))
+    if print_figures(figures, json_file):
         return
     screen = Console()
     screen.print(_machine(figures["detail"]), highlight=False)

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from ..failure import fail
+from .options import Checkpoint, FiguresFile, print_figures, write_figures
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
 def devices(
-    checkpoint: Annotated[
-        Path | None, typer.Option(exists=True, help="Other weights than those that come with hppnet.")
-    ] = None,
-    json_file: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write all of it; - for standard output.")
-    ] = None,
+    checkpoint: Checkpoint = None,
+    json_file: FiguresFile = None,
 ) -> None:
     """Show inputs, MIDI ports, systems, compute devices and latencies; * is what live would take."""
     from ..model.checkpoint import CheckpointError
@@ -29,13 +23,10 @@ def devices(
     found: dict[str, Any] = {**_inputs(), **_ports(), "compute": _compute()}
     try:
         found["latencies"] = _latencies(checkpoint)
-        if json_file not in (None, "-"):
-            Path(json_file).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        write_figures(found, json_file)
     except (CheckpointError, OSError) as error:
         fail(str(error))
-    if json_file == "-":
-        print(json.dumps(found, indent=2))
-    else:
+    if not print_figures(found, json_file):
         _show(found)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..failure import fail
-from .options import Device, latency_ms
+from .options import Checkpoint, Device, latency_ms
 
 if TYPE_CHECKING:
     from ..realtime.session import LiveSession, LiveSettings
@@ -47,9 +47,7 @@ def live(
     tuning: Annotated[
         str | None, typer.Option(metavar="CENTS|auto", help="Of the piano against A = 440 Hz.")
     ] = None,
-    checkpoint: Annotated[
-        Path | None, typer.Option(exists=True, help="Other weights than those that come with hppnet.")
-    ] = None,
+    checkpoint: Checkpoint = None,
     device: Annotated[Device, typer.Option(help="Where to compute; auto: the processor.")] = Device.auto,
     channel: Annotated[int, typer.Option(min=1, max=16, help="MIDI channel.")] = 1,
     midi_system: Annotated[

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
-from typing import Annotated
+import json
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +17,13 @@ class Device(str, enum.Enum):
     mps = "mps"
 
 
+Checkpoint = Annotated[
+    Path | None, typer.Option(exists=True, help="Other weights than those that come with hppnet.")
+]
+#: Of a benchmark: see ``write_figures`` and ``print_figures``.
+FiguresFile = Annotated[
+    str | None, typer.Option("--json", metavar="FILE", help="Write all figures; - for standard output.")
+]
 Threshold = Annotated[float | None, typer.Option(min=0, max=1, help="0 to 1; default: the checkpoint's.")]
 
 
@@ -37,3 +46,16 @@ def latency_ms(latency: str | None, streaming: bool) -> float | None:
     except ValueError:
         names = ", ".join(LATENCIES)
         raise ValueError(f"--latency: expected milliseconds or one of {names}, got {latency!r}") from None
+
+
+def write_figures(figures: dict[str, Any], json_file: str | None) -> None:
+    """Into the file of --json, if it names one. Raises OSError."""
+    if json_file not in (None, "-"):
+        Path(json_file).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def print_figures(figures: dict[str, Any], json_file: str | None) -> bool:
+    """True where --json asked for them on standard output, and nothing else belongs there."""
+    if json_file == "-":
+        print(json.dumps(figures, indent=2))
+    return json_file == "-"

@@ -12,7 +12,7 @@ import typer
 
 from ..failure import fail
 from .live import prepare_process, say
-from .options import Device
+from .options import Checkpoint, Device
 
 if TYPE_CHECKING:
     import socket
@@ -41,9 +41,7 @@ def serve(
         typer.Option(metavar="FILE.pem", help="For https, which microphones on other machines need."),
     ] = None,
     key: Annotated[Path | None, typer.Option(metavar="FILE.pem", help="Of the certificate.")] = None,
-    checkpoint: Annotated[
-        Path | None, typer.Option(exists=True, help="Other weights than those that come with hppnet.")
-    ] = None,
+    checkpoint: Checkpoint = None,
     device: Annotated[
         Device, typer.Option(help="Where to compute; auto: a GPU where there is one.")
     ] = Device.auto,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Device, Threshold, latency_ms
+from .options import Checkpoint, Device, Threshold, latency_ms
 
 if TYPE_CHECKING:
     from ..offline.batch import Heard
@@ -38,9 +38,7 @@ def transcribe(
     tuning: Annotated[
         str | None, typer.Option(metavar="CENTS|auto", help="Of the piano against A = 440 Hz.")
     ] = None,
-    checkpoint: Annotated[
-        Path | None, typer.Option(exists=True, help="Other weights than those that come with hppnet.")
-    ] = None,
+    checkpoint: Checkpoint = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
     onset_threshold: Threshold = None,
     frame_threshold: Threshold = None,

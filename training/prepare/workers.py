@@ -1,33 +1,25 @@
 """The same work on many items, in processes of which each may die without the others.
 
-Only this module starts and ends processes; the caller's thread does it all.
+The caller's thread starts and ends them all.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from multiprocessing import resource_tracker
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from typing import Any, Generic, TypeVar
+from typing import TypeVar
+
+from ...processes import Worker, end, interrupts_held_back, start
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _PATIENCE_S = 5.0
-
-
-@dataclass
-class _Worker(Generic[Item]):
-    process: Any  # multiprocessing's SpawnProcess
-    pipe: Connection
-    item: Item | None = None  #: that it works on
 
 
 def in_processes(
@@ -39,12 +31,13 @@ def in_processes(
     processes; what they had started (files, programs) they take back.
     """
     waiting = deque(items)
-    workers: list[_Worker[Item]] = []
+    workers: list[Worker[Item]] = []
     try:
         while waiting or workers:
             while waiting and len(workers) < processes:
-                workers.append(_start(work))
-                _give(workers[-1], waiting.popleft())
+                workers.append(start(_work, work))
+                item = waiting.popleft()
+                workers[-1].give(item, item)
             for ready in wait([worker.pipe for worker in workers]):
                 worker = next(worker for worker in workers if worker.pipe is ready)
                 try:
@@ -54,62 +47,21 @@ def in_processes(
                     yield _bury(worker, died)
                     continue
                 if waiting:
-                    _give(worker, waiting.popleft())
+                    item = waiting.popleft()
+                    worker.give(item, item)
                 else:
                     workers.remove(worker)
                     worker.pipe.close()  # at which it ends
                 yield result
     finally:
-        with _interrupts_held_back():  # an impatient second Ctrl-C waits for the cleaning up
-            _stop(workers)
+        with interrupts_held_back():  # an impatient second Ctrl-C waits for the cleaning up
+            end(workers, _PATIENCE_S)
 
 
-def _start(work: Callable[[Item], Result]) -> _Worker[Item]:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(theirs, work), daemon=True)
-    with _interrupts_held_back():
-        process.start()
-    theirs.close()  # so that reading ours ends when the worker does
-    return _Worker(process, ours)
-
-
-@contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """A worker inherits the block: Ctrl-C, which the terminal sends to all, is the parent's to answer."""
-    resource_tracker.ensure_running()  # starting it, the first worker would lift the block again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _give(worker: _Worker[Item], item: Item) -> None:
-    worker.item = item
-    with suppress(BrokenPipeError):  # it has died: found out on reading
-        worker.pipe.send(item)
-
-
-def _bury(worker: _Worker[Item], died: Callable[[Item, str], Result]) -> Result:
-    worker.process.join(_PATIENCE_S)
-    worker.pipe.close()
-    code = worker.process.exitcode
-    killed = code is not None and code < 0
-    how = f"by signal {-code}, perhaps for want of memory" if killed else f"with exit status {code}"
+def _bury(worker: Worker[Item], died: Callable[[Item, str], Result]) -> Result:
+    how = worker.bury(_PATIENCE_S)
     assert worker.item is not None
     return died(worker.item, f"the process that worked on it ended {how}")
-
-
-def _stop(workers: list[_Worker[Item]]) -> None:
-    for worker in workers:
-        worker.process.terminate()
-    for worker in workers:
-        worker.process.join(_PATIENCE_S)
-        if worker.process.is_alive():
-            worker.process.kill()
-            worker.process.join()
-        worker.pipe.close()
 
 
 def _work(pipe: Connection, work: Callable[[Item], Result]) -> None:

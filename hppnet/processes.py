@@ -1,0 +1,78 @@
+"""Processes that work for this one: started, given things to do over a pipe, and ended.
+
+What they do with them, and what they answer, is their callers' own. Only the thread that started a worker
+may use it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from typing import Any, Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+@dataclass
+class Worker(Generic[Item]):
+    """A process and what it has to do."""
+
+    process: Any  # multiprocessing's SpawnProcess
+    pipe: Connection
+    item: Item | None = None  #: None: it waits
+
+    def give(self, item: Item, message: object) -> None:
+        """Sends ``message``, to do ``item``. A worker that has died says so when its answer is read."""
+        self.item = item
+        with suppress(BrokenPipeError):
+            self.pipe.send(message)
+
+    def bury(self, patience_s: float) -> str:
+        """After a worker that died: how it did."""
+        self.process.join(patience_s)
+        self.pipe.close()
+        code = self.process.exitcode
+        killed = code is not None and code < 0
+        return f"by signal {-code}, perhaps for want of memory" if killed else f"with exit status {code}"
+
+
+def start(work: Callable[..., None], *arguments: object) -> Worker[Any]:
+    """A process of its own that calls ``work(pipe, *arguments)``; a fork may hang PyTorch's threads."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=work, args=(theirs, *arguments), daemon=True)
+    with interrupts_held_back():
+        process.start()
+    theirs.close()  # so that reading ours ends when the worker does
+    return Worker(process, ours)
+
+
+def end(workers: Sequence[Worker[Any]], patience_s: float) -> None:
+    """Asks all to end; kills those that have not after so long."""
+    for worker in workers:
+        worker.process.terminate()
+    for worker in workers:
+        worker.process.join(patience_s)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+        worker.pipe.close()
+
+
+@contextmanager
+def interrupts_held_back() -> Iterator[None]:
+    """A worker inherits the block: Ctrl-C, which the terminal sends to all, is the parent's to answer."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # starting it, the first worker would lift the block again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
