@@ -105,5 +105,9 @@ def render(midi: mido.MidiFile, soundfont: Path) -> np.ndarray:
             raise RuntimeError(f"fluidsynth rendered nothing: {done.stderr.strip()[-200:]}")
         samples, _ = soundfile.read(sound, dtype="float32")
     mono = samples.mean(axis=1) if samples.ndim == 2 else samples
-    mono = soxr.resample(mono, RENDER_RATE, SAMPLE_RATE)
-    return (mono * (PEAK / max(float(np.abs(mono).max()), 1e-6))).astype(np.float32)
+    return at_peak(soxr.resample(mono, RENDER_RATE, SAMPLE_RATE))
+
+
+def at_peak(samples: np.ndarray) -> np.ndarray:
+    """Samples [n] at the level that rendering gives."""
+    return (samples * (PEAK / max(float(np.abs(samples).max(initial=0)), 1e-6))).astype(np.float32)

@@ -51,6 +51,15 @@ def notes_of(performance: mido.MidiFile, note_ends: str) -> list[Note]:
     return without_overlaps(notes)
 
 
+def presses_of(performance: mido.MidiFile) -> list[tuple[float, float]]:
+    """When the sustain pedal goes down and comes up again, in seconds; by the file's end at the latest."""
+    events = list(_events(performance))
+    changes = _pedal(events)
+    if changes and changes[-1][1]:
+        changes.append((events[-1][0], False))
+    return [(down, up) for (down, _), (up, _) in zip(changes[::2], changes[1::2], strict=True) if up > down]
+
+
 def _events(performance: mido.MidiFile) -> Iterator[Event]:
     now_s = 0.0
     for message in performance:

@@ -16,8 +16,9 @@ import soundfile
 import soxr
 
 from ...model.timebase import SAMPLE_RATE
-from ..rendering import PEAK, Touch, play_with, render
-from .ends import notes_of, read_performance
+from ..rendering import Touch, at_peak, play_with, render
+from ..resonance import PedalSound, with_pedal
+from .ends import notes_of, presses_of, read_performance
 from .pairs import MIDI_SUFFIXES, Found, names_of, walk
 from .piece import Take
 
@@ -43,9 +44,10 @@ class Choices:
         soundfont = self.soundfonts[int(rng.choice(len(self.soundfonts), p=odds))]
         touch = Touch.random(rng)
         wet, dry = float(rng.uniform(0.3, 1.0)), float(rng.uniform(0.0, 0.7))
-        if not self.rooms or rng.random() >= self.room_chance:
-            return Choice(soundfont, touch)
-        return Choice(soundfont, touch, self.rooms[int(rng.integers(len(self.rooms)))], wet, dry)
+        room = None
+        if self.rooms and rng.random() < self.room_chance:
+            room = self.rooms[int(rng.integers(len(self.rooms)))]
+        return Choice(soundfont, touch, PedalSound.random(rng), room, wet, dry)
 
     def settings(self) -> dict[str, object]:
         """What another run must share to go on with this one."""
@@ -54,6 +56,7 @@ class Choices:
             "soundfonts": {p.name: weight for p, weight in zip(self.soundfonts, self.weights, strict=True)},
             "rooms": [path.name for path in self.rooms],
             "room_chance": self.room_chance,
+            "pedal": "strings and dampers",  # earlier versions let it hold the notes alone
         }
 
 
@@ -63,6 +66,7 @@ class Choice:
 
     soundfont: Path
     touch: Touch
+    pedal: PedalSound
     room: Path | None = None
     wet: float = 0.0  #: gain of the room
     dry: float = 1.0  #: gain of the piano without it
@@ -87,7 +91,7 @@ class Rendered:
             raise ValueError(
                 f"{self.midi}: expected {LONGEST_S / 3600:g} hours at most, it lasts {hours:.1f}"
             )
-        return Take(notes, self._sound(performance))
+        return Take(notes, self._sound(performance), presses_of(performance))
 
     def about(self) -> dict[str, object]:
         choice = self.choices.of(self.name)
@@ -96,6 +100,7 @@ class Rendered:
             "soundfont": choice.soundfont.name,
             "velocity_exponent": round(choice.touch.velocity_exponent, 3),
             "cents": round(choice.touch.cents, 1),
+            "resonance_db": round(choice.pedal.resonance_db, 1),
             "room": choice.room.name if choice.room else None,
         }
 
@@ -104,6 +109,7 @@ class Rendered:
         choice = self.choices.of(self.name)
         samples = render(play_with(performance, choice.touch), choice.soundfont)
         seconds = len(samples) / SAMPLE_RATE
+        samples = at_peak(with_pedal(samples, presses_of(performance), choice.pedal))
         if seconds < performance.length - _CUT_S:
             raise ValueError(
                 f"{self.midi}: expected {performance.length:.1f} s from fluidsynth, it rendered {seconds:.1f}"
@@ -117,8 +123,7 @@ def in_room(samples: np.ndarray, choice: Choice) -> np.ndarray:
 
     assert choice.room is not None
     wet = oaconvolve(samples, room_response(choice.room))[FIRST_ARRIVAL : FIRST_ARRIVAL + len(samples)]
-    mixed = choice.wet * wet + choice.dry * samples
-    return (mixed * (PEAK / max(float(np.abs(mixed).max()), 1e-6))).astype(np.float32)
+    return at_peak(choice.wet * wet + choice.dry * samples)
 
 
 def room_response(path: Path) -> np.ndarray:
