@@ -1,0 +1,268 @@
+"""Windows of many recordings judged as one batch, each with its own context and its own state.
+
+The same as ``Recording`` does with one file, in parts that may live in different processes: ``Slices`` cuts
+the sound, ``Windows`` runs the network over as many recordings as fit, and the probabilities go on to a
+``Decoder`` each. Letters: B recordings, T frames, P keys, C features, H heads, U units.
+
+        a recording   |-- 20 s judged --|- 5 s context -|
+                                        |-- 20 s judged --|- 5 s context -|
+                                                          |-- the rest, judged to its end --|
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .frontend import FrontEnd, FrontEndConfig
+from .lstm import HeadLSTM, State
+from .network import HPPNet
+from .spectra import Spectra
+from .stream import PIECE_FRAMES
+from .timebase import FRAMES_PER_SECOND, HOP, KEYS
+
+WINDOW_FRAMES = 20 * FRAMES_PER_SECOND  #: judged at once, as Recording does
+CONTEXT_FRAMES = 5 * FRAMES_PER_SECOND  #: more, in which the backward LSTMs begin
+#: Frames of every recording that go through the convolutions at once on a GPU. Divides both of the above.
+GPU_PIECE_FRAMES = 250
+
+
+class Slices(Spectra):
+    """Sound as it comes, cut into the samples of one window after the other."""
+
+    def slices(self, blocks: Iterable[np.ndarray]) -> Iterator[tuple[Tensor, bool]]:
+        """(samples [n] of the frames that the next window adds, whether they are the last); at least one.
+
+        The first has those of a window and its context, later ones a window's, the last what is left: no
+        samples at all where nothing is.
+        """
+        wanted = WINDOW_FRAMES + CONTEXT_FRAMES
+        for block in blocks:
+            self.keep(block)
+            while self.waiting_frames >= wanted:
+                yield self.cut(wanted), False
+                wanted = WINDOW_FRAMES
+        self._end()
+        while self.waiting_frames >= wanted:
+            yield self.cut(wanted), False
+            wanted = WINDOW_FRAMES
+        yield self.cut(self.waiting_frames) if self.waiting_frames else torch.zeros(0), True
+
+    def _end(self) -> None:
+        """The rest of the sound, and silence until its last frame is whole."""
+        rest = self._resampler.flush()
+        self._samples += len(rest)
+        end = (self.total_frames - 1) * HOP + self._front_end.after
+        silence = np.zeros(max(0, end - self._samples) if self.total_frames else 0, dtype=np.float32)
+        self._buffer = np.concatenate([self._buffer, rest, silence])
+
+
+@dataclass(frozen=True)
+class Past:
+    """What is remembered of a recording between two windows; a value, never changed in place."""
+
+    pasts: tuple[Tensor, ...]  #: earlier frames [1, C, past, bins], one tensor a causal convolution
+    forward: State  #: of the forward LSTMs, each [H, P, U]
+    waiting: Tensor  #: features [T, P, C] of the context, not judged yet
+
+
+@dataclass(frozen=True)
+class Row:
+    """One recording's part of a batch."""
+
+    past: Past
+    sound: Tensor  #: samples [n] as ``Slices`` cuts them, or their spectra [T, 352]
+    last: bool
+
+
+class Judged:
+    """Probabilities on their way from the device, and the pasts that the next windows need."""
+
+    def __init__(self, probabilities: Tensor, counts: Sequence[int], pasts: list[Past]) -> None:
+        self.pasts = pasts
+        self._counts = counts
+        self._done = None
+        if probabilities.device.type == "cuda":  # the copy goes on while the next batch is prepared
+            there = torch.empty(probabilities.shape, dtype=probabilities.dtype, pin_memory=True)
+            self._there = there.copy_(probabilities, non_blocking=True)
+            self._done = torch.cuda.Event()
+            self._done.record()
+        else:
+            self._there = probabilities.cpu()
+
+    @property
+    def ready(self) -> bool:
+        """Whether ``wait`` would not have to."""
+        return self._done is None or self._done.query()
+
+    def wait(self) -> list[np.ndarray]:
+        """For each row the probabilities [T, 88, 4] of the frames it judged."""
+        if self._done is not None:
+            self._done.synchronize()
+        return [self._there[row, :count].numpy() for row, count in enumerate(self._counts)]
+
+
+class Windows:
+    """The network of a transcriber, for windows of several recordings at once. ``half`` convolves in bf16."""
+
+    def __init__(self, network: HPPNet, front_end: FrontEndConfig, half: bool = False) -> None:
+        self.network, self.half = network, half
+        self.device = network.bias.device
+        self._front_end = FrontEnd(front_end, self.device)
+        on_gpu = self.device.type != "cpu"
+        self._piece = GPU_PIECE_FRAMES if on_gpu else PIECE_FRAMES
+        self._abreast = on_gpu  # on a processor one at a time: more would fall out of its cache
+        self._ahead, self._back = LibraryLSTM(network.ahead), LibraryLSTM(network.back)
+
+    @torch.inference_mode()
+    def start(self) -> Past:
+        """The past before a recording's first window."""
+        state = self.network.start()
+        return Past(state.pasts, state.forward, state.waiting)
+
+    @torch.inference_mode()
+    def judge(self, rows: Sequence[Row]) -> Judged:
+        """One window of each recording. Pasts are not changed: after a failure the rows may be tried again.
+
+        Raises torch.OutOfMemoryError when the device is too small for so many.
+        """
+        frames = [self._frames(row.sound) for row in rows]
+        features, pasts = self._features(self._spectra(rows, frames), frames, [row.past for row in rows])
+        whole = [torch.cat([row.past.waiting, new]) for row, new in zip(rows, features, strict=True)]
+        for row, x in zip(rows, whole, strict=True):
+            assert row.last or len(x) == WINDOW_FRAMES + CONTEXT_FRAMES, f"a window of {len(x)} frames"
+        counts = [len(x) if row.last else WINDOW_FRAMES for row, x in zip(rows, whole, strict=True)]
+        probabilities, forward = self._weigh(whole, counts, [row.past.forward for row in rows])
+        after = [
+            Past(past, state, x[count:].clone())
+            for past, state, x, count in zip(pasts, forward, whole, counts, strict=True)
+        ]
+        return Judged(probabilities, counts, after)
+
+    def _frames(self, sound: Tensor) -> int:
+        if sound.ndim == 2:
+            return len(sound)
+        return (len(sound) - self._front_end.span) // HOP + 1 if len(sound) else 0
+
+    def _spectra(self, rows: Sequence[Row], frames: Sequence[int]) -> Tensor:
+        """Log power [B, T, 352] on the device; rows that are shorter end in what nobody looks at."""
+        samples = [row.sound if row.sound.ndim == 1 else row.sound.new_zeros(0) for row in rows]
+        longest = max(len(sound) for sound in samples)
+        spectra = self._front_end.frames(self._moved(samples, longest))
+        spectra = F.pad(spectra, (0, 0, 0, max(frames) - spectra.shape[1]))
+        for number, row in enumerate(rows):
+            if row.sound.ndim == 2:
+                spectra[number, : frames[number]] = row.sound.to(self.device)
+        return spectra
+
+    def _moved(self, samples: Sequence[Tensor], longest: int) -> Tensor:
+        """Samples [B, n] on the device, by memory that the GPU fetches from without the processor."""
+        together = torch.zeros(len(samples), longest, pin_memory=self.device.type == "cuda")
+        for number, sound in enumerate(samples):
+            together[number, : len(sound)] = sound
+        return together.to(self.device, non_blocking=True)
+
+    def _features(
+        self, spectra: Tensor, frames: Sequence[int], before: Sequence[Past]
+    ) -> tuple[list[Tensor], list[tuple[Tensor, ...]]]:
+        """New features [T, P, C] of each row, and its pasts after them."""
+        parts: list[list[Tensor]] = [[row.waiting[:0]] for row in before]
+        pasts = [row.pasts for row in before]
+        for first in range(0, max(frames), self._piece):
+            going = [number for number, count in enumerate(frames) if count > first]
+            for group in [going] if self._abreast else [[number] for number in going]:
+                last = min(first + self._piece, max(frames[number] for number in group))
+                piece = spectra[group, first:last]
+                joined = tuple(torch.cat(past) for past in zip(*(pasts[n] for n in group), strict=True))
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+                    new, joined = self.network.features(piece, joined)
+                new = new.float().unflatten(1, (len(group), KEYS))
+                for place, number in enumerate(group):
+                    parts[number].append(new[: frames[number] - first, place])
+                    pasts[number] = tuple(past[place : place + 1] for past in joined)
+        return [torch.cat(part) for part in parts], pasts
+
+    def _weigh(
+        self, rows: Sequence[Tensor], counts: Sequence[int], states: Sequence[State]
+    ) -> tuple[Tensor, list[State]]:
+        """Probabilities [B, T, P, H] of features [T, P, C] of each row, and the forward LSTMs' states.
+
+        Rows of all lengths run together: what is beyond a row's end is never looked at, and backwards each
+        begins at its own end, because it is turned round by itself.
+        """
+        ahead_weight, back_weight = self.network.weight.split(self.network.config.lstm_units, dim=1)
+        ahead, after = self._run_ahead(
+            [x[:n] for x, n in zip(rows, counts, strict=True)], states, ahead_weight
+        )
+        turned = _stacked([x.flip(0) for x in rows]).flatten(1, 2)
+        weighed, _ = self._back.weigh(turned, self.network.back.start(turned.shape[1]), back_weight)
+        weighed = weighed.unflatten(2, (len(rows), KEYS))  # [H, T, B, P]
+        both = ahead.new_zeros(ahead.shape)
+        for number, (x, count) in enumerate(zip(rows, counts, strict=True)):
+            back = weighed[:, : len(x), number].flip(1)[:, :count]
+            both[:, :count, number] = ahead[:, :count, number] + back
+        logits = both.permute(2, 1, 3, 0) + self.network.bias
+        return torch.sigmoid(logits), after
+
+    def _run_ahead(
+        self, rows: Sequence[Tensor], states: Sequence[State], weight: Tensor
+    ) -> tuple[Tensor, list[State]]:
+        """Weighed forward states [H, T, B, P] of rows [T, P, C], and each row's state after a window.
+
+        A recording's last window may be longer than one that others go on after: hence two stretches.
+        """
+        after = list(states)
+        out = rows[0].new_zeros(len(self.network.weight), max(map(len, rows)), len(rows), KEYS)
+        for first, stop in ((0, WINDOW_FRAMES), (WINDOW_FRAMES, WINDOW_FRAMES + CONTEXT_FRAMES)):
+            going = [number for number, x in enumerate(rows) if len(x) > first]
+            if going:
+                x = _stacked([rows[number][first:stop] for number in going])
+                state = tuple(torch.cat([after[n][part] for n in going], dim=1) for part in (0, 1))
+                weighed, (hidden, cell) = self._ahead.weigh(x.flatten(1, 2), (state[0], state[1]), weight)
+                out[:, first : first + len(x), going] = weighed.unflatten(2, (len(going), KEYS))
+                for place, number in enumerate(going):
+                    own = slice(place * KEYS, (place + 1) * KEYS)
+                    after[number] = (hidden[:, own].clone(), cell[:, own].clone())
+        return out, after
+
+
+def _stacked(rows: Sequence[Tensor]) -> Tensor:
+    """Rows [T, P, C] of several lengths side by side: [T, B, P, C], zeros after their ends."""
+    return nn.utils.rnn.pad_sequence(list(rows))
+
+
+class LibraryLSTM:
+    """A HeadLSTM by PyTorch's own LSTM, head after head: a call for a whole sequence, on a GPU cuDNN's."""
+
+    def __init__(self, lstm: HeadLSTM) -> None:
+        features = lstm.weight_x.shape[1]
+        self._heads = []
+        for head in range(lstm.heads):
+            own = nn.LSTM(features, lstm.units)
+            with torch.no_grad():
+                own.weight_ih_l0.copy_(_their_order(lstm.weight_x[head].T))
+                own.weight_hh_l0.copy_(_their_order(lstm.weight_h[head].T))
+                own.bias_ih_l0.copy_(_their_order(lstm.bias[head, 0]))
+                own.bias_hh_l0.zero_()
+            self._heads.append(own.to(lstm.bias.device).requires_grad_(False))
+
+    def weigh(self, x: Tensor, state: State, weight: Tensor) -> tuple[Tensor, State]:
+        """As ``HeadLSTM.weigh``: x [S, N, C] to weighed hidden states [H, S, N], and the state."""
+        weighed, hidden, cell = [], [], []
+        for own, h, c, w in zip(self._heads, *state, weight, strict=True):
+            out, (h, c) = own(x, (h[None].contiguous(), c[None].contiguous()))
+            weighed.append(out @ w)
+            hidden.append(h[0])
+            cell.append(c[0])
+        return torch.stack(weighed), (torch.stack(hidden), torch.stack(cell))
+
+
+def _their_order(gates: Tensor) -> Tensor:
+    """Our gates i, f, o, g along the first axis [4U, ...] as PyTorch's i, f, g, o."""
+    i, f, o, g = gates.chunk(4)
+    return torch.cat([i, f, g, o])

@@ -1,0 +1,130 @@
+"""Windows of several recordings in one batch give what each recording gives by itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from hppnet.model.decoder import Decoder
+from hppnet.model.frontend import front_end_of
+from hppnet.model.notes import notes_from
+from hppnet.model.stream import Recording
+from hppnet.model.transcriber import Transcriber
+from hppnet.model.windows import CONTEXT_FRAMES, WINDOW_FRAMES, LibraryLSTM, Row, Slices, Windows
+
+RATE = 16_000
+
+
+@pytest.fixture(scope="module")
+def tiny(small) -> Transcriber:
+    """Talkative, though it has learned nothing."""
+    transcriber = Transcriber.load(small, device="cpu", precision="fp32")
+    transcriber.network.bias[:] = torch.tensor([-0.3, 2.0, -2.0, 0.0])
+    return transcriber
+
+
+def noise(seconds: float, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    level = np.repeat(rng.uniform(0, 0.3, int(seconds * 4) + 1), RATE // 4)[: round(seconds * RATE)]
+    return (level * rng.standard_normal(len(level))).astype(np.float32)
+
+
+def alone(transcriber: Transcriber, samples: np.ndarray) -> np.ndarray:
+    kept: list[np.ndarray] = []
+    config = transcriber.config
+    driver = Recording(transcriber.network, front_end_of(config.front_end), config.decoder, RATE, kept.append)
+    driver.feed(samples)
+    driver.flush()
+    return np.concatenate(kept)
+
+
+def together(transcriber: Transcriber, sounds: list[np.ndarray], spectra: bool = False) -> list[np.ndarray]:
+    """All begin at once; the batch shrinks as the short ones end."""
+    front_end = front_end_of(transcriber.config.front_end)
+    windows = Windows(transcriber.network, transcriber.config.front_end)
+    cut = [Slices(front_end, RATE).slices([sound]) for sound in sounds]
+    pasts = [windows.start() for _ in sounds]
+    kept: list[list[np.ndarray]] = [[] for _ in sounds]
+    going = list(range(len(sounds)))
+    while going:
+        rows = []
+        for number in going:
+            sound, last = next(cut[number])
+            if spectra and len(sound):
+                sound = front_end.frames(sound[None])[0]
+            rows.append(Row(pasts[number], sound, last))
+        judged = windows.judge(rows)
+        for number, probabilities, past in zip(going, judged.wait(), judged.pasts, strict=True):
+            kept[number].append(probabilities)
+            pasts[number] = past
+        going = [number for number, row in zip(going, rows, strict=True) if not row.last]
+    return [np.concatenate(parts) for parts in kept]
+
+
+# Ends before a window, on its edges and just after them, in the second window, and nothing at all.
+SECONDS = (0.3, 25.0, 25.02, 24.98, 45.0, 46.03, 1.0, 0.0, 24.0)
+
+
+def test_together_as_alone(tiny: Transcriber) -> None:
+    sounds = [noise(seconds, seed) for seed, seconds in enumerate(SECONDS)]
+    notes = 0
+    for seconds, sound, got in zip(SECONDS, sounds, together(tiny, sounds), strict=True):
+        expected = alone(tiny, sound)
+        assert got.shape == expected.shape, seconds
+        np.testing.assert_allclose(got, expected, atol=1e-4, err_msg=f"of {seconds} s")
+        decoder, other = Decoder(tiny.config.decoder), Decoder(tiny.config.decoder)
+        found = notes_from(decoder.feed(got) + decoder.flush())
+        assert len(found) == len(notes_from(other.feed(expected) + other.flush()))
+        notes += len(found)
+    assert notes > 1000  # so that the comparison means something
+
+
+def test_spectra_do_as_well_as_samples(tiny: Transcriber) -> None:
+    sounds = [noise(26.0, 1), noise(2.0, 2)]
+    for got, expected in zip(together(tiny, sounds, spectra=True), together(tiny, sounds), strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_the_trained_network_too(transcriber: Transcriber) -> None:
+    sounds = [noise(27.0, 5), noise(3.0, 6)]
+    for sound, got in zip(sounds, together(transcriber, sounds), strict=True):
+        np.testing.assert_allclose(got, alone(transcriber, sound), atol=1e-4)
+
+
+def test_a_batch_may_be_tried_again(tiny: Transcriber) -> None:
+    """Nothing of a row is changed by judging it: what memory was too small for is judged in halves."""
+    windows = Windows(tiny.network, tiny.config.front_end)
+    cut = Slices(front_end_of(tiny.config.front_end), RATE).slices([noise(60.0, 3)])
+    first = windows.judge([Row(windows.start(), *next(cut))])
+    row = Row(first.pasts[0], *next(cut))
+    once, again = windows.judge([row]).wait(), windows.judge([row, row]).wait()
+    np.testing.assert_allclose(once[0], again[0], atol=1e-5)
+    np.testing.assert_allclose(once[0], again[1], atol=1e-5)
+
+
+def test_slices_are_whole_windows(tiny: Transcriber) -> None:
+    """However the sound comes; and the rest is the rest."""
+    front_end = front_end_of(tiny.config.front_end)
+
+    def frames(blocks: list[np.ndarray]) -> list[tuple[int, bool]]:
+        return [
+            ((len(sound) - front_end.span) // 320 + 1 if len(sound) else 0, last)
+            for sound, last in Slices(front_end, RATE).slices(blocks)
+        ]
+
+    sound = noise(47.0, 4)
+    expected = [(WINDOW_FRAMES + CONTEXT_FRAMES, False), (WINDOW_FRAMES, False), (100, True)]
+    assert frames([sound]) == frames(np.array_split(sound, 7)) == expected
+    assert frames([]) == [(0, True)]
+
+
+def test_the_librarys_lstm_is_ours(tiny: Transcriber) -> None:
+    ours = tiny.network.ahead
+    theirs = LibraryLSTM(ours)
+    x = torch.randn(9, 5, ours.weight_x.shape[1])
+    state = tuple(torch.randn_like(part) for part in ours.start(5))
+    weight = torch.randn(ours.heads, ours.units)
+    for a, b in zip(ours.weigh(x, state, weight), theirs.weigh(x, state, weight), strict=True):
+        for one, other in zip(a, b, strict=True):
+            torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
