@@ -8,14 +8,15 @@ of a stream alone by rounding only.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from .frontend import FrontEnd, front_end_of
-from .network import HPPNet, NetworkState
+from .network import HPPNet, Judged, NetworkState
 from .notes import Event
+from .pedal import PedalState
 from .stream import PIECE_FRAMES, Stream, Watch
 from .timebase import frames_for_latency
 from .transcriber import DEFAULT_LATENCY_MS, Transcriber
@@ -107,12 +108,13 @@ def _step(streams: Sequence[SharedStream], frames: int) -> None:
     network, look_ahead = streams[0]._network, streams[0].look_ahead
     spectra = streams[0].front_end.frames(torch.stack([stream._spectra.cut(frames) for stream in streams]))
     state = joined([stream._state for stream in streams])
-    logits, state = network.step(spectra.to(network.bias.device), state, look_ahead)
-    logits = logits.cpu()  # once for all
+    judged, state = network.step(spectra.to(network.bias.device), state, look_ahead)
+    keys, pedal = judged.keys.cpu(), None if judged.pedal is None else judged.pedal.cpu()  # once for all
     for number, (stream, own) in enumerate(zip(streams, parted(state, len(streams)), strict=True)):
         stream._state = own
         try:
-            stream._events += stream._decode(logits[number : number + 1])
+            own_pedal = None if pedal is None else pedal[number : number + 1]
+            stream._events += stream._decode(Judged(keys[number : number + 1], own_pedal))
         except Exception as error:  # what watches a stream may refuse its numbers
             stream._fault = error
 
@@ -123,7 +125,10 @@ def joined(states: Sequence[NetworkState]) -> NetworkState:
         return states[0]
     pasts = tuple(torch.cat(past) for past in zip(*(state.pasts for state in states), strict=True))
     hidden, cell = (torch.cat([state.forward[part] for state in states], dim=1) for part in (0, 1))
-    return NetworkState(pasts, (hidden, cell), torch.cat([state.waiting for state in states], dim=1))
+    waiting = torch.cat([state.waiting for state in states], dim=1)
+    pedals = [state.pedal for state in states if state.pedal is not None]
+    pedal = cast("PedalState", tuple(torch.cat(part, dim=1) for part in zip(*pedals, strict=True)))
+    return NetworkState(pasts, (hidden, cell), waiting, pedal or None)
 
 
 def parted(state: NetworkState, count: int) -> list[NetworkState]:
@@ -132,7 +137,9 @@ def parted(state: NetworkState, count: int) -> list[NetworkState]:
         return [state]
     pasts = zip(*(past.chunk(count) for past in state.pasts), strict=True)
     parts: list[Sequence[Tensor]] = [part.chunk(count, dim=1) for part in (*state.forward, state.waiting)]
+    pedals = [part.chunk(count, dim=1) for part in state.pedal or ()]
+    pedal = cast("list[PedalState | None]", list(zip(*pedals, strict=True)) or [None] * count)
     return [
-        NetworkState(own, (hidden, cell), waiting)
-        for own, hidden, cell, waiting in zip(pasts, *parts, strict=True)
+        NetworkState(own, (hidden, cell), waiting, own_pedal)
+        for own, hidden, cell, waiting, own_pedal in zip(pasts, *parts, pedal, strict=True)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field, replace
 
 from .frontend import FrontEndConfig
@@ -27,10 +28,11 @@ class NetworkConfig:
     #: Harmonic shifts in keys in each block (Harmonica: at several depths is better than once).
     block_harmonics: tuple[int, ...] = (1, 2, 3, 4, 5, -2, -3, -4)
     lstm_units: int = 24  #: a direction and head
+    pedal_units: int = 0  #: a direction of the sustain pedal's head; 0: it has none
 
     def __post_init__(self) -> None:
-        if min(self.stem_channels, self.body_channels, self.lstm_units) < 1:
-            raise ValueError("channels and LSTM units must be positive")
+        if min(self.stem_channels, self.body_channels, self.lstm_units) < 1 or self.pedal_units < 0:
+            raise ValueError("channels and LSTM units must be positive, the pedal's not negative")
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,10 @@ class DecoderConfig:
     onset: float = 0.45  #: a local maximum above this is an onset
     frame: float = 0.4  #: below this a note has ended
     offset: float = 0.4  #: a local maximum above this ends a note
+    pedal: float = 0.5  #: the sustain pedal goes down above this, and up below (see pedal_decoder)
 
     def __post_init__(self) -> None:
-        for name, value in (("onset", self.onset), ("frame", self.frame), ("offset", self.offset)):
+        for name, value in dataclasses.asdict(self).items():
             if not 0 < value < 1:
                 raise ValueError(f"the {name} threshold must lie between 0 and 1, got {value:g}")
 

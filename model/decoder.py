@@ -3,17 +3,18 @@
 An onset is a local maximum of the onset probability above its threshold, confirmed by the frame
 probability there or in the next frame; a frame's right neighbour must be known before it is judged.
 A note ends at a local maximum of the offset probability, where the frame probability falls below
-its threshold, or where its key is struck again.
+its threshold, or where its key is struck again. The sustain pedal, where it is judged, is decoded beside.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .config import HEADS, DecoderConfig
-from .notes import Event, NoteOff, NoteOn
+from .notes import Event, NoteOff, NoteOn, Pedal
+from .pedal_decoder import PedalDecoder
 from .timebase import FRAME_S, KEYS, LOWEST_PITCH
 
 ONSET, FRAME, OFFSET, VELOCITY = range(len(HEADS))
@@ -35,41 +36,47 @@ class Decoder:
 
     def __init__(self, config: DecoderConfig | None = None) -> None:
         self.config = config or DecoderConfig()
+        self._pedal = PedalDecoder(self.config.pedal)
         self.reset()
 
     def reset(self) -> None:
         """As new: the next frame fed is frame 0 again."""
+        self._pedal.reset()
         self._edge = np.zeros((2, KEYS, len(HEADS)), dtype=np.float32)  # the last two frames fed
         self._next = -1  # number of the frame to judge next: the last one fed
         self._sounding: dict[int, _Sounding] = {}
         self._struck = np.full(KEYS, -SHORTEST_REPEAT_FRAMES)  # frame of each key's last stroke
 
-    def feed(self, frames: np.ndarray) -> list[Event]:
-        """Events of the frames that can be judged now, from probabilities [T, 88, 4]."""
+    def feed(self, frames: np.ndarray, pedal: np.ndarray | None = None) -> list[Event]:
+        """Events of the frames that can be judged now, from probabilities [T, 88, 4] and the pedal's [T]."""
         if not len(frames):
             return []
         joined = np.concatenate([self._edge, frames])
         self._edge = joined[-2:].copy()
         strokes, ends = self._candidates(joined)
+        turns = self._pedal.feed(pedal) if pedal is not None else [None] * len(frames)
         events: list[Event] = []
-        for i in range(len(frames)):
+        for i, turn in enumerate(turns):
             around = joined[i : i + 3]
+            here: list[Event] = []
             if self._sounding:
                 for key in [k for k in self._sounding if ends[i, k]]:
-                    events.extend(self._end(key, around))
+                    here.extend(self._end(key, around))
             for key in np.flatnonzero(strokes[i]).tolist() if strokes[i].any() else ():
-                events.extend(self._strike(key, around))
+                here.extend(self._strike(key, around))
+            events.extend(here if turn is None else with_pedal(here, turn))
             self._next += 1
         return events
 
     def flush(self) -> list[Event]:
         """Judges the last frame and ends what still sounds. Feed no more before ``reset``."""
-        events = self.feed(np.zeros((1, KEYS, len(HEADS)), dtype=np.float32))
+        events = self.feed(np.zeros((1, KEYS, len(HEADS)), dtype=np.float32), self._pedal.last)
         end_s = self._next * FRAME_S
         for key, note in sorted(self._sounding.items()):
             events.append(NoteOff(max(end_s, note.onset_s + SHORTEST_NOTE_S), key + LOWEST_PITCH))
         self._sounding.clear()
-        return events
+        up = self._pedal.flush()
+        return events if up is None else [*events, up]
 
     def _candidates(self, joined: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where keys may be struck and notes may end [T, 88], whatever sounds; joined [T + 2, 88, 4]."""
@@ -106,6 +113,17 @@ class Decoder:
         peaked = around[1, key, OFFSET] >= self.config.offset
         offset_s = (self._next + (_between(around[:, key, OFFSET]) if peaked else 0.0)) * FRAME_S
         return [NoteOff(max(offset_s, note.onset_s + SHORTEST_NOTE_S), key + LOWEST_PITCH)]
+
+
+def with_pedal(events: list[Event], turn: Pedal) -> list[Event]:
+    """A frame's events with a change of the pedal in it, in an order in which no note is cut by mistake.
+
+    A key that comes up while the pedal goes down rings on: the pedal is down before it.
+    """
+    if not turn.down:
+        return [*events, turn]
+    first_s = min((event.time_s for event in events if isinstance(event, NoteOff)), default=turn.time_s)
+    return [replace(turn, time_s=min(turn.time_s, first_s)), *events]
 
 
 def _between(values: np.ndarray) -> float:

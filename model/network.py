@@ -8,12 +8,13 @@ U LSTM units, N = B * P sequences.
           -> residual blocks -> features [T, N, C]
              -> forward LSTM, its state carried for ever ----\\
              -> backward LSTM, begun R frames ahead of each --+-> logits [B, T, P, H]
+             -> pooled over keys -> the pedal's own two LSTMs ---> logits [B, T]
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,7 @@ from .config import HEADS, NetworkConfig
 from .frontend import FLOOR_DB
 from .layers import CausalConv, HarmonicConv, ResidualBlock
 from .lstm import HeadLSTM, State, weighed
+from .pedal import PedalHead, PedalState
 from .timebase import BINS, BINS_PER_KEY, BINS_PER_OCTAVE, KEYS
 
 
@@ -33,6 +35,14 @@ class NetworkState:
     pasts: tuple[Tensor, ...]  #: earlier frames, one tensor a causal convolution
     forward: State  #: of the forward LSTMs
     waiting: Tensor  #: features [<= R, N, C] of frames whose future has not come yet
+    pedal: PedalState | None = None  #: of the pedal's head, where there is one
+
+
+class Judged(NamedTuple):
+    """What the network makes of frames: logits."""
+
+    keys: Tensor  #: [B, T, P, H]
+    pedal: Tensor | None = None  #: [B, T], where the network has the head
 
 
 class HPPNet(nn.Module):
@@ -57,6 +67,7 @@ class HPPNet(nn.Module):
         self.weight = nn.Parameter(torch.randn(len(HEADS), 2 * config.lstm_units) * config.lstm_units**-0.5)
         # Most frames hold no onset: beginning near zero saves the first hundred steps.
         self.bias = nn.Parameter(torch.tensor([-3.0, -3.0, -3.0, 0.0]))
+        self.pedal = PedalHead(config.body_channels, config.pedal_units) if config.pedal_units else None
 
     @property
     def _stem(self) -> list[CausalConv]:
@@ -71,7 +82,8 @@ class HPPNet(nn.Module):
         pasts = [conv.start(batch, BINS) for conv in self._stem]
         pasts += [block.conv.start(batch, KEYS) for block in self._blocks]
         waiting = self.bias.new_zeros(0, batch * KEYS, self.config.body_channels)
-        return NetworkState(tuple(pasts), self.ahead.start(batch * KEYS), waiting)
+        pedal = self.pedal.start(batch) if self.pedal is not None else None
+        return NetworkState(tuple(pasts), self.ahead.start(batch * KEYS), waiting, pedal)
 
     def features(self, spectrum: Tensor, pasts: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Log power [B, T, 352] in dB to features [T, N, C]; and the pasts for the next call."""
@@ -109,28 +121,46 @@ class HPPNet(nn.Module):
         """Weighed hidden states [H, T, N] to logits [B, T, P, H]."""
         return (weighed_states.permute(1, 2, 0) + self.bias).unflatten(1, (-1, KEYS)).transpose(0, 1)
 
-    def step(self, spectrum: Tensor, state: NetworkState, look_ahead: int) -> tuple[Tensor, NetworkState]:
-        """New frames [B, T, 352] to logits [B, T', P, H] of those whose R frames of future are there."""
+    def step(self, spectrum: Tensor, state: NetworkState, look_ahead: int) -> tuple[Judged, NetworkState]:
+        """New frames [B, T, 352] to logits of those frames, T', whose R frames of future are there."""
         features, pasts = self.features(spectrum, state.pasts)
         x = torch.cat([state.waiting, features])
         count = max(0, x.shape[0] - look_ahead)
+        pedal, pedal_state = self._step_pedal(features, spectrum, state.pedal, count, look_ahead)
         if count == 0:
-            return spectrum.new_zeros(spectrum.shape[0], 0, KEYS, len(HEADS)), NetworkState(
-                pasts, state.forward, x
-            )
-        logits, forward = self.judge(x, state.forward, count, look_ahead)
-        return logits, NetworkState(pasts, forward, x[count:])
+            keys, forward = spectrum.new_zeros(spectrum.shape[0], 0, KEYS, len(HEADS)), state.forward
+        else:
+            keys, forward = self.judge(x, state.forward, count, look_ahead)
+        return Judged(keys, pedal), NetworkState(pasts, forward, x[count:], pedal_state)
 
-    def forward(self, spectrum: Tensor, look_ahead: int | None = None, chunk: int = 8) -> Tensor:
+    def _step_pedal(
+        self, features: Tensor, spectrum: Tensor, state: PedalState | None, count: int, look_ahead: int
+    ) -> tuple[Tensor | None, PedalState | None]:
+        if self.pedal is None or state is None:
+            return None, None
+        heard = torch.cat([state[2], self.pedal.hear(features, spectrum)])
+        if count == 0:
+            return spectrum.new_zeros(spectrum.shape[0], 0), (*state[:2], heard)
+        return self.pedal.judge(heard, state, count, look_ahead)
+
+    def forward(
+        self, spectrum: Tensor, look_ahead: int | None = None, chunk: int = 8, pedal_only: bool = False
+    ) -> Judged:
         """Logits of an excerpt [B, T, 352], for training.
 
         With a look-ahead R, ``chunk`` frames share one backward window of chunk + R: the last of
-        them sees R frames of future, the first chunk - 1 more. Returns [B, T', P, H], T' the frames
-        of whole windows.
+        them sees R frames of future, the first chunk - 1 more. Returns those of the T' frames of whole
+        windows; ``pedal_only`` leaves the keys' out ([B, 0, P, H]).
         """
-        x, _ = self.features(spectrum, self.start(spectrum.shape[0]).pasts)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not pedal_only):
+            x, _ = self.features(spectrum, self.start(spectrum.shape[0]).pasts)
+        pedal = None
         with torch.autocast(x.device.type, enabled=False):  # an LSTM adds up too much for half precision
-            return self._excerpt(x.float(), look_ahead, chunk)
+            if self.pedal is not None:
+                pedal = self.pedal(self.pedal.hear(x, spectrum), look_ahead, chunk)
+            if pedal_only:
+                return Judged(spectrum.new_zeros(spectrum.shape[0], 0, KEYS, len(HEADS)), pedal)
+            return Judged(self._excerpt(x.float(), look_ahead, chunk), pedal)
 
     def _excerpt(self, x: Tensor, look_ahead: int | None, chunk: int) -> Tensor:
         ahead_weight, back_weight = self.weight.split(self.config.lstm_units, dim=1)

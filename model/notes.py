@@ -45,7 +45,23 @@ class NoteOff:
     pitch: int
 
 
-Event = NoteOn | NoteOff
+@dataclass(frozen=True)
+class Pedal:
+    """The sustain pedal goes down, or comes up."""
+
+    time_s: float
+    down: bool
+
+
+@dataclass(frozen=True, order=True)
+class Press:
+    """The sustain pedal is down from one time to another, in seconds."""
+
+    down_s: float
+    up_s: float
+
+
+Event = NoteOn | NoteOff | Pedal
 
 
 def pitch_name(pitch: int) -> str:
@@ -57,12 +73,26 @@ def notes_from(events: Iterable[Event]) -> list[Note]:
     sounding: dict[int, NoteOn] = {}
     notes = []
     for event in events:
+        if isinstance(event, Pedal):
+            continue
         on = sounding.pop(event.pitch, None)
         if on is not None:
             notes.append(Note(on.time_s, event.time_s, on.pitch, on.velocity))
         if isinstance(event, NoteOn):
             sounding[event.pitch] = event
     return sorted(notes)
+
+
+def presses_from(events: Iterable[Event]) -> list[Press]:
+    """Pairs the pedal's events into presses. One that never came up is left out."""
+    presses = []
+    down_s: float | None = None
+    for event in events:
+        if isinstance(event, Pedal):
+            if not event.down and down_s is not None:
+                presses.append(Press(down_s, event.time_s))
+            down_s = event.time_s if event.down else None
+    return presses
 
 
 def without_overlaps(notes: Iterable[Note]) -> list[Note]:

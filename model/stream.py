@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .config import HEADS, DecoderConfig
+from .config import DecoderConfig
 from .decoder import Decoder
 from .frontend import FrontEnd
-from .network import HPPNet
+from .network import HPPNet, Judged
 from .notes import Event
 from .spectra import Spectra
-from .timebase import BINS, FRAME_S, FRAMES_PER_SECOND, KEYS
+from .timebase import BINS, FRAME_S, FRAMES_PER_SECOND
 
 #: Frames that go through the network at once: more would fall out of the processor's cache.
 PIECE_FRAMES = 25
@@ -72,20 +72,29 @@ class Stream:
     def _hear(self, spectra: Tensor, total: int | None = None) -> list[Event]:
         events: list[Event] = []
         for piece in spectra.split(PIECE_FRAMES, dim=1) if spectra.shape[1] else ():
-            logits, self._state = self._network.step(
+            judged, self._state = self._network.step(
                 piece.to(self._network.bias.device), self._state, self.look_ahead
             )
-            events.extend(self._decode(logits, total))
+            events.extend(self._decode(judged, total))
         return events
 
-    def _decode(self, logits: Tensor, total: int | None = None) -> list[Event]:
-        """Events of logits [1, T, 88, 4]; of the frames up to ``total`` only, where that is given."""
-        owed = logits.shape[1] if total is None else min(logits.shape[1], total - self._judged)
-        probabilities = torch.sigmoid(logits[0, :owed].float()).cpu().numpy()
+    def _decode(self, judged: Judged, total: int | None = None) -> list[Event]:
+        """Events of the logits of one stream; of the frames up to ``total`` only, where that is given."""
+        frames = judged.keys.shape[1]
+        owed = frames if total is None else min(frames, total - self._judged)
+        probabilities, pedal = probable(judged, owed)
         self._judged += owed
         if self._watch is not None:
             self._watch(probabilities)
-        return self._decoder.feed(probabilities)
+        return self._decoder.feed(probabilities, pedal)
+
+
+def probable(judged: Judged, count: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Probabilities [count, 88, 4] of one stream's first frames, and the pedal's [count] if it is judged."""
+    keys = torch.sigmoid(judged.keys[0, :count].float()).cpu().numpy()
+    if judged.pedal is None:
+        return keys, None
+    return keys, torch.sigmoid(judged.pedal[0, :count].float()).cpu().numpy()
 
 
 class Recording:
@@ -112,9 +121,10 @@ class Recording:
         self._spectra = Spectra(front_end, sample_rate)
         self._decoder = Decoder(decoder)
         start = network.start()
-        self._pasts, self._forward = start.pasts, start.forward
+        self._pasts, self._forward, self._pedal = start.pasts, start.forward, start.pedal
         self._spectrum = torch.zeros(1, 0, BINS)
         self._features: list[Tensor] = [start.waiting]
+        self._heard: list[Tensor] = [start.pedal[2]] if start.pedal else []  # of the pedal
 
     def feed(self, block: object) -> list[Event]:
         """Events of the windows that a block of samples [n] completes; they may come seconds later."""
@@ -139,6 +149,8 @@ class Recording:
             with torch.autocast(piece.device.type, torch.bfloat16, enabled=self._half):
                 features, self._pasts = self._network.features(piece, self._pasts)
             self._features.append(features.float())
+            if self._network.pedal is not None:
+                self._heard.append(self._network.pedal.hear(features, piece))
             if self._waiting >= self._window + self._context:
                 events.extend(self._judge(self._window))
         self._spectrum = self._spectrum[:, whole:]
@@ -149,7 +161,15 @@ class Recording:
         x = torch.cat(self._features)
         logits, self._forward = self._network.judge(x, self._forward, count, None)
         self._features = [x[count:].clone()]
-        probabilities = torch.sigmoid(logits[0]).cpu().numpy() if count else np.zeros((0, KEYS, len(HEADS)))
+        probabilities, pedal = probable(Judged(logits, self._judge_pedal(count)), count)
         if self._watch is not None:
             self._watch(probabilities)
-        return self._decoder.feed(probabilities)
+        return self._decoder.feed(probabilities, pedal)
+
+    def _judge_pedal(self, count: int) -> Tensor | None:
+        if self._network.pedal is None or self._pedal is None:
+            return None
+        heard = torch.cat(self._heard)
+        logits, self._pedal = self._network.pedal.judge(heard, self._pedal, count, None)
+        self._heard = [heard[count:].clone()]
+        return logits

@@ -16,7 +16,7 @@ from .config import HEADS, DecoderConfig, ModelConfig
 from .device import choose_device, choose_precision
 from .frontend import front_end_of
 from .network import HPPNet
-from .notes import Note, notes_from
+from .notes import Note, Press, notes_from, presses_from
 from .stream import Recording, Stream
 from .timebase import FRAME_S, KEYS, frames_for_latency
 
@@ -33,6 +33,7 @@ class Transcription:
     notes: list[Note]
     duration_s: float
     probabilities: np.ndarray | None = None  #: [T, 88, 4], 50 frames a second, heads as in HEADS
+    pedal: list[Press] = field(default_factory=list)  #: presses of the sustain pedal, if the model hears it
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,11 @@ class Transcriber:
         file = Path(path) if path is not None else checkpoint.DEFAULT
         name = f"{file.name} {checkpoint.digest(file)}"
         return cls(network.to(chosen), config, name, about, choose_precision(precision, chosen), reader)
+
+    @property
+    def hears_pedal(self) -> bool:
+        """Whether these weights judge the sustain pedal."""
+        return self.network.pedal is not None
 
     @property
     def device(self) -> torch.device:
@@ -160,4 +166,5 @@ class Transcriber:
         events = [event for block in blocks for event in driver.feed(block)] + driver.flush()
         empty = np.zeros((0, KEYS, len(HEADS)), dtype=np.float32)
         probabilities = np.concatenate([empty, *kept]) if keep_probabilities else None
-        return Transcription(notes_from(events), judged[0] * FRAME_S, probabilities)
+        pedal = presses_from(events)
+        return Transcription(notes_from(events), judged[0] * FRAME_S, probabilities, pedal)

@@ -26,7 +26,7 @@ def spectra(frames: int, batch: int = 1) -> torch.Tensor:
 def test_every_named_size_runs(name: str) -> None:
     network = HPPNet(CONFIGS[name])
     with torch.no_grad():
-        assert network(spectra(12), 2, 4).shape == (1, 8, 88, 4)
+        assert network(spectra(12), 2, 4).keys.shape == (1, 8, 88, 4)
 
 
 def test_named_sizes_are_of_the_order_that_is_documented() -> None:
@@ -50,7 +50,7 @@ def test_features_depend_on_the_past_alone(network: HPPNet) -> None:
 @pytest.mark.parametrize("look_ahead", [0, 3])
 def test_a_frame_sees_exactly_its_look_ahead(network: HPPNet, look_ahead: int) -> None:
     def logits(spectrum: torch.Tensor) -> torch.Tensor:
-        return network.step(spectrum, network.start(), look_ahead)[0]
+        return network.step(spectrum, network.start(), look_ahead)[0].keys
 
     one, other = spectra(30), spectra(30)
     other[:, 20:] = 0
@@ -62,26 +62,27 @@ def test_a_frame_sees_exactly_its_look_ahead(network: HPPNet, look_ahead: int) -
 @torch.no_grad()
 def test_training_with_one_frame_a_window_is_what_live_computes(network: HPPNet) -> None:
     live, _ = network.step(spectra(30), network.start(), 4)
-    torch.testing.assert_close(network(spectra(30), 4, chunk=1)[:, :26], live, atol=1e-5, rtol=0)
+    torch.testing.assert_close(network(spectra(30), 4, chunk=1).keys[:, :26], live.keys, atol=1e-5, rtol=0)
 
 
 @torch.no_grad()
 def test_the_last_frame_of_a_training_chunk_sees_what_live_sees(network: HPPNet) -> None:
     live, _ = network.step(spectra(30), network.start(), 2)
-    torch.testing.assert_close(network(spectra(30), 2, chunk=8)[:, 7::8], live[:, 7:24:8], atol=1e-5, rtol=0)
+    taught = network(spectra(30), 2, chunk=8).keys
+    torch.testing.assert_close(taught[:, 7::8], live.keys[:, 7:24:8], atol=1e-5, rtol=0)
 
 
 @torch.no_grad()
 def test_full_context_is_the_same_in_training_and_in_judging(network: HPPNet) -> None:
     features, _ = network.features(spectra(150), network.start().pasts)
     judged, _ = network.judge(features, network.start().forward, 150, None)
-    torch.testing.assert_close(network(spectra(150)), judged, atol=1e-5, rtol=0)
+    torch.testing.assert_close(network(spectra(150)).keys, judged, atol=1e-5, rtol=0)
 
 
 @torch.no_grad()
 def test_clips_of_a_batch_do_not_mix(network: HPPNet) -> None:
     both = spectra(20, batch=2)
-    torch.testing.assert_close(network(both, 3)[1:], network(both[1:], 3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(network(both, 3).keys[1:], network(both[1:], 3).keys, atol=1e-5, rtol=0)
 
 
 def test_harmonic_shifts_are_rounded_logarithms() -> None:

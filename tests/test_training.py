@@ -58,7 +58,7 @@ def test_compiled_kernels_give_what_pytorch_gives(
 
     def gradients() -> tuple[torch.Tensor, list[torch.Tensor]]:
         network.zero_grad()
-        out = network(spectrum, look_ahead, 5)
+        out = network(spectrum, look_ahead, 5).keys
         out.square().sum().backward()
         return out.detach(), [p.grad.clone() for p in network.parameters()]
 
@@ -84,8 +84,9 @@ def test_excerpts_depend_on_seed_step_and_place_alone(folder: Path) -> None:
 
 def test_noise_alone_has_no_notes(folder: Path) -> None:
     pieces = open_folder(folder / "music", folder / "cache")
-    spectrum, wanted = Excerpts([pieces], [1.0], 64, replace(PLAIN, no_piano=1.0)).batch(0, 0, range(2))
-    assert wanted.abs().max() == 0 and spectrum.max() > -80
+    drawn = Excerpts([pieces], [1.0], 64, replace(PLAIN, no_piano=1.0))
+    spectrum, wanted, pedal = drawn.batch(0, 0, range(2))
+    assert wanted.abs().max() == 0 and pedal.abs().max() == 0 and spectrum.max() > -80
 
 
 def test_two_excerpts_at_once_have_the_notes_of_both() -> None:

@@ -242,8 +242,8 @@ def test_a_broken_excerpt_does_not_cost_the_run(folder: Path) -> None:
     wanted = short_run(folder, "broken-excerpt")
     stepper = loop.set_up(fabric_of(wanted), wanted)
     before = {name: t.clone() for name, t in stepper.run.network.state_dict().items()}
-    spectrum, targets = next(iter(loop.batches(wanted, range(2), 0, pin=False)))
-    stepper.take(torch.full_like(spectrum, float("nan")), targets)
+    spectrum, targets, pedal = next(iter(loop.batches(wanted, range(2), 0, pin=False)))
+    stepper.take(torch.full_like(spectrum, float("nan")), targets, pedal)
     assert_same_weights(before, stepper.run.network.state_dict())
     assert stepper.run.step == 1
 

@@ -19,8 +19,9 @@ from ..model.frontend import FLOOR_DB, FrontEndConfig, front_end_of
 from ..model.notes import without_overlaps
 from ..model.timebase import FRAME_S, HOP, SAMPLE_RATE
 from .augmentation import Augmentation, equaliser_db, mixed, vary_sound, without_piano
-from .labels import targets
+from .labels import pedal_target, targets
 from .notes_table import read_labels
+from .pedal_table import PEDAL_SUFFIX, read_presses
 
 MARGIN_S = 0.1  #: notes so far outside an excerpt still reach into it with a target
 SOUND_SUFFIXES = (".flac", ".wav", ".opus", ".ogg", ".mp3")
@@ -33,6 +34,7 @@ class Piece:
     name: str
     samples: np.ndarray  #: int16 [n], memory-mapped
     notes: np.ndarray  #: [n, 4]: onset (s), offset (s), pitch, velocity
+    pedal: np.ndarray | None = None  #: [n, 2]: presses, down and up (s); None: not known
 
 
 def read_notes(path: Path) -> np.ndarray:
@@ -49,7 +51,12 @@ def open_folder(folder: Path, cache: Path) -> list[Piece]:
     cache.mkdir(parents=True, exist_ok=True)
     paths = sorted(p for p in Path(folder).iterdir() if p.suffix in SOUND_SUFFIXES)
     pieces = [
-        Piece(p.stem, _cached(p, cache / f"{p.stem}.npy"), read_notes(p.with_suffix(".tsv")))
+        Piece(
+            p.stem,
+            _cached(p, cache / f"{p.stem}.npy"),
+            read_notes(p.with_suffix(".tsv")),
+            read_presses(p.with_suffix(PEDAL_SUFFIX)),
+        )
         for p in paths
         if p.with_suffix(".tsv").exists()
     ]
@@ -82,22 +89,28 @@ class Excerpts:
         self._odds = np.asarray(weights) / np.sum(weights)
         self._lengths = [np.array([len(p.samples) for p in pieces], dtype=float) for pieces in sources]
 
-    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """One excerpt: log power [T, 352] in dB and targets [T, 88, 4]."""
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """One excerpt: log power [T, 352] in dB, targets [T, 88, 4] and the pedal's [T] (-1: not known)."""
         keys, cents = self._shift(rng)
         front = front_end_of(FrontEndConfig(tuning_cents=cents - 100 * keys))
-        samples, notes = self._heard(rng, front.before, front.after)
+        samples, notes, pedal = self._heard(rng, front.before, front.after)
         if rng.random() < self.how.no_piano:
             samples, notes = without_piano(len(samples), self.how, rng), notes[:0]
+            pedal = np.zeros((0, 2))
         elif rng.random() < self.how.mix:
-            samples, notes = mixed((samples, notes), self._heard(rng, front.before, front.after), rng)
+            other = self._heard(rng, front.before, front.after)
+            samples, notes = mixed((samples, notes), other[:2], rng)
+            pedal = None  # two pianos, two pedals
         samples = vary_sound(samples, self.how, rng)
         spectrum = front.frames(torch.from_numpy(samples)[None])[0]
         spectrum = (spectrum + torch.from_numpy(equaliser_db(self.how, rng))).clamp_min(FLOOR_DB)
-        return spectrum, torch.from_numpy(targets(notes, self.frames, keys).stacked())
+        wanted = targets(notes, self.frames, keys).stacked(), pedal_target(pedal, self.frames)
+        return spectrum, torch.from_numpy(wanted[0]), torch.from_numpy(wanted[1])
 
-    def _heard(self, rng: np.random.Generator, before: int, after: int) -> tuple[np.ndarray, np.ndarray]:
-        """An excerpt's samples, with what the front end needs around them, and its notes from there on."""
+    def _heard(
+        self, rng: np.random.Generator, before: int, after: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """An excerpt's samples, with what the front end needs around them; its notes and presses."""
         source = int(rng.choice(len(self.sources), p=self._odds))
         lengths = self._lengths[source]
         piece = self.sources[source][rng.choice(len(lengths), p=lengths / lengths.sum())]
@@ -105,7 +118,8 @@ class Excerpts:
         samples = self._cut(piece.samples, start - before, start + (self.frames - 1) * HOP + after)
         start_s, end_s = start / SAMPLE_RATE, start / SAMPLE_RATE + self.frames * FRAME_S
         near = (piece.notes[:, 1] > start_s - MARGIN_S) & (piece.notes[:, 0] < end_s + MARGIN_S)
-        return samples, piece.notes[near] - [start_s, start_s, 0, 0]
+        pedal = None if piece.pedal is None else piece.pedal - start_s
+        return samples, piece.notes[near] - [start_s, start_s, 0, 0], pedal
 
     def _shift(self, rng: np.random.Generator) -> tuple[int, int]:
         """A transposition in keys and a detuning in cents: the transform's bins move, the sound stays."""
@@ -118,7 +132,8 @@ class Excerpts:
         inside = np.asarray(samples[max(0, start) : min(stop, len(samples))], dtype=np.float32) / 32768
         return np.pad(inside, (max(0, -start), max(0, stop - max(len(samples), start))))
 
-    def batch(self, seed: int, step: int, places: range) -> tuple[Tensor, Tensor]:
-        """The given places of a step's batch: [B, T, 352] and [B, T, 88, 4]."""
+    def batch(self, seed: int, step: int, places: range) -> tuple[Tensor, Tensor, Tensor]:
+        """The given places of a step's batch: [B, T, 352], [B, T, 88, 4] and [B, T]."""
         drawn = [self.draw(np.random.default_rng([seed, step, place])) for place in places]
-        return torch.stack([d[0] for d in drawn]), torch.stack([d[1] for d in drawn])
+        spectra, wanted, pedals = zip(*drawn, strict=True)
+        return torch.stack(spectra), torch.stack(wanted), torch.stack(pedals)

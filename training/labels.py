@@ -52,6 +52,19 @@ def targets(notes: np.ndarray, frames: int, transpose: int = 0) -> Targets:
     return out
 
 
+def pedal_target(presses: np.ndarray | None, frames: int) -> np.ndarray:
+    """Whether the sustain pedal is down in each frame [T], 1 or 0; -1 throughout where it is not known.
+
+    ``presses`` [n, 2]: down and up, in seconds from the first frame's time on.
+    """
+    if presses is None:
+        return np.full(frames, -1, dtype=np.float32)
+    out = np.zeros(frames, dtype=np.float32)
+    for down_s, up_s in presses:
+        out[max(0, round(down_s * FRAMES_PER_SECOND)) : max(0, round(up_s * FRAMES_PER_SECOND))] = 1
+    return out
+
+
 def _triangle(column: np.ndarray, at: float) -> slice:
     """Raises ``column`` to a triangle around frame ``at``; returns the frames it covers."""
     first = max(0, int(np.floor(at)) - TRIANGLE_FRAMES + 1)

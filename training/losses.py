@@ -36,6 +36,7 @@ class Losses:
     frame: float = 0.15
     offset: float = 0.4
     velocity: float = 1.0
+    pedal: float = 1.0  #: of a head that shares nothing with the others: it moves itself alone
     onset_kind: str = "bce"
     frame_kind: str = "bce"
     offset_kind: str = "bce"
@@ -53,6 +54,8 @@ class Losses:
             raise ValueError(f"balance must be one of {', '.join(BALANCES)}, got {self.balance!r}")
         if min(self.weights.values()) < 0 or not any(self.weights.values()):
             raise ValueError("losses must not count less than 0, and at least one must count more")
+        if self.pedal < 0:
+            raise ValueError(f"losses must not count less than 0, got {self.pedal:g} for the pedal")
         if self.positive <= 0 or self.focal_gamma < 0:
             raise ValueError("positive must be above 0, focal_gamma at least 0")
         if not (0 <= self.focal_alpha <= 1 and 0 <= self.combo_share <= 1):
@@ -83,6 +86,16 @@ def head_losses(logits: Tensor, wanted: Tensor, how: Losses, notes: Tensor) -> d
     known = onset * (velocity > 0)
     parts["velocity"] = (known * (torch.sigmoid(logits[..., 3]) - velocity).square()).sum() / notes
     return parts
+
+
+def pedal_loss(logits: Tensor, wanted: Tensor, frames: Tensor) -> Tensor:
+    """Cross-entropy of the pedal's logits [B, T] where the target is known (not -1), a frame's mean.
+
+    ``frames`` is how many are known in the whole batch, so that parts of it add up.
+    """
+    known = (wanted >= 0).to(logits.dtype)
+    entropy = F.binary_cross_entropy_with_logits(logits, wanted.clamp_min(0), reduction="none")
+    return (entropy * known).sum() / frames.clamp_min(1.0)
 
 
 def _loss(logits: Tensor, wanted: Tensor, kind: str, how: Losses) -> Tensor:

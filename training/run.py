@@ -58,8 +58,15 @@ def begin(settings: Settings) -> tuple[Run, Callable[[], None]]:
     """
     torch.manual_seed(settings.seed)
     network = HPPNet(settings.sizes)
+    if settings.begin:
+        _take_over(network, Path(settings.begin))
+    if settings.pedal_only:
+        for name, weights in network.named_parameters():
+            weights.requires_grad_(name.startswith("pedal."))
     optimiser = torch.optim.AdamW(
-        network.parameters(), lr=settings.schedule.learning_rate, weight_decay=settings.schedule.weight_decay
+        [weights for weights in network.parameters() if weights.requires_grad],
+        lr=settings.schedule.learning_rate,
+        weight_decay=settings.schedule.weight_decay,
     )
     run = Run(network, copy.deepcopy(network).requires_grad_(False), optimiser)
     saved = Path(settings.folder) / "run.pt"
@@ -82,6 +89,18 @@ def begin(settings: Settings) -> tuple[Run, Callable[[], None]]:
     run.best = state.get("best", -1.0)
     run.scaler = state.get("scaler", {})
     return run, lambda: optimiser.load_state_dict(state["optimiser"])
+
+
+def _take_over(network: HPPNet, path: Path) -> None:
+    """The weights of a checkpoint; the pedal's head may be new. Raises ValueError for one of other sizes."""
+    try:
+        begun = checkpoint.load(path)[0].state_dict()
+        missing, unexpected = network.load_state_dict(begun, strict=False)
+        if unexpected or any(not name.startswith("pedal.") for name in missing):
+            raise RuntimeError("other sizes")
+    except (checkpoint.CheckpointError, RuntimeError) as error:
+        why = str(error) if isinstance(error, checkpoint.CheckpointError) else f"{path}: of other sizes"
+        raise ValueError(f"{why}; begin expects a checkpoint of this network's sizes") from error
 
 
 def _read(saved: Path) -> dict[str, Any]:

@@ -42,6 +42,8 @@ class Settings:
     cache: str  #: where decoded sound is kept
     config: str = "default"  #: a named network
     network: NetworkConfig | None = None  #: other sizes than that network's: a table of what differs
+    begin: str = ""  #: a checkpoint whose weights a new run begins with, as far as it has them
+    pedal_only: bool = False  #: the pedal's head is taught over frozen features: no note changes
     batch: int = 4  #: excerpts a step, over all processes
     accumulate: int = 1  #: turns in which a process takes its part of a batch, to save memory
     frames: int = 256  #: of an excerpt
@@ -68,6 +70,8 @@ class Settings:
             raise ValueError(f"config must be one of {', '.join(CONFIGS)}, got {self.config!r}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
+        if self.pedal_only and not self.sizes.pedal_units:
+            raise ValueError("pedal_only needs a network with a pedal: [network] pedal_units = 48, say")
         if not self.sources:
             raise ValueError("expected at least one [[sources]] with a folder, got none")
         for name in ("batch", "accumulate", "chunk", "save_every"):

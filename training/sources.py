@@ -16,7 +16,7 @@ from .dataset import Excerpts, Piece, open_folder
 from .prepared import note_ends_of
 from .settings import Settings, Source
 
-Batch = tuple[Tensor, Tensor]  #: spectra [B, T, 352] and targets [B, T, 88, 4]
+Batch = tuple[Tensor, Tensor, Tensor]  #: spectra [B, T, 352], targets [B, T, 88, 4], the pedal's [B, T]
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,11 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from ..model.config import HEADS
-from .losses import Losses, count_notes, head_losses
+from .losses import Losses, count_notes, head_losses, pedal_loss
 from .run import Run
 from .settings import Settings
+
+PARTS = (*HEADS, "pedal")  #: what has a loss of its own
 
 
 @dataclass
@@ -46,47 +48,61 @@ class Stepper:
     optimiser: torch.optim.Optimizer  #: the run's, likewise
     clock: Clock = field(default_factory=Clock)
 
-    def take(self, spectrum: Tensor, wanted: Tensor) -> dict[str, float]:
-        """One step on this process's part [B, T, 352] of a batch with targets [B, T, 88, 4].
+    def take(self, spectrum: Tensor, wanted: Tensor, pedal: Tensor) -> dict[str, float]:
+        """One step on this process's part [B, T, 352] of a batch: targets [B, T, 88, 4], the pedal's [B, T].
 
         Returns what the log wants to know, of the whole batch: the same in all processes.
         """
         run, how = self.run, self.settings.losses_at(self.run.step)
         look_ahead = draw_look_ahead(self.settings, run.step)
-        wanted = wanted[:, : taught_frames(self.settings, look_ahead)]
+        frames = taught_frames(self.settings, look_ahead)
+        wanted, pedal = wanted[:, :frames], pedal[:, :frames]
         # The mean over processes, since their gradients are averaged too.
-        notes = self._mean(count_notes(wanted))
+        counts = self._mean(torch.stack([count_notes(wanted), (pedal >= 0).sum()]))
         self.optimiser.zero_grad()
         turns = min(self.settings.accumulate, len(spectrum))
-        sums = torch.zeros(len(HEADS), device=self.fabric.device)
-        for n, (part, targets) in enumerate(
-            zip(spectrum.tensor_split(turns), wanted.tensor_split(turns), strict=True)
+        sums = torch.zeros(len(PARTS), device=self.fabric.device)
+        for n, part in enumerate(
+            zip(*(all.tensor_split(turns) for all in (spectrum, wanted, pedal)), strict=True)
         ):
             with self.fabric.no_backward_sync(self.module, enabled=n < turns - 1):  # type: ignore[arg-type]
-                sums += self._turn(part, targets, look_ahead, notes, how)
+                sums += self._turn(*part, look_ahead, counts, how)
         rate = self.settings.rate(run.step)
         with self.clock("optimiser"):
             norm = self._move(rate)
             run.step += 1
             average(run, self.settings.schedule.ema)
-        parts = dict(zip(HEADS, self._mean(sums).tolist(), strict=True))
+        parts = dict(zip(PARTS, self._mean(sums).tolist(), strict=True))
+        pedal_part = parts.pop("pedal")
         loss = sum(weight * parts[head] for head, weight in run.balance.weights(how).items())
         run.balance.update(parts)
-        return {**parts, "loss": loss, "norm": norm, "rate": rate}
+        if self.run.network.pedal is not None:
+            parts["pedal"] = pedal_part
+        return {**parts, "loss": loss + how.pedal * pedal_part, "norm": norm, "rate": rate}
 
     def _turn(
-        self, spectrum: Tensor, wanted: Tensor, look_ahead: int | None, notes: Tensor, how: Losses
+        self,
+        spectrum: Tensor,
+        wanted: Tensor,
+        pedal: Tensor,
+        look_ahead: int | None,
+        counts: Tensor,
+        how: Losses,
     ) -> Tensor:
-        """Gradients of a part of the batch; its losses [H], of which the parts' sum is the whole's."""
-        device = self.fabric.device
+        """Gradients of a part of the batch; its losses [PARTS], of which the parts' sum is the whole's."""
+        device, settings = self.fabric.device, self.settings
         with self.clock("forward"):
-            logits = self.module(spectrum.to(device), look_ahead, self.settings.chunk)
-            parts = head_losses(logits.float(), wanted.to(device), how, notes)
-            weights = self.run.balance.weights(how)
-            loss = torch.stack([weights[head] * parts[head] for head in HEADS]).sum()
+            judged = self.module(spectrum.to(device), look_ahead, settings.chunk, settings.pedal_only)
+            parts = {head: counts.new_zeros(()) for head in PARTS}
+            if not settings.pedal_only:
+                parts |= head_losses(judged.keys.float(), wanted.to(device), how, counts[0])
+            if judged.pedal is not None:
+                parts["pedal"] = pedal_loss(judged.pedal, pedal.to(device), counts[1])
+            weights = {**self.run.balance.weights(how), "pedal": how.pedal}
+            loss = torch.stack([weights[head] * parts[head] for head in PARTS]).sum()
         with self.clock("backward"):
             self.fabric.backward(loss)
-        return torch.stack([parts[head].detach() for head in HEADS])
+        return torch.stack([parts[head].detach() for head in PARTS])
 
     def _move(self, rate: float) -> float:
         """Clips, then moves the weights; returns the gradient's norm before clipping."""

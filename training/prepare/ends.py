@@ -21,6 +21,7 @@ from ...model.notes import Note, without_overlaps
 from ...model.timebase import KEYS, LOWEST_PITCH
 
 SUSTAIN, DOWN_FROM = 64, 64  #: the controller, and the least value that holds the strings
+MIDI_SUFFIXES = (".mid", ".midi")
 DRUMS = 9  #: channel, counted from 0
 
 Event = tuple[float, mido.Message]  #: seconds from the start, and what happens
@@ -49,6 +50,11 @@ def notes_of(performance: mido.MidiFile, note_ends: str) -> list[Note]:
     if note_ends == "sounding":
         notes = _held(notes, events)
     return without_overlaps(notes)
+
+
+def moves_pedal(performance: mido.MidiFile) -> bool:
+    """Whether it says anything of the sustain pedal: many files hold keys alone."""
+    return any(m.type == "control_change" and m.control == SUSTAIN for t in performance.tracks for m in t)
 
 
 def presses_of(performance: mido.MidiFile) -> list[tuple[float, float]]:

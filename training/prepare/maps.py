@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ...model.notes import Note
 from ..notes_table import read_table
-from .pairs import MIDI_SUFFIXES
+from .ends import MIDI_SUFFIXES
 from .recorded import performed
 
 LABEL_SUFFIXES = (".tsv", ".txt", *MIDI_SUFFIXES)  #: the first that is there counts

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..prepared import REPORT
+from .ends import MIDI_SUFFIXES
 from .piece import Outcome, Source
 from .recorded import Reader, Recorded, performed
 
 if TYPE_CHECKING:
     from ..hearing import Opener
-
-MIDI_SUFFIXES = (".mid", ".midi")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import soundfile
 from ...model.notes import Note, without_overlaps
 from ...model.timebase import SAMPLE_RATE
 from ..notes_table import COLUMNS
+from ..pedal_table import PEDAL_SUFFIX, write_presses
 
 LATE_S = 1.0  #: a note may begin so long after the sound's end before the two are held for no pair
 SILENT = 1e-4  #: a recording without a louder sample holds nothing
@@ -28,10 +29,11 @@ _NO_ROOM = 1 << 20  #: bytes
 
 @dataclass(frozen=True)
 class Take:
-    """What a source gives: its notes, and its sound [n] block by block, 16 kHz mono."""
+    """What a source gives: its notes, its sound [n] block by block, 16 kHz mono, and the sustain pedal."""
 
     notes: list[Note]
     blocks: Iterator[np.ndarray]
+    presses: list[tuple[float, float]] | None = None  #: down and up, in seconds; None: not known
 
 
 class Source(Protocol):
@@ -114,15 +116,19 @@ def make(source: Source, how: How) -> Outcome:
     if not take.notes:
         raise ValueError("no note on the piano's 88 keys")
     paths = outputs(source, how.arrays)
+    if take.presses is not None:
+        paths.insert(1, paths[0].with_suffix(PEDAL_SUFFIX))
     parts = [how.unfinished / f"{os.getpid()}-{number}{path.suffix}" for number, path in enumerate(paths)]
     try:
         seconds = write_sound(parts[0], take.blocks)
         notes = within(take.notes, seconds)
         write_table(parts[-1], notes)
+        if take.presses is not None:
+            write_presses(parts[1], [(a, min(b, seconds)) for a, b in take.presses if a < seconds])
         if how.arrays:
-            from .arrays import write_arrays
+            from .arrays import KINDS, write_arrays
 
-            write_arrays(parts[0], notes, parts[1:-1])
+            write_arrays(parts[0], notes, parts[-1 - len(KINDS) : -1])
         for part, path in zip(parts, paths, strict=True):
             path.parent.mkdir(parents=True, exist_ok=True)
             os.replace(part, path)

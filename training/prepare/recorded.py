@@ -12,7 +12,7 @@ import soxr
 
 from ...model.notes import Note
 from ...model.timebase import SAMPLE_RATE
-from .ends import notes_of, read_performance
+from .ends import MIDI_SUFFIXES, moves_pedal, notes_of, presses_of, read_performance
 from .piece import Take
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Recorded:
     def take(self, note_ends: str) -> Take:
         if not self.sound.is_file():
             raise ValueError(f"there is no {self.sound}")
-        return Take(self.read(self.labels, note_ends), self._blocks())
+        return Take(self.read(self.labels, note_ends), self._blocks(), pedal_of(self.labels))
 
     def about(self) -> dict[str, object]:
         return {"sound": str(self.sound), "labels": str(self.labels[0])}
@@ -55,6 +55,17 @@ def resampled(blocks: Iterable[np.ndarray], sample_rate: int) -> Iterator[np.nda
     for block in blocks:
         yield stream.resample_chunk(block)
     yield stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
+
+
+def pedal_of(labels: tuple[Path, ...]) -> list[tuple[float, float]] | None:
+    """Presses of the sustain pedal, in seconds; None where no MIDI file says anything of it.
+
+    Raises ValueError for a broken MIDI file.
+    """
+    for path in labels:
+        if path.suffix.lower() in MIDI_SUFFIXES and moves_pedal(performance := read_performance(path)):
+            return presses_of(performance)
+    return None
 
 
 def performed(labels: tuple[Path, ...], note_ends: str) -> list[Note]:

@@ -18,8 +18,8 @@ import soxr
 from ...model.timebase import SAMPLE_RATE
 from ..rendering import Touch, at_peak, play_with, render
 from ..resonance import PedalSound, with_pedal
-from .ends import notes_of, presses_of, read_performance
-from .pairs import MIDI_SUFFIXES, Found, names_of, walk
+from .ends import MIDI_SUFFIXES, notes_of, presses_of, read_performance
+from .pairs import Found, names_of, walk
 from .piece import Take
 
 LONGEST_S = 4 * 3600.0  #: a longer performance is a broken file
@@ -91,6 +91,7 @@ class Rendered:
             raise ValueError(
                 f"{self.midi}: expected {LONGEST_S / 3600:g} hours at most, it lasts {hours:.1f}"
             )
+        # What a renderer plays is all there is: no pedal in the file is no pedal in the sound.
         return Take(notes, self._sound(performance), presses_of(performance))
 
     def about(self) -> dict[str, object]:

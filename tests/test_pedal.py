@@ -1,0 +1,259 @@
+"""The sustain pedal: its head, its decoder, its labels, and that it changes no note."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hppnet.model.batching import joined, parted
+from hppnet.model.config import ModelConfig, NetworkConfig
+from hppnet.model.decoder import Decoder, with_pedal
+from hppnet.model.frontend import front_end_of
+from hppnet.model.network import HPPNet
+from hppnet.model.notes import Event, NoteOff, NoteOn, Pedal, Press, notes_from, presses_from
+from hppnet.model.pedal_decoder import HYSTERESIS, SHORTEST_FRAMES, PedalDecoder
+from hppnet.model.transcriber import Transcriber
+from hppnet.training.labels import pedal_target
+from hppnet.training.losses import pedal_loss
+from hppnet.training.notes_table import LabelError
+from hppnet.training.pedal_table import read_presses, write_presses
+
+SMALL = NetworkConfig(stem_channels=2, body_channels=3, lstm_units=2, pedal_units=4)
+
+
+def network_with(pedal_units: int = 4) -> HPPNet:
+    torch.manual_seed(1)
+    return HPPNet(replace(SMALL, pedal_units=pedal_units)).eval().requires_grad_(False)
+
+
+def spectra(frames: int, batch: int = 1) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(3)
+    return torch.rand(batch, frames, 352, generator=generator) * -80
+
+
+# --- the head ---
+
+
+@pytest.mark.parametrize("look_ahead", [0, 1, 4])
+@pytest.mark.parametrize("cuts", [[1] * 30, [7, 1, 15, 7], [30]])
+def test_blocks_of_any_size_give_one_probability(look_ahead: int, cuts: list[int]) -> None:
+    network = network_with()
+    whole = network(spectra(30), look_ahead, chunk=1).pedal
+    state, parts = network.start(), []
+    for part in spectra(30).split(cuts, dim=1):
+        judged, state = network.step(part, state, look_ahead)
+        parts.append(judged.pedal)
+    torch.testing.assert_close(torch.cat(parts, 1), whole[:, : 30 - look_ahead], atol=1e-5, rtol=0)
+
+
+def test_a_chunks_last_frame_sees_what_live_sees() -> None:
+    network = network_with()
+    live = network.step(spectra(30), network.start(), 2)[0].pedal
+    taught = network(spectra(30), 2, chunk=8).pedal
+    torch.testing.assert_close(taught[:, 7::8], live[:, 7:24:8], atol=1e-5, rtol=0)
+    assert not torch.allclose(taught[:, :7], live[:, :7])  # the others see more
+
+
+def test_the_notes_do_not_know_of_the_pedal() -> None:
+    with_head, without = network_with(), network_with(0)
+    without.load_state_dict({k: v for k, v in with_head.state_dict().items() if not k.startswith("pedal.")})
+    for look_ahead in (None, 4):
+        assert torch.equal(with_head(spectra(20), look_ahead).keys, without(spectra(20), look_ahead).keys)
+
+
+def test_teaching_the_pedal_moves_its_head_alone() -> None:
+    network = network_with().requires_grad_(True)
+    network(spectra(20), None).pedal.sum().backward()
+    moved = {name for name, p in network.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    assert moved and all(name.startswith("pedal.") for name in moved)
+    assert network(spectra(20), None, pedal_only=True).keys.shape == (1, 0, 88, 4)
+
+
+def test_states_of_several_streams_join_and_part() -> None:
+    network = network_with()
+    states = [network.step(spectra(9, 2)[k : k + 1], network.start(), 4)[1] for k in range(2)]
+    again = parted(joined(states), 2)
+    for before, after in zip(states, again, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(before.pedal, after.pedal, strict=True))
+
+
+# --- a stream and a recording ---
+
+
+@pytest.fixture(scope="module")
+def moving(sound: np.ndarray) -> Transcriber:
+    """Whose pedal moves often, for no good reason."""
+    network, config = network_with(), ModelConfig(SMALL)
+    assert network.pedal is not None
+    spectrum = front_end_of(config.front_end).frames(torch.from_numpy(sound)[None])
+    network.pedal.out.bias -= network(spectrum, None).pedal.median()
+    network.pedal.out.weight *= 200
+    network.pedal.out.bias *= 200
+    return Transcriber(network, config, precision="fp32")
+
+
+@pytest.fixture(scope="module")
+def sound() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    loudness = np.repeat(10 ** rng.uniform(-3, 0, 40), 2000)
+    return (rng.standard_normal(80_000) * loudness * 0.3).astype(np.float32)
+
+
+@settings(max_examples=15, deadline=None)
+@given(sizes=st.lists(st.sampled_from([1, 7, 333, 5_000, 30_000]), min_size=1, max_size=12))
+def test_a_stream_moves_the_pedal_alike_whatever_the_blocks(
+    moving: Transcriber, sound: np.ndarray, sizes: list[int]
+) -> None:
+    whole = moving.stream(132, 16_000)
+    wanted = whole.feed(sound) + whole.flush()
+    assert sum(isinstance(event, Pedal) for event in wanted) > 4
+    stream = moving.stream(132, 16_000)
+    edges = [edge for edge in np.cumsum(sizes) if edge < len(sound)]
+    heard = [event for block in np.split(sound, edges) for event in stream.feed(block)] + stream.flush()
+    assert [type(e) for e in heard] == [type(e) for e in wanted]
+    assert [e.time_s for e in heard] == pytest.approx([e.time_s for e in wanted], abs=1e-3)
+
+
+def test_reset_lets_the_pedal_go(moving: Transcriber, sound: np.ndarray) -> None:
+    stream = moving.stream(132, 16_000)
+    first = stream.feed(sound) + stream.flush()
+    stream.reset()
+    assert stream.feed(sound) + stream.flush() == first
+
+
+@pytest.mark.parametrize("latency_ms", [None, 132])
+def test_a_recording_has_presses(moving: Transcriber, sound: np.ndarray, latency_ms: float | None) -> None:
+    heard = moving.transcribe_blocks(np.split(sound, 8), 16_000, latency_ms=latency_ms)
+    assert moving.hears_pedal and heard.pedal
+    assert all(0 <= p.down_s < p.up_s <= heard.duration_s for p in heard.pedal)
+    assert heard.pedal == sorted(heard.pedal)
+
+
+def test_windows_do_not_show(moving: Transcriber, sound: np.ndarray) -> None:
+    long, short = (moving.transcribe_blocks([sound], 16_000, window_s=w).pedal for w in (20, 1.5))
+    assert len(long) == len(short)
+
+
+# --- the decoder ---
+
+
+def changes_in(probabilities: list[float], threshold: float = 0.5) -> list[Pedal]:
+    decoder = PedalDecoder(threshold)
+    found = [change for change in decoder.feed(np.array(probabilities, np.float32)) if change]
+    found += [change for change in decoder.feed(decoder.last) if change]
+    last = decoder.flush()
+    return found + ([last] if last else [])
+
+
+def test_the_pedal_goes_down_where_two_frames_say_so() -> None:
+    assert changes_in([0.1] * 5 + [0.9] + [0.1] * 5) == []
+    down, up = changes_in([0.1] * 5 + [0.9] * 10 + [0.1] * 5)
+    assert down.down and not up.down
+    assert down.time_s == pytest.approx(0.09, abs=0.011) and up.time_s == pytest.approx(0.29, abs=0.011)
+
+
+def test_between_the_two_thresholds_nothing_changes() -> None:
+    between = 0.5 - HYSTERESIS / 2
+    assert changes_in([between] * 20) == []
+    assert [c.down for c in changes_in([0.9] * 5 + [between] * 20 + [0.1] * 5)] == [True, False]
+
+
+def test_two_changes_keep_their_distance() -> None:
+    found = changes_in([0.9, 0.9, 0.0, 0.0] * 20)
+    frames = [change.time_s * 50 for change in found]
+    assert all(b - a > SHORTEST_FRAMES - 1 for a, b in itertools.pairwise(frames))
+
+
+def test_what_is_down_at_the_end_comes_up() -> None:
+    assert changes_in([0.9] * 10)[-1] == Pedal(0.2, False)
+    assert changes_in([]) == []
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(0, 1, width=32), max_size=60), st.lists(st.integers(1, 9), max_size=20))
+def test_any_cut_gives_the_same_changes(probabilities: list[float], sizes: list[int]) -> None:
+    decoder = PedalDecoder(0.5)
+    frames = np.array(probabilities, np.float32)
+    parts = np.split(frames, [edge for edge in np.cumsum(sizes) if edge < len(frames)])
+    found = [change for part in parts for change in decoder.feed(part)]
+    assert found == PedalDecoder(0.5).feed(frames)
+    turns = [change for change in found if change]
+    assert [turn.down for turn in turns] == [k % 2 == 0 for k in range(len(turns))]
+    assert [turn.time_s for turn in turns] == sorted(turn.time_s for turn in turns)
+
+
+def test_a_key_that_comes_up_as_the_pedal_goes_down_rings_on() -> None:
+    events: list[Event] = [NoteOff(1.0, 60), NoteOn(1.002, 64, 80)]
+    assert with_pedal(events, Pedal(1.005, True)) == [Pedal(1.0, True), *events]
+    assert with_pedal(events, Pedal(1.005, False)) == [*events, Pedal(1.005, False)]
+
+
+def test_notes_and_pedal_are_decoded_side_by_side() -> None:
+    rng = np.random.default_rng(2)
+    keys = (rng.random((200, 88, 4)) ** 4).astype(np.float32)
+    pedal = np.repeat(rng.random(40), 5).astype(np.float32)
+    decoder = Decoder()
+    both = decoder.feed(keys, pedal) + decoder.flush()
+    alone = Decoder()
+    assert notes_from(both) == notes_from(alone.feed(keys) + alone.flush())
+    assert any(isinstance(event, Pedal) for event in both)
+
+
+def test_presses_are_pairs() -> None:
+    events = [Pedal(1, True), NoteOn(1, 60, 1), Pedal(2, False), Pedal(3, False), Pedal(4, True)]
+    assert presses_from(events) == [Press(1, 2)]
+
+
+# --- labels ---
+
+
+def test_labels_say_when_it_is_down() -> None:
+    assert pedal_target(np.array([[0.1, 0.2], [-1.0, 0.02]]), 12).tolist() == [
+        1,
+        0,
+        0,
+        0,
+        0,
+        1,
+        1,
+        1,
+        1,
+        1,
+        0,
+        0,
+    ]
+    assert pedal_target(None, 3).tolist() == [-1, -1, -1]
+
+
+def test_what_is_not_known_teaches_nothing() -> None:
+    logits = torch.zeros(1, 4, requires_grad=True)
+    pedal_loss(logits, torch.tensor([[1.0, -1.0, 0.0, -1.0]]), torch.tensor(2.0)).backward()
+    assert logits.grad is not None and logits.grad[0].tolist() == [-0.25, 0, 0.25, 0]
+
+
+def test_a_table_of_presses_comes_back(tmp_path: Path) -> None:
+    write_presses(tmp_path / "a.pedal", [(0.5, 1.25), (2.0, 3.0)])
+    assert read_presses(tmp_path / "a.pedal").tolist() == [[0.5, 1.25], [2.0, 3.0]]
+    assert read_presses(tmp_path / "b.pedal") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "columns"),
+        ("up\tdown\n", "columns"),
+        ("down\tup\n1\n", "line 2"),
+        ("down\tup\n2\t1\n", "in order"),
+    ],
+)
+def test_a_bad_table_is_named(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "a.pedal").write_text(text)
+    with pytest.raises(LabelError, match=rf"a\.pedal.*{says}"):
+        read_presses(tmp_path / "a.pedal")
