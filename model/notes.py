@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -10,6 +11,7 @@ from .timebase import KEYS, LOWEST_PITCH
 
 TRACK_NAME = "Piano, written by hppnet"  #: of the MIDI files written here
 MOST_TICKS = 2e8  #: of a MIDI file that is read: a day at half a millisecond a tick
+SUSTAIN = 64  #: the controller of the sustain pedal; down from the value 64 on
 PITCH_NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
@@ -107,8 +109,23 @@ def without_overlaps(notes: Iterable[Note]) -> list[Note]:
     return kept[::-1]
 
 
-def write_midi(notes: Iterable[Note], path: str | PathLike[str]) -> None:
-    """Writes a Standard MIDI File: one piano track, half a millisecond a tick; its name says who wrote it."""
+def sounding(notes: Iterable[Note], presses: Iterable[Press]) -> list[Note]:
+    """Notes that end where they stop sounding: with the key, the pedal after it, or the next stroke."""
+    presses = sorted(presses)
+    downs = [press.down_s for press in presses]
+    held = []
+    for note in notes:
+        last = bisect_right(downs, note.offset_s) - 1
+        ring_s = presses[last].up_s if last >= 0 else 0.0
+        held.append(replace(note, offset_s=max(note.offset_s, ring_s)))
+    return without_overlaps(held)
+
+
+def write_midi(notes: Iterable[Note], path: str | PathLike[str], pedal: Iterable[Press] = ()) -> None:
+    """Writes a Standard MIDI File: one piano track, half a millisecond a tick; its name says who wrote it.
+
+    Presses of the sustain pedal become control changes 64, 127 and 0.
+    """
     import pretty_midi
 
     midi = pretty_midi.PrettyMIDI(resolution=960, initial_tempo=125)
@@ -116,6 +133,9 @@ def write_midi(notes: Iterable[Note], path: str | PathLike[str]) -> None:
     for note in notes:
         velocity = note.velocity or 64
         piano.notes.append(pretty_midi.Note(velocity, note.pitch, note.onset_s, note.offset_s))
+    for press in pedal:
+        for value, at_s in ((127, press.down_s), (0, press.up_s)):
+            piano.control_changes.append(pretty_midi.ControlChange(SUSTAIN, value, at_s))
     midi.instruments.append(piano)
     midi.write(str(path))
 

@@ -33,7 +33,7 @@ class Transcription:
     notes: list[Note]
     duration_s: float
     probabilities: np.ndarray | None = None  #: [T, 88, 4], 50 frames a second, heads as in HEADS
-    pedal: list[Press] = field(default_factory=list)  #: presses of the sustain pedal, if the model hears it
+    pedal: list[Press] | None = None  #: presses of the sustain pedal; None: the model does not hear it
 
 
 @dataclass(frozen=True)
@@ -166,5 +166,5 @@ class Transcriber:
         events = [event for block in blocks for event in driver.feed(block)] + driver.flush()
         empty = np.zeros((0, KEYS, len(HEADS)), dtype=np.float32)
         probabilities = np.concatenate([empty, *kept]) if keep_probabilities else None
-        pedal = presses_from(events)
+        pedal = presses_from(events) if self.hears_pedal else None
         return Transcription(notes_from(events), judged[0] * FRAME_S, probabilities, pedal)

@@ -6,6 +6,7 @@ import itertools
 from dataclasses import replace
 from pathlib import Path
 
+import mido
 import numpy as np
 import pytest
 import torch
@@ -17,13 +18,26 @@ from hppnet.model.config import ModelConfig, NetworkConfig
 from hppnet.model.decoder import Decoder, with_pedal
 from hppnet.model.frontend import front_end_of
 from hppnet.model.network import HPPNet
-from hppnet.model.notes import Event, NoteOff, NoteOn, Pedal, Press, notes_from, presses_from
+from hppnet.model.notes import (
+    Event,
+    Note,
+    NoteOff,
+    NoteOn,
+    Pedal,
+    Press,
+    notes_from,
+    presses_from,
+    sounding,
+    write_midi,
+)
 from hppnet.model.pedal_decoder import HYSTERESIS, SHORTEST_FRAMES, PedalDecoder
 from hppnet.model.transcriber import Transcriber
 from hppnet.training.labels import pedal_target
 from hppnet.training.losses import pedal_loss
 from hppnet.training.notes_table import LabelError
+from hppnet.training.pedal_scores import mean_pedal, score_pedal
 from hppnet.training.pedal_table import read_presses, write_presses
+from hppnet.training.prepare.ends import moves_pedal, presses_of
 
 SMALL = NetworkConfig(stem_channels=2, body_channels=3, lstm_units=2, pedal_units=4)
 
@@ -257,3 +271,40 @@ def test_a_bad_table_is_named(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "a.pedal").write_text(text)
     with pytest.raises(LabelError, match=rf"a\.pedal.*{says}"):
         read_presses(tmp_path / "a.pedal")
+
+
+# --- scores ---
+
+
+def test_sounding_ends_are_the_pedals_or_the_next_strokes() -> None:
+    notes = [Note(0.0, 0.5, 60, 64), Note(0.6, 0.7, 60, 64), Note(0.0, 0.2, 62, 64), Note(0.0, 1.5, 64, 64)]
+    held = sounding(notes, [Press(0.4, 1.0)])
+    assert held == [Note(0, 0.2, 62, 64), Note(0, 0.6, 60, 64), Note(0, 1.5, 64, 64), Note(0.6, 1.0, 60, 64)]
+    assert sounding(held, [Press(0.4, 1.0)]) == held
+
+
+def test_scores_of_the_pedal() -> None:
+    played = [Note(0.5, 1.0, 60, 64)]
+    perfect = score_pedal(played, [Press(0.8, 3.0)], played, [Press(0.8, 3.0)])
+    assert {f: getattr(perfect, f).f1 for f in ("frame", "down", "up", "sounding")} == dict.fromkeys(
+        ("frame", "down", "up", "sounding"), 100.0
+    )
+    assert perfect.keys is not None and perfect.keys.f1 == 0
+    late = score_pedal(played, [Press(1.0, 2.0), Press(5.0, 6.0)], played, [Press(1.25, 2.1)])
+    assert late.down is not None and late.down.f1 == 0
+    assert late.up is not None and late.up.p == 100 and late.up.r == 50
+    assert late.frame is not None and late.frame.p == pytest.approx(100 * 75 / 85, abs=1)
+    nothing = score_pedal(played, [], played, [])
+    assert nothing.frame is None and nothing.down is None and nothing.sounding is not None
+    assert mean_pedal([perfect, nothing]).frame == perfect.frame
+
+
+def test_a_midi_file_holds_the_pedal(tmp_path: Path) -> None:
+    presses = [Press(0.25, 1.0), Press(1.5, 2.0)]
+    write_midi([Note(0.0, 0.5, 60, 64)], tmp_path / "a.mid", presses)
+    performance = mido.MidiFile(tmp_path / "a.mid")
+    assert moves_pedal(performance)
+    found = np.array(presses_of(performance))
+    assert found == pytest.approx(np.array([(p.down_s, p.up_s) for p in presses]), abs=1e-3)
+    write_midi([Note(0.0, 0.5, 60, 64)], tmp_path / "b.mid")
+    assert not moves_pedal(mido.MidiFile(tmp_path / "b.mid"))

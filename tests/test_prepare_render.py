@@ -15,6 +15,8 @@ from typer.testing import CliRunner, Result
 
 from hppnet.cli import app
 from hppnet.training.dataset import read_notes
+from hppnet.training.pedal_table import read_presses
+from hppnet.training.prepare.ends import presses_of, read_performance
 from hppnet.training.prepare.piece import How, attempt
 from hppnet.training.prepare.rendered import Choice, Choices, Rendered, files_in, in_room
 from hppnet.training.rendering import Touch
@@ -136,7 +138,11 @@ def test_rendered_pieces_sound_where_their_tables_say(tmp_path: Path) -> None:
     notes = read_notes(out / "a.tsv")
     samples, rate = soundfile.read(out / "a.flac")
     assert rate == 16_000 and [tuple(row[:3]) for row in notes] == [row[:3] for row in SOUNDING]
-    assert np.abs(samples[: int(0.19 * rate)]).max() < 1e-3 < np.abs(samples[int(0.2 * rate) :][:800]).max()
+    before, after = samples[: int(0.19 * rate)], samples[int(0.2 * rate) :][:800]
+    assert np.abs(before).max() < 0.02 < np.abs(after).max()  # before it the dampers alone are heard
+    assert (read_presses(out / "a.pedal") is not None) and moves_pedal(
+        read_performance(tmp_path / "in" / "a.mid")
+    )
     report = json.loads((out / "prepared.json").read_text())
     assert report["pieces"][0]["soundfont"] == FONTS[0].name and report["settings"]["seed"] == 3
     first = (out / "a.flac").read_bytes()

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from .bootstrap import Interval, intervals
 from .hearing import Answer, Heard, Pair
 from .hearing import Opener as Opener
 from .mistakes import Mistakes, mistakes_of
+from .pedal_scores import PedalScores, mean_pedal, score_pedal
 from .programs import Listening
 from .scores import Scores, mean, score
 
@@ -26,6 +27,7 @@ class Outcome:
     name: str
     run: str = ""
     scores: Scores | None = None  #: None too where there was no piano to score
+    pedal: PedalScores | None = None  #: where it is known what the pedal did, and the program hears it
     false_notes: int | None = None  #: where there is no piano, all that was heard
     mistakes: Mistakes | None = None
     heard: Heard | None = None  #: without its notes
@@ -43,12 +45,15 @@ def outcomes(answer: Answer, listening: Listening, with_mistakes: bool = False) 
 
 
 def _outcome(pair: Pair, heard: Heard, listening: Listening, with_mistakes: bool) -> Outcome:
-    bare = Heard(heard.run, [], heard.sound_s, heard.wall_s, heard.peak_mib)
+    bare = replace(heard, notes=[], pedal=None)
     if pair.played is None:
         return Outcome(pair.name, heard.run, false_notes=len(heard.notes), heard=bare)
     played = listening.notes(pair.played)
     found = mistakes_of(played, heard.notes) if with_mistakes else None
-    return Outcome(pair.name, heard.run, score(played, heard.notes), mistakes=found, heard=bare)
+    pedal = None
+    if pair.pedal is not None and heard.pedal is not None:
+        pedal = score_pedal(played, listening.presses(pair.pedal), heard.notes, heard.pedal)
+    return Outcome(pair.name, heard.run, score(played, heard.notes), pedal, mistakes=found, heard=bare)
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,12 @@ class Run:
     x_realtime: float | None  #: seconds of sound for each second of computing
     peak_mib: float | None  #: the most memory that a process of it has held
     mistakes: Mistakes | None  #: over all files
+    pedals: dict[str, PedalScores] = field(default_factory=dict)  #: by name, sorted
+
+    @property
+    def pedal(self) -> PedalScores | None:
+        """The mean of the files in which the pedal was scored."""
+        return mean_pedal(list(self.pedals.values())) if self.pedals else None
 
     @property
     def mean(self) -> Scores | None:
@@ -96,6 +107,7 @@ def _run(name: str, files: Sequence[Outcome]) -> Run:
         sum(one.sound_s for one in heard) / wall_s if wall_s else None,
         max((one.peak_mib for one in heard if one.peak_mib is not None), default=None),
         Mistakes.total(found) if found else None,
+        {o.name: o.pedal for o in files if o.pedal is not None},
     )
 
 

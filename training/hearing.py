@@ -16,7 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..model.notes import Note
+from ..model.notes import Note, Press
 
 
 class Recording(Protocol):
@@ -38,6 +38,7 @@ class Pair:
     name: str
     recording: Path
     played: list[Note] | None
+    pedal: list[Press] | None = None  #: what the sustain pedal did; None: not known
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Heard:
     sound_s: float  #: length of what was heard
     wall_s: float | None = None  #: how long it took; None: it was done before
     peak_mib: float | None = None  #: the most memory that the process had held by then
+    pedal: list[Press] | None = None  #: None: the program does not hear it
 
 
 class Program(Protocol):

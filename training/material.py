@@ -11,11 +11,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..model.notes import Note
+from ..model.notes import Note, Press
 from .hearing import Opener, Pair
+from .pedal_table import PEDAL_SUFFIX, read_presses
 from .prepare.maestro import contents, find_maestro
 from .prepare.maps import LABEL_SUFFIXES, read_maps
-from .prepare.recorded import Recorded
+from .prepare.recorded import Recorded, pedal_of
 from .prepared import REPORT, note_ends_of
 
 MAPS_REAL_PIANOS = ("ENSTDkAm", "ENSTDkCl")
@@ -43,7 +44,13 @@ class Labelled:
             raise ValueError(
                 f"{self.labels[0]}: expected notes, found none; a recording without piano goes to --no-piano"
             )
-        return Pair(self.name, self.recording, sorted(notes, key=_order))
+        return Pair(self.name, self.recording, sorted(notes, key=_order), self._pedal())
+
+    def _pedal(self) -> list[Press] | None:
+        """What a table beside the recording, or a MIDI file of labels, says of the sustain pedal."""
+        table = read_presses(self.recording.with_suffix(PEDAL_SUFFIX))
+        presses = pedal_of(self.labels) if table is None else table
+        return None if presses is None else [Press(float(down_s), float(up_s)) for down_s, up_s in presses]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +14,7 @@ import numpy as np
 import soundfile
 
 from ..model.memory import peak_mib
-from ..model.notes import Note, read_midi
+from ..model.notes import Note, Press, read_midi
 from ..model.timebase import MAX_LOOK_AHEAD_FRAMES, SAMPLE_RATE, latency_s
 from .conditions import Conditions
 from .hearing import Heard, Opener
@@ -55,6 +56,12 @@ class Listening:
         kept = list(notes) if self.first_s is None else cut(notes, self.first_s)
         ratio = self.conditions.time_ratio
         return [replace(n, onset_s=n.onset_s * ratio, offset_s=n.offset_s * ratio) for n in kept]
+
+    def presses(self, presses: Iterable[Press]) -> list[Press]:
+        """What the pedal did, likewise."""
+        end_s, ratio = self.first_s or math.inf, self.conditions.time_ratio
+        kept = [Press(p.down_s, min(p.up_s, end_s)) for p in presses if p.down_s < end_s]
+        return [Press(p.down_s * ratio, p.up_s * ratio) for p in kept]
 
 
 def first(blocks: Iterable[np.ndarray], samples: int) -> Iterator[np.ndarray]:
@@ -102,7 +109,7 @@ class Hppnet:
         begin = time.perf_counter()
         found = self.transcriber.transcribe_blocks(blocks, rate, latency_ms=latency_ms)
         took = time.perf_counter() - begin
-        return Heard(run_name(latency_ms), found.notes, found.duration_s, took, peak_mib())
+        return Heard(run_name(latency_ms), found.notes, found.duration_s, took, peak_mib(), found.pedal)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .evaluate_options import ALL, Refusal
-from .evaluate_tables import caption, console, mistakes_table, quiet_table, run_table, runs_table
+from .evaluate_tables import caption, console, mistakes_table, pedal_table, quiet_table, run_table, runs_table
 
 if TYPE_CHECKING:
     from ..training.evaluation import Outcome, Run
@@ -91,6 +91,9 @@ def _figures(run: Run) -> dict[str, Any]:
         "x_realtime": run.x_realtime,
         "peak_mib": run.peak_mib,
     }
+    if run.pedal is not None:
+        files = {name: dataclasses.asdict(scores) for name, scores in run.pedals.items()}
+        figures["pedal"] = {"mean": dataclasses.asdict(run.pedal), "files": files}
     if run.quiet:
         figures["no_piano"] = {"false_per_minute": run.false_per_minute, "files": run.quiet}
     if run.mistakes is not None:
@@ -135,6 +138,8 @@ def _print(runs: Sequence[Run], about: dict[str, Any], several: bool) -> None:
     for run in [] if several else runs:
         if run.mean is not None:
             screen.print(run_table(run, screen.width))
+        if run.pedals:
+            screen.print(pedal_table(run))
         if run.quiet:
             screen.print(quiet_table(run))
         if run.mistakes is not None:

@@ -120,6 +120,27 @@ def quiet_table(run: Run) -> Table:
     return table
 
 
+_PEDAL_ROWS = {  # field of PedalScores -> what it is
+    "frame": "pedal down, by frame",
+    "down": "pedal goes down, within 200 ms",
+    "up": "pedal comes up, within 200 ms",
+    "sounding": "notes with sounding ends",
+    "keys": "the same by key releases alone",
+}
+
+
+def pedal_table(run: Run) -> Table:
+    """The sustain pedal, and notes up to where they stop sounding."""
+    table = _table(f"{run.name}: the pedal, mean of {len(run.pedals)}")
+    table.add_column("", no_wrap=True)
+    _add_numbers(table, ["P", "R", "F1"])
+    for field, name in _PEDAL_ROWS.items():
+        score = getattr(run.pedal, field)
+        cells = ["-"] * 3 if score is None else [f"{value:.1f}" for value in (score.p, score.r, score.f1)]
+        table.add_row(name, *cells)
+    return table
+
+
 def mistakes_table(mistakes: Mistakes) -> Table:
     """What is missed of the played notes of each group, and invented among the transcribed ones."""
     table = _table("which notes are missed and invented")

@@ -10,17 +10,15 @@ The pedal is the piano's: down where any channel holds it. Tempo changes count i
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import mido
 
-from ...model.notes import Note, without_overlaps
+from ...model.notes import SUSTAIN, Note, Press, sounding, without_overlaps
 from ...model.timebase import KEYS, LOWEST_PITCH
 
-SUSTAIN, DOWN_FROM = 64, 64  #: the controller, and the least value that holds the strings
+DOWN_FROM = 64  #: the least value of the sustain pedal that holds the strings
 MIDI_SUFFIXES = (".mid", ".midi")
 DRUMS = 9  #: channel, counted from 0
 
@@ -46,10 +44,10 @@ def notes_of(performance: mido.MidiFile, note_ends: str) -> list[Note]:
     if performance.type == 2:
         raise ValueError("expected a MIDI file of type 0 or 1, got type 2 (independent tracks)")
     events = list(_events(performance))
-    notes = list(_struck(events))
+    notes = without_overlaps(_struck(events))
     if note_ends == "sounding":
-        notes = _held(notes, events)
-    return without_overlaps(notes)
+        return sounding(notes, [Press(*press) for press in _presses(events)])
+    return notes
 
 
 def moves_pedal(performance: mido.MidiFile) -> bool:
@@ -59,7 +57,10 @@ def moves_pedal(performance: mido.MidiFile) -> bool:
 
 def presses_of(performance: mido.MidiFile) -> list[tuple[float, float]]:
     """When the sustain pedal goes down and comes up again, in seconds; by the file's end at the latest."""
-    events = list(_events(performance))
+    return _presses(list(_events(performance)))
+
+
+def _presses(events: list[Event]) -> list[tuple[float, float]]:
     changes = _pedal(events)
     if changes and changes[-1][1]:
         changes.append((events[-1][0], False))
@@ -91,21 +92,6 @@ def _struck(events: list[Event]) -> Iterator[Note]:
             yield Note(onset_s, now_s, message.note, velocity)
         # A release written after the next stroke of the same moment is the earlier stroke's.
         down[key] = [stroke for stroke in strokes if stroke[0] >= now_s] if ended else []
-
-
-def _held(notes: list[Note], events: list[Event]) -> list[Note]:
-    """The notes up to the first time from their release on when the pedal is up, or to the file's end."""
-    changes = _pedal(events)
-    times = [at for at, _ in changes]
-    end_s = events[-1][0] if events else 0.0
-    held = []
-    for note in notes:
-        last = bisect_right(times, note.offset_s) - 1
-        if last >= 0 and changes[last][1]:
-            until = changes[last + 1][0] if last + 1 < len(changes) else end_s
-            note = replace(note, offset_s=until)
-        held.append(note)
-    return held
 
 
 def _pedal(events: list[Event]) -> list[tuple[float, bool]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import mido
@@ -47,7 +47,7 @@ class Choices:
         room = None
         if self.rooms and rng.random() < self.room_chance:
             room = self.rooms[int(rng.integers(len(self.rooms)))]
-        return Choice(soundfont, touch, PedalSound.random(rng), room, wet, dry)
+        return Choice(soundfont, touch, room, wet, dry, PedalSound.random(rng))
 
     def settings(self) -> dict[str, object]:
         """What another run must share to go on with this one."""
@@ -66,10 +66,10 @@ class Choice:
 
     soundfont: Path
     touch: Touch
-    pedal: PedalSound
     room: Path | None = None
     wet: float = 0.0  #: gain of the room
     dry: float = 1.0  #: gain of the piano without it
+    pedal: PedalSound = field(default_factory=PedalSound)
 
 
 @dataclass(frozen=True)

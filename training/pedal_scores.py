@@ -1,0 +1,81 @@
+"""Scores of the sustain pedal, and of notes up to where they stop sounding.
+
+``frame`` compares, every 10 ms, whether the pedal is down; ``down`` and ``up`` the moments at which it moves,
+within 200 ms and each used once. ``sounding`` is note onset + offset F1 where the notes of both sides end
+when they stop sounding; ``keys`` beside it what the bare key releases would score for the same ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from mir_eval.util import match_events
+
+from ..model.notes import Note, Press, sounding
+from .scores import FRAMES_PER_SECOND, OFFSET_RATIO, ONSET_TOLERANCE_S, PRF, NoteArrays, match
+
+EVENT_TOLERANCE_S = 0.2
+
+
+@dataclass(frozen=True)
+class PedalScores:
+    """Of one file, or the mean over files; None where there was nothing to score. In percent."""
+
+    frame: PRF | None
+    down: PRF | None
+    up: PRF | None
+    sounding: PRF | None
+    keys: PRF | None
+
+
+def score_pedal(
+    played: Sequence[Note], pressed: Sequence[Press], heard: Sequence[Note], heard_presses: Sequence[Press]
+) -> PedalScores:
+    """All scores of what was heard against what was played and pressed; notes end with their keys."""
+    true_ends = sounding(played, pressed)
+    return PedalScores(
+        _frames(pressed, heard_presses),
+        _events([p.down_s for p in pressed], [p.down_s for p in heard_presses]),
+        _events([p.up_s for p in pressed], [p.up_s for p in heard_presses]),
+        _notes(true_ends, sounding(heard, heard_presses)),
+        _notes(true_ends, heard),
+    )
+
+
+def _frames(pressed: Sequence[Press], heard: Sequence[Press]) -> PRF | None:
+    end_s = max((press.up_s for press in (*pressed, *heard)), default=0.0)
+    true, guess = (_down(presses, end_s) for presses in (pressed, heard))
+    return PRF.of(int((true & guess).sum()), int(guess.sum()), int(true.sum()))
+
+
+def _down(presses: Sequence[Press], end_s: float) -> np.ndarray:
+    """Whether the pedal is down at each instant [n]."""
+    down = np.zeros(int(np.ceil(end_s * FRAMES_PER_SECOND)) + 1, dtype=bool)
+    for press in presses:
+        first, end = np.ceil(np.array([press.down_s, press.up_s]) * FRAMES_PER_SECOND - 1e-6).astype(int)
+        down[first:end] = True
+    return down
+
+
+def _events(true_s: list[float], heard_s: list[float]) -> PRF | None:
+    right = len(match_events(true_s, heard_s, EVENT_TOLERANCE_S)) if true_s and heard_s else 0
+    return PRF.of(right, len(heard_s), len(true_s))
+
+
+def _notes(played: Sequence[Note], heard: Sequence[Note]) -> PRF | None:
+    a, b = NoteArrays.of(played), NoteArrays.of(heard)
+    return PRF.of(len(match(a, b, ONSET_TOLERANCE_S, OFFSET_RATIO)), len(b), len(a))
+
+
+def mean_pedal(scores: Sequence[PedalScores]) -> PedalScores:
+    """The plain mean over files, score by score, of those that have it. Needs one file."""
+    return PedalScores(**{f.name: _mean([getattr(s, f.name) for s in scores]) for f in fields(PedalScores)})
+
+
+def _mean(scores: list[PRF | None]) -> PRF | None:
+    found = [score for score in scores if score is not None]
+    if not found:
+        return None
+    return PRF(*(float(np.mean([getattr(score, part) for score in found])) for part in ("p", "r", "f1")))
