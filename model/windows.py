@@ -119,6 +119,11 @@ class Windows:
         self._abreast = on_gpu  # on a processor one at a time: more would fall out of its cache
         self._ahead, self._back = LibraryLSTM(network.ahead), LibraryLSTM(network.back)
 
+    @property
+    def span(self) -> int:
+        """Samples that one frame is computed from."""
+        return self._front_end.span
+
     @torch.inference_mode()
     def start(self) -> Past:
         """The past before a recording's first window."""
@@ -147,7 +152,7 @@ class Windows:
     def _frames(self, sound: Tensor) -> int:
         if sound.ndim == 2:
             return len(sound)
-        return (len(sound) - self._front_end.span) // HOP + 1 if len(sound) else 0
+        return (len(sound) - self.span) // HOP + 1 if len(sound) else 0
 
     def _spectra(self, rows: Sequence[Row], frames: Sequence[int]) -> Tensor:
         """Log power [B, T, 352] on the device; rows that are shorter end in what nobody looks at."""

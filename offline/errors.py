@@ -1,7 +1,15 @@
-"""The error of this folder, apart so that every reader can raise it."""
+"""The errors of this folder, apart so that everybody can raise them."""
 
 from __future__ import annotations
 
 
 class AudioError(Exception):
     """A recording that cannot be used. One line: the file, what was expected, what came, what to do."""
+
+
+class MissingExtra(ValueError):
+    """A package that is not installed is needed. One line: for what, and how to install it."""
+
+
+class LoadError(RuntimeError):
+    """The checkpoint or the device cannot be used: no recording could be transcribed."""

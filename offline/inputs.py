@@ -1,12 +1,15 @@
-"""Which recordings the arguments of the command line mean."""
+"""Which recordings the arguments of the command line mean, one after the other as they are found."""
 
 from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from . import remote
+from .remote import Place, Url, place_of
 
 #: Looked for in folders and patterns; a file named outright may have any suffix.
 SOUND_SUFFIXES = frozenset(
@@ -29,6 +32,9 @@ SOUND_SUFFIXES = frozenset(
     ]
 )
 
+#: Told of a folder without recordings or beyond reading, and why.
+Failed = Callable[[Place, str], object]
+
 
 class UsageError(ValueError):
     """Arguments that cannot be meant: no such path, two inputs for one output file."""
@@ -38,38 +44,35 @@ class UsageError(ValueError):
 class Found:
     """A recording, and its place under an output folder (``rec/a/take.wav`` of ``rec``: ``a/take.wav``)."""
 
-    path: Path
+    path: Place
     relative: Path
+    output: str | None = None  #: where a list says that it goes
 
 
-@dataclass
-class Search:
-    """What the arguments led to."""
+def find_recordings(arguments: Sequence[str], failed: Failed) -> Iterator[Found]:
+    """Files, folders (recursively), patterns (``*``, ``?``, ``[]``, ``**``) and URLs of all three.
 
-    found: list[Found] = field(default_factory=list)
-    failures: list[tuple[Path, str]] = field(default_factory=list)  #: folders without or beyond reading
-
-
-def find_recordings(arguments: Sequence[str]) -> Search:
-    """Files, folders (recursively) and patterns (``*``, ``?``, ``[]``, ``**``), each recording once.
-
-    A folder without recordings is a failure of that folder. Raises UsageError for a path that does not
-    exist and a pattern that fits nothing.
+    What two arguments mean comes twice. ``failed`` is told of folders without or beyond reading. Raises
+    UsageError for a path that does not exist and a pattern that fits nothing, MissingExtra for URLs that
+    need a package.
     """
-    search = Search()
     several = len(arguments) > 1
     for argument in arguments:
-        path = Path(argument).expanduser()
-        if path.is_dir():
-            _search_folder(path, _own_root(path) if several else path, search)
-        elif os.path.lexists(path):
-            search.found.append(Found(path, Path(path.name)))
-        elif glob.has_magic(argument):
-            _search_pattern(str(path), search)
-        else:
-            raise UsageError(f"{argument}: no such file or folder")
-    search.found = _without_repeats(search.found)
-    return search
+        place = place_of(argument)
+        yield from (
+            _of_url(place, several, failed) if isinstance(place, Url) else _of_path(place, several, failed)
+        )
+
+
+def _of_path(path: Path, several: bool, failed: Failed) -> Iterator[Found]:
+    if path.is_dir():
+        yield from _in_folder(path, _own_root(path) if several else path, failed)
+    elif os.path.lexists(path):
+        yield Found(path, Path(path.name))
+    elif glob.has_magic(str(path)):
+        yield from _fitting(str(path), failed)
+    else:
+        raise UsageError(f"{path}: no such file or folder")
 
 
 def _own_root(folder: Path) -> Path:
@@ -77,29 +80,30 @@ def _own_root(folder: Path) -> Path:
     return folder.parent if folder.name not in ("", "..") else folder
 
 
-def _search_folder(folder: Path, root: Path, search: Search) -> None:
-    before = len(search.found)
+def _in_folder(folder: Path, root: Path, failed: Failed) -> Iterator[Found]:
+    found = troubles = 0
 
     def unreadable(error: OSError) -> None:
-        search.failures.append((Path(error.filename), f"cannot be read: {error.strerror}"))
+        nonlocal troubles
+        troubles += 1
+        failed(Path(error.filename), f"cannot be read: {error.strerror}")
 
-    failed = len(search.failures)
     for parent, folders, names in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if _looks_like_sound(name):
-                path = Path(parent, name)
-                search.found.append(Found(path, path.relative_to(root)))
-    if len(search.found) == before and len(search.failures) == failed:
-        search.failures.append((folder, "expected recordings in this folder, found none"))
+        below = Path(parent).relative_to(root)
+        for name in sorted(filter(looks_like_sound, names)):
+            found += 1
+            yield Found(Path(parent, name), below / name)
+    if not found and not troubles:
+        failed(folder, "expected recordings in this folder, found none")
 
 
-def _looks_like_sound(name: str) -> bool:
+def looks_like_sound(name: str) -> bool:
     """Hidden files are left alone: macOS keeps ``._take.wav``, which is no sound, beside ``take.wav``."""
-    return not name.startswith(".") and Path(name).suffix.lower() in SOUND_SUFFIXES
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SOUND_SUFFIXES
 
 
-def _search_pattern(pattern: str, search: Search) -> None:
+def _fitting(pattern: str, failed: Failed) -> Iterator[Found]:
     """A pattern that names a suffix gets what it asks for, another only what looks like sound."""
     root = Path(pattern)
     while glob.has_magic(str(root)):
@@ -108,19 +112,54 @@ def _search_pattern(pattern: str, search: Search) -> None:
     if not matches:
         raise UsageError(f"{pattern}: no file fits this pattern")
     wanted = Path(pattern).suffix
-    before = len(search.found)
+    found = False
     for match in map(Path, matches):
         if match.is_dir():
             if "**" not in pattern:  # there the files come by themselves
-                _search_folder(match, root, search)
-        elif _looks_like_sound(match.name) or (wanted and not glob.has_magic(wanted)):
-            search.found.append(Found(match, match.relative_to(root)))
-    if len(search.found) == before:
-        search.failures.append((Path(pattern), "expected recordings to fit this pattern, found none"))
+                found = True  # or it says so itself
+                yield from _in_folder(match, root, failed)
+        elif looks_like_sound(match.name) or (wanted and not glob.has_magic(wanted)):
+            found = True
+            yield Found(match, match.relative_to(root))
+    if not found:
+        failed(Path(pattern), "expected recordings to fit this pattern, found none")
 
 
-def _without_repeats(found: Iterable[Found]) -> list[Found]:
-    unique: dict[str, Found] = {}
-    for item in found:
-        unique.setdefault(os.path.realpath(item.path), item)
-    return list(unique.values())
+def _of_url(url: Url, several: bool, failed: Failed) -> Iterator[Found]:
+    """A web server rarely says what its folders hold: there a URL is a file unless it ends in a slash."""
+    try:
+        if glob.has_magic(url.text.split("::")[0]) and url.scheme not in ("http", "https"):
+            yield from _fitting_urls(url)
+        elif url.name == "" or (url.scheme not in ("http", "https") and url.is_dir()):
+            yield from _in_url(url, several, failed)
+        else:
+            yield Found(url, Path(url.name))
+    except ValueError:
+        raise
+    except Exception as error:  # each store has errors of its own
+        said = " ".join(str(error).split()) or type(error).__name__
+        failed(url, f"cannot be read: {said}")
+
+
+def _fitting_urls(pattern: Url) -> Iterator[Found]:
+    matches = [url for url in remote.glob(pattern) if looks_like_sound(url.name)]
+    if not matches:
+        raise UsageError(f"{pattern}: no recording fits this pattern")
+    inner = [PurePosixPath(url.text.split("::")[0]) for url in matches]
+    common = os.path.commonpath([path.parent for path in inner])
+    for url, path in zip(matches, inner, strict=True):
+        yield Found(url, Path(path.relative_to(common)))
+
+
+def _in_url(folder: Url, several: bool, failed: Failed) -> Iterator[Found]:
+    found = False
+    root: str | None = None
+    for parent, names in remote.walk(folder):
+        inner = parent.text.split("::")[0].rstrip("/")
+        root = inner if root is None else root
+        below = Path(root.rsplit("/", 1)[-1] if several else "", inner[len(root) :].lstrip("/"))
+        for name in filter(looks_like_sound, names):
+            found = True
+            yield Found(Url(f"{inner}/{name}{parent.text[len(parent.text.split('::')[0]) :]}"), below / name)
+    if not found:
+        failed(folder, "expected recordings in this folder, found none")

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from .errors import AudioError
 from .outputs import Job
 from .pictures import PICTURE_S, draw_piano_roll
 from .reading import Recording, open_recording
+from .remote import Place, local_copy
 from .settings import Settings
-from .writing import write_outputs, writers
+from .writing import cannot_write, write_outputs, writers
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from ..model.config import ModelConfig
     from ..model.notes import Note
     from ..model.transcriber import Transcriber, Transcription
 
@@ -25,15 +30,25 @@ if TYPE_CHECKING:
 class Outcome:
     """What became of one recording."""
 
-    source: Path
+    source: Place
     error: str | None = None  #: one line that names the file
     trace: str | None = None  #: where the error arose
-    outputs: list[Path] = field(default_factory=list)
+    outputs: list[Place] = field(default_factory=list)  #: written, or meant to be
     note_count: int = 0
     notes: list[Note] | None = None  #: with ``keep_notes``
     duration_s: float = 0.0  #: of sound
     wall_s: float = 0.0
     found_cents: float | None = None  #: with tuning "auto"
+
+
+class Described(Protocol):
+    """What an output says of the model: a Transcriber, or what is left of it without the network."""
+
+    @property
+    def config(self) -> ModelConfig: ...
+
+    @property
+    def checkpoint_name(self) -> str: ...
 
 
 def load_transcriber(settings: Settings) -> Transcriber:
@@ -54,22 +69,74 @@ def load_transcriber(settings: Settings) -> Transcriber:
     return transcriber
 
 
+def attempt(
+    job: Job, transcriber: Transcriber, settings: Settings, heard: Callable[[float], None]
+) -> Outcome:
+    """``transcribe_job`` with whatever goes wrong in its outcome. Ctrl-C passes."""
+    started = time.monotonic()
+    try:
+        outcome = transcribe_job(job, transcriber, settings, heard)
+    except Exception as error:
+        outcome = failed(job, error)
+    outcome.wall_s = time.monotonic() - started
+    return outcome
+
+
+def failed(job: Job, error: Exception) -> Outcome:
+    """What an error makes of a job: whatever one file brings about, the next ones are not to suffer."""
+    if isinstance(error, AudioError):
+        said = str(error)
+    elif isinstance(error, OSError):  # reading has its own error, so this is writing
+        said = f"{job.source}: {cannot_write(error)}"
+    else:
+        said = f"{job.source}: {one_line(error)}"
+    trace = "".join(traceback.format_exception(error))
+    return Outcome(job.source, said, trace, outputs=list(job.outputs.values()))
+
+
+def one_line(error: Exception) -> str:
+    """An error's words without line breaks; those of errors that are not ours, with their kind."""
+    said = " ".join(str(error).split())
+    ours = type(error).__module__.startswith(__name__.split(".")[0]) or isinstance(error, ValueError)
+    return said if ours and said else f"{type(error).__name__}: {said or 'no further words'}"
+
+
 def transcribe_job(
     job: Job, transcriber: Transcriber, settings: Settings, heard: Callable[[float], None]
 ) -> Outcome:
     """Read, transcribe, write. Raises AudioError for a bad recording and OSError when it cannot write."""
     job.check_free()
-    found_cents = None
-    if settings.tuning == "auto":
-        found_cents = _find_tuning(job.source)
-        transcriber = transcriber.with_tuning(found_cents)
-    with open_recording(job.source) as recording:
-        result = _transcribe(recording, transcriber, settings, heard)
-    about = describe(job.source, transcriber, settings, result.duration_s)
+    with local_copy(job.source) as file:
+        found_cents = None
+        if settings.tuning == "auto":
+            found_cents = find_tuning(file)
+            transcriber = transcriber.with_tuning(found_cents)
+        with open_recording(file) as recording:
+            result = _transcribe(recording, transcriber, settings, heard)
+        again = partial(_first_probabilities, file, transcriber, settings)
+        return write_result(job, transcriber, settings, result, found_cents, again)
+
+
+def write_result(
+    job: Job,
+    model: Described,
+    settings: Settings,
+    result: Transcription,
+    found_cents: float | None = None,
+    probabilities: Callable[[], np.ndarray | None] = lambda: None,
+) -> Outcome:
+    """The outputs of what was understood; ``probabilities`` for a picture, where the result has none.
+
+    Raises OSError when it cannot write.
+    """
+    about = describe(job.source, model, settings, result.duration_s)
     kinds = writers(result.notes, about)
     if settings.picture:
-        kinds["png"] = partial(_draw, job.source, transcriber, settings, result)
-    write_outputs({path: kinds[kind] for kind, path in job.outputs.items()})
+        shown = probabilities() if result.probabilities is None else result.probabilities
+        kinds["png"] = lambda path: draw_piano_roll(
+            path, result.notes, shown, result.duration_s, job.source.name
+        )
+    write_outputs({place: kinds[kind] for kind, place in job.outputs.items()})
     return Outcome(
         job.source,
         outputs=list(job.outputs.values()),
@@ -80,10 +147,11 @@ def transcribe_job(
     )
 
 
-def _find_tuning(source: Path) -> float:
+def find_tuning(file: Path) -> float:
+    """Cents against A = 440 Hz. Raises AudioError."""
     from ..model.tuning import estimate_cents
 
-    with open_recording(source) as recording:
+    with open_recording(file) as recording:
         return float(estimate_cents(recording.blocks(), recording.sample_rate))
 
 
@@ -91,7 +159,7 @@ def _transcribe(
     recording: Recording, transcriber: Transcriber, settings: Settings, heard: Callable[[float], None]
 ) -> Transcription:
     blocks = _counted(recording.blocks(), recording.sample_rate, heard)
-    keep = settings.picture and _fits_picture(recording.duration_s)
+    keep = settings.picture and fits_picture(recording.duration_s)
     return transcriber.transcribe_blocks(
         blocks, recording.sample_rate, latency_ms=settings.latency_ms, keep_probabilities=keep
     )
@@ -107,22 +175,14 @@ def _counted(
         heard(samples / sample_rate)
 
 
-def _fits_picture(duration_s: float | None) -> bool:
+def fits_picture(duration_s: float | None) -> bool:
+    """Whether a picture shows all of it, or nearly."""
     return duration_s is not None and duration_s <= 1.1 * PICTURE_S
 
 
-def _draw(
-    source: Path, transcriber: Transcriber, settings: Settings, result: Transcription, path: Path
-) -> None:
-    probabilities = result.probabilities
-    if probabilities is None:
-        probabilities = _first_probabilities(source, transcriber, settings)
-    draw_piano_roll(path, result.notes, probabilities, result.duration_s, source.name)
-
-
-def _first_probabilities(source: Path, transcriber: Transcriber, settings: Settings) -> np.ndarray | None:
+def _first_probabilities(file: Path, transcriber: Transcriber, settings: Settings) -> np.ndarray | None:
     """Of as much as a picture shows, by a second look: kept for hours they would fill the memory."""
-    with open_recording(source) as recording:
+    with open_recording(file) as recording:
         blocks = _first_seconds(recording.blocks(), round(PICTURE_S * recording.sample_rate))
         start = transcriber.transcribe_blocks(
             blocks, recording.sample_rate, latency_ms=settings.latency_ms, keep_probabilities=True
@@ -138,13 +198,13 @@ def _first_seconds(blocks: Iterator[np.ndarray], samples: int) -> Iterator[np.nd
             return
 
 
-def describe(source: Path, transcriber: Transcriber, settings: Settings, duration_s: float) -> dict[str, Any]:
+def describe(source: Place, model: Described, settings: Settings, duration_s: float) -> dict[str, Any]:
     """What JSON says beside the notes."""
-    config = transcriber.config
+    config = model.config
     return {
         "source": str(source),
         "duration_s": round(float(duration_s), 6),
-        "checkpoint": transcriber.checkpoint_name,
+        "checkpoint": model.checkpoint_name,
         "tuning_cents": round(config.front_end.tuning_cents, 2),
         "settings": {
             "context": "full" if settings.latency_ms is None else "streaming",

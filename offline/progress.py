@@ -23,6 +23,7 @@ from rich.text import Text
 from .job import Outcome
 from .outputs import Job
 from .reading import likely_duration_s
+from .remote import Url
 
 
 def clock(seconds: float) -> str:
@@ -36,23 +37,31 @@ class _Rate(ProgressColumn):
     """Seconds of sound in a second."""
 
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.1f} × real time" if task.speed else "", style="progress.data.speed")
+        sound_s, elapsed_s = task.fields["sound_s"], task.elapsed or 0.0
+        rate = f"{sound_s / elapsed_s:.1f} × real time" if sound_s and elapsed_s else ""
+        return Text(rate, style="progress.data.speed")
 
 
 class BatchScreen:
-    """Shows a batch. Used with ``with``; the bar only where standard error is a terminal."""
+    """Shows a batch. Used with ``with``; the bar only where standard error is a terminal.
 
-    def __init__(self, jobs: Sequence[Job], *, quiet: bool, verbose: bool) -> None:
-        self._jobs = jobs
-        self._heard_s = [0.0] * len(jobs)
+    The bar counts seconds of sound where ``jobs`` are given: few enough to look up how long each is.
+    Otherwise it counts recordings, of which there are ``total``, done ones included.
+    """
+
+    def __init__(self, jobs: Sequence[Job], total: int, *, quiet: bool, verbose: bool) -> None:
         self._quiet = quiet
         self._verbose = verbose
-        self._bar = _bar() if jobs and not quiet else None
+        self._bar = _bar() if total and not quiet else None
         # Only the bar wants to know beforehand how much there is.
-        self._expected_s = [likely_duration_s(job.source) if self._bar else 0.0 for job in jobs]
-        self._task = self._bar.add_task("loading", total=sum(self._expected_s)) if self._bar else None
-        self._numbers = {job.source: number for number, job in enumerate(jobs)}
-        self.outcomes: list[Outcome] = []
+        self._expected_s = {str(job.source): _likely_s(job) for job in jobs} if self._bar else {}
+        self._heard_s: dict[str, float] = {}  # of those under way
+        whole = sum(self._expected_s.values()) if jobs else float(total)
+        self._by_sound = bool(jobs)
+        self._total = whole
+        self._task = self._bar.add_task("loading", total=whole, sound_s=0.0) if self._bar else None
+        self.skipped = self.done = self.failed = 0
+        self._sound_s = 0.0
 
     def __enter__(self) -> BatchScreen:
         self._started = time.monotonic()
@@ -66,46 +75,62 @@ class BatchScreen:
         if self._bar:
             self._bar.stop()
 
-    def heard(self, number: int, seconds: float) -> None:
+    def heard(self, job: Job, seconds: float) -> None:
         """A job has been read up to here, in seconds."""
-        self._heard_s[number] = seconds
-        self._expected_s[number] = max(seconds, self._expected_s[number])
-        self._show(self._jobs[number].source.name)
+        if self._bar:
+            source = str(job.source)
+            self._heard_s[source] = seconds
+            self._expect(source, max(seconds, self._expected_s.get(source, 0.0)))
+            self._show(job.source.name)
 
     def finished(self, outcome: Outcome) -> None:
         """One line for this file, an error to standard error."""
-        self.outcomes.append(outcome)
         if outcome.error is not None:
+            self.failed += 1
             print(f"error: {outcome.error}", file=sys.stderr, flush=True)
             if self._verbose and outcome.trace:
                 print(outcome.trace, file=sys.stderr, flush=True)
-        elif not self._quiet:
-            print(_line(outcome), flush=True)
-        number = self._numbers.get(outcome.source)
-        if number is not None:
+        else:
+            self.done += 1
+            self._sound_s += outcome.duration_s
+            if not self._quiet:
+                print(_line(outcome), flush=True)
+        if self._bar:
+            source = str(outcome.source)
+            self._heard_s.pop(source, None)
             # A failed file weighs nothing: nobody will wait for the rest of it.
-            self._expected_s[number] = self._heard_s[number] = outcome.duration_s
+            self._expect(source, outcome.duration_s)
+            self._expected_s.pop(source, None)
             self._show("")
 
-    def summary(self, skipped: int = 0) -> str:
+    def summary(self) -> str:
         """Files, hours of sound, × real time, failures."""
         wall_s = max(1e-9, time.monotonic() - self._started)
-        done = [outcome for outcome in self.outcomes if outcome.error is None]
-        failed = len(self.outcomes) - len(done)
-        sound_s = sum(outcome.duration_s for outcome in done)
         words = [
-            f"{len(done)} file{'' if len(done) == 1 else 's'} transcribed",
-            f"{clock(sound_s)} ({sound_s / 3600:.2f} hours) of sound in {clock(wall_s)}",
-            f"{sound_s / wall_s:.1f} × real time",
-            f"{failed} failed",
+            f"{self.done} file{'' if self.done == 1 else 's'} transcribed",
+            f"{clock(self._sound_s)} ({self._sound_s / 3600:.2f} hours) of sound in {clock(wall_s)}",
+            f"{self._sound_s / wall_s:.1f} × real time",
+            f"{self.failed} failed",
         ]
-        return ", ".join(words + ([f"{skipped} skipped"] if skipped else []))
+        return ", ".join(words + ([f"{self.skipped} skipped"] if self.skipped else []))
+
+    def _expect(self, source: str, seconds: float) -> None:
+        """A job is as long as this after all."""
+        if self._by_sound and source in self._expected_s:
+            self._total += seconds - self._expected_s[source]
+            self._expected_s[source] = seconds
 
     def _show(self, name: str) -> None:
         if self._bar and self._task is not None:
+            sound_s = self._sound_s + sum(self._heard_s.values())
+            completed = sound_s if self._by_sound else self.done + self.failed + self.skipped
             self._bar.update(
-                self._task, completed=sum(self._heard_s), total=sum(self._expected_s), description=name[:30]
+                self._task, completed=completed, total=self._total, description=name[:30], sound_s=sound_s
             )
+
+
+def _likely_s(job: Job) -> float:
+    return 0.0 if isinstance(job.source, Url) else likely_duration_s(job.source)
 
 
 def _bar() -> Progress | None:

@@ -20,10 +20,13 @@ class Settings:
     offset_threshold: float | None = None
     picture: bool = False  #: also a PNG, with the probabilities
     keep_notes: bool = False  #: hand the notes back in the outcome
+    batch: int | None = None  #: recordings judged together; None: by the device and its memory
 
     def __post_init__(self) -> None:
         if self.latency_ms is not None:
             frames_for_latency(self.latency_ms)
+        if self.batch is not None and self.batch < 1:
+            raise ValueError(f"the batch must be 1 or more recordings, got {self.batch}")
         if isinstance(self.tuning, str) and self.tuning != "auto":
             raise ValueError(f"tuning must be cents or auto, got {self.tuning!r}")
         if isinstance(self.tuning, float) and not -100 <= self.tuning <= 100:

@@ -6,12 +6,15 @@ import csv
 import itertools
 import json
 import os
+import platform
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from ..model.notes import Note, write_midi
+from .remote import Place, Url, uploaded
 
 FORMATS = ("mid", "csv", "json")
 _DECIMALS = 6  #: of a second, in CSV and JSON
@@ -54,21 +57,24 @@ def writers(notes: Sequence[Note], about: Mapping[str, Any]) -> dict[str, Callab
     }
 
 
-def write_outputs(outputs: Mapping[Path, Callable[[Path], None]]) -> None:
-    """Write each path through its function, making folders; none appears before all are written.
+def write_outputs(outputs: Mapping[Place, Callable[[Path], None]]) -> None:
+    """Write each place through its function, making folders; none appears before all are written.
 
     Raises OSError when a folder or file cannot be written.
     """
     with ExitStack() as finished:
-        for path, write in outputs.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write(finished.enter_context(atomic(path)))
+        for place, write in outputs.items():
+            if isinstance(place, Url):
+                write(finished.enter_context(uploaded(place)))
+                continue
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write(finished.enter_context(atomic(place)))
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary name in the same folder, which takes the place of ``path`` if nothing went wrong."""
-    part = path.parent / f"{_PREFIX}-{os.getpid()}-{next(_numbers)}.part"
+    part = path.parent / f"{_PREFIX}-{os.getpid()}-{next(_numbers)}-{platform.node()}.part"
     try:
         yield part
         os.replace(part, path)
@@ -78,12 +84,32 @@ def atomic(path: Path) -> Iterator[Path]:
 
 def cannot_write(error: OSError) -> str:
     """In words, with the file or folder that is in the way."""
-    path = Path(error.filename2 or error.filename or "the outputs")
-    place = path.parent if path.name.startswith(_PREFIX) else path
+    name = str(error.filename2 or error.filename or "the outputs")
+    place = os.path.dirname(name) if os.path.basename(name).startswith(_PREFIX) else name
     return f"cannot write {place}: {error.strerror or error}"
 
 
-def remove_parts(folder: Path, process: int) -> None:
-    """Remove what a process that was killed while writing has left in a folder."""
-    for part in folder.glob(f"{_PREFIX}-{process}-*.part"):
+def remove_parts(folder: Path, process: int, machine: str = "") -> None:
+    """Remove what a process that was killed while writing has left in a folder; of one machine, or of any."""
+    for part in folder.glob(f"{_PREFIX}-{process}-*{machine}.part"):
         part.unlink(missing_ok=True)
+
+
+def remove_dead_parts(folder: Path) -> None:
+    """Remove what processes of this machine that are no more have left in a folder."""
+    ours = re.compile(rf"{re.escape(_PREFIX)}-(\d+)-\d+-{re.escape(platform.node())}\.part")
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            named = ours.fullmatch(entry.name)
+            if named and not _alive(int(named[1])):
+                Path(entry.path).unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True

@@ -16,8 +16,10 @@ from hppnet.model.config import ModelConfig
 from hppnet.model.notes import Note, read_midi
 from hppnet.model.transcriber import Transcription
 from hppnet.offline import batch, job, workers
+from hppnet.offline.errors import LoadError
 from hppnet.offline.inputs import Found, UsageError, find_recordings
-from hppnet.offline.outputs import Job, output_kind, plan_outputs
+from hppnet.offline.outputs import Job, output_kind
+from hppnet.offline.plan import Plan
 from hppnet.offline.settings import Settings
 
 RATE = 16_000
@@ -79,10 +81,16 @@ def rec(tmp_path, monkeypatch):
     return tmp_path / "rec"
 
 
+def refuse(place, why):
+    raise AssertionError(f"{place}: {why}")
+
+
+def plan(arguments, kinds=("mid",), output=None):
+    return Plan(find_recordings(list(map(str, arguments)), refuse), kinds, output)
+
+
 def found(*arguments):
-    search = find_recordings(arguments)
-    assert not search.failures
-    return [str(item.path) for item in search.found]
+    return [str(job.source) for job in plan(arguments)]
 
 
 def test_folders_are_searched_in_order(rec):
@@ -108,21 +116,22 @@ def test_a_file_named_outright_may_have_any_suffix(rec):
 @pytest.mark.parametrize("argument", ["nowhere", "nowhere/a.wav", "rec/*.mp3", "rec/**/x*"])
 def test_what_does_not_exist_is_wrong_use(rec, argument):
     with pytest.raises(UsageError, match="no "):
-        find_recordings([argument])
+        list(find_recordings([argument], refuse))
 
 
 def test_a_folder_without_sound_is_a_failure(rec):
     (rec / "empty").mkdir()
-    search = find_recordings(["rec/empty", "rec/in"])
-    assert [item.path for item in search.found] == [Path("rec/in/c.ogg")]
-    assert [path for path, _ in search.failures] == [Path("rec/empty")]
+    failures = []
+    found = find_recordings(["rec/empty", "rec/in"], lambda *failure: failures.append(failure))
+    assert [item.path for item in found] == [Path("rec/in/c.ogg")]
+    assert [path for path, _ in failures] == [Path("rec/empty")]
 
 
 def planned(arguments, output=None, kinds=("mid",)):
-    jobs, remarks = plan_outputs(find_recordings(arguments).found, kinds, output)
+    jobs = plan(arguments, kinds, output)
     targets = [str(path) for job in jobs for path in job.outputs.values()]
     assert len({target.casefold() for target in targets}) == len(targets)
-    return targets, remarks
+    return targets, jobs.remarks
 
 
 def test_beside_each(rec):
@@ -173,13 +182,14 @@ def test_two_of_one_name_from_two_folders(rec):
 
 def test_names_that_differ_in_case_or_meet_by_accident(tmp_path):
     sources = ["x/a.wav", "x/A.flac", "x/a.flac.ogg", "x/A.WAV.ogg"]
-    jobs, _ = plan_outputs([Found(Path(s), Path(s).relative_to("x")) for s in sources], ["mid"], tmp_path)
+    jobs = Plan([Found(Path(s), Path(s).relative_to("x")) for s in sources], ["mid"], tmp_path)
     assert len({str(job.outputs["mid"]).casefold() for job in jobs}) == 4
 
 
 def test_a_point_in_a_title_is_no_suffix(tmp_path):
     title = Path("Sonata op.27 no.2")
-    assert plan_outputs([Found(title, title)], ["mid"])[0][0].outputs["mid"] == Path("Sonata op.27 no.2.mid")
+    (job,) = Plan([Found(title, title)], ["mid"])
+    assert job.outputs["mid"] == Path("Sonata op.27 no.2.mid")
 
 
 @pytest.mark.parametrize(
@@ -206,7 +216,7 @@ def good_and_bad(folder, deadly=False):
     (folder / "5.wav").write_text("not sound at all")
     tone(folder / "6.wav", 0.66)
     tone(folder / "7.wav", 0.67)
-    return plan_outputs(find_recordings([str(folder)]).found, ["mid", "json"], folder / "out")[0]
+    return list(plan([folder], ["mid", "json"], folder / "out"))
 
 
 def check(outcomes, folder, bad):
@@ -227,18 +237,18 @@ def check(outcomes, folder, bad):
 def test_bad_recordings_do_not_stop_the_others(tmp_path):
     jobs = good_and_bad(tmp_path)
     heard = {}
-    outcomes = list(batch.run(jobs, Settings(), heard.__setitem__, load))
+    outcomes = list(batch.run(jobs, Settings(), lambda job, s: heard.update({job.source.name: s}), load))
     check(outcomes, tmp_path, {"2.wav", "5.wav"})
-    assert heard[2] == pytest.approx(25)
+    assert heard["3.wav"] == pytest.approx(25)
 
 
 def test_a_worker_that_dies_loses_its_file_only(tmp_path):
     jobs = good_and_bad(tmp_path, deadly=True)
     heard = {}
-    outcomes = list(workers.run(jobs, Settings(), 2, heard.__setitem__, load))
+    outcomes = list(workers.run(jobs, Settings(), 2, lambda job, s: heard.update({job.source.name: s}), load))
     check(outcomes, tmp_path, {"2.wav", "4.wav", "5.wav"})
     assert "signal 9" in next(outcome.error for outcome in outcomes if outcome.source.name == "4.wav")
-    assert heard[2] == pytest.approx(25)
+    assert heard["3.wav"] == pytest.approx(25)
 
 
 def test_closing_early_ends_the_workers(tmp_path):
@@ -260,14 +270,14 @@ def test_ctrl_c_is_not_for_the_workers(tmp_path):
         os.kill(worker.process.pid, signal.SIGINT)
         time.sleep(0.02)
     assert worker.process.is_alive()
-    workers._stop([worker], [])
+    workers._stop([worker])
     assert not worker.process.is_alive()
 
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_model_that_cannot_be_loaded(tmp_path, processes):
     jobs = good_and_bad(tmp_path)
-    with pytest.raises(batch.LoadError, match="no such device"):
+    with pytest.raises(LoadError, match="no such device"):
         if processes == 1:
             list(batch.run(jobs, Settings(), lambda *_: None, load_nothing))
         else:
@@ -290,7 +300,7 @@ def test_an_output_that_cannot_be_written(tmp_path):
 
 
 def test_what_json_says(tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "_find_tuning", lambda source: -12.345)
+    monkeypatch.setattr(job, "find_tuning", lambda source: -12.345)
     jobs = [Job(tone(tmp_path / "a.wav"), {"json": tmp_path / "a.json"})]
     (outcome,) = batch.run(jobs, Settings(latency_ms=92, tuning="auto"), lambda *_: None, load)
     assert outcome.found_cents == -12.345

@@ -130,9 +130,8 @@ def test_midi_files_that_others_wrote_are_not_overwritten(rec, run):
 
 def test_formats_picture_and_folder(rec, run):
     assert run("rec", "-o", "out", "--format", "mid,csv,json", "--plot").exit_code == 0
-    assert names("out") == [
-        f"{stem}.{kind}" for stem in ("a", "in/b") for kind in ("csv", "json", "mid", "png")
-    ]
+    made = [f"{stem}.{kind}" for stem in ("a", "in/b") for kind in ("csv", "json", "mid", "png")]
+    assert names("out") == [*made, "manifest.csv"]
     said = json.loads(Path("out/a.json").read_text())
     assert (
         len(said["notes"])
@@ -156,7 +155,7 @@ def test_bad_files_are_named_and_the_others_go_on(rec, run):
     Path("silent").mkdir()
     result = run("rec", "silent", "-o", "out", "-q", "--jobs", "1")
     assert result.exit_code == 1
-    assert names("out") == ["rec/a.mid", "rec/in/b.mid"]
+    assert names("out") == ["manifest.csv", "rec/a.mid", "rec/in/b.mid"]
     errors = result.stderr.splitlines()
     assert len(errors) == 4 and all(line.startswith("error: ") for line in errors)
     for name in ("empty.wav", "cut.wav", "text.mp3", "silent"):

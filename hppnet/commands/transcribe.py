@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from ..failure import fail
 from .options import Checkpoint, Device, Threshold, latency_ms
-
-if TYPE_CHECKING:
-    from ..offline.batch import Heard
-    from ..offline.inputs import Search
-    from ..offline.job import Outcome
-    from ..offline.outputs import Job
-    from ..offline.progress import BatchScreen
-    from ..offline.settings import Settings
 
 
 def transcribe(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files, folders, quoted patterns.")],
+    paths: Annotated[
+        list[str] | None, typer.Argument(metavar="PATH...", help="Files, folders, quoted patterns, URLs.")
+    ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="A folder, or FILE.mid for one recording.")
+        str | None,
+        typer.Option("-o", "--output", help="A folder, also by URL, or FILE.mid for one recording."),
+    ] = None,
+    list_file: Annotated[
+        str | None,
+        typer.Option(
+            "--list", metavar="FILE", help="Recordings, one a line, or a CSV; - for standard input."
+        ),
     ] = None,
     formats: Annotated[
         str | None, typer.Option("--format", help="Any of mid,csv,json; default: mid.")
@@ -44,7 +43,20 @@ def transcribe(
     frame_threshold: Threshold = None,
     offset_threshold: Threshold = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Recordings at once; default: by cores and files.")
+        int | None, typer.Option(min=1, help="Processes at once; default: by cores and files.")
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(min=1, help="Recordings judged together; default: by the GPU's memory, 1 without."),
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="ADDRESS|local[:N]", help="On the workers of a Dask scheduler.")
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N|slurm", help="Only part I of N, for job arrays.")
+    ] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(help="What was done, as CSV; default: manifest.csv in the folder of -o.")
     ] = None,
     skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Leave out what is done.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
@@ -56,9 +68,11 @@ def transcribe(
 
     One bad file does not stop the others. Exit code: 0 done, 1 a file failed, 2 wrong use, 130 Ctrl-C.
     """
-    from ..offline.inputs import find_recordings
-    from ..offline.outputs import plan_outputs
+    from ..offline.remote import place_of
     from ..offline.settings import Settings
+    from ..offline.shards import parse_shard
+    from .transcribe_run import rehearse, transcribe_all
+    from .transcribe_task import Task
 
     try:
         settings = Settings(
@@ -71,16 +85,46 @@ def transcribe(
             offset_threshold=offset_threshold,
             picture=plot,
             keep_notes=show,
+            batch=batch,
         )
-        search = find_recordings(paths)
-        planned, remarks = plan_outputs(search.found, _kinds(formats, output, plot), output)
+        _check_together(paths, list_file, cluster, jobs, batch, streaming)
+        task = Task(
+            settings,
+            arguments=paths or [],
+            list_file=list_file,
+            output=None if output is None else place_of(output),
+            formats=formats,
+            shard=None if shard is None else parse_shard(shard),
+            manifest=manifest,
+            skip_existing=skip_existing,
+            processes=jobs,
+            cluster=cluster,
+        )
+        task.find(quiet=quiet)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    for remark in remarks:
-        print(f"note: {remark}", file=sys.stderr)
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     if dry_run:
-        raise typer.Exit(_rehearse(planned, search, skip_existing))
-    raise typer.Exit(_transcribe_all(planned, search, settings, jobs, skip_existing, show, verbose, quiet))
+        raise typer.Exit(rehearse(task))
+    raise typer.Exit(transcribe_all(task, show=show, verbose=verbose, quiet=quiet))
+
+
+def _check_together(
+    paths: list[str] | None,
+    list_file: str | None,
+    cluster: str | None,
+    jobs: int | None,
+    batch: int | None,
+    streaming: bool,
+) -> None:
+    """Raises ValueError for options that do not go together."""
+    if not paths and list_file is None:
+        raise ValueError("expected PATH... (files, folders, patterns, URLs) or --list FILE, got neither")
+    if cluster is not None and jobs is not None:
+        raise ValueError("--cluster has workers of its own: leave --jobs out, or say --cluster local:N")
+    if batch is not None and streaming:
+        raise ValueError("--streaming gives what live would, one recording at a time: leave --batch out")
 
 
 def _tuning(tuning: str | None) -> float | str | None:
@@ -90,103 +134,3 @@ def _tuning(tuning: str | None) -> float | str | None:
         return float(tuning)
     except ValueError:
         raise ValueError(f"--tuning: expected cents or auto, got {tuning!r}") from None
-
-
-def _kinds(formats: str | None, output: Path | None, plot: bool) -> list[str]:
-    """What to write for each recording; the name after -o may ask for a format."""
-    from ..offline.outputs import output_kind
-    from ..offline.writing import FORMATS
-
-    named = None if output is None else output_kind(output)
-    kinds = [kind.strip().lower() for kind in formats.split(",")] if formats else [named or "mid"]
-    for kind in kinds:
-        if kind not in FORMATS:
-            raise ValueError(f"--format: expected any of {', '.join(FORMATS)}, got {kind!r}")
-    if named and named not in kinds:
-        raise ValueError(f"-o {output} asks for {named}, --format for {formats}: change one")
-    return list(dict.fromkeys(kinds)) + (["png"] if plot else [])
-
-
-def _rehearse(jobs: Sequence[Job], search: Search, skip_existing: bool) -> int:
-    refused = 0
-    for job in jobs:
-        skipped = skip_existing and job.finished
-        try:
-            if not skipped:
-                job.check_free()
-        except OSError as error:
-            print(f"error: {job.source}: {error.filename}: {error.strerror}", file=sys.stderr)
-            refused += 1
-            continue
-        replaced = [path.name for path in job.outputs.values() if path.exists()]
-        remark = " (exists: skipped)" if skipped else f" (replaces {', '.join(replaced)})" if replaced else ""
-        print(f"{job.source} -> {', '.join(map(str, job.outputs.values()))}{remark}")
-    for path, why in search.failures:
-        print(f"error: {path}: {why}", file=sys.stderr)
-    print(f"{len(jobs)} file{'' if len(jobs) == 1 else 's'}; nothing was written")
-    return 1 if search.failures or refused else 0
-
-
-def _transcribe_all(
-    jobs: Sequence[Job],
-    search: Search,
-    settings: Settings,
-    processes: int | None,
-    skip_existing: bool,
-    show: bool,
-    verbose: bool,
-    quiet: bool,
-) -> int:
-    """Run the jobs and say what happened; returns the exit code."""
-    from ..offline.job import Outcome
-    from ..offline.progress import BatchScreen, show_notes
-
-    todo = [job for job in jobs if not (skip_existing and job.finished)]
-    screen = BatchScreen(todo, quiet=quiet, verbose=verbose)
-    code = 0
-    with screen:
-        for path, why in search.failures:
-            screen.finished(Outcome(path, f"{path}: {why}"))
-        try:
-            code = _run(todo, settings, processes, screen, show_notes if show else None)
-        except KeyboardInterrupt:
-            print("interrupted: finished files stay, unfinished ones were not written", file=sys.stderr)
-            code = 130
-    if not quiet:
-        print(screen.summary(skipped=len(jobs) - len(todo)))
-    return code or int(any(outcome.error for outcome in screen.outcomes))
-
-
-def _run(
-    jobs: Sequence[Job],
-    settings: Settings,
-    processes: int | None,
-    screen: BatchScreen,
-    show: Callable[[Outcome], None] | None,
-) -> int:
-    """Every job's outcome to the screen; 1 when the model cannot be loaded, else 0."""
-    from ..offline.batch import LoadError
-
-    with closing(_outcomes(jobs, settings, processes, screen.heard)) as outcomes:  # however the loop ends
-        try:
-            for outcome in outcomes:
-                screen.finished(outcome)
-                if show and outcome.error is None:
-                    show(outcome)
-        except LoadError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
-    return 0
-
-
-def _outcomes(
-    jobs: Sequence[Job], settings: Settings, processes: int | None, heard: Heard
-) -> Generator[Outcome, None, None]:
-    """In this process or in several."""
-    from ..offline import batch, workers
-
-    processes = min(processes or workers.sensible_processes(len(jobs), settings.device), len(jobs))
-    if processes > 1:
-        yield from workers.run(jobs, settings, processes, heard)
-    elif jobs:
-        yield from batch.run(jobs, settings, heard)

@@ -1,0 +1,173 @@
+"""What ``hppnet transcribe`` does with its recordings: who does the work, and what is told of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, nullcontext
+from itertools import chain, islice
+from typing import TYPE_CHECKING
+
+from ..offline.outputs import Job
+from ..offline.remote import Place, Url
+from ..offline.writing import remove_dead_parts
+from .transcribe_task import Task
+
+if TYPE_CHECKING:
+    from ..offline.batch import Heard
+    from ..offline.job import Outcome
+    from ..offline.manifest import Manifest
+    from ..offline.progress import BatchScreen
+
+#: So few that the bar may look up how long each is.
+_FEW = 200
+
+
+def rehearse(task: Task) -> int:
+    """Says what would be done; returns the exit code."""
+    refused = 0
+    manifest = task.open_manifest() if task.skip_existing else None
+    left = {str(job.source) for job in task.left(manifest)} if task.skip_existing else None
+    for job in task.plan:
+        skipped = left is not None and str(job.source) not in left
+        try:
+            if not skipped:
+                job.check_free()
+        except OSError as error:
+            print(f"error: {job.source}: {error.filename}: {error.strerror}", file=sys.stderr)
+            refused += 1
+            continue
+        replaced = [place.name for place in job.outputs.values() if place.exists()]
+        remark = " (exists: skipped)" if skipped else f" (replaces {', '.join(replaced)})" if replaced else ""
+        print(f"{job.source} -> {', '.join(map(str, job.outputs.values()))}{remark}")
+    for place, why in task.failures:
+        print(f"error: {place}: {why}", file=sys.stderr)
+    print(f"{len(task.plan)} file{'' if len(task.plan) == 1 else 's'}; nothing was written")
+    return 1 if task.failures or refused else 0
+
+
+def transcribe_all(task: Task, *, show: bool, verbose: bool, quiet: bool) -> int:
+    """Does the work and says what happened; returns the exit code."""
+    from ..offline.job import Outcome
+    from ..offline.progress import BatchScreen, show_notes
+
+    try:
+        manifest = task.open_manifest()
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    left = task.left(manifest)
+    first = list(islice(left, _FEW + 1))
+    few = first if len(first) <= _FEW else []
+    screen = BatchScreen(few, len(task.plan), quiet=quiet, verbose=verbose)
+    taken = _Counter(chain(first, left))
+    code = 0
+    with manifest or nullcontext(), screen:
+        for place, why in task.failures:
+            screen.finished(Outcome(place, f"{place}: {why}"))
+        try:
+            if first:
+                code = _run(task, len(few), taken, screen, manifest, show_notes if show else None)
+        except KeyboardInterrupt:
+            print("interrupted: finished files stay, unfinished ones were not written", file=sys.stderr)
+            code = 130
+    if not quiet:
+        screen.skipped = len(task.plan) - taken.count if code == 0 else 0
+        print(screen.summary())
+    return code or int(screen.failed > 0)
+
+
+class _Counter:
+    """Jobs as they are taken; each new folder is cleaned of what a killed process left half written."""
+
+    def __init__(self, jobs: Iterator[Job]) -> None:
+        self._jobs = jobs
+        self._folder: Place | None = None
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Job]:
+        return self
+
+    def __next__(self) -> Job:
+        job = next(self._jobs)
+        self.count += 1
+        folder = next(iter(job.outputs.values())).parent
+        if folder != self._folder and not isinstance(folder, Url):
+            remove_dead_parts(folder)
+        self._folder = folder
+        return job
+
+
+def _run(
+    task: Task,
+    few: int,
+    jobs: Iterator[Job],
+    screen: BatchScreen,
+    manifest: Manifest | None,
+    show: Callable[[Outcome], None] | None,
+) -> int:
+    """Every job's outcome to the manifest and the screen; 1 when nothing can go on, else 0."""
+    from ..offline.errors import LoadError, MissingExtra
+
+    with closing(_outcomes(task, few, jobs, screen.heard)) as outcomes:  # however the loop ends
+        try:
+            for outcome in outcomes:
+                if manifest is not None:
+                    manifest.add(outcome)
+                screen.finished(outcome)
+                if show and outcome.error is None:
+                    show(outcome)
+        except (LoadError, MissingExtra) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        except OSError as error:
+            if manifest is None:
+                raise
+            print(f"error: cannot write {manifest.path}: {error.strerror or error}", file=sys.stderr)
+            return 1
+    return 0
+
+
+def _outcomes(task: Task, few: int, jobs: Iterator[Job], heard: Heard) -> Generator[Outcome, None, None]:
+    """On a cluster, in batches, in several processes or in this one. ``few``: how many jobs; 0: many."""
+    from ..offline import batch, workers
+
+    settings = task.settings
+    count = few or len(task.plan)
+    if task.cluster is not None:
+        from ..offline import cluster
+
+        digest = task.digest()
+        yield from cluster.run(jobs, settings, task.cluster, heard, digest, say=_say)
+    elif count > 1 and settings.latency_ms is None and (settings.batch or _has_gpu(settings.device)):
+        from ..offline import pipeline
+
+        yield from pipeline.run(jobs, settings, task.processes, heard)
+    elif (processes := _processes(task, count)) > 1:
+        yield from workers.run(jobs, settings, processes, heard)
+    else:
+        yield from batch.run(jobs, settings, heard)
+
+
+def _processes(task: Task, count: int) -> int:
+    from ..offline.workers import sensible_processes
+
+    return min(task.processes or sensible_processes(count, task.settings.device), count)
+
+
+def _has_gpu(device: str) -> bool:
+    """Whether a GPU of PyTorch's kind cuda is meant; without loading PyTorch where there can be none."""
+    if device != "auto":
+        return device == "cuda"
+    if sys.platform.startswith("linux") and not any(
+        map(os.path.exists, ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"))
+    ):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

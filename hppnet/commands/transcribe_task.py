@@ -1,0 +1,127 @@
+"""What the options of ``hppnet transcribe`` led to: which recordings, which outputs, what of it is left."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..offline.inputs import find_recordings
+from ..offline.lists import find_listed
+from ..offline.outputs import Job, output_kind
+from ..offline.plan import Plan
+from ..offline.remote import Place
+from ..offline.settings import Settings
+from ..offline.shards import Shard
+from ..offline.writing import FORMATS
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..offline.inputs import Found
+    from ..offline.manifest import Manifest
+
+_MOST_REMARKS = 20
+
+
+@dataclass
+class Task:
+    """The options of the command, and what they led to."""
+
+    settings: Settings
+    arguments: list[str]
+    list_file: str | None
+    output: Place | None
+    formats: str | None
+    shard: Shard | None
+    manifest: Path | None
+    skip_existing: bool
+    processes: int | None
+    cluster: str | None
+    failures: list[tuple[Place, str]] = field(default_factory=list)  #: folders without or beyond reading
+    plan: Plan = field(init=False)
+
+    def find(self, quiet: bool) -> None:
+        """The plan. Raises ValueError for what cannot be meant."""
+        kinds = kinds_of(self.formats, self.output, self.settings.picture)
+        with _looking(quiet) as tell:
+            self.plan = Plan(_counted(self._found(), tell), kinds, self.output, self.shard)
+        remarks = self.plan.remarks
+        for remark in remarks[:_MOST_REMARKS]:
+            print(f"note: {remark}", file=sys.stderr)
+        if len(remarks) > _MOST_REMARKS:
+            print(f"note: and {len(remarks) - _MOST_REMARKS} more such names", file=sys.stderr)
+
+    def _found(self) -> Iterator[Found]:
+        def failed(place: Place, why: str) -> None:
+            self.failures.append((place, why))
+
+        yield from find_recordings(self.arguments, failed)
+        if self.list_file is not None:
+            yield from find_listed(self.list_file, failed)
+
+    def open_manifest(self) -> Manifest | None:
+        """Where it is asked for, or in an output folder. Raises OSError: no checkpoint."""
+        from ..offline.manifest import NAME, Manifest
+
+        path = self.manifest
+        if path is None and isinstance(self.output, Path) and output_kind(self.output) is None:
+            path = self.output / NAME
+        return None if path is None else Manifest(path, self.digest(), self.settings, self.shard)
+
+    def digest(self) -> str:
+        from ..model.checkpoint import digest
+
+        return digest(None if self.settings.checkpoint is None else Path(self.settings.checkpoint))
+
+    def left(self, manifest: Manifest | None) -> Iterator[Job]:
+        """The jobs that are still to be done."""
+        if not self.skip_existing:
+            return iter(self.plan)
+        if manifest is not None:
+            return manifest.left(self.plan)
+        return (job for job in self.plan if not job.finished)
+
+
+def kinds_of(formats: str | None, output: Place | None, plot: bool) -> list[str]:
+    """What to write for each recording; the name after -o may ask for a format. Raises ValueError."""
+    named = None if output is None else output_kind(output)
+    kinds = [kind.strip().lower() for kind in formats.split(",")] if formats else [named or "mid"]
+    for kind in kinds:
+        if kind not in FORMATS:
+            raise ValueError(f"--format: expected any of {', '.join(FORMATS)}, got {kind!r}")
+    if named and named not in kinds:
+        raise ValueError(f"-o {output} asks for {named}, --format for {formats}: change one")
+    return list(dict.fromkeys(kinds)) + (["png"] if plot else [])
+
+
+def _looking(quiet: bool) -> AbstractContextManager[Callable[[int], None]]:
+    """Tells how many were found so far, where somebody is looking."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        return nullcontext(lambda count: None)
+    return _Looking(console)
+
+
+class _Looking(AbstractContextManager[Callable[[int], None]]):
+    def __init__(self, console: Console) -> None:
+        self._status = console.status("looking for recordings")
+
+    def __enter__(self) -> Callable[[int], None]:
+        self._status.__enter__()
+        return lambda count: self._status.update(f"looking for recordings: {count}")
+
+    def __exit__(self, *raised: object) -> None:
+        self._status.stop()
+
+
+def _counted(found: Iterator[Found], tell: Callable[[int], None]) -> Iterator[Found]:
+    for count, item in enumerate(found, 1):
+        if count % 500 == 0:
+            tell(count)
+        yield item

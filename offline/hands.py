@@ -1,0 +1,150 @@
+"""Everything about a recording but the network: reading, cutting, decoding and writing.
+
+A recording is a generator: it gives the sound of its next window, takes what the network makes of it, and
+returns its outcome. So one process holds many of them, and none waits for another.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+
+from ..model.config import HEADS, ModelConfig
+from ..model.decoder import Decoder
+from ..model.frontend import FrontEnd, FrontEndConfig, front_end_of
+from ..model.notes import Event, notes_from
+from ..model.timebase import FRAME_S, FRAMES_PER_SECOND, KEYS
+from ..model.transcriber import Transcription
+from ..model.windows import Slices
+from .job import Outcome, failed, find_tuning, fits_picture, write_result
+from .outputs import Job
+from .pictures import PICTURE_S
+from .reading import Recording, open_recording
+from .remote import local_copy
+from .settings import Settings
+from .workers import at_the_parents_word
+
+
+@dataclass(frozen=True)
+class Model:
+    """A transcriber without its network."""
+
+    config: ModelConfig
+    checkpoint_name: str
+
+    def with_tuning(self, cents: float) -> Model:
+        front_end = replace(self.config.front_end, tuning_cents=float(cents))
+        return replace(self, config=replace(self.config, front_end=front_end))
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What the next window of a recording adds."""
+
+    samples: np.ndarray  #: [n] as ``Slices`` cuts them; or spectra [T, 352], of a piano tuned otherwise
+    last: bool
+
+
+#: Gives sound, takes probabilities [T, 88, 4] of the window (none yet: T = 0), returns what became of it.
+Work = Generator[Sound, np.ndarray, Outcome]
+
+
+def attempt(job: Job, model: Model, settings: Settings, heard: Callable[[float], None]) -> Work:
+    """The whole of a recording, with whatever goes wrong in its outcome."""
+    started = time.monotonic()
+    try:
+        job.check_free()
+        with local_copy(job.source) as file:
+            outcome = yield from _work_on(job, file, model, settings, heard)
+    except Exception as error:
+        outcome = failed(job, error)
+    outcome.wall_s = time.monotonic() - started
+    return outcome
+
+
+def _work_on(job: Job, file: Path, model: Model, settings: Settings, heard: Callable[[float], None]) -> Work:
+    found_cents = None
+    if settings.tuning == "auto":
+        found_cents = find_tuning(file)
+        model = model.with_tuning(found_cents)
+    with open_recording(file) as recording:
+        result = yield from _understand(recording, model, settings, heard)
+    return write_result(job, model, settings, result, found_cents)
+
+
+def _understand(
+    recording: Recording, model: Model, settings: Settings, heard: Callable[[float], None]
+) -> Generator[Sound, np.ndarray, Transcription]:
+    own = _own_front_end(model.config.front_end) if settings.tuning == "auto" else None
+    slices = Slices(own or front_end_of(model.config.front_end), recording.sample_rate)
+    decoder = Decoder(model.config.decoder)
+    whole = fits_picture(recording.duration_s)
+    kept: list[np.ndarray] = [np.zeros((0, KEYS, len(HEADS)), dtype=np.float32)]
+    events: list[Event] = []
+    frames = 0
+    for samples, last in slices.slices(recording.blocks()):
+        if own is not None and len(samples):
+            samples = own.frames(samples[None])[0]
+        probabilities = yield Sound(samples.numpy(), last)
+        if settings.picture and (whole or frames < PICTURE_S * FRAMES_PER_SECOND):
+            kept.append(probabilities)
+        events.extend(decoder.feed(probabilities))
+        frames += len(probabilities)
+        heard(frames * FRAME_S)
+    events.extend(decoder.flush())
+    shown = np.concatenate(kept) if settings.picture else None
+    return Transcription(notes_from(events), frames * FRAME_S, shown)
+
+
+def _own_front_end(config: FrontEndConfig) -> FrontEnd:
+    """Of a piano that is not like the others: it is not kept."""
+    return FrontEnd(config)
+
+
+# --- in a process of its own ---
+
+
+def work(pipe: Connection, settings: Settings, model: Model) -> None:
+    """A process's life: jobs and probabilities come, sounds and outcomes go, until the parent is gone."""
+    at_the_parents_word()
+    came: queue.SimpleQueue[tuple[int, object] | None] = queue.SimpleQueue()
+    # What comes is always taken at once: else this process and the network's could each wait for the other.
+    threading.Thread(target=_listen, args=(pipe, came), daemon=True).start()
+    going: dict[int, Work] = {}
+    with suppress(BrokenPipeError):
+        while (message := came.get()) is not None:
+            number, said = message
+            if isinstance(said, Job):
+                going[number] = attempt(said, model, settings, _teller(pipe, number))
+            pipe.send((number, _next(going, number, said)))
+
+
+def _listen(pipe: Connection, came: queue.SimpleQueue[tuple[int, object] | None]) -> None:
+    with suppress(EOFError, OSError):
+        while True:
+            came.put(pipe.recv())
+    came.put(None)
+
+
+def _teller(pipe: Connection, number: int) -> Callable[[float], None]:
+    return lambda seconds: pipe.send((number, seconds))
+
+
+def _next(going: dict[int, Work], number: int, said: object) -> Sound | Outcome:
+    """The sound that a recording gives next, or its outcome."""
+    try:
+        if isinstance(said, Exception):
+            return going[number].throw(said)
+        return going[number].send(said) if isinstance(said, np.ndarray) else next(going[number])
+    except StopIteration as end:
+        del going[number]
+        outcome: Outcome = end.value
+        return outcome

@@ -1,0 +1,200 @@
+"""Which outputs all recordings get, before the first is read: what two of one name become.
+
+The plan lies in a temporary SQLite file, so a million recordings take no more memory than ten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+
+from .inputs import Found, UsageError
+from .outputs import Job, named_outputs, output_kind, outputs_of, stem_of
+from .remote import Place, Url, place_of
+from .shards import Shard
+
+_TABLE = """
+CREATE TABLE found (
+    number INTEGER PRIMARY KEY, source BLOB, place BLOB, named INTEGER, key BLOB, file BLOB UNIQUE
+)
+"""
+
+
+class Plan:
+    """A job for every recording, each recording once; iterate over it as often as you like.
+
+    ``output`` None: beside each recording; a name that ends in .mid, .midi, .csv or .json: this file (one
+    recording only); else a folder, which mirrors the folders searched. ``remarks`` say whose names had to
+    differ from the recording's.
+    """
+
+    def __init__(
+        self,
+        found: Iterable[Found],
+        kinds: Sequence[str],
+        output: Place | None = None,
+        shard: Shard | None = None,
+    ) -> None:
+        """Raises UsageError for several recordings and one file, a file where a folder is needed, an
+        output in a place that cannot be written to, and one output that is named for two recordings."""
+        self._kinds, self._output, self._shard = tuple(kinds), output, shard or Shard(0, 1)
+        self._one_file = output is not None and output_kind(output) is not None
+        if output is not None and not self._one_file and output.exists() and not output.is_dir():
+            raise UsageError(f"{output}: expected a folder, or a name that ends in .mid, .csv or .json")
+        if isinstance(output, Url) and not output.writable:
+            raise UsageError(f"{output}: expected a place that can be written to; {output.scheme} cannot")
+        self._rows = sqlite3.connect("", isolation_level=None)  # a temporary file of its own
+        self._rows.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_TABLE}")
+        self._rows.execute("BEGIN")
+        self._count = 0
+        for item in found:
+            self._add(item)
+        self._rows.execute("CREATE INDEX keys ON found (key)")
+        self.remarks = [] if self._one_file else self._apart()
+        self._rows.execute("COMMIT")
+        if self._one_file and self._count != 1:
+            raise UsageError(f"{output}: expected one recording, got {self._count}; name a folder")
+
+    def __len__(self) -> int:
+        """Jobs of this shard."""
+        return len(range(self._shard.index, self._count, self._shard.count))
+
+    def __iter__(self) -> Iterator[Job]:
+        rows = self._rows.execute(
+            "SELECT source, place, named FROM found WHERE number % ? = ? ORDER BY number",
+            (self._shard.count, self._shard.index),
+        )
+        for source, place, named in rows:
+            stem = _place(place)
+            outputs = named_outputs(stem, self._kinds) if named else outputs_of(stem, self._kinds)
+            yield Job(_place(source), outputs, named=bool(named))
+
+    def _add(self, item: Found) -> None:
+        place, named = self._place_for(item)
+        if isinstance(place, Url) and not place.writable:
+            raise UsageError(f"{item.path}: outputs cannot be put beside it; name a folder with -o")
+        file = hashlib.blake2b(os.fsencode(_identity(item.path)), digest_size=16).digest()
+        stem = place if named else stem_of(place)
+        row = (self._count, _bytes(item.path), _bytes(place), named, _key(stem), file)
+        added = self._rows.execute("INSERT OR IGNORE INTO found VALUES (?, ?, ?, ?, ?, ?)", row)
+        self._count += added.rowcount
+
+    def _place_for(self, item: Found) -> tuple[Place, bool]:
+        if self._one_file and self._output is not None:
+            return self._output, True
+        if item.output is not None:
+            own = place_of(item.output)
+            inside = self._output is not None and isinstance(own, Path) and not own.is_absolute()
+            return (self._output / own if inside and self._output is not None else own), True
+        return (item.path if self._output is None else self._output / item.relative), False
+
+    # --- names that meet ---
+
+    def _apart(self) -> list[str]:
+        """Takes care that no two recordings have one output, and turns places into outputs' stems."""
+        if self._output is not None:
+            for key in self._clashes():
+                self._apart_by_folder(key)
+        remarks = [self._apart_by_suffix(key) for key in self._clashes()]
+        self._strip()
+        for key in self._clashes():
+            self._apart_by_number(key)
+        return remarks
+
+    def _clashes(self) -> Iterator[bytes]:
+        """Keys that several recordings have, from a table of its own: they may be changed meanwhile."""
+        self._rows.execute("DROP TABLE IF EXISTS temp.clash")
+        self._rows.execute(
+            "CREATE TEMP TABLE clash AS SELECT key FROM found GROUP BY key HAVING count(*) > 1 "
+            "ORDER BY min(number)"
+        )
+        return (key for (key,) in self._rows.execute("SELECT key FROM temp.clash ORDER BY rowid"))
+
+    def _group(self, key: bytes) -> list[tuple[int, Place, Place, bool]]:
+        """(number, source, place, named) of all with one key. Raises UsageError for two named ones."""
+        query = "SELECT number, source, place, named FROM found WHERE key = ? ORDER BY number"
+        rows = [(n, _place(s), _place(p), bool(m)) for n, s, p, m in self._rows.execute(query, (key,))]
+        sources = [str(source) for _, source, _, named in rows if named]
+        if len(sources) > 1:
+            raise UsageError(f"{rows[0][2]}: expected one recording for it, got {', '.join(sources[:3])}")
+        return rows
+
+    def _apart_by_folder(self, key: bytes) -> None:
+        """``a/take.wav b/take.wav`` named one by one: under ``a`` and ``b``."""
+        group = [row for row in self._group(key) if not row[3]]
+        parents = [_identity(source.parent) for _, source, _, _ in group]
+        try:
+            common = os.path.commonpath(parents)
+        except ValueError:  # two drives, a path and a URL
+            return
+        if len(set(parents)) > 1 and self._output is not None:
+            for (number, _, place, _), parent in zip(group, parents, strict=True):
+                below = PurePosixPath(Path(parent).as_posix()).relative_to(Path(common).as_posix())
+                self._set(number, self._output / below / place.name)
+
+    def _apart_by_suffix(self, key: bytes) -> str:
+        """``take.wav`` and ``take.flac`` of one folder: ``take.wav.mid`` and ``take.flac.mid``."""
+        group = self._group(key)
+        for number, _, place, named in group:
+            if not named:
+                self._set(number, place, kept=True)
+        names = ", ".join(str(place) for _, _, place, _ in group[:4]) + (", ..." if len(group) > 4 else "")
+        return f"{names}: one name without the suffix, so it is kept ({group[0][2].name}.mid)"
+
+    def _apart_by_number(self, key: bytes) -> None:
+        """What is left: ``a.wav`` and ``A.WAV`` on a system that tells them apart."""
+        for number, _, place, _ in [row for row in self._group(key) if not row[3]][1:]:
+            count = 2
+            while self._taken(place.with_name(f"{place.name}-{count}")):
+                count += 1
+            self._set(number, place.with_name(f"{place.name}-{count}"), kept=True)
+
+    def _taken(self, stem: Place) -> bool:
+        return bool(self._rows.execute("SELECT 1 FROM found WHERE key = ?", (_key(stem),)).fetchone())
+
+    def _set(self, number: int, place: Place, kept: bool = False) -> None:
+        """``kept``: with all of its name for a stem."""
+        key = _key(place if kept else stem_of(place))
+        row = (_bytes(place), key, number)
+        self._rows.execute("UPDATE found SET place = ?, key = ? WHERE number = ?", row)
+
+    def _strip(self) -> None:
+        """Places become stems: the key tells whether the suffix is kept."""
+        self._rows.create_function("stem", 2, _stem_by_key, deterministic=True)
+        self._rows.execute("UPDATE found SET place = stem(place, key) WHERE NOT named")
+
+
+def _stem_by_key(place: bytes, key: bytes) -> bytes:
+    whole = _place(place)
+    return place if _key(whole) == key else _bytes(stem_of(whole))
+
+
+def _identity(place: Place) -> str:
+    """One for all names of a file or folder."""
+    if isinstance(place, Url):
+        return str(place)
+    whole = os.path.join(_real_folder(os.path.abspath(place.parent)), place.name)
+    return os.path.realpath(whole) if os.path.islink(whole) else whole
+
+
+@lru_cache(maxsize=4096)
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
+
+
+def _key(stem: Place) -> bytes:
+    """Equal for names that would be one file, on some systems in either case."""
+    return os.fsencode(str(stem).casefold())
+
+
+def _bytes(place: Place) -> bytes:
+    return os.fsencode(str(place))
+
+
+def _place(stored: bytes) -> Place:
+    text = os.fsdecode(stored)
+    return Url(text) if "://" in text else Path(text)
