@@ -22,7 +22,8 @@ from .timebase import BINS, FRAME_S, FRAMES_PER_SECOND
 #: Frames that go through the network at once: more would fall out of the processor's cache.
 PIECE_FRAMES = 25
 
-Watch = Callable[[np.ndarray], None]  #: is shown every block of probabilities [T, 88, 4]
+#: Is shown every block of probabilities [T, 88, 4], or of the pedal's [T].
+Watch = Callable[[np.ndarray], None]
 
 
 class Stream:
@@ -36,12 +37,13 @@ class Stream:
         look_ahead: int,
         sample_rate: int,
         watch: Watch | None = None,
+        watch_pedal: Watch | None = None,
     ) -> None:
         self.look_ahead, self.sample_rate = look_ahead, sample_rate
         self._network = network
         self._spectra = Spectra(front_end, sample_rate)
         self._decoder = Decoder(decoder)
-        self._watch = watch
+        self._watch, self._watch_pedal = watch, watch_pedal
         self.reset()
 
     @property
@@ -84,8 +86,8 @@ class Stream:
         owed = frames if total is None else min(frames, total - self._judged)
         probabilities, pedal = probable(judged, owed)
         self._judged += owed
-        if self._watch is not None:
-            self._watch(probabilities)
+        _show(probabilities, self._watch)
+        _show(pedal, self._watch_pedal)
         return self._decoder.feed(probabilities, pedal)
 
 
@@ -95,6 +97,11 @@ def probable(judged: Judged, count: int) -> tuple[np.ndarray, np.ndarray | None]
     if judged.pedal is None:
         return keys, None
     return keys, torch.sigmoid(judged.pedal[0, :count].float()).cpu().numpy()
+
+
+def _show(probabilities: np.ndarray | None, watch: Watch | None) -> None:
+    if probabilities is not None and watch is not None:
+        watch(probabilities)
 
 
 class Recording:
@@ -114,8 +121,10 @@ class Recording:
         window_s: float = 20.0,
         context_s: float = 5.0,
         half: bool = False,
+        watch_pedal: Watch | None = None,
     ) -> None:
-        self._network, self._watch, self._half = network, watch, half
+        self._network, self._half = network, half
+        self._watch, self._watch_pedal = watch, watch_pedal
         self._window = max(1, round(window_s * FRAMES_PER_SECOND))
         self._context = round(context_s * FRAMES_PER_SECOND)
         self._spectra = Spectra(front_end, sample_rate)
@@ -162,8 +171,8 @@ class Recording:
         logits, self._forward = self._network.judge(x, self._forward, count, None)
         self._features = [x[count:].clone()]
         probabilities, pedal = probable(Judged(logits, self._judge_pedal(count)), count)
-        if self._watch is not None:
-            self._watch(probabilities)
+        _show(probabilities, self._watch)
+        _show(pedal, self._watch_pedal)
         return self._decoder.feed(probabilities, pedal)
 
     def _judge_pedal(self, count: int) -> Tensor | None:

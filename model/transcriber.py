@@ -17,7 +17,7 @@ from .device import choose_device, choose_precision
 from .frontend import front_end_of
 from .network import HPPNet
 from .notes import Note, Press, notes_from, presses_from
-from .stream import Recording, Stream
+from .stream import Recording, Stream, Watch
 from .timebase import FRAME_S, KEYS, frames_for_latency
 
 Source = str | PathLike[str] | np.ndarray
@@ -34,6 +34,7 @@ class Transcription:
     duration_s: float
     probabilities: np.ndarray | None = None  #: [T, 88, 4], 50 frames a second, heads as in HEADS
     pedal: list[Press] | None = None  #: presses of the sustain pedal; None: the model does not hear it
+    pedal_probabilities: np.ndarray | None = None  #: [T], likewise
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,14 @@ class Transcriber:
         return self.network.bias.device
 
     def with_thresholds(
-        self, onset: float | None = None, frame: float | None = None, offset: float | None = None
+        self,
+        onset: float | None = None,
+        frame: float | None = None,
+        offset: float | None = None,
+        pedal: float | None = None,
     ) -> Transcriber:
         """With other decoder thresholds, 0 to 1; None keeps what the checkpoint says."""
-        given = {"onset": onset, "frame": frame, "offset": offset}
+        given = {"onset": onset, "frame": frame, "offset": offset, "pedal": pedal}
         decoder: DecoderConfig = replace(
             self.config.decoder, **{k: v for k, v in given.items() if v is not None}
         )
@@ -93,11 +98,16 @@ class Transcriber:
         return replace(self, config=replace(self.config, front_end=front_end))
 
     def stream(
-        self, latency_ms: float = DEFAULT_LATENCY_MS, sample_rate: int = 48_000, watch: Any = None
+        self,
+        latency_ms: float = DEFAULT_LATENCY_MS,
+        sample_rate: int = 48_000,
+        watch: Watch | None = None,
+        watch_pedal: Watch | None = None,
     ) -> Stream:
         """A new stream. ``latency_ms`` must be 32 + 20 * (R + 1) for R from 0 to 8, or ValueError.
 
-        ``watch`` is called with every block of probabilities [T, 88, 4] as it comes.
+        ``watch`` is called with every block of probabilities [T, 88, 4] as it comes, ``watch_pedal`` with
+        those of the pedal [T].
         """
         look_ahead = frames_for_latency(latency_ms, self.config.front_end.look_ahead)
         return Stream(
@@ -107,6 +117,7 @@ class Transcriber:
             look_ahead,
             sample_rate,
             watch,
+            watch_pedal,
         )
 
     def transcribe(
@@ -142,6 +153,7 @@ class Transcriber:
         ``window_s`` is how much is judged at once in full context.
         """
         kept: list[np.ndarray] = []
+        kept_pedal: list[np.ndarray] = []
         judged = [0]
 
         def watch(probabilities: np.ndarray) -> None:
@@ -149,9 +161,10 @@ class Transcriber:
             if keep_probabilities:
                 kept.append(probabilities.astype(np.float32))
 
+        watch_pedal = kept_pedal.append if keep_probabilities else None
         driver: Stream | Recording
         if latency_ms is not None:
-            driver = self.stream(latency_ms, sample_rate, watch)
+            driver = self.stream(latency_ms, sample_rate, watch, watch_pedal)
         else:
             half = self.precision == "bf16"
             driver = Recording(
@@ -162,9 +175,13 @@ class Transcriber:
                 watch,
                 window_s,
                 half=half,
+                watch_pedal=watch_pedal,
             )
         events = [event for block in blocks for event in driver.feed(block)] + driver.flush()
         empty = np.zeros((0, KEYS, len(HEADS)), dtype=np.float32)
         probabilities = np.concatenate([empty, *kept]) if keep_probabilities else None
         pedal = presses_from(events) if self.hears_pedal else None
-        return Transcription(notes_from(events), judged[0] * FRAME_S, probabilities, pedal)
+        pedal_probabilities = np.concatenate(kept_pedal) if kept_pedal else None
+        return Transcription(
+            notes_from(events), judged[0] * FRAME_S, probabilities, pedal, pedal_probabilities
+        )

@@ -38,6 +38,8 @@ from hppnet.training.notes_table import LabelError
 from hppnet.training.pedal_scores import mean_pedal, score_pedal
 from hppnet.training.pedal_table import read_presses, write_presses
 from hppnet.training.prepare.ends import moves_pedal, presses_of
+from hppnet.training.scores import NoteArrays
+from hppnet.training.thresholds import Judged, _choose_pedal
 
 SMALL = NetworkConfig(stem_channels=2, body_channels=3, lstm_units=2, pedal_units=4)
 
@@ -308,3 +310,12 @@ def test_a_midi_file_holds_the_pedal(tmp_path: Path) -> None:
     assert found == pytest.approx(np.array([(p.down_s, p.up_s) for p in presses]), abs=1e-3)
     write_midi([Note(0.0, 0.5, 60, 64)], tmp_path / "b.mid")
     assert not moves_pedal(mido.MidiFile(tmp_path / "b.mid"))
+
+
+def test_the_threshold_is_chosen_on_what_was_kept_back() -> None:
+    down = np.zeros(500, np.float32)
+    down[100:300] = 0.45
+    pressed = [Press(2.0, 6.0)]
+    judged = Judged(np.zeros((500, 88, 4)), NoteArrays.of([]), down, pressed)
+    assert _choose_pedal([judged], 0.5) in (0.3, 0.4)
+    assert _choose_pedal([replace(judged, pressed=None)], 0.5) == 0.5

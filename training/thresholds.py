@@ -13,10 +13,12 @@ import numpy as np
 from ..model import checkpoint
 from ..model.config import DecoderConfig
 from ..model.decoder import Decoder
-from ..model.notes import notes_from
+from ..model.notes import Press, notes_from, presses_from
+from ..model.pedal_decoder import PedalDecoder
 from ..model.timebase import SAMPLE_RATE
 from ..model.transcriber import DEFAULT_LATENCY_MS, Transcriber
 from .dataset import Piece
+from .pedal_scores import score_pedal
 from .scores import OFFSET_RATIO, ONSET_TOLERANCE_S, PRF, NoteArrays, match
 from .settings import Settings
 from .sources import gather
@@ -25,15 +27,18 @@ from .validation import beginning
 ONSETS = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55)
 FRAMES = (0.1, 0.2, 0.3, 0.4, 0.5)
 OFFSETS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
+PEDALS = (0.3, 0.4, 0.5, 0.6, 0.7)
 LISTEN_S = 60  #: of each recording
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A recording's probabilities [T, 88, 4] and its notes."""
+    """A recording's probabilities [T, 88, 4] and its notes; the pedal's where the network hears it."""
 
     probabilities: np.ndarray
     played: NoteArrays
+    pedal: np.ndarray | None = None  #: the pedal's probabilities [T]
+    pressed: list[Press] | None = None  #: what it did, where that is known
 
 
 def finish(settings: Settings) -> tuple[Path, DecoderConfig]:
@@ -52,7 +57,8 @@ def finish(settings: Settings) -> tuple[Path, DecoderConfig]:
 def choose(transcriber: Transcriber, pieces: Sequence[Piece]) -> DecoderConfig:
     """One set for all latencies: best mean F1 of full context and the default latency.
 
-    The onset threshold by the onsets at 50 ms; then frame and offset together by onset + offset.
+    The onset threshold by the onsets at 50 ms; then frame and offset together by onset + offset; the pedal's
+    by its frames and by when it goes down.
     """
     judged = [_judge(transcriber, piece, ms) for piece in pieces for ms in (None, DEFAULT_LATENCY_MS)]
     base = replace(transcriber.config.decoder, frame=0.3)
@@ -62,16 +68,36 @@ def choose(transcriber: Transcriber, pieces: Sequence[Piece]) -> DecoderConfig:
     frame, offset = max(
         pairs, key=lambda t: _mean_f1(judged, replace(base, frame=t[0], offset=t[1]), OFFSET_RATIO)
     )
-    return replace(base, frame=frame, offset=offset)
+    base = replace(base, frame=frame, offset=offset)
+    return replace(base, pedal=_choose_pedal(judged, base.pedal))
+
+
+def _choose_pedal(judged: Sequence[Judged], default: float) -> float:
+    known = [one for one in judged if one.pedal is not None and one.pressed]
+    return max(PEDALS, key=lambda t: sum(_pedal_f1(one, t) for one in known)) if known else default
+
+
+def _pedal_f1(judged: Judged, threshold: float) -> float:
+    assert judged.pedal is not None and judged.pressed is not None
+    decoder = PedalDecoder(threshold)
+    turns = [turn for turn in decoder.feed(judged.pedal) if turn is not None]
+    if (last := decoder.flush()) is not None:
+        turns.append(last)
+    scored = score_pedal([], judged.pressed, [], presses_from(turns))
+    return sum(one.f1 for one in (scored.frame, scored.down) if one is not None)
 
 
 def _judge(transcriber: Transcriber, piece: Piece, latency_ms: float | None) -> Judged:
     samples, played = beginning(piece, LISTEN_S)
     heard = transcriber.transcribe_blocks(
         [samples], SAMPLE_RATE, latency_ms=latency_ms, keep_probabilities=True
-    ).probabilities
-    assert heard is not None
-    return Judged(heard, NoteArrays.of(played))
+    )
+    assert heard.probabilities is not None
+    pressed = None
+    if piece.pedal is not None:
+        begun = piece.pedal[piece.pedal[:, 0] < LISTEN_S]
+        pressed = [Press(float(down), float(min(up, LISTEN_S))) for down, up in begun]
+    return Judged(heard.probabilities, NoteArrays.of(played), heard.pedal_probabilities, pressed)
 
 
 def _mean_f1(judged: Sequence[Judged], decoder: DecoderConfig, offset_ratio: float | None) -> float:
