@@ -24,6 +24,7 @@ def live(
     tuning_cents: float = 0.0,
     checkpoint: str | PathLike[str] | Transcriber | None = None,
     device: str = "auto",
+    pedal: bool = True,
     report: Callable[[str], None] | None = None,
 ) -> LiveTranscriber:
     """The notes that are being played, as they are played:
@@ -31,7 +32,8 @@ def live(
         for event in hppnet.live("USB"):
             print(event)
 
-    gives NoteOn(time_s, pitch, velocity) and NoteOff(time_s, pitch), times in seconds since listening began,
+    gives NoteOn(time_s, pitch, velocity), NoteOff(time_s, pitch) where the key comes up and, unless ``pedal``
+    is False or the checkpoint does not hear it, Pedal(time_s, down), times in seconds since listening began,
     each ``latency_ms`` (and the computing) after it sounded. ``input`` is a sound device's index or part of
     its name (None: the usual one), an AudioInput or a FileInput; ``channel`` counts from 1 (None: the first
     two, mixed); ``checkpoint`` a path, a loaded Transcriber or None for the shipped one; ``report`` is called
@@ -45,7 +47,7 @@ def live(
         transcriber = transcriber.with_tuning(tuning_cents)
     if input is None or isinstance(input, (int, str)):
         input = AudioInput(input, channel=channel)
-    return LiveTranscriber(transcriber, input, latency_ms, report=report)
+    return LiveTranscriber(transcriber, input, latency_ms, report=report, pedal=pedal)
 
 
 def open_session(

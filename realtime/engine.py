@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..model.notes import Event, NoteOff, NoteOn
+from ..model.notes import Event, NoteOff, NoteOn, Pedal
 from .blocks import Block, clean
 from .gate import Gate, GateSettings
 from .source import LiveModel
@@ -22,7 +22,7 @@ class EngineFault(RuntimeError):
 
 
 class Engine:
-    """Blocks in, events out, in stream time. One thread's.
+    """Blocks in, events out, in stream time. One thread's. ``pedal=False`` leaves the pedal's events out.
 
     Raises ValueError for a latency that cannot be reached or a sample rate out of range.
     """
@@ -33,12 +33,17 @@ class Engine:
         sample_rate: int,
         latency_ms: float = DEFAULT_LATENCY_MS,
         gate: GateSettings | None = None,
+        *,
+        pedal: bool = True,
     ) -> None:
         self.latency_ms = latency_ms
         self.bad_samples = self.gaps = self.frames = 0
         self._transcriber = transcriber
         self._gate = Gate(gate or GateSettings())
         self._sounding: dict[int, float] = {}  # pitch -> onset_s
+        self._pedal = pedal
+        self._pedal_s: float | None = None  # since when the pedal is down
+        self._struck_s = 0.0  # when a key went down last
         self._events: list[Event] = []
         self._next_s: float | None = None  # stream time of the sample expected next
         self._origin_s: float | None = None  # stream time of the model's first sample; None: nothing fed
@@ -56,6 +61,10 @@ class Engine:
     @property
     def sounding(self) -> frozenset[int]:
         return frozenset(self._sounding)
+
+    @property
+    def pedal_down(self) -> bool:
+        return self._pedal_s is not None
 
     def feed(self, block: Block) -> list[Event]:
         """Events that this block completes. Gaps before it, and another rate, are seen by its times.
@@ -79,7 +88,7 @@ class Engine:
         return self._take()
 
     def interrupt(self, broken: bool = False) -> list[Event]:
-        """Ends what sounds; the next block, whenever it was, begins afresh.
+        """Ends what sounds and lets the pedal up; the next block, whenever it was, begins afresh.
 
         What the stream still owes comes out too, unless it is ``broken``.
         """
@@ -107,6 +116,7 @@ class Engine:
         end_s = self._next_s or 0.0
         self._events += [NoteOff(max(end_s, onset_s), pitch) for pitch, onset_s in self._sounding.items()]
         self._sounding.clear()
+        self._move_pedal(Pedal(end_s, False))
         self._gate.restart()
         self._stream.reset()
         self._next_s = self._origin_s = None
@@ -134,18 +144,31 @@ class Engine:
         """In stream time; an end without a beginning is left out."""
         for event in events:
             time_s = event.time_s + (self._origin_s or 0.0)
+            if isinstance(event, Pedal):
+                self._move_pedal(Pedal(time_s, event.down))
+                continue
             begun_s = self._sounding.pop(event.pitch, None)
             if begun_s is not None:
                 self._events.append(NoteOff(max(time_s, begun_s), event.pitch))
             if isinstance(event, NoteOn):
                 self._events.append(NoteOn(time_s, event.pitch, event.velocity))
-                self._sounding[event.pitch] = time_s
+                self._sounding[event.pitch] = self._struck_s = time_s
+
+    def _move_pedal(self, event: Pedal) -> None:
+        if not self._pedal or event.down == self.pedal_down:
+            return
+        time_s = event.time_s if event.down else max(event.time_s, self._pedal_s or 0.0)
+        self._pedal_s = time_s if event.down else None
+        self._events.append(Pedal(time_s, event.down))
 
     def _end_overlong(self, end_s: float) -> None:
         over = [pitch for pitch, onset_s in self._sounding.items() if end_s - onset_s > LONGEST_NOTE_S]
         for pitch in over:
             del self._sounding[pitch]
             self._events.append(NoteOff(end_s, pitch))
+        # A pedal may be down for long, but then it holds nothing any more that could be heard.
+        if self._pedal_s is not None and end_s - max(self._pedal_s, self._struck_s) > LONGEST_NOTE_S:
+            self._move_pedal(Pedal(end_s, False))
 
     def _take(self) -> list[Event]:
         # Kept here until now: what a fault interrupts must not lose the ends of notes.

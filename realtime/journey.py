@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..model.notes import Event, NoteOff, NoteOn
+from ..model.notes import Event, NoteOff, NoteOn, Pedal
 from ..model.transcriber import Transcriber
 from .blocks import Block
 from .clock import SystemClock
@@ -59,7 +59,7 @@ class Journey:
         return np.asarray(np.interp(wall_s, starts, self.cycles[:, 0] / self.sample_rate, right=np.inf))
 
     def events(self) -> list[Event]:
-        """The notes received, each at its arrival on the wall clock (s)."""
+        """The notes and the pedal received, each at its arrival on the wall clock (s)."""
         events: list[Event] = []
         for when, status, pitch, velocity in self.received:
             kind = int(status) & 0xF0
@@ -67,6 +67,8 @@ class Journey:
                 events.append(NoteOn(float(when), int(pitch), int(velocity)))
             elif kind in (0x80, 0x90):
                 events.append(NoteOff(float(when), int(pitch)))
+            elif kind == 0xB0 and pitch == 64:
+                events.append(Pedal(float(when), velocity >= 64))
         return events
 
 

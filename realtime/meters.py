@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 
-from ..model.notes import Event, NoteOn
+from ..model.notes import Event, NoteOn, Pedal
 from ..model.timebase import FRAME_S
 from .status import RECENT_S, RecentNote
 
@@ -75,15 +75,19 @@ class LevelMeter:
 
 
 class Roll:
-    """The notes of the last seconds, as they were sent."""
+    """The notes of the last seconds, as they were sent, and where the pedal is."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._done: list[RecentNote] = []
         self._down: dict[int, NoteOn] = {}
         self.notes = 0
+        self.pedal_down = False
 
     def add(self, event: Event) -> None:
+        if isinstance(event, Pedal):
+            self.pedal_down = event.down
+            return
         with self._lock:
             on = self._down.pop(event.pitch, None)
             if on is not None:

@@ -1,4 +1,4 @@
-"""The MIDI port: knows what sounds on it, and leaves nothing sounding.
+"""The MIDI port: knows what sounds on it and where the pedal is, and leaves nothing sounding.
 
 Calls may block as long as the system's MIDI driver does; the sender's thread makes them. A lock guards
 them, so that any thread may close.
@@ -9,9 +9,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 
-from ..model.notes import Event, NoteOn
+from ..model.notes import Event, NoteOn, Pedal
 from .wires import Nowhere, PortFault, Wire, open_port, open_virtual
 
 __all__ = ["MidiOutput", "PortFault"]
@@ -46,6 +47,7 @@ class MidiOutput:
         self._open_wire = wire or _opener(name, virtual, system)
         self._wire: Wire | None = None
         self._sounding: set[int] = set()
+        self._pedal_down = False
         self._lock = threading.RLock()
 
     def __enter__(self) -> MidiOutput:
@@ -63,6 +65,11 @@ class MidiOutput:
         return frozenset(self._sounding)
 
     @property
+    def pedal_down(self) -> bool:
+        """Whether the pedal is down, or may have been left down by a port which failed."""
+        return self._pedal_down
+
+    @property
     def is_open(self) -> bool:
         return self._wire is not None
 
@@ -73,12 +80,14 @@ class MidiOutput:
                 return
             self._wire = self._open_wire()
             self.name = self._wire.name
-            if self._sounding:
+            if self._is_dirty:
                 self.panic()
 
     def send(self, event: Event) -> None:
-        """A NoteOn or NoteOff. Raises PortFault."""
-        if isinstance(event, NoteOn):
+        """A NoteOn, NoteOff or Pedal. Raises PortFault."""
+        if isinstance(event, Pedal):
+            self.pedal(event.down)
+        elif isinstance(event, NoteOn):
             self.note_on(event.pitch, event.velocity)
         else:
             self.note_off(event.pitch)
@@ -99,17 +108,25 @@ class MidiOutput:
                 self._send(NOTE_OFF, pitch, 64)
                 self._sounding.discard(pitch)
 
+    def pedal(self, down: bool) -> None:
+        """The sustain pedal as controller 64: 127 or 0. Nothing is sent where it is so. Raises PortFault."""
+        with self._lock:
+            if down == self._pedal_down:
+                return
+            self._pedal_down = True  # before sending, and until it certainly came up
+            self._send(CONTROL, SUSTAIN, 127 if down else 0)
+            self._pedal_down = down
+
     def panic(self) -> None:
         """Ends each sounding note by its own note-off, then sustain off, all notes off. Raises PortFault."""
         with self._lock:
+            ends = [partial(self.note_off, pitch) for pitch in sorted(self._sounding)]
             fault = None
-            for pitch in sorted(self._sounding):
+            for end in (*ends, self._lift_pedal, partial(self._send, CONTROL, ALL_NOTES_OFF, 0)):
                 try:
-                    self.note_off(pitch)
+                    end()
                 except PortFault as error:
                     fault = error  # the next one may get through
-            self._send(CONTROL, SUSTAIN, 0)
-            self._send(CONTROL, ALL_NOTES_OFF, 0)
             if fault:
                 raise fault
 
@@ -132,7 +149,10 @@ class MidiOutput:
                     wire.close()
 
     def close(self) -> None:
-        """Silences the port and closes it. May be called twice; never raises, never waits for long."""
+        """Silences the port and closes it. May be called twice; never raises, never waits for long.
+
+        A port that failed may be back by now: it is tried once more where it was left sounding.
+        """
         if not self._lock.acquire(timeout=CLOSE_WITHIN_S):
             return
         try:
@@ -140,8 +160,21 @@ class MidiOutput:
                 with suppress(PortFault):
                     self.panic()
             self.drop()
+            if self._is_dirty:
+                with suppress(PortFault):
+                    self.open()
+                self.drop()
         finally:
             self._lock.release()
+
+    @property
+    def _is_dirty(self) -> bool:
+        return bool(self._sounding) or self._pedal_down
+
+    def _lift_pedal(self) -> None:
+        """Says so in any case: another program may have left it down."""
+        self._send(CONTROL, SUSTAIN, 0)
+        self._pedal_down = False
 
     def _send(self, status: int, first: int, second: int) -> None:
         if self._wire is None:

@@ -1,7 +1,8 @@
 """A MIDI file that is whole at any moment, however the program ends.
 
 Every flush replaces the file at once by one that holds everything so far, with what still sounds ended
-there. The bytes of what can no longer change are kept, so that a flush after hours costs a write, no more.
+there and the pedal up. The bytes of what can no longer change are kept, so that a flush after hours costs
+a write, no more.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..model.notes import TRACK_NAME, Event, NoteOff, NoteOn
+from ..model.notes import TRACK_NAME, Event, NoteOff, NoteOn, Pedal
 
 #: 125 quarters a minute: a millisecond a tick. Half of one, as in write_midi, would end sooner: pretty_midi,
 #: which the field reads MIDI with, refuses more than ten million ticks.
@@ -19,10 +20,11 @@ TICKS_A_QUARTER, TEMPO_US = 480, 480_000
 TICKS_PER_SECOND = TICKS_A_QUARTER * 1_000_000 // TEMPO_US
 UNSETTLED_S = 1.0  #: the newest events of a stream come a little out of order
 _END_OF_TRACK = b"\x00\xff\x2f\x00"
+_PEDAL = -1  # among the pitches that are down
 
 
 class MidiRecording:
-    """Notes with the times at which they were played, one piano track. One thread's.
+    """Notes and the pedal (CC64) with the times at which they were played, one piano track. One thread's.
 
     Raises OSError where the file cannot be written.
     """
@@ -32,7 +34,7 @@ class MidiRecording:
         self._part = self.path.with_name(f".{self.path.name}.part")
         self._track = bytearray(_beginning())
         self._ticks = 0  # of the last event in the track
-        self._down: set[int] = set()  # pitches that the track leaves sounding
+        self._down: set[int] = set()  # pitches that the track leaves sounding, and the pedal
         self._pending: list[Event] = []
         self._newest_s = 0.0
         self._changed = True
@@ -63,7 +65,7 @@ class MidiRecording:
         self.flush()
 
     def _settle(self, until_s: float) -> None:
-        self._pending.sort(key=_order)
+        self._pending.sort(key=lambda event: event.time_s)  # events of one time stay as they came
         count = sum(event.time_s <= until_s for event in self._pending)
         for event in self._pending[:count]:
             data, self._ticks = _encoded(event, self._ticks, self._down)
@@ -73,20 +75,25 @@ class MidiRecording:
     def _provisional(self) -> bytes:
         """What may still change, and ends for what sounds."""
         ticks, down, out = self._ticks, set(self._down), bytearray()
-        ends = [NoteOff(self._newest_s, pitch) for pitch in range(128)]
-        for event in [*self._pending, *ends]:
+        for event in [*self._pending, *all_ends(self._newest_s)]:
             data, ticks = _encoded(event, ticks, down)
             out += data
         return bytes(out)
 
 
-def _order(event: Event) -> tuple[float, bool]:
-    return event.time_s, isinstance(event, NoteOn)  # a key comes up before it is struck again
+def all_ends(time_s: float) -> list[Event]:
+    """The ends of whatever may sound."""
+    return [*(NoteOff(time_s, pitch) for pitch in range(128)), Pedal(time_s, False)]
 
 
 def _encoded(event: Event, ticks: int, down: set[int]) -> tuple[bytes, int]:
     """Bytes of an event after ``ticks``, and the ticks then. Nothing for the end of what does not sound."""
     at = max(ticks, round(event.time_s * TICKS_PER_SECOND))
+    if isinstance(event, Pedal):
+        if event.down == (_PEDAL in down):
+            return b"", ticks
+        down ^= {_PEDAL}
+        return _variable(at - ticks) + bytes((0xB0, 64, 127 if event.down else 0)), at
     data = b""
     if event.pitch in down:
         data, ticks = _variable(at - ticks) + bytes((0x80, event.pitch, 64)), at

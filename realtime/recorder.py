@@ -14,7 +14,7 @@ from ..model.notes import Event
 from .blocks import Block
 from .clock import Clock
 from .record_audio import AudioRecording
-from .record_midi import MidiRecording
+from .record_midi import MidiRecording, all_ends
 
 EVERY_S = 0.5  #: with the encoder's own tenth of a second, less than 2 s are lost by kill -9
 MOST_QUEUED = 12_000  #: blocks and events: two minutes of blocks of 10 ms
@@ -52,6 +52,7 @@ class Recorder:
         self._queue: queue.SimpleQueue[Block | Sequence[Event] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._now_s = 0.0  # stream time
+        self._cut_s: float | None = None  # when events were left out that ended something
         self._flush_s = clock.now() + EVERY_S
         self._said = ""
 
@@ -61,8 +62,12 @@ class Recorder:
 
     def events(self, events: Sequence[Event]) -> None:
         """Events as they go to the port, in stream time."""
-        if events:
-            self._put(list(events))
+        if not events:
+            return
+        if self._cut_s is not None and self._put(all_ends(self._cut_s)):
+            self._cut_s = None  # nothing sounds on, and no pedal is down, for want of what was left out
+        if self._cut_s is not None or not self._put(list(events)):
+            self._cut_s = events[0].time_s if self._cut_s is None else self._cut_s
 
     def step(self, timeout_s: float = 0.0) -> bool:
         """Takes what came, waiting for it at most so long; writes from time to time. False at the end."""
@@ -100,11 +105,12 @@ class Recorder:
             pass
         self._close()
 
-    def _put(self, item: Block | Sequence[Event]) -> None:
-        if self._queue.qsize() < MOST_QUEUED:
-            self._queue.put(item)
-        else:
+    def _put(self, item: Block | Sequence[Event]) -> bool:
+        if self._queue.qsize() >= MOST_QUEUED:
             self.left_out += 1
+            return False
+        self._queue.put(item)
+        return True
 
     def _take(self, item: Block | Sequence[Event] | None) -> None:
         if isinstance(item, Block):

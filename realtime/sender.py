@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..model.notes import Event, NoteOn
+from ..model.notes import Event, NoteOff, NoteOn, Pedal
 from .backoff import Backoff
 from .clock import Clock
 from .meters import Recent, Roll
@@ -68,7 +68,7 @@ class Sender:
         """Takes events to send at their time. Never blocks for the port."""
         with self._wake:
             for event in events:
-                if len(self._waiting) >= MOST_WAITING and isinstance(event, NoteOn):
+                if len(self._waiting) >= MOST_WAITING and not _ends(event):
                     self.left_out += 1
                     continue
                 self._number += 1
@@ -88,6 +88,7 @@ class Sender:
             "latency_ms": self.latency_ms.median_and_p99(),
             "late_events": self.late,
             "notes": self.roll.notes,
+            "pedal": self.roll.pedal_down,
             "recent": self.roll.recent(now_s),
         }
 
@@ -171,6 +172,8 @@ class Sender:
     def _open_again(self) -> None:
         try:
             self._port.open()
+            # A note that was missed is not struck late; but a pedal that is down holds those to come.
+            self._port.pedal(self.roll.pedal_down)
         except PortFault:
             self._port.drop()  # it may have opened and then failed
             self._retry_s = self._backoff.failed(self._clock.now())
@@ -179,3 +182,8 @@ class Sender:
         self._backoff.succeeded()
         self._check_s = self._clock.now() + CHECK_S
         self._report(f"port: {self._port.name} is back")
+
+
+def _ends(event: Event) -> bool:
+    """Whether it may end what sounds: that is never left out, however late it is."""
+    return isinstance(event, NoteOff) or (isinstance(event, Pedal) and not event.down)

@@ -103,7 +103,8 @@ class LiveSession:
     ) -> None:
         """Until ``stop`` is set, the file has been played, or the engine fails (which is raised here).
 
-        ``watch`` is shown the status every ``every_s``. However this ends, no note is left sounding.
+        ``watch`` is shown the status every ``every_s``. However this ends, no note is left sounding, no
+        pedal down.
         """
         stop = stop or threading.Event()
         try:
@@ -121,6 +122,10 @@ class LiveSession:
     def finished(self) -> bool:
         """Nothing more will be sent."""
         return self._ended.is_set() and (self._sender.is_empty or self.failure is not None)
+
+    @property
+    def sends_pedal(self) -> bool:
+        return self.settings.pedal and self.model.hears_pedal
 
     @property
     def latency(self) -> Latency:
@@ -164,6 +169,7 @@ class LiveSession:
             asleep=self._engine.asleep,
             faults=tuple(self._lines),
             sounding=self.port.sounding,
+            sends_pedal=self.sends_pedal,
             now_s=now_s,
             **self._listener.figures(),
             **self._sender.figures(now_s),
@@ -179,11 +185,11 @@ class LiveSession:
         self.port.open()
         compute_ms = step_ms(self.model, settings.latency_ms, clock)
         self.input.open()
-        self._engine = Engine(self.model, self.input.sample_rate, settings.latency_ms, settings.gate)
+        rate = self.input.sample_rate
+        self._engine = Engine(self.model, rate, settings.latency_ms, settings.gate, pedal=settings.pedal)
         self._latency = measured_latency(compute_ms, self._engine, self.input, settings)
         self._timeline = Timeline()
         if settings.record or settings.record_audio:
-            rate = self.input.sample_rate
             midi, audio = (unused(p) if p else None for p in (settings.record, settings.record_audio))
             self.recordings = [path for path in (midi, audio) if path]
             self._recorder = Recorder(midi, audio, rate, clock, self.report)
@@ -234,7 +240,7 @@ class LiveSession:
 
     def _retune(self, tuner: Tuner) -> None:
         # Another front end starts afresh: only where nothing sounds.
-        if tuner.cents is None or self._engine.sounding:
+        if tuner.cents is None or self._engine.sounding or self._engine.pedal_down:
             return
         self._tuner = None
         self.report(f"tuning: the piano is {tuner.cents:+.0f} cents from A = 440 Hz")

@@ -36,6 +36,8 @@ class LiveSettings:
     """soft, linear, hard, an exponent, or fixed:VELOCITY."""
     transpose: int = 0
     """Semitones."""
+    pedal: bool = True
+    """Send the sustain pedal too, where the checkpoint hears it."""
     record: Path | None = None
     """A .mid file to write."""
     record_audio: Path | None = None

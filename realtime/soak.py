@@ -24,6 +24,7 @@ from .session import LiveSession, LiveSettings
 from .soak_faults import RoughModel, RoughSynth, Trouble
 from .soak_input import BLOCK_S, SILENCE_S, Programme, RoughInput
 from .source import LiveModel
+from .synth import replayed
 
 MOST_GROWTH_MIB = 20.0
 MOST_CLOCK_ERROR_MS = 20.0
@@ -44,7 +45,9 @@ class Soak:
     simulated_h: float
     wall_s: float = 0.0
     notes: int = 0
+    presses: int = 0  #: of the sustain pedal
     stuck_notes: int = 0  #: keys down at the end of a long silence, or at the very end
+    stuck_pedals: int = 0  #: the pedal, likewise
     overlaps: int = 0  #: keys struck on the port while they were down
     strange_messages: int = 0
     most_waiting_events: int = 0
@@ -56,6 +59,8 @@ class Soak:
     faults: dict[str, int] = field(default_factory=dict)
     crash: str | None = None
     recorded_notes: int | None = None  #: None: not readable
+    recorded_presses: int | None = None
+    recorded_hanging: int = 0  #: keys that the MIDI recording leaves down, and the pedal
     recorded_s: float | None = None  #: of sound; None: not readable, or not recorded
 
     def verdict(self) -> list[str]:
@@ -66,6 +71,8 @@ class Soak:
             for wrong, line in (
                 (self.crash is not None, f"the session crashed: {self.crash}"),
                 (self.stuck_notes > 0, f"{self.stuck_notes} notes were stuck"),
+                (self.stuck_pedals > 0, f"the pedal was stuck {self.stuck_pedals} times"),
+                (self.recorded_hanging > 0, "the MIDI recording leaves a key or the pedal down"),
                 (self.overlaps > 0, f"{self.overlaps} keys were struck while down"),
                 (self.strange_messages > 0, f"{self.strange_messages} messages were no MIDI"),
                 (
@@ -187,7 +194,7 @@ class _Run:
             result.most_waiting_events_at_end = max(result.most_waiting_events_at_end, waiting)
         result.most_backlog_ms = max(result.most_backlog_ms, session.status().backlog_ms)
         if programme.ends_silence and not self._in_trouble:
-            result.stuck_notes += len(self._synth.down)
+            self._count_stuck()
         if self._passed_s > 10 and not self._faults:
             error_s = abs(session.clock_of_newest_sample_s - self._input.clock_of_end())
             result.most_clock_error_ms = max(result.most_clock_error_ms, 1000 * error_s)
@@ -204,6 +211,10 @@ class _Run:
             self._struck_s = self._clock.now()
             self._trouble.strike()
 
+    def _count_stuck(self) -> None:
+        self.result.stuck_notes += len(self._synth.down)
+        self.result.stuck_pedals += self._synth.pedal_down
+
     @property
     def _passed_s(self) -> float:
         return self._clock.now() - BEGIN_S
@@ -216,13 +227,16 @@ class _Run:
     def _sum_up(self, midi: Path, audio: Path) -> None:
         result, synth = self.result, self._synth
         result.notes, result.overlaps, result.strange_messages = synth.notes, synth.overlaps, synth.strange
-        result.stuck_notes += len(synth.down)
+        result.presses = synth.presses
+        self._count_stuck()
         result.faults = dict(self._trouble.counts)
         warm = round(min(WARM_UP * self._seconds, WARM_UP_MOST_S) / SAMPLED_S)
         after = result.memory_mib[warm:]
         result.memory_growth_mib = max(after) - after[0] if after else 0.0
         try:
             result.recorded_notes = len(read_midi(midi))
+            recorded = replayed(midi)
+            result.recorded_presses, result.recorded_hanging = recorded.presses, recorded.hangs
             result.recorded_s = soundfile.info(audio).duration if self._faults else None
         except (ValueError, soundfile.LibsndfileError):
             pass

@@ -51,6 +51,10 @@ class RoughModel:
         self._model = model
         self.fail = False
 
+    @property
+    def hears_pedal(self) -> bool:
+        return self._model.hears_pedal
+
     def stream(self, latency_ms: float, sample_rate: int, watch: Any = None) -> LiveStream:
         return _RoughStream(self, self._model.stream(latency_ms, sample_rate, watch))
 

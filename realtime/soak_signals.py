@@ -15,6 +15,7 @@ import soundfile
 
 from ..model.notes import read_midi
 from .jack_ends import READY, environment
+from .synth import replayed
 
 SIGNALS = tuple(name for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGKILL") if hasattr(signal, name))
 LISTENS_S = (2.5, 6.0)  #: how long, at least and at most, before the signal comes
@@ -71,7 +72,7 @@ def _one(
 def complaints(midi: Path, audio: Path, listens_s: float) -> list[str]:
     """What is wrong with what was recorded while it listened."""
     try:
-        notes = read_midi(midi)
+        notes, recorded = read_midi(midi), replayed(midi)
         samples, rate = soundfile.read(audio)
     except (ValueError, soundfile.LibsndfileError) as error:
         return [f"a recording cannot be read: {error}"]
@@ -81,4 +82,6 @@ def complaints(midi: Path, audio: Path, listens_s: float) -> list[str]:
         wrong.append(f"{heard_s:.1f} s of sound recorded of {listens_s:.1f} s")
     if any(note.offset_s > heard_s + LOST_BY_KILL_S for note in notes):
         wrong.append("a recorded note lasts longer than the recorded sound")
+    if recorded.hangs:
+        wrong.append("the MIDI recording leaves a key or the pedal down")
     return wrong

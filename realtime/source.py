@@ -23,6 +23,9 @@ class LiveStream(Protocol):
 class LiveModel(Protocol):
     """A Transcriber: gives streams, and copies of itself for other tunings."""
 
+    @property
+    def hears_pedal(self) -> bool: ...
+
     def stream(self, latency_ms: float, sample_rate: int, watch: Any = None) -> LiveStream: ...
 
     def with_tuning(self, cents: float) -> LiveModel: ...

@@ -36,6 +36,8 @@ class Status:
     asleep: bool = False  #: the silence gate has put the network to sleep
     faults: tuple[str, ...] = ()  #: the last few lines
     sounding: frozenset[int] = frozenset()  #: pitches down now
+    sends_pedal: bool = False  #: whether the sustain pedal is listened for
+    pedal: bool = False  #: it is down now
     recent: tuple[RecentNote, ...] = ()  #: notes of the last RECENT_S seconds
     now_s: float = 0.0  #: stream time of what is heard at the port now
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ..model.notes import Event, NoteOn
+from ..model.notes import Event, NoteOn, Pedal
 
 CURVES = {"soft": 0.6, "linear": 1.0, "hard": 1.6}  #: name -> exponent; soft makes quiet playing louder
 HIGHEST = 127
@@ -24,7 +24,9 @@ class Touch:
         self._table()
 
     def __call__(self, event: Event) -> Event | None:
-        """The event as it is sent, or None where there is no such key."""
+        """The event as it is sent, or None where there is no such key. The pedal goes through."""
+        if isinstance(event, Pedal):
+            return event
         pitch = event.pitch + self.transpose
         if not 0 <= pitch <= HIGHEST:
             return None

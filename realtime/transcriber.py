@@ -20,7 +20,8 @@ class LiveTranscriber:
 
     The loop ends where a file ends; a microphone's never does. Breaking out of it closes the input. Use
     it with ``with`` to have the input closed also when an exception strikes elsewhere. A device that
-    fails is waited for and found again; ``report`` is called with a line about it.
+    fails is waited for and found again; ``report`` is called with a line about it. ``pedal=False`` leaves
+    out the sustain pedal, which is heard where the checkpoint does.
     """
 
     def __init__(
@@ -32,17 +33,20 @@ class LiveTranscriber:
         gate: GateSettings | None = None,
         clock: Clock | None = None,
         report: Callable[[str], None] | None = None,
+        pedal: bool = True,
     ) -> None:
         self.input = input
         self.latency_ms = latency_ms
-        self._transcriber, self._gate = transcriber, gate
+        self._transcriber, self._gate, self._pedal = transcriber, gate, pedal
         self._clock = clock or SystemClock()
         self._report = report
 
     def __iter__(self) -> Iterator[Event]:
         self.input.open()
         with closing(self.input):
-            engine = Engine(self._transcriber, self.input.sample_rate, self.latency_ms, self._gate)
+            engine = Engine(
+                self._transcriber, self.input.sample_rate, self.latency_ms, self._gate, pedal=self._pedal
+            )
             listener = Listener(self.input, engine, self._clock, report=self._report)
             try:
                 while True:

@@ -126,6 +126,10 @@ def _title(status: Status, columns: int) -> Text:
     line = Text(" hppnet live", style="bold")
     line.append(f"   {_clock(status.running_s)}   ", "not bold")
     line.append("asleep until it hears something" if status.asleep else "listening", "not bold")
+    if status.sends_pedal:
+        line.append("   pedal ", "not bold").append(
+            "down" if status.pedal else "up", "bold" if status.pedal else "not bold"
+        )
     notes = f"{status.notes} note{'' if status.notes == 1 else 's'}"
     return line.append(" " * max(1, columns - line.cell_len - len(notes) - 1) + notes, "not bold")
 

@@ -9,19 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from hppnet.model.notes import Event, NoteOff, NoteOn
+from hppnet.model.notes import Event, NoteOff, NoteOn, Pedal
 from hppnet.realtime.clock import SimulatedClock
 
 FRAME_S = 0.02
 NOTE_OFF, NOTE_ON, CONTROL = 0x80, 0x90, 0xB0
+PEDAL = -1  #: among the pitches that are down
 
 
 class FakeModel:
-    """Its streams hear a note wherever the sound is louder than ``LOUD``; one pitch after the other."""
+    """Its streams hear a note wherever the sound is louder than ``LOUD``; one pitch after the other.
+
+    ``pedal``: it moves every ``PEDAL_FRAMES``, too.
+    """
 
     LOUD = 0.05
+    PEDAL_FRAMES = 7
 
-    def __init__(self, step: Callable[[int], None] | None = None) -> None:
+    def __init__(self, step: Callable[[int], None] | None = None, pedal: bool = False) -> None:
+        self.hears_pedal = pedal
         self.step = step or (
             lambda frames: None
         )  # called with the frames of every feed: may raise or take time
@@ -33,7 +39,7 @@ class FakeModel:
         return self.streams[-1]
 
     def with_tuning(self, cents: float) -> FakeModel:
-        copy = FakeModel(self.step)
+        copy = FakeModel(self.step, self.hears_pedal)
         copy.streams, copy.cents = self.streams, cents
         return copy
 
@@ -48,7 +54,7 @@ class FakeStream:
 
     def reset(self) -> None:
         self.samples = np.zeros(0, dtype=np.float32)
-        self._frame, self._down = 0, None
+        self._frame, self._down, self._pedal = 0, None, False
 
     def feed(self, block: np.ndarray) -> list[Event]:
         assert np.isfinite(block).all()
@@ -63,12 +69,17 @@ class FakeStream:
 
     def flush(self) -> list[Event]:
         self.samples = self.samples[:0]
-        return [] if self._down is None else [NoteOff(self._frame * FRAME_S, self._down)]
+        end_s = self._frame * FRAME_S
+        events: list[Event] = [] if self._down is None else [NoteOff(end_s, self._down)]
+        return [*events, Pedal(end_s, False)] if self._pedal else events
 
     def _hear(self, frame: np.ndarray) -> Iterable[Event]:
         loud = float(np.abs(frame).max()) > self._model.LOUD
         time_s = self._frame * FRAME_S
         self._frame += 1
+        if self._model.hears_pedal and self._frame % self._model.PEDAL_FRAMES == 0:
+            self._pedal = not self._pedal
+            yield Pedal(time_s, self._pedal)
         if loud and self._down is None:
             self._pitch = 48 + (self._pitch - 47) % 12
             self._down = self._pitch
@@ -100,18 +111,20 @@ class FakeWire:
 
 
 def sounding_after(messages: Iterable[list[int]], before: bool = False) -> set[int]:
-    """Pitches that the messages leave down; fails where two notes of one key overlap.
+    """Pitches that the messages leave down, and PEDAL if it is; fails where two notes of one key overlap.
 
     ``before``: other messages went before, on a wire that broke, and what they began may end here.
     """
     down: set[int] = set()
-    for status, first, _ in messages:
+    for status, first, value in messages:
         if status & 0xF0 == NOTE_ON:
             assert first not in down, f"key {first} is struck while it is down"
             down.add(first)
         elif status & 0xF0 == NOTE_OFF:
             assert before or first in down, f"key {first} comes up without having gone down"
             down.discard(first)
+        elif first == 64:
+            down.add(PEDAL) if value >= 64 else down.discard(PEDAL)
     return down
 
 

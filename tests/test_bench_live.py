@@ -12,7 +12,7 @@ import soundfile
 from typer.testing import CliRunner
 
 from hppnet.cli import app
-from hppnet.model.notes import Note, NoteOff, NoteOn, write_midi
+from hppnet.model.notes import Note, NoteOff, NoteOn, Pedal, write_midi
 from hppnet.model.transcriber import Transcriber
 from hppnet.realtime import bench, jack, soak, soak_input, soak_signals
 from hppnet.realtime.arrivals import delays, matched, onset_f1
@@ -97,7 +97,12 @@ def test_the_way_back_from_the_wall_clock() -> None:
 
 
 def test_events_from_bytes() -> None:
-    assert journey().events() == [NoteOn(100.2, 60, 90), NoteOff(100.3, 60), NoteOff(100.4, 61)]
+    assert journey().events() == [
+        NoteOn(100.2, 60, 90),
+        NoteOff(100.3, 60),
+        NoteOff(100.4, 61),
+        Pedal(100.5, False),
+    ]
 
 
 def test_ports_of_jack_lsp() -> None:

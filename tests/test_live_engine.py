@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hppnet.model.notes import Event, Note, NoteOff, NoteOn, notes_from
+from hppnet.model.notes import Event, Note, NoteOff, NoteOn, Pedal, notes_from
 from hppnet.model.transcriber import Transcriber
 from hppnet.realtime.audio import FileInput
 from hppnet.realtime.blocks import Block
@@ -21,6 +21,7 @@ from .sounds import piano_like, three_notes
 RATE = 16_000
 LOUD = np.full(160, 0.5, dtype=np.float32) * np.where(np.arange(160) % 2, 1, -1).astype(np.float32)
 QUIET = np.zeros(160, dtype=np.float32)
+PEDAL = -1  #: among the keys
 
 
 def feed(engine: Engine, samples: np.ndarray, start_s: float = 0.0, block: int = 160) -> list[Event]:
@@ -31,10 +32,16 @@ def feed(engine: Engine, samples: np.ndarray, start_s: float = 0.0, block: int =
 
 
 def assert_paired(events: list[Event]) -> None:
-    """Every note ends, none before it began, and no key is struck while it is down."""
+    """Every note ends, none before it began, no key is struck while it is down; the pedal likewise."""
     down: dict[int, float] = {}
     for event in events:
-        if isinstance(event, NoteOn):
+        if isinstance(event, Pedal):
+            if event.down:
+                assert PEDAL not in down
+                down[PEDAL] = event.time_s
+            else:
+                assert event.time_s >= down.pop(PEDAL)
+        elif isinstance(event, NoteOn):
             assert event.pitch not in down
             down[event.pitch] = event.time_s
         else:

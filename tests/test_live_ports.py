@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hppnet.model.notes import NoteOff, NoteOn
+from hppnet.model.notes import NoteOff, NoteOn, Pedal
 from hppnet.realtime import wires
 from hppnet.realtime.ports import MidiOutput, PortFault
 from hppnet.realtime.wires import MidiPort, choose_port, lasting_name
@@ -53,6 +54,7 @@ def test_an_exception_silences_the_port_too() -> None:
     assert wire.messages[-2:] == SILENCE
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(60, 63))))
 def test_notes_of_one_key_never_overlap(moves: list[tuple[bool, int]]) -> None:
     wire = FakeWire()
@@ -82,6 +84,78 @@ def test_what_sounded_when_the_port_failed_is_ended_when_it_is_back() -> None:
     port.open()
     assert whole.messages == [[0x80, 60, 64], [0x80, 62, 64], *SILENCE]
     assert not port.sounding
+
+
+def test_the_pedal_is_controller_64_and_said_once() -> None:
+    wire = FakeWire()
+    with opened(wire, channel=2) as port:
+        for down in (False, True, True, False, False, True):
+            port.send(Pedal(0.0, down))
+        assert port.pedal_down
+    assert wire.messages[:3] == [[0xB1, 64, 127], [0xB1, 64, 0], [0xB1, 64, 127]]
+    assert wire.messages[3:] == [[0xB1, 64, 0], [0xB1, 123, 0]]  # and it ends up
+
+
+def test_a_pedal_that_may_be_down_comes_up_when_the_port_is_back() -> None:
+    broken, whole = FakeWire(), FakeWire()
+    both = iter([broken, whole])
+    port = MidiOutput("fake", wire=lambda: next(both))
+    port.open()
+    port.pedal(True)
+
+    def fail() -> None:
+        raise OSError("cable pulled")
+
+    broken.trouble = fail
+    for lift in (lambda: port.pedal(False), port.panic):
+        with pytest.raises(PortFault, match="cable pulled"):
+            lift()
+        assert port.pedal_down
+    port.drop()
+    port.open()
+    assert whole.messages == SILENCE and not port.pedal_down
+
+
+def test_closing_tries_a_port_that_failed_once_more() -> None:
+    wires = [FakeWire(), FakeWire(), FakeWire()]
+    left = iter(wires)
+    port = MidiOutput("fake", wire=lambda: next(left))
+    port.open()
+    port.note_on(60, 80)
+    port.pedal(True)
+    port.drop()
+    port.close()
+    assert wires[1].messages == [[0x80, 60, 64], *SILENCE] and wires[1].closed
+    port.close()
+    assert wires[2].messages == [] and not wires[2].closed
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(59, 63), st.integers(0, 3))), st.randoms())
+def test_whatever_sends_fail_nothing_stays_down(moves: list[tuple[bool, int, int]], dice: Random) -> None:
+    wire, failures = FakeWire(), 0
+
+    def send(message: list[int]) -> None:
+        nonlocal failures
+        failures -= 1
+        if failures < 0 or dice.random() < 0.5:  # it may have got through all the same
+            wire.messages.append(message)
+        if failures >= 0:
+            raise OSError("cable pulled")
+
+    wire.send = send  # type: ignore[method-assign]
+    port = opened(wire)
+    for down, key, failing in moves:
+        failures = failing
+        event = Pedal(0.0, down) if key == 59 else NoteOn(0.0, key, 80) if down else NoteOff(0.0, key)
+        try:
+            port.open()
+            port.send(event)
+        except PortFault:
+            port.drop()
+    failures = 0
+    port.close()
+    assert sounding_after(wire.messages, before=True) == set()
 
 
 def test_a_port_whose_other_end_has_gone_is_a_fault() -> None:

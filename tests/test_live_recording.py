@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import mido
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hppnet.model.notes import NoteOff, NoteOn, read_midi
+from hppnet.model.notes import NoteOff, NoteOn, Pedal, read_midi
 from hppnet.offline.reading import open_recording
 from hppnet.realtime.blocks import Block
 from hppnet.realtime.clock import SimulatedClock
@@ -41,6 +42,7 @@ def test_midi_is_whole_after_every_flush(tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["out.mid"]
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_midi_keeps_all_notes_however_it_is_flushed(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -57,6 +59,59 @@ def test_midi_keeps_all_notes_however_it_is_flushed(
             recording.flush()
     recording.close()
     assert notes_at(path) == expected
+
+
+def pedal_at(path: Path) -> list[tuple[float, int]]:
+    at_s, found = 0.0, []
+    for message in mido.MidiFile(path):
+        at_s += message.time
+        if message.type == "control_change":
+            assert message.control == 64
+            found.append((round(at_s, 3), message.value))
+    return found
+
+
+def test_the_pedal_is_whole_after_every_flush(tmp_path: Path) -> None:
+    path = tmp_path / "out.mid"
+    recording = MidiRecording(path)
+    recording.add([Pedal(1.0, True)])
+    recording.flush(3.0)
+    assert pedal_at(path) == [(1.0, 127), (3.0, 0)]  # still down: up where the recording ends
+    recording.add([NoteOn(3.4, 60, 80), Pedal(3.2, False), Pedal(3.5, True)])  # a little out of order
+    recording.flush(9.0)
+    assert pedal_at(path) == [(1.0, 127), (3.2, 0), (3.5, 127), (9.0, 0)]
+    recording.add([NoteOff(9.5, 60), Pedal(9.75, False)])
+    recording.close()
+    assert pedal_at(path) == [(1.0, 127), (3.2, 0), (3.5, 127), (9.75, 0)]
+    assert notes_at(path) == [(3.4, 9.5, 60, 80)]
+
+
+def test_what_comes_at_one_moment_is_recorded_as_it_came(tmp_path: Path) -> None:
+    recording = MidiRecording(tmp_path / "a.mid")
+    recording.add([NoteOn(0.5, 60, 80), Pedal(1.0, True), NoteOff(1.0, 60), NoteOn(1.0, 60, 70)])
+    recording.add([NoteOff(2.0, 60), Pedal(2.0, False), Pedal(2.0, True)])  # a gap, and it is down at once
+    recording.close()
+    sent = [message.bytes()[:2] for message in mido.MidiFile(tmp_path / "a.mid") if not message.is_meta]
+    assert sent[1:] == [
+        *([0x90, 60], [0xB0, 64], [0x80, 60], [0x90, 60], [0x80, 60]),
+        *([0xB0, 64], [0xB0, 64], [0xB0, 64]),
+    ]
+    assert pedal_at(tmp_path / "a.mid") == [(1.0, 127), (2.0, 0), (2.0, 127), (2.0, 0)]
+
+
+def test_events_that_were_left_out_leave_nothing_hanging(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "a.mid", None, RATE, SimulatedClock())
+    recorder.events([NoteOn(1.0, 60, 80), Pedal(1.5, True)])
+    for number in range(MOST_QUEUED):  # the disk does not answer
+        recorder.audio(block(np.zeros(48), number / 1000))
+    recorder.events([NoteOff(2.0, 60), Pedal(2.5, False)])
+    recorder.events([NoteOn(2.7, 62, 80)])
+    while recorder._queue.qsize():
+        recorder.step()
+    recorder.events([NoteOn(9.0, 64, 80), NoteOff(9.5, 64)])
+    recorder.close()
+    assert notes_at(tmp_path / "a.mid") == [(1.0, 2.0, 60, 80), (9.0, 9.5, 64, 80)]
+    assert pedal_at(tmp_path / "a.mid") == [(1.5, 127), (2.0, 0)]
 
 
 def test_hours_of_midi_can_be_read(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from websockets.sync.client import ClientConnection, connect
 
-from hppnet.model.notes import Event, NoteOff, NoteOn
+from hppnet.model.notes import Event, NoteOff, NoteOn, Pedal
 from hppnet.model.transcriber import Transcriber
 from hppnet.realtime.web.limits import Limits
 from hppnet.realtime.web.running import listening_socket, server
@@ -100,12 +100,13 @@ def events_of(connection: ClientConnection) -> list[Event]:
 
 
 def _events(message: dict[str, Any]) -> list[Event]:
-    return [
-        NoteOn(event["time_s"], event["pitch"], event["velocity"])
-        if event["type"] == "on"
-        else NoteOff(event["time_s"], event["pitch"])
-        for event in message.get("events", [])
-    ]
+    return [_event(**event) for event in message.get("events", [])]
+
+
+def _event(type: str, time_s: float, pitch: int = 0, velocity: int = 0, down: bool = False) -> Event:
+    if type == "pedal":
+        return Pedal(time_s, down)
+    return NoteOn(time_s, pitch, velocity) if type == "on" else NoteOff(time_s, pitch)
 
 
 @contextmanager

@@ -57,6 +57,12 @@ def live(
         str, typer.Option(help="soft, linear, hard, an exponent (0.2 to 5) or fixed:VELOCITY.")
     ] = "linear",
     transpose: Annotated[int, typer.Option(help="Semitones.")] = 0,
+    pedal: Annotated[
+        bool,
+        typer.Option(
+            " /--no-pedal", help="Leave out the sustain pedal (CC64), where the checkpoint hears it."
+        ),
+    ] = True,
     record: Annotated[
         Path | None,
         typer.Option(metavar="OUT.mid", help="Write the notes as MIDI; a take that is there is kept."),
@@ -95,6 +101,7 @@ def live(
                 tuning=_tuning(tuning),
                 velocity_curve=velocity_curve,
                 transpose=transpose,
+                pedal=pedal,
                 record=record,
                 record_audio=record_audio,
             )
@@ -196,9 +203,10 @@ def start_lines(session: LiveSession) -> list[str]:
     model: Any = session.model
     latency = session.latency
     recordings = [f"record   {path}" for path in session.recordings]
+    pedal = ", with the pedal" if session.sends_pedal else ""
     return [
         f"input    {session.input.name}, {session.input.sample_rate} Hz",
-        f"port     {session.port.name}, channel {session.settings.midi_channel}",
+        f"port     {session.port.name}, channel {session.settings.midi_channel}{pedal}",
         f"model    {model.checkpoint_name}",
         f"device   {model.device}",
         f"latency  {latency.algorithmic_ms:.0f} ms, the model's",

@@ -75,7 +75,7 @@ class Connection:
 
     async def _serve(self, seat: Seat) -> None:
         latency_ms = 1000 * seat.engine.latency_s
-        self._put(protocol.ready(latency_ms, self._hub.transcriber.checkpoint_name))
+        self._put(protocol.ready(latency_ms, self._hub.transcriber.checkpoint_name, seat.gives_pedal))
         self._heard_s = self._loop.time()  # when sound came
         parts = (self._listen(seat), self._speak(), self._grow_impatient())
         tasks = [asyncio.create_task(part) for part in parts]

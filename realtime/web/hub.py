@@ -53,6 +53,10 @@ class SharedModel:
     def __init__(self, transcriber: Transcriber) -> None:
         self._transcriber = transcriber
 
+    @property
+    def hears_pedal(self) -> bool:
+        return self._transcriber.hears_pedal
+
     def stream(self, latency_ms: float, sample_rate: int, watch: Any = None) -> LiveStream:
         # Weakly: an engine and its stream that hold each other would stay until Python looks for cycles.
         watching = WeakMethod(watch)
@@ -86,7 +90,8 @@ class Seat:
 
     def __init__(self, model: LiveModel, hello: Hello, tell: Tell) -> None:
         self.hello, self.tell = hello, tell
-        self.engine = SharedEngine(model, hello.sample_rate, hello.latency_ms)
+        self.engine = SharedEngine(model, hello.sample_rate, hello.latency_ms, pedal=hello.pedal)
+        self.gives_pedal = hello.pedal and model.hears_pedal
         self.next_s = hello.start_s  #: stream time of the sample that comes next
         self.computed_s = hello.start_s
         self.dropped_blocks = self.late_blocks = 0

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ...model.notes import Event, NoteOn
+from ...model.notes import Event, NoteOn, Pedal
 from ...model.resampling import HIGHEST_RATE, LOWEST_RATE
 from ...model.timebase import MAX_LOOK_AHEAD_FRAMES, frames_for_latency, latency_s
 
@@ -43,6 +43,7 @@ class Hello:
     mode: str = "live"
     start_s: float = 0.0
     token: str = ""
+    pedal: bool = True
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def parse_hello(text: str) -> Hello:
         _bad("expected a hello first")
     if message.get("version") != VERSION:
         raise Refusal(OTHER_VERSION, f"this server speaks version {VERSION} of the protocol")
-    known = {"type", "version", "sample_rate", "format", "latency_ms", "mode", "start_s", "token"}
+    known = {"type", "version", "sample_rate", "format", "latency_ms", "mode", "start_s", "token", "pedal"}
     if not known.issuperset(message):
         _bad("the hello has fields that this version does not know")
     rate = _whole(message, "sample_rate", LOWEST_RATE, HIGHEST_RATE)
@@ -85,6 +86,7 @@ def parse_hello(text: str) -> Hello:
         _choice(message, "mode", MODES),
         _number(message, "start_s", 0, MOST_S, 0.0),
         _text(message, "token"),
+        _truth(message, "pedal", True),
     )
 
 
@@ -112,9 +114,11 @@ def parse_sound(data: bytes, format: str) -> np.ndarray:
     return samples.astype(np.float32)
 
 
-def ready(latency_ms: float, checkpoint: str) -> str:
+def ready(latency_ms: float, checkpoint: str, pedal: bool) -> str:
     """``latency_ms`` is the whole algorithmic latency, with the resampler's delay."""
-    return _line("ready", version=VERSION, latency_ms=round(latency_ms, 2), checkpoint=checkpoint)
+    return _line(
+        "ready", version=VERSION, latency_ms=round(latency_ms, 2), checkpoint=checkpoint, pedal=pedal
+    )
 
 
 def events(heard: Sequence[Event]) -> str:
@@ -141,6 +145,8 @@ def done(time_s: float) -> str:
 
 
 def _event(event: Event) -> dict[str, Any]:
+    if isinstance(event, Pedal):
+        return {"type": "pedal", "time_s": round(event.time_s, 5), "down": event.down}
     if isinstance(event, NoteOn):
         return {
             "type": "on",
@@ -186,6 +192,13 @@ def _choice(message: dict[str, Any], name: str, choices: tuple[str, ...]) -> str
     if value not in choices:
         _bad(f"{name}: expected one of {', '.join(choices)}")
     return str(value)
+
+
+def _truth(message: dict[str, Any], name: str, default: bool) -> bool:
+    value = message.get(name, default)
+    if not isinstance(value, bool):
+        _bad(f"{name}: expected true or false")
+    return value
 
 
 def _text(message: dict[str, Any], name: str) -> str:

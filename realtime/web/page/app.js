@@ -173,14 +173,23 @@ function frame() {
     const now_s = listening.streamAt(performance.now());
     const lit = new Map([...take.notes.sounding].map(([pitch, note]) => [pitch, note.velocity]));
     roll.draw(take.notes, now_s, lit, listening.algorithmic_ms / 1000);
+    showPedal(take.notes.pedalDown);
     noteSeen(listening);
   } else if (playback.playing || roll.dirty || transcribing || player.seeking || shown_s !== player.currentTime) {
     shown_s = player.currentTime;
     const now_s = transcribing ? progress.value * take.duration_s : shown_s || (player.played.length ? 0 : take.duration_s);
     roll.draw(take.notes, now_s, playback.follow(take.notes, now_s), 0);
+    showPedal(playback.pedalDown);
   }
 }
 let shown_s = 0;
+
+/** @param {boolean} down */
+function showPedal(down) {
+  $("pedal-figure").hidden = !(listening?.hearsPedal || take.notes.presses.length);
+  const word = down ? "down" : "up";
+  if ($("pedal").textContent !== word) $("pedal").textContent = word;
+}
 
 /** @param {Listening} session */
 function noteSeen(session) {
@@ -244,6 +253,8 @@ requestAnimationFrame(frame);
 Object.assign(window, {
   hppnet: {
     get notes() { return take.notes.all; },
+    get presses() { return take.notes.presses; },
+    get player() { return output.player; },
     get delays_ms() { return delays_ms; },
     get algorithmic_ms() { return listening?.algorithmic_ms ?? 0; },
     get droppedBlocks() { return listening?.droppedBlocks ?? 0; },

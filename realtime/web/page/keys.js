@@ -26,7 +26,7 @@ export const keyOf = (pitch) => KEYS[pitch - LOWEST];
 
 /**
  * @typedef {{roll: string, grid: string, octave: string, note: string, sounding: string, marker: string,
- *   whiteKey: string, blackKey: string, keyEdge: string, quiet: string}} Colours
+ *   whiteKey: string, blackKey: string, keyEdge: string, quiet: string, pedal: string}} Colours
  */
 
 /**

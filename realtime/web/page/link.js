@@ -4,7 +4,7 @@
 /**
  * @typedef {{sample_rate: number, latency_ms: number, mode: "live" | "file", start_s: number, token: string}} Wish
  * @typedef {{
- *   onReady: (latency_ms: number) => void,
+ *   onReady: (latency_ms: number, hearsPedal: boolean) => void,
  *   onEvents: (events: import("./notes.js").NoteEvent[]) => void,
  *   onHeard: (heard: {time_s: number, backlog_ms: number, dropped_blocks: number, late_blocks: number}) => void,
  *   onClose: (code: number, reason: string) => void,
@@ -97,7 +97,7 @@ export class Link {
   hear(message) {
     if (message.type === "events") this.ears.onEvents(message.events);
     else if (message.type === "heard") this.ears.onHeard(message);
-    else if (message.type === "ready") this.ears.onReady(message.latency_ms);
+    else if (message.type === "ready") this.ears.onReady(message.latency_ms, message.pedal === true);
     else if (message.type === "pong") {
       const sent_ms = this.sent.get(message.id);
       this.sent.delete(message.id);

@@ -34,6 +34,7 @@ export class Listening {
     this.latency_ms = 132;
     /** The whole algorithmic latency, as the server says. */
     this.algorithmic_ms = 0;
+    this.hearsPedal = false;
     this.level_db = -120;
     this.droppedBefore = this.droppedByServer = 0;
     /** @type {Link | null} */
@@ -98,8 +99,9 @@ export class Listening {
         start_s: this.recording?.duration_s ?? 0,
       }),
       {
-        onReady: (latency_ms) => {
+        onReady: (latency_ms, hearsPedal) => {
           this.backoff.succeeded();
+          this.hearsPedal = hearsPedal;
           this.algorithmic_ms = latency_ms;
           this.reactions.onState("Listening");
         },

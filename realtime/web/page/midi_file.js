@@ -1,5 +1,5 @@
 // @ts-check
-/** A Standard MIDI File: one piano track, a millisecond a tick. */
+/** A Standard MIDI File: one piano track, a millisecond a tick; the pedal as controller 64. */
 
 const TICKS_A_QUARTER = 480;
 const TEMPO_US = 480000;
@@ -8,19 +8,28 @@ const TRACK_NAME = "Piano, written by hppnet";
 
 /**
  * @param {import("./notes.js").Note[]} notes with their ends
+ * @param {import("./notes.js").Press[]} presses of the pedal, with their ends, sorted
  * @returns {Uint8Array}
  */
-export function midiFile(notes) {
-  /** @type {{tick: number, on: boolean, bytes: number[]}[]} */
+export function midiFile(notes, presses) {
+  /** @type {{tick: number, rank: number, bytes: number[]}[]} */
   const messages = [];
   for (const note of notes) {
     const from = Math.round(note.onset_s * TICKS_A_SECOND);
     const to = Math.max(from + 1, Math.round((note.offset_s ?? note.onset_s) * TICKS_A_SECOND));
-    messages.push({ tick: from, on: true, bytes: [0x90, note.pitch, note.velocity] });
-    messages.push({ tick: to, on: false, bytes: [0x80, note.pitch, 64] });
+    messages.push({ tick: from, rank: 2, bytes: [0x90, note.pitch, note.velocity] });
+    messages.push({ tick: to, rank: 1, bytes: [0x80, note.pitch, 64] });
   }
-  // A key comes up before it is struck again.
-  messages.sort((a, b) => a.tick - b.tick || Number(a.on) - Number(b.on));
+  let free = 0;
+  for (const press of presses) {
+    const from = Math.max(free, Math.round(press.down_s * TICKS_A_SECOND));
+    const to = Math.max(from + 1, Math.round((press.up_s ?? press.down_s) * TICKS_A_SECOND));
+    free = to + 1; // up and down again at one moment would stay in neither order
+    messages.push({ tick: from, rank: 0, bytes: [0xb0, 64, 127] });
+    messages.push({ tick: to, rank: 3, bytes: [0xb0, 64, 0] });
+  }
+  // At one moment the pedal goes down before keys come up, and a key comes up before it is struck again.
+  messages.sort((a, b) => a.tick - b.tick || a.rank - b.rank);
   const name = [...new TextEncoder().encode(TRACK_NAME)];
   const track = [0, 0xff, 0x51, 3, ...bigEndian(TEMPO_US, 3), 0, 0xff, 3, name.length, ...name, 0, 0xc0, 0];
   let last = 0;

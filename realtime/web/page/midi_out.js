@@ -24,11 +24,17 @@ export class MidiOut {
     this.send([0x80, pitch, 64], at_ms);
   }
 
-  /** Ends every note, whatever we think of it: 88 note-offs, then "all notes off". */
+  /** @param {boolean} down @param {number} at_ms */
+  pedal(down, at_ms) {
+    this.send([0xb0, 64, down ? 127 : 0], at_ms);
+  }
+
+  /** Ends every note, whatever we think of it: 88 note-offs, the pedal up, then "all notes off". */
   panic() {
     this.down.clear();
     for (const at_ms of [performance.now(), performance.now() + SCHEDULED_MS]) {
       for (let pitch = 21; pitch <= 108; pitch++) this.send([0x80, pitch, 64], at_ms);
+      this.send([0xb0, 64, 0], at_ms);
       this.send([0xb0, 123, 0], at_ms);
     }
   }

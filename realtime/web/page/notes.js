@@ -1,9 +1,12 @@
 // @ts-check
-/** The notes of a take, from the events of the server. */
+/** The notes of a take and its pedal, from the events of the server. */
 
 /**
  * @typedef {{pitch: number, velocity: number, onset_s: number, offset_s: number | null, seen: boolean}} Note
- * @typedef {{type: "on" | "off", time_s: number, pitch: number, velocity?: number}} NoteEvent
+ * @typedef {{down_s: number, up_s: number | null}} Press
+ * @typedef {{type: "on" | "off", time_s: number, pitch: number, velocity?: number}} KeyEvent
+ * @typedef {{type: "pedal", time_s: number, down: boolean}} PedalEvent
+ * @typedef {KeyEvent | PedalEvent} NoteEvent
  */
 
 export const LOWEST = 21;
@@ -18,10 +21,13 @@ export class Notes {
     this.all = [];
     /** @type {Map<number, Note>} */
     this.sounding = new Map();
+    /** Of the sustain pedal, sorted; the last one may still be down. @type {Press[]} */
+    this.presses = [];
   }
 
   /** @param {NoteEvent} event */
   add(event) {
+    if (event.type === "pedal") return this.press(event);
     const before = this.sounding.get(event.pitch);
     if (before) {
       before.offset_s = Math.max(before.onset_s, event.time_s);
@@ -36,9 +42,21 @@ export class Notes {
     }
   }
 
-  /** Ends what sounds. @param {number} time_s */
+  /** @param {PedalEvent} event */
+  press(event) {
+    const last = this.presses[this.presses.length - 1];
+    if (event.down && !this.pedalDown) this.presses.push({ down_s: event.time_s, up_s: null });
+    else if (!event.down && this.pedalDown) last.up_s = Math.max(last.down_s, event.time_s);
+  }
+
+  get pedalDown() {
+    return this.presses.length > 0 && this.presses[this.presses.length - 1].up_s === null;
+  }
+
+  /** Ends what sounds, and lets the pedal up. @param {number} time_s */
   endAll(time_s) {
     for (const pitch of [...this.sounding.keys()]) this.add({ type: "off", pitch, time_s });
+    this.add({ type: "pedal", down: false, time_s });
   }
 
   /** Whole notes, sorted by onset. */
@@ -63,6 +81,22 @@ export class Notes {
       const note = this.all[i];
       if (note.onset_s < from_s - LONGEST_S) break;
       if (note.onset_s < to_s && (note.offset_s ?? Infinity) > from_s) found.push(note);
+    }
+    return found;
+  }
+
+  /**
+   * Presses of the pedal that last somewhere between two times.
+   * @param {number} from_s
+   * @param {number} to_s
+   */
+  pressesBetween(from_s, to_s) {
+    /** @type {Press[]} */
+    const found = [];
+    for (let i = this.presses.length - 1; i >= 0; i--) {
+      const press = this.presses[i];
+      if ((press.up_s ?? Infinity) <= from_s) break;
+      if (press.down_s < to_s) found.push(press);
     }
     return found;
   }

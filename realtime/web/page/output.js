@@ -75,11 +75,12 @@ export class Output {
    * @param {number} at_ms when, by the page's clock; the past means now
    */
   play(event, at_ms) {
-    if (event.type === "on") this.player?.on(event.pitch, event.velocity ?? 64, at_ms);
+    if (event.type === "pedal") this.player?.pedal(event.down, at_ms);
+    else if (event.type === "on") this.player?.on(event.pitch, event.velocity ?? 64, at_ms);
     else this.player?.off(event.pitch, at_ms);
   }
 
-  /** Ends every sounding note. */
+  /** Ends every sounding note, and lets the pedal up. */
   panic() {
     this.player?.panic();
   }

@@ -1,13 +1,15 @@
 // @ts-check
 /**
  * The piano roll: notes come out below the keyboard and fall. What is at the keyboard is now; above the
- * marker lies what the network cannot know yet.
+ * marker lies what the network cannot know yet. Under the notes a band shows where the pedal is down.
  */
 
 import { brightness, drawKeyboard, KEYS, keyOf } from "./keys.js";
 
 /** Pixels a second fall; on a small screen a little fewer. */
 const SPEED = 90;
+/** Pixels of the pedal's bar at the left edge. */
+const PEDAL_WIDTH = 5;
 
 export class Roll {
   /** @param {HTMLCanvasElement} canvas */
@@ -40,7 +42,7 @@ export class Roll {
     this.colours = {
       roll: colour("--roll"), grid: colour("--grid"), octave: colour("--octave"), note: colour("--note"),
       sounding: colour("--sounding"), marker: colour("--marker"), whiteKey: colour("--white-key"),
-      blackKey: colour("--black-key"), keyEdge: colour("--key-edge"), quiet: colour("--quiet"),
+      blackKey: colour("--black-key"), keyEdge: colour("--key-edge"), quiet: colour("--quiet"), pedal: colour("--pedal"),
     };
     this.dirty = true;
   }
@@ -66,6 +68,7 @@ export class Roll {
     context.fillStyle = colours.roll;
     context.fillRect(0, top, width, height - top);
     this.drawGrid(now_s, top);
+    for (const press of notes.pressesBetween(now_s - this.span_s, now_s)) this.drawPress(press, now_s, top);
     for (const note of notes.between(now_s - this.span_s, now_s)) this.drawNote(note, now_s, top);
     if (latency_s > 0) this.drawMarker(top + latency_s * SPEED, `${Math.round(1000 * latency_s)} ms`);
     drawKeyboard(context, width, top, lit, colours);
@@ -92,8 +95,20 @@ export class Roll {
       context.fillStyle = colours.grid;
       context.fillRect(0, y, width, 1);
       context.fillStyle = colours.quiet;
-      if (second % 5 === 0) context.fillText(clock(second), 4, y - 3);
+      if (second % 5 === 0) context.fillText(clock(second), PEDAL_WIDTH + 3, y - 3);
     }
+  }
+
+  /** @param {import("./notes.js").Press} press @param {number} now_s @param {number} top */
+  drawPress(press, now_s, top) {
+    const { context, colours, width } = this;
+    const from = top + (now_s - Math.min(now_s, press.up_s ?? now_s)) * SPEED;
+    const tall = Math.max(2, top + (now_s - press.down_s) * SPEED - from);
+    context.fillStyle = colours.pedal;
+    context.globalAlpha = 0.13;
+    context.fillRect(0, from, width, tall);
+    context.globalAlpha = 1;
+    context.fillRect(0, from, PEDAL_WIDTH, tall);
   }
 
   /** @param {import("./notes.js").Note} note @param {number} now_s @param {number} top */

@@ -1,5 +1,8 @@
 // @ts-check
-/** A small synthesiser, so that one hears what was understood where there is no MIDI. */
+/**
+ * A small synthesiser, so that one hears what was understood where there is no MIDI. With the pedal down a
+ * key that comes up leaves its voice ringing, until the pedal comes up or the key is struck again.
+ */
 
 const MOST_VOICES = 48;
 const RELEASE_S = 0.09;
@@ -12,8 +15,10 @@ export class Synth {
     this.out.connect(compressor).connect(this.context.destination);
     const partials = Float32Array.from({ length: 9 }, (_, h) => (h ? 1 / h ** 1.6 : 0));
     this.wave = this.context.createPeriodicWave(new Float32Array(9), partials);
-    /** @type {Map<number, {oscillator: OscillatorNode, gain: GainNode}>} */
+    /** `released_ms`: when the key of a voice that rings on came up. */
+    /** @type {Map<number, {oscillator: OscillatorNode, gain: GainNode, released_ms: number | null}>} */
     this.voices = new Map();
+    this.pedalDown = false;
     void this.context.resume();
   }
 
@@ -24,8 +29,8 @@ export class Synth {
 
   /** @param {number} pitch @param {number} velocity @param {number} at_ms */
   on(pitch, velocity, at_ms) {
-    this.off(pitch, at_ms);
-    if (this.voices.size >= MOST_VOICES) this.off(this.voices.keys().next().value ?? pitch, at_ms);
+    this.end(pitch, at_ms);
+    if (this.voices.size >= MOST_VOICES) this.end(this.oldest(), at_ms);
     const hz = 440 * 2 ** ((pitch - 69) / 12);
     const time = this.timeOf(at_ms);
     const gain = new GainNode(this.context, { gain: 0 });
@@ -36,11 +41,34 @@ export class Synth {
     gain.gain.linearRampToValueAtTime((velocity / 127) ** 1.5, time + 0.004);
     gain.gain.setTargetAtTime(0.0001, time + 0.01, 1.6 - (1.2 * (pitch - 21)) / 87);
     oscillator.start(time);
-    this.voices.set(pitch, { oscillator, gain });
+    this.voices.set(pitch, { oscillator, gain, released_ms: null });
   }
 
   /** @param {number} pitch @param {number} at_ms */
   off(pitch, at_ms) {
+    const voice = this.voices.get(pitch);
+    if (voice && this.pedalDown) voice.released_ms ??= at_ms;
+    else this.end(pitch, at_ms);
+  }
+
+  /** @param {boolean} down @param {number} at_ms */
+  pedal(down, at_ms) {
+    this.pedalDown = down;
+    if (down) return;
+    for (const [pitch, voice] of [...this.voices]) {
+      if (voice.released_ms !== null) this.end(pitch, Math.max(voice.released_ms, at_ms));
+    }
+  }
+
+  /** The voice one misses least: the oldest one whose key is up, else the oldest. */
+  oldest() {
+    const [first] = this.voices.keys();
+    for (const [pitch, voice] of this.voices) if (voice.released_ms !== null) return pitch;
+    return first;
+  }
+
+  /** @param {number} pitch @param {number} at_ms */
+  end(pitch, at_ms) {
     const voice = this.voices.get(pitch);
     if (!voice) return;
     this.voices.delete(pitch);
@@ -51,7 +79,8 @@ export class Synth {
   }
 
   panic() {
-    for (const pitch of [...this.voices.keys()]) this.off(pitch, performance.now());
+    this.pedalDown = false;
+    for (const pitch of [...this.voices.keys()]) this.end(pitch, performance.now());
   }
 
   close() {

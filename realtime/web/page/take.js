@@ -30,7 +30,7 @@ export function takeName(when) {
 
 /** @param {Take} take */
 export function saveMidi(take) {
-  const bytes = midiFile(take.notes.finished());
+  const bytes = midiFile(take.notes.finished(), take.notes.presses.filter((press) => press.up_s !== null));
   save(new Blob([/** @type {BlobPart} */ (bytes)], { type: "audio/midi" }), `${take.name}.mid`);
   take.saved = true;
 }
@@ -61,6 +61,7 @@ export class Playback {
     this.url = "";
     /** @type {Map<number, import("./notes.js").Note>} */
     this.lit = new Map();
+    this.pedalDown = false;
     for (const what of ["pause", "seeking", "ended", "emptied"]) audio.addEventListener(what, () => this.silence());
   }
 
@@ -85,7 +86,10 @@ export class Playback {
   follow(notes, now_s) {
     /** @type {Map<number, import("./notes.js").Note>} */
     const lit = new Map(notes.between(now_s - 1e-3, now_s).map((note) => [note.pitch, note]));
+    const pedalDown = notes.pressesBetween(now_s - 1e-3, now_s).length > 0;
     if (this.playing) {
+      // Down before keys come up, up after they were struck again: nothing is cut that should ring.
+      if (pedalDown && !this.pedalDown) this.output.play({ type: "pedal", down: true, time_s: now_s }, 0);
       for (const [pitch, note] of this.lit) {
         if (lit.get(pitch) !== note) this.output.play({ type: "off", pitch, time_s: now_s }, 0);
       }
@@ -94,13 +98,16 @@ export class Playback {
           this.output.play({ type: "on", pitch, velocity: note.velocity, time_s: now_s }, 0);
         }
       }
+      if (!pedalDown && this.pedalDown) this.output.play({ type: "pedal", down: false, time_s: now_s }, 0);
     }
     this.lit = lit;
+    this.pedalDown = pedalDown;
     return new Map([...lit].map(([pitch, note]) => [pitch, note.velocity]));
   }
 
   silence() {
     this.output.panic();
     this.lit.clear();
+    this.pedalDown = false;
   }
 }
