@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hppnet.model.notes import NoteOff, NoteOn
+from hppnet.model.notes import NoteOff, NoteOn, Pedal
 from hppnet.realtime.web import protocol
 from hppnet.realtime.web.limits import Bucket, Limits
 from hppnet.realtime.web.protocol import End, Gap, Hello, Ping, Refusal
@@ -22,9 +22,9 @@ def hello(**changes: object) -> str:
 
 
 def test_a_hello() -> None:
-    assert protocol.parse_hello(hello()) == Hello(48_000, "f32", 132, "live", 0.0, "")
-    full = hello(format="s16", latency_ms=52, mode="file", start_s=12.5, token="secret")
-    assert protocol.parse_hello(full) == Hello(48_000, "s16", 52, "file", 12.5, "secret")
+    assert protocol.parse_hello(hello()) == Hello(48_000, "f32", 132, "live", 0.0, "", True)
+    full = hello(format="s16", latency_ms=52, mode="file", start_s=12.5, token="secret", pedal=False)
+    assert protocol.parse_hello(full) == Hello(48_000, "s16", 52, "file", 12.5, "secret", False)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,7 @@ def test_a_hello() -> None:
         (hello(start_s=1e300), 4400, "start_s"),
         (hello(start_s=10**400), 4400, "start_s"),
         (hello(token=7), 4400, "token"),
+        (hello(pedal=1), 4400, "pedal: expected true or false"),
         (hello(tokn="x"), 4400, "fields"),
     ],
 )
@@ -84,19 +85,23 @@ def test_sound_of_both_formats() -> None:
 
 
 def test_what_the_server_says_is_json() -> None:
-    line = protocol.events([NoteOn(1.23456789, 60, 71), NoteOff(2.0, 55)])
+    line = protocol.events([NoteOn(1.23456789, 60, 71), NoteOff(2.0, 55), Pedal(2.1234567, True)])
     assert json.loads(line) == {
         "type": "events",
         "events": [
             {"type": "on", "time_s": 1.23457, "pitch": 60, "velocity": 71},
             {"type": "off", "time_s": 2.0, "pitch": 55},
+            {"type": "pedal", "time_s": 2.12346, "down": True},
         ],
     }
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 NAMES = st.sampled_from(
-    ["type", "version", "sample_rate", "format", "latency_ms", "mode", "start_s", "token", "samples", "id"]
+    [
+        *("type", "version", "sample_rate", "format", "latency_ms", "mode", "start_s", "token"),
+        *("pedal", "samples", "id"),
+    ]
 )
 VALUES = LEAVES | st.sampled_from(["hello", "gap", "ping", "end", 1, 48_000, "f32", "s16", "file"])
 MESSAGES = st.dictionaries(NAMES | st.text(max_size=5), VALUES, max_size=9).map(json.dumps)

@@ -22,11 +22,13 @@ import soundfile
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from hppnet.model.notes import Event, NoteOn, notes_from
+from hppnet.model.network import HPPNet
+from hppnet.model.notes import Event, NoteOn, notes_from, presses_from
 from hppnet.model.transcriber import Transcriber
 from hppnet.realtime.web.limits import Limits
 from hppnet.realtime.web.server import create_app
 
+from .pedal_parts import with_moving_pedal
 from .sounds import three_notes
 from .web_server import Running, events_of, greeted, hello, play, send_sound, serving
 
@@ -75,6 +77,40 @@ def expected(transcriber: Transcriber) -> list[tuple[int, float, float]]:
 @pytest.mark.parametrize("mode", ["live", "file"])
 def test_notes_are_those_of_a_streaming_file(running: Running, transcriber: Transcriber, mode: str) -> None:
     assert notes_by(running.stream, mode) == expected(transcriber) != []
+
+
+@pytest.mark.parametrize("mode", ["live", "file"])
+def test_the_pedal_is_sent_to_who_wants_it(transcriber: Transcriber, mode: str) -> None:
+    moving = with_moving_pedal(transcriber, three_notes())
+    stream = moving.stream(132, 16_000)
+    wanted = stream.feed(three_notes()) + stream.flush()
+    presses = [(round(p.down_s, 2), round(p.up_s, 2)) for p in presses_from(wanted)]
+    assert presses
+    with serving(moving, SMALL) as found:
+        for more, heard in (({}, presses), ({"pedal": False}, [])):
+            with greeted(found.stream, mode=mode, **more) as socket:
+                events = (
+                    play(socket, three_notes()) if mode == "live" else send_sound(socket, three_notes()) or []
+                )
+                socket.send('{"type": "end"}')
+                events += events_of(socket)
+            assert [(round(p.down_s, 2), round(p.up_s, 2)) for p in presses_from(events)] == heard
+            assert {60, 64, 67} <= {note.pitch for note in notes_from(events)}
+
+
+def test_the_hello_is_told_whether_the_pedal_is_heard(transcriber: Transcriber) -> None:
+    for model in (with_moving_pedal(transcriber, three_notes()), silent_pedal(transcriber)):
+        with serving(model, SMALL) as found, connect(found.stream) as socket:
+            socket.send(hello())
+            assert json.loads(socket.recv(timeout=20))["pedal"] == model.hears_pedal
+
+
+def silent_pedal(transcriber: Transcriber) -> Transcriber:
+    """A checkpoint without the head."""
+    config = replace(transcriber.config.network, pedal_units=0)
+    network = HPPNet(config).eval().requires_grad_(False)
+    network.load_state_dict(transcriber.network.state_dict(), strict=False)
+    return replace(transcriber, network=network)
 
 
 def test_the_client_of_the_protocols_page(running: Running, transcriber: Transcriber, tmp_path: Path) -> None:

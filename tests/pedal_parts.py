@@ -1,0 +1,40 @@
+"""A transcriber whose notes are the shipped one's, and whose pedal moves often, for no good reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hppnet.model.checkpoint import save
+from hppnet.model.config import NetworkConfig
+from hppnet.model.frontend import front_end_of
+from hppnet.model.network import HPPNet
+from hppnet.model.transcriber import Transcriber
+
+UNITS = 4
+SMALL = NetworkConfig(stem_channels=2, body_channels=2, lstm_units=2)
+
+
+def with_moving_pedal(transcriber: Transcriber, sound: np.ndarray) -> Transcriber:
+    """Notes as they are; the pedal is down in half of the frames of ``sound`` [n], at 16 kHz."""
+    torch.manual_seed(1)
+    config = replace(transcriber.config, network=replace(transcriber.config.network, pedal_units=UNITS))
+    network = HPPNet(config.network).eval().requires_grad_(False)
+    notes = {k: v for k, v in transcriber.network.state_dict().items() if not k.startswith("pedal.")}
+    network.load_state_dict(notes, strict=False)
+    assert network.pedal is not None
+    spectrum = front_end_of(config.front_end).frames(torch.from_numpy(sound)[None])
+    with torch.inference_mode():
+        middle = network(spectrum, None).pedal.median()
+    network.pedal.out.bias -= middle
+    network.pedal.out.weight *= 200
+    network.pedal.out.bias *= 200
+    return replace(transcriber, network=network, config=config)
+
+
+def saved(transcriber: Transcriber, path: Path) -> Path:
+    save(path, transcriber.network, transcriber.config)
+    return path
