@@ -155,11 +155,10 @@ def _in_url(folder: Url, several: bool, failed: Failed) -> Iterator[Found]:
     found = False
     root: str | None = None
     for parent, names in remote.walk(folder):
-        inner = parent.text.split("::")[0].rstrip("/")
-        root = inner if root is None else root
-        below = Path(root.rsplit("/", 1)[-1] if several else "", inner[len(root) :].lstrip("/"))
+        root = parent.inner if root is None else root
+        below = Path(PurePosixPath(root).name if several else "", parent.inner[len(root) :].lstrip("/"))
         for name in filter(looks_like_sound, names):
             found = True
-            yield Found(Url(f"{inner}/{name}{parent.text[len(parent.text.split('::')[0]) :]}"), below / name)
+            yield Found(parent / name, below / name)
     if not found:
         failed(folder, "expected recordings in this folder, found none")

@@ -43,7 +43,7 @@ class Url:
         return self.scheme not in _READ_ONLY
 
     @property
-    def _inner(self) -> str:
+    def inner(self) -> str:
         """Without the archive that it lies in, and without a web address's query."""
         inner = self.text.split("::", 1)[0]
         return inner.split("?", 1)[0] if self.scheme in ("http", "https") else inner
@@ -54,7 +54,7 @@ class Url:
 
     @property
     def name(self) -> str:
-        name = self._inner.rsplit("/", 1)[1]
+        name = self.inner.rsplit("/", 1)[1]
         return unquote(name) if self.scheme in ("http", "https") else name
 
     @property
@@ -63,21 +63,21 @@ class Url:
 
     @property
     def parent(self) -> Url:
-        return Url(self._inner.rsplit("/", 1)[0] + self._outer)
+        return Url(self.inner.rsplit("/", 1)[0] + self._outer)
 
     def with_name(self, name: str) -> Url:
-        return Url(f"{self._inner.rsplit('/', 1)[0]}/{name}{self._outer}")
+        return Url(f"{self.inner.rsplit('/', 1)[0]}/{name}{self._outer}")
 
     def with_suffix(self, suffix: str) -> Url:
         return self.with_name(Path(self.name).stem + suffix)
 
     def __truediv__(self, below: str | os.PathLike[str]) -> Url:
-        return Url(f"{self._inner.rstrip('/')}/{Path(below).as_posix()}{self._outer}")
+        folder = self.inner if self.inner.endswith("://") else self.inner.rstrip("/") + "/"
+        return Url(folder + Path(below).as_posix() + self._outer)
 
     def beside(self, path: str) -> Url:
         """What this URL's file system calls ``path``."""
-        inner = _system(self)[0].unstrip_protocol(path)
-        return Url(inner + self._outer)
+        return Url(_system(self)[0].unstrip_protocol(path) + self._outer)
 
     def is_dir(self) -> bool:
         return self._ask("isdir")

@@ -1,0 +1,195 @@
+"""Recordings judged in batches, with reading and writing in other processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from hppnet.model.checkpoint import load as load_network
+from hppnet.model.checkpoint import save
+from hppnet.model.windows import Windows
+from hppnet.offline import batch, batching, pipeline, together
+from hppnet.offline.errors import LoadError
+from hppnet.offline.inputs import find_recordings
+from hppnet.offline.job import load_transcriber
+from hppnet.offline.plan import Plan
+from hppnet.offline.settings import Settings
+
+RATE = 16_000
+
+
+@pytest.fixture(scope="module")
+def weights(small: Path, tmp_path_factory) -> Path:
+    """Talkative, though it has learned nothing."""
+    network, config, _ = load_network(small)
+    network.bias[:] = torch.tensor([-0.3, 2.0, -2.0, 0.0])
+    path = tmp_path_factory.mktemp("weights") / "talkative.safetensors"
+    save(path, network, config)
+    return path
+
+
+@pytest.fixture(scope="module")
+def rec(tmp_path_factory) -> Path:
+    """Good recordings of several lengths, a silent one, and one that is none."""
+    folder = tmp_path_factory.mktemp("rec")
+    rng = np.random.default_rng(0)
+    for number, seconds in enumerate((1, 27, 3, 1, 46, 0.5)):
+        soundfile.write(folder / f"{number}.wav", 0.1 * rng.standard_normal(int(seconds * RATE)), RATE)
+    soundfile.write(folder / "silent.wav", np.zeros(2 * RATE), RATE)
+    (folder / "bad.wav").write_text("no sound")
+    return folder
+
+
+def jobs(rec: Path, out: Path, kinds=("json",)) -> list:
+    return list(Plan(find_recordings([str(rec)], print), kinds, out))
+
+
+def nothing(*_: object) -> None:
+    pass
+
+
+def notes(out: Path) -> dict[str, list]:
+    return {path.stem: json.loads(path.read_text())["notes"] for path in out.glob("*.json")}
+
+
+@pytest.fixture(scope="module")
+def alone(rec: Path, weights: Path, tmp_path_factory) -> dict[str, list]:
+    """What each recording gives by itself."""
+    out = tmp_path_factory.mktemp("alone")
+    list(batch.run(jobs(rec, out), Settings(str(weights), "cpu"), nothing))
+    got = notes(out)
+    assert len(got) == 7 and sum(map(len, got.values())) > 500 and got["silent"] is not None
+    return got
+
+
+def same(got: dict[str, list], expected: dict[str, list]) -> None:
+    """The same notes: no more than 1 in 1000 differ by more than what rounding does to an onset."""
+    assert set(got) == set(expected)
+    for name in set(expected) - {"silent"}:  # there nothing but rounding makes the peaks of this network
+        ours, theirs = (sorted((n["pitch"], n["onset_s"]) for n in of[name]) for of in (got, expected))
+        assert [pitch for pitch, _ in ours] == [pitch for pitch, _ in theirs], name
+        apart = np.abs(np.array(ours)[:, 1] - np.array(theirs)[:, 1]) if ours else np.zeros(1)
+        assert np.mean(apart > 0.005) <= 0.001, name
+
+
+def test_together_as_alone(rec: Path, weights: Path, alone, tmp_path: Path) -> None:
+    heard: dict[str, float] = {}
+    settings = Settings(str(weights), "cpu", batch=3)
+    running = pipeline.run(
+        jobs(rec, tmp_path), settings, 2, lambda job, seconds: heard.update({job.source.name: seconds})
+    )
+    outcomes = {outcome.source.name: outcome for outcome in running}
+    assert [name for name, outcome in outcomes.items() if outcome.error] == ["bad.wav"]
+    assert "bad.wav" in outcomes["bad.wav"].error
+    assert outcomes["4.wav"].duration_s == heard["4.wav"] == pytest.approx(46)
+    same(notes(tmp_path), alone)
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json"] * 7
+
+
+def test_in_one_process_as_alone(rec: Path, weights: Path, alone, tmp_path: Path) -> None:
+    settings = Settings(str(weights), "cpu", batch=3)
+    model = together.Batched(load_transcriber(settings), settings)
+    outcomes = list(model.run(jobs(rec, tmp_path), settings, nothing))
+    assert len(outcomes) == 8 and [o.source.name for o in outcomes if o.error] == ["bad.wav"]
+    same(notes(tmp_path), alone)
+
+
+def short_of_memory(monkeypatch: pytest.MonkeyPatch, fits: int) -> list[int]:
+    """Lets no more than so many rows into a batch; returns the sizes that were tried."""
+    tried: list[int] = []
+    judge = Windows.judge
+
+    def refusing(self, rows):
+        tried.append(len(rows))
+        if len(rows) > fits:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return judge(self, rows)
+
+    monkeypatch.setattr(Windows, "judge", refusing)
+    return tried
+
+
+@pytest.mark.parametrize("way", ["pipeline", "together"])
+def test_short_of_memory_the_batch_is_halved(rec, weights, alone, tmp_path, monkeypatch, way: str) -> None:
+    tried = short_of_memory(monkeypatch, fits=2)
+    settings = Settings(str(weights), "cpu", batch=6)
+    if way == "pipeline":
+        outcomes = list(pipeline.run(jobs(rec, tmp_path), settings, 1, nothing))
+    else:
+        model = together.Batched(load_transcriber(settings), settings)
+        outcomes = list(model.run(jobs(rec, tmp_path), settings, nothing))
+    assert len(outcomes) == 8 and [o.source.name for o in outcomes if o.error] == ["bad.wav"]
+    same(notes(tmp_path), alone)
+    assert max(tried) > 2 and sum(size > 2 for size in tried) <= 2  # it does not try again and again
+
+
+def test_memory_for_not_even_one(rec, weights, tmp_path, monkeypatch) -> None:
+    short_of_memory(monkeypatch, fits=0)
+    settings = Settings(str(weights), "cpu", batch=4)
+    model = together.Batched(load_transcriber(settings), settings)
+    outcomes = list(model.run(jobs(rec, tmp_path)[:3], settings, nothing))
+    assert len(outcomes) == 3 and all("too little memory" in outcome.error for outcome in outcomes)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_device_that_fails_is_no_fault_of_the_recordings(rec, weights, tmp_path, monkeypatch) -> None:
+    def failing(self, rows):
+        raise RuntimeError("CUDA error: unspecified launch failure\nmore words")
+
+    monkeypatch.setattr(Windows, "judge", failing)
+    with pytest.raises(LoadError, match="unspecified launch failure more"):
+        list(pipeline.run(jobs(rec, tmp_path), Settings(str(weights), "cpu", batch=2), 1, nothing))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_process_that_dies_takes_no_recording_with_it(rec, weights, alone, tmp_path) -> None:
+    """It is killed while it holds several; another does them."""
+    killed = []
+
+    def kill(job, seconds: float) -> None:
+        if not killed and job.source.name == "4.wav":
+            import multiprocessing
+
+            killed.append(multiprocessing.active_children()[0].pid)
+            os.kill(killed[0], signal.SIGKILL)
+
+    running = pipeline.run(jobs(rec, tmp_path), Settings(str(weights), "cpu", batch=3), 1, kill)
+    outcomes = list(running)
+    assert killed and len(outcomes) == 8
+    assert [outcome.source.name for outcome in outcomes if outcome.error] == ["bad.wav"]
+    same(notes(tmp_path), alone)
+
+
+def test_tuning_of_each(rec, weights, tmp_path) -> None:
+    """Pianos tuned otherwise are judged beside each other."""
+    settings = Settings(str(weights), "cpu", tuning="auto", batch=3)
+    some = [job for job in jobs(rec, tmp_path / "together") if job.source.stem in "023"]
+    model = together.Batched(load_transcriber(settings), settings)
+    found = {o.source.name: o.found_cents for o in model.run(some, settings, nothing)}
+    some = [job for job in jobs(rec, tmp_path / "alone") if job.source.stem in "023"]
+    expected = {o.source.name: o.found_cents for o in batch.run(some, settings, nothing)}
+    assert found == expected and len(set(found.values())) > 1
+    same(notes(tmp_path / "together"), notes(tmp_path / "alone"))
+
+
+def test_pictures(rec, weights, tmp_path) -> None:
+    settings = Settings(str(weights), "cpu", picture=True, batch=2)
+    some = jobs(rec, tmp_path, ("mid", "png"))[:2]
+    outcomes = list(pipeline.run(some, settings, 1, nothing))
+    assert [outcome.error for outcome in outcomes] == [None, None]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.mid", "0.png", "1.mid", "1.png"]
+
+
+def test_one_at_a_time_on_a_processor(weights: Path) -> None:
+    transcriber = load_transcriber(Settings(str(weights), "cpu"))
+    assert batching.Batcher(transcriber).size == 1
+    assert not together.batched(transcriber, Settings())
+    assert together.batched(transcriber, Settings(batch=4))
+    assert not together.batched(transcriber, Settings(batch=4, latency_ms=132))

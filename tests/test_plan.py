@@ -1,0 +1,146 @@
+"""Lists of recordings, their outputs, and parts of the work."""
+
+from __future__ import annotations
+
+import io
+import sys
+import tracemalloc
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from hppnet.offline.inputs import Found, UsageError
+from hppnet.offline.lists import find_listed
+from hppnet.offline.plan import Plan
+from hppnet.offline.remote import Url
+from hppnet.offline.shards import Shard, parse_shard
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def listed(text: str, output: str | None = "out", name: str = "list.txt") -> dict[str, str]:
+    """Source -> output of a list."""
+    Path(name).write_text(text, encoding="utf-8")
+    plan = Plan(find_listed(name, refuse), ["mid"], None if output is None else Path(output))
+    return {str(job.source): str(job.outputs["mid"]) for job in plan}
+
+
+def refuse(place: object, why: str) -> None:
+    raise AssertionError(f"{place}: {why}")
+
+
+def test_a_text_lists_one_a_line_and_folders_stay_apart() -> None:
+    got = listed("\ufeff# of the archive\nrec/a/x.wav\n\nrec/b/x.wav\r\nrec/a/x.wav\n")
+    assert got == {"rec/a/x.wav": "out/a/x.mid", "rec/b/x.wav": "out/b/x.mid"}
+    assert listed("rec/a/x.wav\nrec/b/y.wav\n", output=None)["rec/b/y.wav"] == "rec/b/y.mid"
+    assert listed("/data/1/x.wav\n/data/2/x.wav\n")["/data/2/x.wav"] == "out/2/x.mid"
+    assert listed("x.wav\n") == {"x.wav": "out/x.mid"}
+
+
+def test_a_csv_names_its_columns() -> None:
+    text = 'year,Path,output\n2004,"rec/a, b.wav",first.mid\n2006,rec/c.wav,\n2008,rec/d.wav,deep/second\n'
+    got = listed(text, name="list.csv")
+    assert got["rec/a, b.wav"] == "out/first.mid" and got["rec/d.wav"] == "out/deep/second.mid"
+    assert got["rec/c.wav"] == "out/c.mid"
+    assert listed("input\trest\nx.wav\t1\n", name="list.tsv") == {"x.wav": "out/x.mid"}
+    with pytest.raises(UsageError, match="input, path or url, found: year, audio"):
+        listed("year,audio\n2004,x.wav\n", name="list.csv")
+
+
+def test_a_list_comes_through_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"a/x.wav\nb/y.wav\n")))
+    assert [str(found.path) for found in find_listed("-", refuse)] == ["a/x.wav", "b/y.wav"]
+
+
+def test_folders_and_what_is_missing_in_a_list() -> None:
+    Path("rec/in").mkdir(parents=True)
+    Path("rec/in/a.wav").touch()
+    Path("list").write_text("rec\nnowhere.wav\n")
+    assert [str(found.path) for found in find_listed("list", refuse)] == ["rec/in/a.wav", "nowhere.wav"]
+    for text in ("", "\n# nothing\n"):
+        with pytest.raises(UsageError, match="expected recordings"):
+            listed(text)
+    with pytest.raises(UsageError, match="No such file"):
+        list(find_listed("no-list", refuse))
+
+
+def test_one_output_for_two_recordings_is_wrong_use() -> None:
+    with pytest.raises(UsageError, match=r"a\.wav, b\.wav"):
+        listed("input,output\na.wav,x.mid\nb.wav,x.mid\n")
+
+
+def test_urls_have_outputs_too() -> None:
+    found = [
+        Found(Url("memory://b/in/x.wav"), Path("in/x.wav")),
+        Found(Url("memory://b/y.flac"), Path("y.flac")),
+    ]
+    assert [str(job.outputs["mid"]) for job in Plan(found, ["mid"])] == [
+        "memory://b/in/x.mid",
+        "memory://b/y.mid",
+    ]
+    out = Plan(found, ["mid"], Url("memory://other/midi"))
+    assert [str(job.outputs["mid"]) for job in out] == [
+        "memory://other/midi/in/x.mid",
+        "memory://other/midi/y.mid",
+    ]
+    for web in ("https://host/x.wav", "zip://x.wav::takes.zip"):
+        with pytest.raises(UsageError, match="-o"):
+            Plan([Found(Url(web), Path("x.wav"))], ["mid"])
+    with pytest.raises(UsageError, match="https cannot"):
+        Plan(found, ["mid"], Url("https://host/out"))
+
+
+def test_parts_are_the_whole_and_nothing_twice() -> None:
+    found = [Found(Path(f"{n}.wav"), Path(f"{n}.wav")) for n in range(23)]
+    parts = [Plan(found, ["mid"], None, Shard(n, 4)) for n in range(4)]
+    assert [len(part) for part in parts] == [6, 6, 6, 5]
+    sources = [str(job.source) for part in parts for job in part]
+    assert sorted(sources) == sorted(str(item.path) for item in found)
+
+
+def test_names_meet_across_parts() -> None:
+    """Whose name must differ does not depend on which part of the work one does."""
+    found = [Found(Path(name), Path(name)) for name in ("a.wav", "b.wav", "a.flac")]
+    outputs = [str(job.outputs["mid"]) for n in range(3) for job in Plan(found, ["mid"], None, Shard(n, 3))]
+    assert outputs == ["a.wav.mid", "b.mid", "a.flac.mid"]
+
+
+@pytest.mark.parametrize("text", ["0/4", "5/4", "1/0", "x/4", "3", "", "1/2/3", "slurm"])
+def test_parts_that_cannot_be(text: str) -> None:
+    with pytest.raises(ValueError, match="--shard"):
+        parse_shard(text, {})
+
+
+def test_parts_of_a_job_array() -> None:
+    def part(**said: int) -> Shard:
+        return parse_shard("slurm", {f"SLURM_ARRAY_TASK_{name}": str(value) for name, value in said.items()})
+
+    assert parse_shard("3/16") == Shard(2, 16)
+    assert part(ID=5, COUNT=10, MIN=1) == Shard(4, 10)
+    assert part(ID=0, COUNT=2) == Shard(0, 2)
+    assert part(ID=12, COUNT=3, MIN=4, STEP=4) == Shard(2, 3)
+    with pytest.raises(ValueError, match="gaps"):
+        part(ID=7, COUNT=3, MIN=1)
+
+
+def test_memory_does_not_grow_with_recordings() -> None:
+    def found(count: int):
+        return (Found(Path(f"a/{n % 97}/{n}.wav"), Path(f"{n % 97}/{n}.wav")) for n in range(count))
+
+    def most_mib(count: int) -> float:
+        tracemalloc.start()
+        try:
+            plan = Plan(found(count), ["mid"], Path("out"))
+            assert sum(1 for _ in plan) == len(plan) == count
+            return tracemalloc.get_traced_memory()[1] / 2**20
+        finally:
+            tracemalloc.stop()
+
+    most_mib(100)  # what is cached once for all
+    # Kept as objects they take 1.5 KB each; pathlib's table of names alone may grow by some MiB.
+    assert most_mib(12_000) < most_mib(600) + 6
