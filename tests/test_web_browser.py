@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,15 @@ import pytest
 import soundfile
 
 from hppnet.api import read_blocks
-from hppnet.model.notes import read_midi
+from hppnet.model.notes import presses_from, read_midi
 from hppnet.model.transcriber import Transcriber
 from hppnet.realtime.arrivals import matched, onset_f1
 
-from .sounds import three_notes
+from .live_fakes import PEDAL, sounding_after
+from .page_probes import EDGE, SYNTH
+from .pedal_parts import saved, with_moving_pedal
+from .sounds import piano_like, three_notes
+from .test_live_recording import pedal_at
 from .web_server import Running, serving_apart
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'hppnet[dev]'")
@@ -48,6 +53,18 @@ def microphone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarr
     path = tmp_path_factory.mktemp("microphone") / "take.wav"
     soundfile.write(path, sound, rate, subtype="PCM_16")
     return path, sound, rate
+
+
+@pytest.fixture(scope="module")
+def moving(
+    transcriber: Transcriber,
+    microphone: tuple[Path, np.ndarray, int],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A checkpoint whose pedal moves often."""
+    _, sound, rate = microphone
+    moves = with_moving_pedal(transcriber, sound[:: rate // 16_000])
+    return saved(moves, tmp_path_factory.mktemp("moving") / "moving.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -177,20 +194,22 @@ def aligned_f1(wanted: list[tuple[float, int]], found: list[tuple[float, int]]) 
     return onset_f1([(t - shift, p) for t, p in wanted], found)
 
 
-def test_the_server_restarts_while_listening(browser: Any) -> None:
-    """The notes end, also on the MIDI port; the page says so, comes back by itself, and the take goes on."""
-    with serving_apart() as first:
+def test_the_server_restarts_while_listening(browser: Any, moving: Path) -> None:
+    """Notes and pedal end, also on the MIDI port; the page says so, comes back, and the take goes on."""
+    with serving_apart("--checkpoint", str(moving)) as first:
         context = page_of(browser, first.page, MIDI_PORT)
         page = context.__enter__()
         page.select_option("#output", "midi")
         assert page.input_value("#output") == "port:one"
         page.click("text=Listen")
         until(lambda: page.evaluate("hppnet.lit.length > 0 && hppnet.notes.length > 5"))
+        until(lambda: PEDAL in still_down(page.evaluate("sent")) and page.inner_text("#pedal") == "down")
     until(lambda: "connection is lost" in state(page))
     assert page.evaluate("hppnet.lit") == []
+    assert page.evaluate("hppnet.presses.every((press) => press.up_s !== null)")
     assert still_down(page.evaluate("sent")) == set()
     before = page.evaluate("hppnet.notes.length")
-    with serving_apart(port=first.port):
+    with serving_apart("--checkpoint", str(moving), port=first.port):
         until(lambda: state(page) == "Listening")
         until(lambda: page.evaluate("hppnet.notes.length") > before + 3)
         times = [onset_s for onset_s, _ in onsets(page)]
@@ -206,13 +225,56 @@ def test_the_server_restarts_while_listening(browser: Any) -> None:
 
 
 def still_down(messages: list[list[int]]) -> set[int]:
-    down: set[int] = set()
-    for status, pitch, velocity in messages:
-        if status == 0x90 and velocity:
-            down.add(pitch)
-        elif status in (0x80, 0x90):
-            down.discard(pitch)
-    return down
+    return sounding_after(messages, before=True)
+
+
+def test_the_pedal_of_a_recording(browser: Any, moving: Path, tmp_path: Path) -> None:
+    """Drawn under the notes where it is down, in the file that is downloaded, and played."""
+    sound = np.tile(piano_like({0.1: 60, 0.7: 64, 1.3: 67}, 2.0), 2)
+    soundfile.write(tmp_path / "sound.wav", sound, 16_000)
+    stream = Transcriber.load(moving, device="cpu").stream(212, 16_000)
+    wanted = [(p.down_s, p.up_s) for p in presses_from(stream.feed(sound) + stream.flush())]
+    assert len(wanted) > 1
+    with (
+        serving_apart("--checkpoint", str(moving)) as found,
+        page_of(browser, found.page, MIDI_PORT) as page,
+    ):
+        assert not page.is_visible("#pedal")
+        page.set_input_files("#file", str(tmp_path / "sound.wav"))
+        page.wait_for_selector("#save-midi:not([disabled])")
+        presses = [(p["down_s"], p["up_s"]) for p in page.evaluate("hppnet.presses")]
+        assert len(presses) == pytest.approx(len(wanted), abs=2)  # the browser has another resampler
+        assert page.inner_text("#pedal") == "up"
+        inside = [(down + up) / 2 for down, up in presses if up - down > 0.08]
+        between = [(a[1] + b[0]) / 2 for a, b in pairwise(presses) if b[0] - a[1] > 0.08]
+        drawn = page.evaluate(EDGE, [inside, between])
+        assert all(drawn) and all(drawn[0]) and not any(drawn[1]), drawn
+        with page.expect_download() as midi:
+            page.click("#save-midi")
+        midi.value.save_as(tmp_path / "take.mid")
+        moves = [time_s for time_s, _ in pedal_at(tmp_path / "take.mid")]
+        np.testing.assert_allclose(moves, np.ravel(presses), atol=0.002)
+        assert [value for _, value in pedal_at(tmp_path / "take.mid")] == [127, 0] * len(presses)
+
+        page.select_option("#output", "midi")
+        page.evaluate("document.querySelector('audio').play()")
+        until(lambda: PEDAL in still_down(page.evaluate("sent")))
+        page.evaluate("document.querySelector('audio').pause()")
+        until(lambda: still_down(page.evaluate("sent")) == set())
+
+
+def test_the_synthesiser_obeys_the_pedal(browser: Any, running: Running) -> None:
+    with page_of(browser, running.page) as page:
+        page.click("#say")  # sound needs a gesture first
+        page.select_option("#output", "synth")
+        level = page.evaluate(SYNTH)
+        assert level["held"] > 0.01
+        assert level["released, pedal down"] > 0.01
+        assert level["pedal up"] < 0.001
+        assert level["released, no pedal"] < 0.001
+        assert level["key held, pedal up"] > 0.01
+        assert level["voices after a second stroke"] == 1 and level["the first one has ended"]
+        assert level["panic"] < 0.001 and level["pedal after panic"] is False
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,63 @@
+"""Scripts that look at the page, and listen to it, from within."""
+
+from __future__ import annotations
+
+#: Whether the pedal's bar is drawn at these moments, when the recording's end is at the keyboard.
+EDGE = """async (groups) => {
+    await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+    const canvas = document.getElementById("roll");
+    const ratio = canvas.width / canvas.clientWidth;
+    const top = Math.round(Math.min(84, Math.max(40, 0.16 * canvas.clientHeight)));
+    const probe = document.createElement("canvas").getContext("2d");
+    probe.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--pedal").trim();
+    probe.fillRect(0, 0, 1, 1);
+    const wanted = String(probe.getImageData(0, 0, 1, 1).data);
+    const now_s = document.querySelector("audio").duration;
+    const at = (s) => canvas.getContext("2d").getImageData(2 * ratio, (top + (now_s - s) * 90) * ratio, 1, 1);
+    return groups.map((times) => times.filter((s) => top + (now_s - s) * 90 < canvas.clientHeight)
+        .map((s) => String(at(s).data) === wanted));
+}"""
+
+#: What the synthesiser sounds like (the loudest sample of 40 ms) after each step.
+SYNTH = """async () => {
+    const synth = hppnet.player;
+    const ear = new AnalyserNode(synth.context, {fftSize: 2048});
+    synth.out.connect(ear);
+    const found = {};
+    const wait = (ms) => new Promise((go) => setTimeout(go, ms));
+    const hear = async (what) => {
+        const until_s = synth.context.currentTime + 0.4;
+        while (synth.context.currentTime < until_s) await wait(20);
+        const samples = new Float32Array(ear.fftSize);
+        ear.getFloatTimeDomainData(samples);
+        found[what] = Math.max(...samples.map(Math.abs));
+    };
+    synth.on(60, 100, 0);
+    await hear("held");
+    synth.pedal(true, 0);
+    synth.off(60, 0);
+    await hear("released, pedal down");
+    synth.pedal(false, 0);
+    await hear("pedal up");
+    synth.on(60, 100, 0);
+    synth.off(60, 0);
+    await hear("released, no pedal");
+    synth.on(64, 100, 0);
+    synth.pedal(true, 0);
+    synth.pedal(false, 0);
+    await hear("key held, pedal up");
+    synth.off(64, 0);
+    synth.pedal(true, 0);
+    synth.on(67, 100, 0);
+    synth.off(67, 0);
+    const first = synth.voices.get(67).oscillator;
+    first.onended = () => { found["the first one has ended"] = true; };
+    synth.on(67, 100, 0);
+    found["voices after a second stroke"] = synth.voices.size;
+    await hear("struck again");
+    synth.off(67, 0);
+    synth.panic();
+    await hear("panic");
+    found["pedal after panic"] = synth.pedalDown;
+    return found;
+}"""
