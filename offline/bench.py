@@ -26,6 +26,8 @@ from ..model.decoder import Decoder
 from ..model.frontend import FrontEnd
 from ..model.timebase import HOP, SAMPLE_RATE
 from ..model.transcriber import Transcriber
+from . import bench_batches
+from .settings import Settings
 
 LATENCY_MS = 132
 NOTES_PER_SECOND = 8
@@ -58,6 +60,8 @@ def measure(
     steps = [steps_s(transcriber, sound) for _ in range(repeats)]
     report("where the time goes")
     where = _where(transcriber, sound) if transcriber.device.type == "cpu" else {}
+    settings = Settings(None if checkpoint is None else str(checkpoint), str(transcriber.device.type))
+    batches = bench_batches.measure(transcriber, settings, sound, repeats, report)
     report("memory and start-up, in fresh processes")
     return {
         "offline_x_realtime": seconds / median(whole_s),
@@ -72,6 +76,7 @@ def measure(
             "offline": {"runs_x_realtime": [seconds / run for run in whole_s]},
             "streaming": {"latency_ms": LATENCY_MS, **_step_figures(steps, seconds)},
             "where_percent": where,
+            "batches": batches,
             "help_s": median(help_s() for _ in range(repeats)),
         },
     }

@@ -193,3 +193,19 @@ def test_one_at_a_time_on_a_processor(weights: Path) -> None:
     assert not together.batched(transcriber, Settings())
     assert together.batched(transcriber, Settings(batch=4))
     assert not together.batched(transcriber, Settings(batch=4, latency_ms=132))
+
+
+def test_bench_says_what_bounds_it(weights: Path) -> None:
+    from hppnet.commands.bench_batches import batches
+    from hppnet.offline import bench, bench_batches
+
+    settings = Settings(str(weights), "cpu")
+    transcriber = load_transcriber(settings)
+    said: list[str] = []
+    figures = bench_batches.measure(transcriber, settings, bench.piano_like(2), 1, said.append)
+    assert set(figures["network_x_realtime"]) == {"1", "2", "4"} and figures["batch"] == 1
+    assert all(x > 0 for x in figures["network_x_realtime"].values())
+    for name in ("reading_x_realtime_a_process", "decoding_x_realtime_a_process", "whole_x_realtime"):
+        assert figures[name] > 0, name
+    assert figures["bound_by"] == "the network" and len(said) == 3
+    assert batches(figures).row_count == 6

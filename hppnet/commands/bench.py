@@ -35,6 +35,7 @@ def offline(
 
     from ..model.checkpoint import CheckpointError
     from ..offline.bench import measure
+    from .bench_batches import batches
 
     console = Console(stderr=True)
     try:
@@ -52,6 +53,7 @@ def offline(
     screen.print(_figures(figures))
     if figures["detail"]["where_percent"]:
         screen.print(_where(figures["detail"]["where_percent"]))
+    screen.print(batches(figures["detail"]["batches"]))
 
 
 @app.command()

@@ -1,0 +1,138 @@
+"""What bounds a batch of recordings: the network, by the batch size; reading; decoding; and all together."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+
+from ..model.decoder import Decoder
+from ..model.frontend import front_end_of
+from ..model.notes import notes_from, write_midi
+from ..model.timebase import FRAME_S, HOP, SAMPLE_RATE
+from ..model.transcriber import Transcriber
+from ..model.windows import WINDOW_FRAMES, Row, Slices, Windows
+from . import batch, pipeline
+from .batching import Batcher
+from .job import Outcome
+from .outputs import Job
+from .reading import open_recording
+from .settings import Settings
+
+FILE_RATE = 44_100
+_ON_A_PROCESSOR = (1, 2, 4)  #: rows; more gain nothing there
+_FILES_A_ROW = 4  #: recordings for every place in a batch, so that the pipeline fills
+_WINDOW_S = WINDOW_FRAMES * FRAME_S
+
+
+def measure(
+    transcriber: Transcriber,
+    settings: Settings,
+    sound: np.ndarray,
+    repeats: int,
+    report: Callable[[str], object],
+) -> dict[str, Any]:
+    """Times real time of each part alone and of the whole, ready for JSON; ``sound`` [n] at 16 kHz."""
+    batcher = Batcher(transcriber)
+    report("batches: the network")
+    network = {size: _network_x(batcher.windows, sound, size, repeats) for size in _sizes(batcher)}
+    with tempfile.TemporaryDirectory(prefix="hppnet-bench-") as folder:
+        file = Path(folder, "take.flac")
+        soundfile.write(
+            file, np.tile(soxr.resample(sound, SAMPLE_RATE, FILE_RATE)[:, None], (1, 2)), FILE_RATE
+        )
+        report("batches: reading and decoding")
+        reading = median(_reading_x(transcriber, file) for _ in range(repeats))
+        decoding = median(_decoding_x(transcriber, batcher.windows, sound, folder) for _ in range(repeats))
+        report("batches: all together")
+        whole = _whole_x(transcriber, settings, batcher.size, file)
+    hands = pipeline.sensible_hands()
+    beside = hands / (1 / reading + 1 / decoding)
+    best = network.get(batcher.size, max(network.values()))
+    alone = batcher.windows.device.type == "cpu"  # there each process does everything
+    return {
+        "batch": batcher.size,
+        "network_x_realtime": {str(size): x for size, x in network.items()},
+        "reading_x_realtime_a_process": reading,
+        "decoding_x_realtime_a_process": decoding,
+        "processes": 1 if alone else hands,
+        "reading_and_decoding_x_realtime": beside,
+        "whole_x_realtime": whole,
+        "bound_by": "the network" if alone or best <= beside else _slower(reading, decoding),
+    }
+
+
+def _slower(reading: float, decoding: float) -> str:
+    return "reading" if reading < decoding else "decoding"
+
+
+def _sizes(batcher: Batcher) -> list[int]:
+    if batcher.windows.device.type == "cpu":
+        return list(_ON_A_PROCESSOR)
+    return sorted({*(2**n for n in range(batcher.size.bit_length())), batcher.size})
+
+
+def _network_x(windows: Windows, sound: np.ndarray, size: int, repeats: int) -> float:
+    """Of ``size`` windows of 20 s at once; the first run, which warms up, is left out on a GPU."""
+    rows = [_row(windows, sound)] * size
+    if windows.device.type != "cpu":
+        windows.judge(rows).wait()
+    took = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        windows.judge(rows).wait()
+        took.append(time.perf_counter() - began)
+    return size * _WINDOW_S / median(took)
+
+
+def _row(windows: Windows, sound: np.ndarray) -> Row:
+    """A window of 20 s, repeated sound where there is less."""
+    samples = np.resize(sound, (WINDOW_FRAMES - 1) * HOP + windows.span)
+    return Row(windows.start(), torch.from_numpy(samples), True)
+
+
+def _reading_x(transcriber: Transcriber, file: Path) -> float:
+    """Decoding a FLAC of two channels at 44.1 kHz, resampling and cutting it, in one process."""
+    began = time.perf_counter()
+    with open_recording(file) as recording:
+        slices = Slices(front_end_of(transcriber.config.front_end), recording.sample_rate)
+        for _ in slices.slices(recording.blocks()):
+            pass
+        return (recording.duration_s or 0.0) / (time.perf_counter() - began)
+
+
+def _decoding_x(transcriber: Transcriber, windows: Windows, sound: np.ndarray, folder: str) -> float:
+    """From probabilities to a MIDI file, in one process."""
+    (probabilities,) = windows.judge([_row(windows, sound)]).wait()
+    began = time.perf_counter()
+    decoder = Decoder(transcriber.config.decoder)
+    write_midi(notes_from(decoder.feed(probabilities) + decoder.flush()), Path(folder, "take.mid"))
+    return _WINDOW_S / (time.perf_counter() - began)
+
+
+def _whole_x(transcriber: Transcriber, settings: Settings, size: int, file: Path) -> float:
+    """Recordings from disk to MIDI files on disk, from the first that is done to the last."""
+    jobs = [
+        Job(file, {"mid": file.with_name(f"{n}.mid")}, named=True) for n in range(max(3, _FILES_A_ROW * size))
+    ]
+    done: list[tuple[float, Outcome]] = []
+    on_gpu = transcriber.device.type == "cuda"
+    load = lambda _: transcriber  # noqa: E731
+    running = (
+        pipeline.run(jobs, settings, None, lambda *_: None, load)
+        if on_gpu
+        else batch.run(jobs, settings, lambda *_: None, load)
+    )
+    for outcome in running:
+        done.append((time.perf_counter(), outcome))
+    counted = done[size if on_gpu else 1 :]  # the first batch comes at once
+    began = done[size - 1 if on_gpu else 0][0]
+    return sum(outcome.duration_s for _, outcome in counted) / max(1e-9, counted[-1][0] - began)
