@@ -25,21 +25,21 @@ class PedalDecoder:
 
     def reset(self) -> None:
         """As new: the pedal is up, the next frame fed is frame 0 again."""
-        self._edge = np.zeros(2, dtype=np.float32)  # the last two frames fed
+        self._edge = [0.0, 0.0]  # the last two frames fed
         self._next = -1  # number of the frame to judge next: the last one fed
         self._changed = -SHORTEST_FRAMES
         self._down = False
 
     def feed(self, frames: np.ndarray) -> list[Pedal | None]:
         """For each frame that can be judged now a change or None [T], from probabilities [T]."""
-        joined = np.concatenate([self._edge, frames])
-        self._edge = joined[-2:].copy()
-        return [self._judge(*(float(p) for p in joined[i : i + 3])) for i in range(len(frames))]
+        joined = [*self._edge, *frames.tolist()]
+        self._edge = joined[-2:]
+        return [self._judge(*joined[i : i + 3]) for i in range(len(frames))]
 
     @property
     def last(self) -> np.ndarray:
         """The last frame fed [1]: fed once more at the end, it is judged as if it went on."""
-        return self._edge[-1:]
+        return np.array(self._edge[-1:])
 
     def flush(self) -> Pedal | None:
         """Lets the pedal up at the end, ``_next`` being the number of frames fed."""
