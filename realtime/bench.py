@@ -213,7 +213,7 @@ def impulse_latency_ms(transcriber: Transcriber, latency_ms: float) -> float | N
     start, step = round(onset_s * RATE), RATE // 1000
     sound[start:] += tone[: RATE - start]
     for position in range(0, RATE, step):
-        if any(isinstance(event, NoteOn) for event in stream.feed(sound[position : position + step])):
+        if stream.feed(sound[position : position + step]):  # the pedal would be told as soon as an onset
             found_s = (judged[0] - 2) * FRAME_S  # judged when its right neighbour was known
             return 1000 * ((position + step) / RATE - found_s)
     return None

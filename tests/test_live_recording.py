@@ -90,13 +90,15 @@ def test_what_comes_at_one_moment_is_recorded_as_it_came(tmp_path: Path) -> None
     recording = MidiRecording(tmp_path / "a.mid")
     recording.add([NoteOn(0.5, 60, 80), Pedal(1.0, True), NoteOff(1.0, 60), NoteOn(1.0, 60, 70)])
     recording.add([NoteOff(2.0, 60), Pedal(2.0, False), Pedal(2.0, True)])  # a gap, and it is down at once
+    recording.add([NoteOn(2.0, 62, 80), NoteOff(2.0, 62), NoteOn(9.0, 64, 80)])
     recording.close()
     sent = [message.bytes()[:2] for message in mido.MidiFile(tmp_path / "a.mid") if not message.is_meta]
     assert sent[1:] == [
         *([0x90, 60], [0xB0, 64], [0x80, 60], [0x90, 60], [0x80, 60]),
-        *([0xB0, 64], [0xB0, 64], [0xB0, 64]),
+        *([0xB0, 64], [0xB0, 64], [0x90, 62], [0x80, 62]),
+        *([0x90, 64], [0x80, 64], [0xB0, 64]),
     ]
-    assert pedal_at(tmp_path / "a.mid") == [(1.0, 127), (2.0, 0), (2.0, 127), (2.0, 0)]
+    assert pedal_at(tmp_path / "a.mid") == [(1.0, 127), (2.0, 0), (2.0, 127), (9.0, 0)]
 
 
 def test_events_that_were_left_out_leave_nothing_hanging(tmp_path: Path) -> None:
