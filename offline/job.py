@@ -55,12 +55,18 @@ def load_transcriber(settings: Settings) -> Transcriber:
     """The checkpoint with the settings' thresholds and tuning. Raises what ``Transcriber.load`` raises."""
     import torch
 
+    from ..model.checkpoint import CheckpointError
     from ..model.transcriber import Transcriber
 
     # Its tensors are small: a second thread gains nothing, and on a busy machine the threads wait for each
     # other (measured: 20 x slower). Cores are used by transcribing several recordings at once.
     torch.set_num_threads(1)
     transcriber = Transcriber.load(settings.checkpoint, device=settings.device)
+    if settings.offsets == "sounding" and not transcriber.hears_pedal:
+        name = transcriber.checkpoint_name
+        raise CheckpointError(
+            f"{name}: sounding offsets need a checkpoint that hears the pedal, this has no head"
+        )
     thresholds = {name: getattr(settings, f"{name}_threshold") for name in ("onset", "frame", "offset")}
     if any(value is not None for value in thresholds.values()):
         transcriber = transcriber.with_thresholds(**thresholds)
@@ -130,11 +136,11 @@ def write_result(
     Raises OSError when it cannot write.
     """
     about = describe(job.source, model, settings, result.duration_s)
-    kinds = writers(result.notes, about)
+    kinds = writers(result.notes, about, result.pedal, settings.offsets)
     if settings.picture:
         shown = probabilities() if result.probabilities is None else result.probabilities
         kinds["png"] = lambda path: draw_piano_roll(
-            path, result.notes, shown, result.duration_s, job.source.name
+            path, result.notes, shown, result.duration_s, job.source.name, result.pedal
         )
     write_outputs({place: kinds[kind] for kind, place in job.outputs.items()})
     return Outcome(
@@ -211,5 +217,6 @@ def describe(source: Place, model: Described, settings: Settings, duration_s: fl
             "latency_ms": settings.latency_ms,
             "tuning": settings.tuning,
             "thresholds": asdict(config.decoder),
+            "offsets": settings.offsets,
         },
     }

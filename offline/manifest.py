@@ -32,7 +32,8 @@ def describe_settings(settings: Settings) -> str:
 
     context = "full" if settings.latency_ms is None else f"{settings.latency_ms:g}ms"
     thresholds = (settings.onset_threshold, settings.frame_threshold, settings.offset_threshold)
-    return f"context={context} tuning={said(settings.tuning)} thresholds={'/'.join(map(said, thresholds))}"
+    heard = f"context={context} tuning={said(settings.tuning)} thresholds={'/'.join(map(said, thresholds))}"
+    return f"{heard} offsets={settings.offsets}"
 
 
 class Manifest:

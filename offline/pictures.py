@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..model.notes import Note, pitch_name
+from ..model.notes import Note, Press, pitch_name
 from ..model.timebase import FRAMES_PER_SECOND, KEYS, LOWEST_PITCH
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ _SHORTEST_ROW_S = 4.0
 _ROW_INCHES = (14.0, 3.4)
 _DPI = 110
 _INK, _PAPER, _BLACK_KEYS = "#22252b", "#ffffff", "#f1f2f5"
+_PEDAL = "#8a93a6"
 _BLACK = {1, 3, 6, 8, 10}
 
 
@@ -32,8 +33,9 @@ def draw_piano_roll(
     probabilities: np.ndarray | None,
     duration_s: float,
     title: str = "",
+    pedal: Sequence[Press] | None = None,
 ) -> None:
-    """Write a PNG of the first ``PICTURE_S`` seconds in rows of ``ROW_S``.
+    """Write a PNG of the first ``PICTURE_S`` seconds in rows of ``ROW_S``; the pedal below the keys.
 
     ``probabilities`` [T, 88, 4] (onset, frame, offset, velocity), 0 to 1, at 50 frames a second, may end
     early or be None. Raises OSError when the file cannot be written.
@@ -56,6 +58,8 @@ def draw_piano_roll(
             _draw_probabilities(row, probabilities, begin, row_s)
         _draw_notes(row, notes, begin, begin + row_s)
         _label(row, begin, row_s, low, high, clock=rows > 2)
+        if pedal is not None:
+            _draw_pedal(row, pedal, low)
     axes[-1].set_xlabel("time (min:s)" if rows > 2 else "time (s)", color=_INK)
     figure.suptitle(_heading(title, notes, duration_s), x=0.01, ha="left", color=_INK, fontsize=11)
     _add_velocity_scale(figure, list(axes))
@@ -115,6 +119,15 @@ def _draw_notes(axes: Axes, notes: Sequence[Note], begin: float, end: float) -> 
     bodies.set_array(np.array([n.velocity for n in inside], float))
     bodies.set_clim(0, 127)
     axes.add_collection(bodies, autolim=False)
+
+
+def _draw_pedal(axes: Axes, pedal: Sequence[Press], low: int) -> None:
+    """A bar below the lowest key while the pedal is down."""
+    height = 1.6
+    bars = [(press.down_s, press.up_s - press.down_s) for press in pedal]
+    axes.broken_barh(bars, (low - 0.7 - height, height), color=_PEDAL, lw=0, zorder=3)
+    axes.set_ylim(bottom=low - 1.0 - height)
+    axes.set_yticks([low - 0.7 - height / 2, *axes.get_yticks()], ["pedal", *axes.get_yticklabels()])
 
 
 def _colours() -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from ..model.timebase import frames_for_latency
 
+OFFSETS = ("keys", "sounding")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -18,6 +20,7 @@ class Settings:
     onset_threshold: float | None = None  #: 0 to 1; None: the checkpoint's, as for the next two
     frame_threshold: float | None = None
     offset_threshold: float | None = None
+    offsets: str = "keys"  #: where notes end in MIDI files: "keys", with the pedal beside, or "sounding"
     picture: bool = False  #: also a PNG, with the probabilities
     keep_notes: bool = False  #: hand the notes back in the outcome
     batch: int | None = None  #: recordings judged together; None: by the device and its memory
@@ -27,6 +30,8 @@ class Settings:
             frames_for_latency(self.latency_ms)
         if self.batch is not None and self.batch < 1:
             raise ValueError(f"the batch must be 1 or more recordings, got {self.batch}")
+        if self.offsets not in OFFSETS:
+            raise ValueError(f"offsets must be {' or '.join(OFFSETS)}, got {self.offsets!r}")
         if isinstance(self.tuning, str) and self.tuning != "auto":
             raise ValueError(f"tuning must be cents or auto, got {self.tuning!r}")
         if isinstance(self.tuning, float) and not -100 <= self.tuning <= 100:

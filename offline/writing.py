@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ..model.notes import Note, write_midi
+from ..model.notes import Note, Press, sounding, write_midi
 from .remote import Place, Url, uploaded
 
 FORMATS = ("mid", "csv", "json")
@@ -22,20 +22,42 @@ _PREFIX = ".hppnet"
 _numbers = itertools.count()
 
 
-def write_csv(notes: Sequence[Note], path: str | os.PathLike[str]) -> None:
-    """One line a note: onset_s, offset_s (seconds), pitch (MIDI number), name, velocity (1 to 127)."""
+def write_csv(
+    notes: Sequence[Note], path: str | os.PathLike[str], pedal: Sequence[Press] | None = None
+) -> None:
+    """One line a note: onset_s, offset_s (seconds), pitch (MIDI number), name, velocity (1 to 127).
+
+    Where it is known what the pedal did, sounding_s too: when the note stops sounding.
+    """
+    rows = _rows(notes, pedal)
     with open(path, "w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(("onset_s", "offset_s", "pitch", "name", "velocity"))
-        table.writerows(_row(note).values() for note in notes)
+        names = ["onset_s", "offset_s", "pitch", "name", "velocity"]
+        table = csv.DictWriter(file, names if pedal is None else [*names, "sounding_s"])
+        table.writeheader()
+        table.writerows(rows)
 
 
-def write_json(notes: Sequence[Note], path: str | os.PathLike[str], about: Mapping[str, Any]) -> None:
-    """``about`` (source, duration_s, settings, ...) and then the notes as objects with CSV's names."""
+def write_json(
+    notes: Sequence[Note],
+    path: str | os.PathLike[str],
+    about: Mapping[str, Any],
+    pedal: Sequence[Press] | None = None,
+) -> None:
+    """``about`` (source, duration_s, settings, ...), the pedal's presses, the notes with CSV's names."""
+    held = {} if pedal is None else {"pedal": [_press(press) for press in pedal]}
     with open(path, "w", encoding="utf-8") as file:
         # A name that is no UTF-8 must not stop the writing: JSON escapes it.
-        json.dump({**about, "notes": [_row(note) for note in notes]}, file, indent=1, ensure_ascii=True)
+        json.dump({**about, **held, "notes": _rows(notes, pedal)}, file, indent=1, ensure_ascii=True)
         file.write("\n")
+
+
+def _rows(notes: Sequence[Note], pedal: Sequence[Press] | None) -> list[dict[str, float | int | str]]:
+    rows = [_row(note) for note in notes]
+    if pedal is not None:
+        ends = {(note.onset_s, note.pitch): note.offset_s for note in sounding(notes, pedal)}
+        for note, row in zip(notes, rows, strict=True):
+            row["sounding_s"] = round(float(ends.get((note.onset_s, note.pitch), note.offset_s)), _DECIMALS)
+    return rows
 
 
 def _row(note: Note) -> dict[str, float | int | str]:
@@ -48,12 +70,27 @@ def _row(note: Note) -> dict[str, float | int | str]:
     }
 
 
-def writers(notes: Sequence[Note], about: Mapping[str, Any]) -> dict[str, Callable[[Path], None]]:
-    """For each of FORMATS what writes it to a path."""
+def _press(press: Press) -> dict[str, float]:
+    return {"down_s": round(float(press.down_s), _DECIMALS), "up_s": round(float(press.up_s), _DECIMALS)}
+
+
+def writers(
+    notes: Sequence[Note],
+    about: Mapping[str, Any],
+    pedal: Sequence[Press] | None = None,
+    offsets: str = "keys",
+) -> dict[str, Callable[[Path], None]]:
+    """For each of FORMATS what writes it to a path.
+
+    In MIDI files notes end with their keys beside the pedal as a controller, or with ``offsets`` sounding
+    when they stop sounding, and the pedal is left out: it would hold them once more.
+    """
+    presses = pedal or ()
+    midi = (sounding(notes, presses), ()) if offsets == "sounding" else (notes, presses)
     return {
-        "mid": lambda path: write_midi(notes, path),
-        "csv": lambda path: write_csv(notes, path),
-        "json": lambda path: write_json(notes, path, about),
+        "mid": lambda path: write_midi(midi[0], path, midi[1]),
+        "csv": lambda path: write_csv(notes, path, pedal),
+        "json": lambda path: write_json(notes, path, about, pedal),
     }
 
 

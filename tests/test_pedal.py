@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import mido
 import numpy as np
 import pytest
+import soundfile
 import torch
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from hppnet.cli import app
 from hppnet.model.batching import joined, parted
+from hppnet.model.checkpoint import CheckpointError, save
 from hppnet.model.config import ModelConfig, NetworkConfig
 from hppnet.model.decoder import Decoder, with_pedal
 from hppnet.model.frontend import front_end_of
@@ -32,12 +39,15 @@ from hppnet.model.notes import (
 )
 from hppnet.model.pedal_decoder import HYSTERESIS, SHORTEST_FRAMES, PedalDecoder
 from hppnet.model.transcriber import Transcriber
+from hppnet.offline.job import load_transcriber
+from hppnet.offline.settings import Settings
+from hppnet.offline.writing import writers
 from hppnet.training.labels import pedal_target
 from hppnet.training.losses import pedal_loss
 from hppnet.training.notes_table import LabelError
 from hppnet.training.pedal_scores import mean_pedal, score_pedal
 from hppnet.training.pedal_table import read_presses, write_presses
-from hppnet.training.prepare.ends import moves_pedal, presses_of
+from hppnet.training.prepare.ends import moves_pedal, notes_of, presses_of
 from hppnet.training.scores import NoteArrays
 from hppnet.training.thresholds import Judged, _choose_pedal
 
@@ -122,7 +132,7 @@ def sound() -> np.ndarray:
     return (rng.standard_normal(80_000) * loudness * 0.3).astype(np.float32)
 
 
-@settings(max_examples=15, deadline=None)
+@hypothesis_settings(max_examples=15, deadline=None)
 @given(sizes=st.lists(st.sampled_from([1, 7, 333, 5_000, 30_000]), min_size=1, max_size=12))
 def test_a_stream_moves_the_pedal_alike_whatever_the_blocks(
     moving: Transcriber, sound: np.ndarray, sizes: list[int]
@@ -192,7 +202,7 @@ def test_what_is_down_at_the_end_comes_up() -> None:
     assert changes_in([]) == []
 
 
-@settings(max_examples=50, deadline=None)
+@hypothesis_settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(0, 1, width=32), max_size=60), st.lists(st.integers(1, 9), max_size=20))
 def test_any_cut_gives_the_same_changes(probabilities: list[float], sizes: list[int]) -> None:
     decoder = PedalDecoder(0.5)
@@ -319,3 +329,52 @@ def test_the_threshold_is_chosen_on_what_was_kept_back() -> None:
     judged = Judged(np.zeros((500, 88, 4)), NoteArrays.of([]), down, pressed)
     assert _choose_pedal([judged], 0.5) in (0.3, 0.4)
     assert _choose_pedal([replace(judged, pressed=None)], 0.5) == 0.5
+
+
+# --- what is written ---
+
+NOTES = [Note(0.0, 0.5, 60, 64), Note(0.6, 0.7, 62, 64)]
+PRESSES = [Press(0.4, 1.0)]
+
+
+def test_csv_and_json_hold_both_ends(tmp_path: Path) -> None:
+    kinds = writers(NOTES, {"source": "a.wav"}, PRESSES)
+    for kind in ("csv", "json"):
+        kinds[kind](tmp_path / f"a.{kind}")
+    rows = list(csv.DictReader((tmp_path / "a.csv").open()))
+    assert [(row["offset_s"], row["sounding_s"]) for row in rows] == [("0.5", "1.0"), ("0.7", "1.0")]
+    told = json.loads((tmp_path / "a.json").read_text())
+    assert told["pedal"] == [{"down_s": 0.4, "up_s": 1.0}]
+    assert [note["sounding_s"] for note in told["notes"]] == [1.0, 1.0]
+
+
+def test_midi_has_the_pedal_or_sounding_ends(tmp_path: Path) -> None:
+    writers(NOTES, {}, PRESSES)["mid"](tmp_path / "keys.mid")
+    writers(NOTES, {}, PRESSES, "sounding")["mid"](tmp_path / "sounding.mid")
+    keys, held = (mido.MidiFile(tmp_path / f"{name}.mid") for name in ("keys", "sounding"))
+    assert moves_pedal(keys) and not moves_pedal(held)
+    assert [note.offset_s for note in notes_of(held, "keys")] == pytest.approx([1.0, 1.0], abs=1e-3)
+    assert notes_of(keys, "sounding") == notes_of(held, "keys")
+
+
+def test_sounding_ends_need_a_head(tmp_path: Path) -> None:
+    config = ModelConfig(replace(SMALL, pedal_units=0))
+    save(tmp_path / "deaf.safetensors", network_with(0), config)
+    with pytest.raises(CheckpointError, match=r"deaf\.safetensors.*pedal"):
+        load_transcriber(Settings(checkpoint=str(tmp_path / "deaf.safetensors"), offsets="sounding"))
+    with pytest.raises(ValueError, match="keys or sounding"):
+        Settings(offsets="both")
+
+
+def test_transcribe_writes_the_pedal(moving: Transcriber, sound: np.ndarray, tmp_path: Path) -> None:
+    save(tmp_path / "moving.safetensors", moving.network, moving.config)
+    soundfile.write(tmp_path / "a.wav", sound, 16_000)
+    model = ["--checkpoint", str(tmp_path / "moving.safetensors"), "--device", "cpu"]
+    out = ["-o", str(tmp_path / "out"), "--format", "mid,json", "--plot", "-q"]
+    done = CliRunner().invoke(app, ["transcribe", str(tmp_path / "a.wav"), *model, *out])
+    assert done.exit_code == 0, done.output
+    told = json.loads((tmp_path / "out" / "a.json").read_text())["pedal"]
+    assert len(told) > 2
+    heard = presses_of(mido.MidiFile(tmp_path / "out" / "a.mid"))
+    assert np.array(heard) == pytest.approx(np.array([(p["down_s"], p["up_s"]) for p in told]), abs=1e-3)
+    assert (tmp_path / "out" / "a.png").stat().st_size > 1000

@@ -39,6 +39,13 @@ def transcribe(
     ] = None,
     checkpoint: Checkpoint = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    offsets: Annotated[
+        str,
+        typer.Option(
+            metavar="keys|sounding",
+            help="MIDI notes end with their keys, and the pedal is written; or when they stop sounding.",
+        ),
+    ] = "keys",
     onset_threshold: Threshold = None,
     frame_threshold: Threshold = None,
     offset_threshold: Threshold = None,
@@ -83,6 +90,7 @@ def transcribe(
             onset_threshold=onset_threshold,
             frame_threshold=frame_threshold,
             offset_threshold=offset_threshold,
+            offsets=offsets,
             picture=plot,
             keep_notes=show,
             batch=batch,
