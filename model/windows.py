@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from .frontend import FrontEnd, FrontEndConfig
 from .lstm import HeadLSTM, State
 from .network import HPPNet
+from .pedal import PedalState
 from .spectra import Spectra
 from .stream import PIECE_FRAMES
 from .timebase import FRAMES_PER_SECOND, HOP, KEYS
@@ -69,6 +71,7 @@ class Past:
     pasts: tuple[Tensor, ...]  #: earlier frames [1, C, past, bins], one tensor a causal convolution
     forward: State  #: of the forward LSTMs, each [H, P, U]
     waiting: Tensor  #: features [T, P, C] of the context, not judged yet
+    pedal: PedalState | None = None  #: of the pedal's head, with what it heard in the context
 
 
 @dataclass(frozen=True)
@@ -80,31 +83,45 @@ class Row:
     last: bool
 
 
+#: Of one recording: probabilities [T, 88, 4], and the pedal's [T] where the network has that head.
+Probable = tuple[np.ndarray, np.ndarray | None]
+
+
 class Judged:
     """Probabilities on their way from the device, and the pasts that the next windows need."""
 
-    def __init__(self, probabilities: Tensor, counts: Sequence[int], pasts: list[Past]) -> None:
+    def __init__(self, keys: Tensor, pedal: Tensor | None, counts: Sequence[int], pasts: list[Past]) -> None:
+        """Probabilities [B, T, 88, 4] and [B, T], of which the first ``counts`` of each row are judged."""
         self.pasts = pasts
         self._counts = counts
-        self._done = None
-        if probabilities.device.type == "cuda":  # the copy goes on while the next batch is prepared
-            there = torch.empty(probabilities.shape, dtype=probabilities.dtype, pin_memory=True)
-            self._there = there.copy_(probabilities, non_blocking=True)
-            self._done = torch.cuda.Event()
+        self._keys = _on_its_way(keys)
+        self._pedal = None if pedal is None else _on_its_way(pedal)
+        self._done = torch.cuda.Event() if keys.device.type == "cuda" else None
+        if self._done is not None:
             self._done.record()
-        else:
-            self._there = probabilities.cpu()
 
     @property
     def ready(self) -> bool:
         """Whether ``wait`` would not have to."""
         return self._done is None or self._done.query()
 
-    def wait(self) -> list[np.ndarray]:
-        """For each row the probabilities [T, 88, 4] of the frames it judged."""
+    def wait(self) -> list[Probable]:
+        """For each row those of the frames it judged."""
         if self._done is not None:
             self._done.synchronize()
-        return [self._there[row, :count].numpy() for row, count in enumerate(self._counts)]
+        pedal = self._pedal
+        return [
+            (self._keys[row, :count].numpy(), None if pedal is None else pedal[row, :count].numpy())
+            for row, count in enumerate(self._counts)
+        ]
+
+
+def _on_its_way(values: Tensor) -> Tensor:
+    """A copy on the processor's side; from a GPU it comes while the next batch is prepared."""
+    if values.device.type != "cuda":
+        return values.cpu()
+    there = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+    return there.copy_(values, non_blocking=True)
 
 
 class Windows:
@@ -128,7 +145,7 @@ class Windows:
     def start(self) -> Past:
         """The past before a recording's first window."""
         state = self.network.start()
-        return Past(state.pasts, state.forward, state.waiting)
+        return Past(state.pasts, state.forward, state.waiting, state.pedal)
 
     @torch.inference_mode()
     def judge(self, rows: Sequence[Row]) -> Judged:
@@ -137,17 +154,20 @@ class Windows:
         Raises torch.OutOfMemoryError when the device is too small for so many.
         """
         frames = [self._frames(row.sound) for row in rows]
-        features, pasts = self._features(self._spectra(rows, frames), frames, [row.past for row in rows])
-        whole = [torch.cat([row.past.waiting, new]) for row, new in zip(rows, features, strict=True)]
+        new, heard, pasts = self._features(self._spectra(rows, frames), frames, [row.past for row in rows])
+        whole = [torch.cat([row.past.waiting, x]) for row, x in zip(rows, new, strict=True)]
         for row, x in zip(rows, whole, strict=True):
             assert row.last or len(x) == WINDOW_FRAMES + CONTEXT_FRAMES, f"a window of {len(x)} frames"
         counts = [len(x) if row.last else WINDOW_FRAMES for row, x in zip(rows, whole, strict=True)]
-        probabilities, forward = self._weigh(whole, counts, [row.past.forward for row in rows])
+        keys, forward = self._weigh(whole, counts, [row.past.forward for row in rows])
+        pedal, pedal_states = self._judge_pedal(rows, heard, counts)
         after = [
-            Past(past, state, x[count:].clone())
-            for past, state, x, count in zip(pasts, forward, whole, counts, strict=True)
+            Past(past, state, x[count:].clone(), pedal_state)
+            for past, state, x, count, pedal_state in zip(
+                pasts, forward, whole, counts, pedal_states, strict=True
+            )
         ]
-        return Judged(probabilities, counts, after)
+        return Judged(keys, pedal, counts, after)
 
     def _frames(self, sound: Tensor) -> int:
         if sound.ndim == 2:
@@ -174,9 +194,10 @@ class Windows:
 
     def _features(
         self, spectra: Tensor, frames: Sequence[int], before: Sequence[Past]
-    ) -> tuple[list[Tensor], list[tuple[Tensor, ...]]]:
-        """New features [T, P, C] of each row, and its pasts after them."""
+    ) -> tuple[list[Tensor], list[Tensor], list[tuple[Tensor, ...]]]:
+        """New features [T, P, C] of each row, what is heard of its pedal [T, 1, E], and its pasts then."""
         parts: list[list[Tensor]] = [[row.waiting[:0]] for row in before]
+        heard: list[list[Tensor]] = [[] if row.pedal is None else [row.pedal[2]] for row in before]
         pasts = [row.pasts for row in before]
         for first in range(0, max(frames), self._piece):
             going = [number for number, count in enumerate(frames) if count > first]
@@ -186,11 +207,43 @@ class Windows:
                 joined = tuple(torch.cat(past) for past in zip(*(pasts[n] for n in group), strict=True))
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
                     new, joined = self.network.features(piece, joined)
+                pedal = None if self.network.pedal is None else self.network.pedal.hear(new, piece)
                 new = new.float().unflatten(1, (len(group), KEYS))
                 for place, number in enumerate(group):
-                    parts[number].append(new[: frames[number] - first, place])
+                    own = frames[number] - first
+                    parts[number].append(new[:own, place])
                     pasts[number] = tuple(past[place : place + 1] for past in joined)
-        return [torch.cat(part) for part in parts], pasts
+                    if pedal is not None:
+                        heard[number].append(pedal[:own, place : place + 1])
+        return [torch.cat(part) for part in parts], [torch.cat(part) for part in heard if part], pasts
+
+    def _judge_pedal(
+        self, rows: Sequence[Row], heard: Sequence[Tensor], counts: Sequence[int]
+    ) -> tuple[Tensor | None, list[PedalState | None]]:
+        """The pedal's probabilities [B, T] from all that is heard [T, 1, E] of each row, and its states.
+
+        Rows that end are judged apart, with zeros after their ends: from those its backward unit makes
+        nothing, and forwards nobody goes on from there.
+        """
+        head = self.network.pedal
+        if head is None:
+            return None, [None] * len(rows)
+        out = heard[0].new_zeros(len(rows), max(counts))
+        states: list[PedalState | None] = [row.past.pedal for row in rows]
+        for last in (False, True):
+            group = [number for number, row in enumerate(rows) if row.last == last]
+            count = max((counts[number] for number in group), default=0)
+            if count:
+                x = nn.utils.rnn.pad_sequence([heard[number][:, 0] for number in group])
+                before = [cast("PedalState", states[number]) for number in group]
+                hidden, cell = (torch.cat([state[part] for state in before], dim=1) for part in (0, 1))
+                logits, after = head.judge(x, (hidden, cell, x[:0]), count, None)
+                out[group, :count] = torch.sigmoid(logits)
+                for place, number in enumerate(group):
+                    own = slice(place, place + 1)
+                    hidden, cell, rest = (part[:, own].clone() for part in after)
+                    states[number] = (hidden, cell, rest)
+        return out, states
 
     def _weigh(
         self, rows: Sequence[Tensor], counts: Sequence[int], states: Sequence[State]
@@ -204,6 +257,8 @@ class Windows:
         ahead, after = self._run_ahead(
             [x[:n] for x, n in zip(rows, counts, strict=True)], states, ahead_weight
         )
+        if not max(map(len, rows)):
+            return ahead.permute(2, 1, 3, 0), after
         turned = _stacked([x.flip(0) for x in rows]).flatten(1, 2)
         weighed, _ = self._back.weigh(turned, self.network.back.start(turned.shape[1]), back_weight)
         weighed = weighed.unflatten(2, (len(rows), KEYS))  # [H, T, B, P]
@@ -250,10 +305,13 @@ class LibraryLSTM:
         for head in range(lstm.heads):
             own = nn.LSTM(features, lstm.units)
             with torch.no_grad():
-                own.weight_ih_l0.copy_(_their_order(lstm.weight_x[head].T))
-                own.weight_hh_l0.copy_(_their_order(lstm.weight_h[head].T))
-                own.bias_ih_l0.copy_(_their_order(lstm.bias[head, 0]))
-                own.bias_hh_l0.zero_()
+                for theirs, ours in zip(
+                    own.parameters(),
+                    (lstm.weight_x[head].T, lstm.weight_h[head].T, lstm.bias[head, 0]),
+                    strict=False,
+                ):
+                    theirs.copy_(_their_order(ours))
+                nn.init.zeros_(cast("Tensor", own.bias_hh_l0))
             self._heads.append(own.to(lstm.bias.device).requires_grad_(False))
 
     def weigh(self, x: Tensor, state: State, weight: Tensor) -> tuple[Tensor, State]:

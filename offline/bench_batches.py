@@ -111,10 +111,10 @@ def _reading_x(transcriber: Transcriber, file: Path) -> float:
 
 def _decoding_x(transcriber: Transcriber, windows: Windows, sound: np.ndarray, folder: str) -> float:
     """From probabilities to a MIDI file, in one process."""
-    (probabilities,) = windows.judge([_row(windows, sound)]).wait()
+    ((keys, pedal),) = windows.judge([_row(windows, sound)]).wait()
     began = time.perf_counter()
     decoder = Decoder(transcriber.config.decoder)
-    write_midi(notes_from(decoder.feed(probabilities) + decoder.flush()), Path(folder, "take.mid"))
+    write_midi(notes_from(decoder.feed(keys, pedal) + decoder.flush()), Path(folder, "take.mid"))
     return _WINDOW_S / (time.perf_counter() - began)
 
 

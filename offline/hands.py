@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..model.config import HEADS, ModelConfig
+from ..model.config import ModelConfig
 from ..model.decoder import Decoder
 from ..model.frontend import FrontEnd, FrontEndConfig, front_end_of
-from ..model.notes import Event, notes_from
-from ..model.timebase import FRAME_S, FRAMES_PER_SECOND, KEYS
-from ..model.transcriber import Transcription
-from ..model.windows import Slices
+from ..model.notes import Event, notes_from, presses_from
+from ..model.timebase import FRAME_S, FRAMES_PER_SECOND
+from ..model.transcriber import Transcriber, Transcription
+from ..model.windows import Probable, Slices
 from .job import Outcome, failed, find_tuning, fits_picture, write_result
 from .outputs import Job
 from .pictures import PICTURE_S
@@ -39,6 +39,11 @@ class Model:
 
     config: ModelConfig
     checkpoint_name: str
+    hears_pedal: bool = False
+
+    @classmethod
+    def of(cls, transcriber: Transcriber) -> Model:
+        return cls(transcriber.config, transcriber.checkpoint_name, transcriber.hears_pedal)
 
     def with_tuning(self, cents: float) -> Model:
         front_end = replace(self.config.front_end, tuning_cents=float(cents))
@@ -53,8 +58,8 @@ class Sound:
     last: bool
 
 
-#: Gives sound, takes probabilities [T, 88, 4] of the window (none yet: T = 0), returns what became of it.
-Work = Generator[Sound, np.ndarray, Outcome]
+#: Gives sound, takes the probabilities of its window, returns what became of it.
+Work = Generator[Sound, Probable, Outcome]
 
 
 def attempt(job: Job, model: Model, settings: Settings, heard: Callable[[float], None]) -> Work:
@@ -82,26 +87,29 @@ def _work_on(job: Job, file: Path, model: Model, settings: Settings, heard: Call
 
 def _understand(
     recording: Recording, model: Model, settings: Settings, heard: Callable[[float], None]
-) -> Generator[Sound, np.ndarray, Transcription]:
+) -> Generator[Sound, Probable, Transcription]:
     own = _own_front_end(model.config.front_end) if settings.tuning == "auto" else None
     slices = Slices(own or front_end_of(model.config.front_end), recording.sample_rate)
     decoder = Decoder(model.config.decoder)
     whole = fits_picture(recording.duration_s)
-    kept: list[np.ndarray] = [np.zeros((0, KEYS, len(HEADS)), dtype=np.float32)]
+    kept: list[Probable] = []
     events: list[Event] = []
     frames = 0
     for samples, last in slices.slices(recording.blocks()):
         if own is not None and len(samples):
             samples = own.frames(samples[None])[0]
-        probabilities = yield Sound(samples.numpy(), last)
+        keys, pedal = yield Sound(samples.numpy(), last)
         if settings.picture and (whole or frames < PICTURE_S * FRAMES_PER_SECOND):
-            kept.append(probabilities)
-        events.extend(decoder.feed(probabilities))
-        frames += len(probabilities)
+            kept.append((keys, pedal))
+        events.extend(decoder.feed(keys, pedal))
+        frames += len(keys)
         heard(frames * FRAME_S)
     events.extend(decoder.flush())
-    shown = np.concatenate(kept) if settings.picture else None
-    return Transcription(notes_from(events), frames * FRAME_S, shown)
+    presses = presses_from(events) if model.hears_pedal else None
+    shown = np.concatenate([keys for keys, _ in kept]) if kept else None
+    pedals = [pedal for _, pedal in kept if pedal is not None]
+    shown_pedal = np.concatenate(pedals) if pedals else None
+    return Transcription(notes_from(events), frames * FRAME_S, shown, presses, shown_pedal)
 
 
 def _own_front_end(config: FrontEndConfig) -> FrontEnd:
@@ -143,7 +151,7 @@ def _next(going: dict[int, Work], number: int, said: object) -> Sound | Outcome:
     try:
         if isinstance(said, Exception):
             return going[number].throw(said)
-        return going[number].send(said) if isinstance(said, np.ndarray) else next(going[number])
+        return going[number].send(said) if isinstance(said, tuple) else next(going[number])
     except StopIteration as end:
         del going[number]
         outcome: Outcome = end.value

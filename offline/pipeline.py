@@ -97,7 +97,7 @@ class _Pipeline:
         self, transcriber: Transcriber, settings: Settings, hands: int, batcher: Batcher, heard: Heard
     ) -> None:
         self._settings, self._batcher, self._heard = settings, batcher, heard
-        self._model = Model(transcriber.config, transcriber.checkpoint_name)
+        self._model = Model.of(transcriber)
         self._most_hands = hands
         self._slots = max(2, min(_MOST_SLOTS, -(-2 * batcher.size // hands)))
         self._hands: list[_Hand] = []

@@ -88,8 +88,9 @@ class Plan:
             return self._output, True
         if item.output is not None:
             own = place_of(item.output)
-            inside = self._output is not None and isinstance(own, Path) and not own.is_absolute()
-            return (self._output / own if inside and self._output is not None else own), True
+            if self._output is not None and isinstance(own, Path) and not own.is_absolute():
+                own = self._output / own
+            return own, True
         return (item.path if self._output is None else self._output / item.relative), False
 
     # --- names that meet ---

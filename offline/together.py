@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import cast
 
-import numpy as np
 import torch
 
 from ..model.transcriber import Transcriber
-from ..model.windows import Past, Row
+from ..model.windows import Past, Probable, Row
 from .batch import Heard
 from .batching import Batcher
 from .hands import Model, Sound, Work, attempt
@@ -30,7 +29,7 @@ class Batched:
     """As ``run``, without other processes: reading, the network and writing take turns."""
 
     def __init__(self, transcriber: Transcriber, settings: Settings) -> None:
-        self._model = Model(transcriber.config, transcriber.checkpoint_name)
+        self._model = Model.of(transcriber)
         self._batcher = Batcher(transcriber, settings.batch)
 
     def run(self, jobs: Iterable[Job], settings: Settings, heard: Heard) -> Iterator[Outcome]:
@@ -55,11 +54,11 @@ class Batched:
 
 
 def _go_on(
-    going: list[Going], work: Work, said: np.ndarray | Exception | None, past: Past
+    going: list[Going], work: Work, said: Probable | Exception | None, past: Past
 ) -> Iterator[Outcome]:
     """Tells a recording what it waits for: it has a next window, or comes to its end."""
     try:
-        sound = work.throw(said) if isinstance(said, Exception) else work.send(cast(np.ndarray, said))
+        sound = work.throw(said) if isinstance(said, Exception) else work.send(cast("Probable", said))
         going.append((work, past, sound))
     except StopIteration as stop:
         yield stop.value
