@@ -260,8 +260,17 @@ def test_labels_say_when_it_is_down() -> None:
 
 def test_what_is_not_known_teaches_nothing() -> None:
     logits = torch.zeros(1, 4, requires_grad=True)
-    pedal_loss(logits, torch.tensor([[1.0, -1.0, 0.0, -1.0]]), torch.tensor(2.0)).backward()
-    assert logits.grad is not None and logits.grad[0].tolist() == [-0.25, 0, 0.25, 0]
+    pedal_loss(logits, torch.tensor([[-1.0] * 4]), torch.tensor(0.0)).backward()
+    assert logits.grad is not None and logits.grad.abs().sum() == 0
+
+
+def test_frames_near_a_change_count_three_times() -> None:
+    logits = torch.zeros(1, 60, requires_grad=True)
+    wanted = torch.cat([torch.zeros(1, 30), torch.ones(1, 30)], dim=1)
+    pedal_loss(logits, wanted, torch.tensor(60.0)).backward()
+    assert logits.grad is not None
+    size = (logits.grad[0].abs() * 60 / 0.5).round().tolist()
+    assert size == [1] * 20 + [3] * 21 + [1] * 19
 
 
 def test_a_table_of_presses_comes_back(tmp_path: Path) -> None:

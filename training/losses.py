@@ -25,6 +25,7 @@ from torch import Tensor
 from ..model.config import HEADS
 
 KINDS = ("bce", "focal", "combo")
+NEAR_FRAMES = 10  #: of a change of the pedal: 0.2 s
 BALANCES = ("fixed", "uncertainty")
 
 
@@ -91,11 +92,14 @@ def head_losses(logits: Tensor, wanted: Tensor, how: Losses, notes: Tensor) -> d
 def pedal_loss(logits: Tensor, wanted: Tensor, frames: Tensor) -> Tensor:
     """Cross-entropy of the pedal's logits [B, T] where the target is known (not -1), a frame's mean.
 
+    Frames near a change count three times: most lifts of the pedal last a few frames among many.
     ``frames`` is how many are known in the whole batch, so that parts of it add up.
     """
     known = (wanted >= 0).to(logits.dtype)
+    changes = F.pad((wanted[:, 1:] != wanted[:, :-1]).to(logits.dtype), (1, 0))
+    near = F.max_pool1d(changes[:, None], 2 * NEAR_FRAMES + 1, 1, NEAR_FRAMES)[:, 0]
     entropy = F.binary_cross_entropy_with_logits(logits, wanted.clamp_min(0), reduction="none")
-    return (entropy * known).sum() / frames.clamp_min(1.0)
+    return (entropy * known * (1 + 2 * near)).sum() / frames.clamp_min(1.0)
 
 
 def _loss(logits: Tensor, wanted: Tensor, kind: str, how: Losses) -> Tensor:
