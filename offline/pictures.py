@@ -127,7 +127,10 @@ def _draw_pedal(axes: Axes, pedal: Sequence[Press], low: int) -> None:
     bars = [(press.down_s, press.up_s - press.down_s) for press in pedal]
     axes.broken_barh(bars, (low - 0.7 - height, height), color=_PEDAL, lw=0, zorder=3)
     axes.set_ylim(bottom=low - 1.0 - height)
-    axes.set_yticks([low - 0.7 - height / 2, *axes.get_yticks()], ["pedal", *axes.get_yticklabels()])
+    axes.set_yticks(
+        [low - 0.7 - height / 2, *axes.get_yticks()],
+        ["pedal", *(label.get_text() for label in axes.get_yticklabels())],
+    )
 
 
 def _colours() -> str:

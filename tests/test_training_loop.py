@@ -14,12 +14,15 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from safetensors.torch import load_file
 
 from hppnet.training import loop
 from hppnet.training.interruption import Interrupted
 from hppnet.training.launch import precision_plugin
 from hppnet.training.log import Watch
 from hppnet.training.losses import Losses
+from hppnet.training.pedal_table import write_presses
+from hppnet.training.run import begin
 from hppnet.training.schedule import Phase, Schedule
 from hppnet.training.settings import Source
 from hppnet.training.sources import gather
@@ -221,7 +224,7 @@ def test_taught_frames_are_those_the_network_judges(look_ahead: int | None) -> N
 
     wanted = short_run(Path(), "x", chunk=5)
     judged = HPPNet(TINY)(torch.zeros(1, wanted.frames, 352), look_ahead, wanted.chunk)
-    assert judged.shape[1] == taught_frames(wanted, look_ahead)
+    assert judged.keys.shape[1] == taught_frames(wanted, look_ahead)
 
 
 def test_the_gradient_is_clipped_before_the_step(folder: Path) -> None:
@@ -273,3 +276,21 @@ def test_augmentation_settings_reach_the_excerpts(folder: Path) -> None:
     trained(short_run(folder, "plain-sound", augmentation=PLAIN), plain)
     trained(short_run(folder, "loud-sound", augmentation=replace(PLAIN, gain_db=(6, 6))), varied)
     assert plain.steps[1]["onset"] != varied.steps[1]["onset"]
+
+
+def test_the_pedal_alone_is_taught_over_the_weights_of_a_checkpoint(tmp_path: Path) -> None:
+    """No note changes by it; weights of other sizes are refused."""
+    folder = make_music(tmp_path)
+    write_presses(folder / "music" / "one.pedal", [(0.1, 1.6)])
+    notes = short_run(folder, "notes")
+    begun = loop.train(fabric_of(notes), notes)
+    sizes = replace(TINY, pedal_units=3)
+    wanted = short_run(folder, "pedal", network=sizes, begin=str(begun), pedal_only=True, seed=2)
+    before = begin(wanted)[0].network.state_dict()
+    after = load_file(loop.train(fabric_of(wanted), wanted))
+    changed = {name for name, weights in after.items() if not torch.equal(weights, before[name])}
+    assert changed and all(name.startswith("pedal.") for name in changed)
+    assert all(torch.equal(before[name], weights) for name, weights in load_file(begun).items())
+    other = replace(wanted, folder=str(folder / "other"), network=replace(sizes, lstm_units=5))
+    with pytest.raises(ValueError, match="begin expects a checkpoint of this network's sizes"):
+        loop.train(fabric_of(other), other)

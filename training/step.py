@@ -62,11 +62,10 @@ class Stepper:
         self.optimiser.zero_grad()
         turns = min(self.settings.accumulate, len(spectrum))
         sums = torch.zeros(len(PARTS), device=self.fabric.device)
-        for n, part in enumerate(
-            zip(*(all.tensor_split(turns) for all in (spectrum, wanted, pedal)), strict=True)
-        ):
+        shares = (whole.tensor_split(turns) for whole in (spectrum, wanted, pedal))
+        for n, (part, targets, pressed) in enumerate(zip(*shares, strict=True)):
             with self.fabric.no_backward_sync(self.module, enabled=n < turns - 1):  # type: ignore[arg-type]
-                sums += self._turn(*part, look_ahead, counts, how)
+                sums += self._turn(part, targets, pressed, look_ahead, counts, how)
         rate = self.settings.rate(run.step)
         with self.clock("optimiser"):
             norm = self._move(rate)
