@@ -11,7 +11,7 @@ the sound, ``Windows`` runs the network over as many recordings as fit, and the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -21,47 +21,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .frontend import FrontEnd, FrontEndConfig
-from .lstm import HeadLSTM, State
+from .library_lstm import LibraryLSTM
+from .lstm import State
 from .network import HPPNet
 from .pedal import PedalState
-from .spectra import Spectra
+from .slices import CONTEXT_FRAMES, WINDOW_FRAMES
 from .stream import PIECE_FRAMES
-from .timebase import FRAMES_PER_SECOND, HOP, KEYS
+from .timebase import HOP, KEYS
 
-WINDOW_FRAMES = 20 * FRAMES_PER_SECOND  #: judged at once, as Recording does
-CONTEXT_FRAMES = 5 * FRAMES_PER_SECOND  #: more, in which the backward LSTMs begin
 #: Frames of every recording that go through the convolutions at once on a GPU. Divides both of the above.
 GPU_PIECE_FRAMES = 250
-
-
-class Slices(Spectra):
-    """Sound as it comes, cut into the samples of one window after the other."""
-
-    def slices(self, blocks: Iterable[np.ndarray]) -> Iterator[tuple[Tensor, bool]]:
-        """(samples [n] of the frames that the next window adds, whether they are the last); at least one.
-
-        The first has those of a window and its context, later ones a window's, the last what is left: no
-        samples at all where nothing is.
-        """
-        wanted = WINDOW_FRAMES + CONTEXT_FRAMES
-        for block in blocks:
-            self.keep(block)
-            while self.waiting_frames >= wanted:
-                yield self.cut(wanted), False
-                wanted = WINDOW_FRAMES
-        self._end()
-        while self.waiting_frames >= wanted:
-            yield self.cut(wanted), False
-            wanted = WINDOW_FRAMES
-        yield self.cut(self.waiting_frames) if self.waiting_frames else torch.zeros(0), True
-
-    def _end(self) -> None:
-        """The rest of the sound, and silence until its last frame is whole."""
-        rest = self._resampler.flush()
-        self._samples += len(rest)
-        end = (self.total_frames - 1) * HOP + self._front_end.after
-        silence = np.zeros(max(0, end - self._samples) if self.total_frames else 0, dtype=np.float32)
-        self._buffer = np.concatenate([self._buffer, rest, silence])
 
 
 @dataclass(frozen=True)
@@ -294,38 +263,3 @@ class Windows:
 def _stacked(rows: Sequence[Tensor]) -> Tensor:
     """Rows [T, P, C] of several lengths side by side: [T, B, P, C], zeros after their ends."""
     return nn.utils.rnn.pad_sequence(list(rows))
-
-
-class LibraryLSTM:
-    """A HeadLSTM by PyTorch's own LSTM, head after head: a call for a whole sequence, on a GPU cuDNN's."""
-
-    def __init__(self, lstm: HeadLSTM) -> None:
-        features = lstm.weight_x.shape[1]
-        self._heads = []
-        for head in range(lstm.heads):
-            own = nn.LSTM(features, lstm.units)
-            with torch.no_grad():
-                for theirs, ours in zip(
-                    own.parameters(),
-                    (lstm.weight_x[head].T, lstm.weight_h[head].T, lstm.bias[head, 0]),
-                    strict=False,
-                ):
-                    theirs.copy_(_their_order(ours))
-                nn.init.zeros_(cast("Tensor", own.bias_hh_l0))
-            self._heads.append(own.to(lstm.bias.device).requires_grad_(False))
-
-    def weigh(self, x: Tensor, state: State, weight: Tensor) -> tuple[Tensor, State]:
-        """As ``HeadLSTM.weigh``: x [S, N, C] to weighed hidden states [H, S, N], and the state."""
-        weighed, hidden, cell = [], [], []
-        for own, h, c, w in zip(self._heads, *state, weight, strict=True):
-            out, (h, c) = own(x, (h[None].contiguous(), c[None].contiguous()))
-            weighed.append(out @ w)
-            hidden.append(h[0])
-            cell.append(c[0])
-        return torch.stack(weighed), (torch.stack(hidden), torch.stack(cell))
-
-
-def _their_order(gates: Tensor) -> Tensor:
-    """Our gates i, f, o, g along the first axis [4U, ...] as PyTorch's i, f, g, o."""
-    i, f, o, g = gates.chunk(4)
-    return torch.cat([i, f, g, o])

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import torch
 
+from ..model.slices import CONTEXT_FRAMES, WINDOW_FRAMES
 from ..model.timebase import HOP
 from ..model.transcriber import Transcriber
-from ..model.windows import CONTEXT_FRAMES, WINDOW_FRAMES, Judged, Row, Windows
+from ..model.windows import Judged, Row, Windows
 
 _MOST = 128  #: recordings: more gain nothing, and wait for each other
 _SHARE = 0.6  #: of the free memory; the rest is for what the allocator cannot piece together

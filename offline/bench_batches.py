@@ -17,9 +17,10 @@ import torch
 from ..model.decoder import Decoder
 from ..model.frontend import front_end_of
 from ..model.notes import notes_from, write_midi
+from ..model.slices import WINDOW_FRAMES, Slices
 from ..model.timebase import FRAME_S, HOP, SAMPLE_RATE
 from ..model.transcriber import Transcriber
-from ..model.windows import WINDOW_FRAMES, Row, Slices, Windows
+from ..model.windows import Row, Windows
 from . import batch, pipeline
 from .batching import Batcher
 from .job import Outcome

@@ -21,9 +21,10 @@ from ..model.config import ModelConfig
 from ..model.decoder import Decoder
 from ..model.frontend import FrontEnd, FrontEndConfig, front_end_of
 from ..model.notes import Event, notes_from, presses_from
+from ..model.slices import Slices
 from ..model.timebase import FRAME_S, FRAMES_PER_SECOND
 from ..model.transcriber import Transcriber, Transcription
-from ..model.windows import Probable, Slices
+from ..model.windows import Probable
 from .job import Outcome, failed, find_tuning, fits_picture, write_result
 from .outputs import Job
 from .pictures import PICTURE_S

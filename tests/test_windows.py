@@ -9,11 +9,13 @@ import torch
 from hppnet.model.config import ModelConfig, NetworkConfig
 from hppnet.model.decoder import Decoder
 from hppnet.model.frontend import front_end_of
+from hppnet.model.library_lstm import LibraryLSTM
 from hppnet.model.network import HPPNet
 from hppnet.model.notes import notes_from
+from hppnet.model.slices import CONTEXT_FRAMES, WINDOW_FRAMES, Slices
 from hppnet.model.stream import Recording
 from hppnet.model.transcriber import Transcriber
-from hppnet.model.windows import CONTEXT_FRAMES, WINDOW_FRAMES, LibraryLSTM, Probable, Row, Slices, Windows
+from hppnet.model.windows import Probable, Row, Windows
 
 RATE = 16_000
 
