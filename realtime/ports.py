@@ -120,9 +120,11 @@ class MidiOutput:
     def panic(self) -> None:
         """Ends each sounding note by its own note-off, then sustain off, all notes off. Raises PortFault."""
         with self._lock:
+            ends: list[Callable[[], None]]
             ends = [partial(self.note_off, pitch) for pitch in sorted(self._sounding)]
+            ends += [self._lift_pedal, partial(self._send, CONTROL, ALL_NOTES_OFF, 0)]
             fault = None
-            for end in (*ends, self._lift_pedal, partial(self._send, CONTROL, ALL_NOTES_OFF, 0)):
+            for end in ends:
                 try:
                     end()
                 except PortFault as error:
@@ -161,7 +163,7 @@ class MidiOutput:
                     self.panic()
             self.drop()
             if self._is_dirty:
-                with suppress(PortFault):
+                with suppress(Exception):
                     self.open()
                 self.drop()
         finally:

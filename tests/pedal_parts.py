@@ -12,23 +12,37 @@ from hppnet.model.checkpoint import save
 from hppnet.model.config import NetworkConfig
 from hppnet.model.frontend import front_end_of
 from hppnet.model.network import HPPNet
+from hppnet.model.notes import presses_from
+from hppnet.model.timebase import frames_for_latency
 from hppnet.model.transcriber import Transcriber
 
 UNITS = 4
+LATENCY_MS = 132
 SMALL = NetworkConfig(stem_channels=2, body_channels=2, lstm_units=2)
 
 
 def with_moving_pedal(transcriber: Transcriber, sound: np.ndarray) -> Transcriber:
-    """Notes as they are; the pedal is down in half of the frames of ``sound`` [n], at 16 kHz."""
-    torch.manual_seed(1)
+    """Notes as they are; on ``sound`` [n], at 16 kHz, the pedal moves about once a second or oftener."""
+    for seed in range(50):
+        moving = _with_head(transcriber, sound, seed)
+        stream = moving.stream(LATENCY_MS, 16_000)
+        if len(presses_from(stream.feed(sound) + stream.flush())) > len(sound) / 32_000:
+            return moving
+    raise AssertionError("no head moved often enough")
+
+
+def _with_head(transcriber: Transcriber, sound: np.ndarray, seed: int) -> Transcriber:
+    """With a random head that says down in half of the frames."""
+    torch.manual_seed(seed)
     config = replace(transcriber.config, network=replace(transcriber.config.network, pedal_units=UNITS))
     network = HPPNet(config.network).eval().requires_grad_(False)
     notes = {k: v for k, v in transcriber.network.state_dict().items() if not k.startswith("pedal.")}
     network.load_state_dict(notes, strict=False)
     assert network.pedal is not None
     spectrum = front_end_of(config.front_end).frames(torch.from_numpy(sound)[None])
+    look_ahead = frames_for_latency(LATENCY_MS, config.front_end.look_ahead)
     with torch.inference_mode():
-        middle = network(spectrum, None).pedal.median()
+        middle = network.step(spectrum, network.start(), look_ahead)[0].pedal.median()
     network.pedal.out.bias -= middle
     network.pedal.out.weight *= 200
     network.pedal.out.bias *= 200
