@@ -30,7 +30,7 @@ $(STAMP): pyproject.toml constraints.txt
 		{ echo "make: $(PYTHON) cannot make environments; on Debian and Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
 	@echo "Making $(VENV) (a few minutes the first time)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -c constraints.txt -e ".[train,dev]"
+	@$(BIN)/python -m pip install -c constraints.txt -e ".[train,cluster,dev]"
 	@$(BIN)/python -m pip install -c constraints.txt -e ".[live]" || \
 		echo "make: going on without live: python-rtmidi could not be built (Debian: libasound2-dev, libjack-dev, g++)"
 	@touch $(STAMP)

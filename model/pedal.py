@@ -68,6 +68,8 @@ class PedalHead(nn.Module):
     def _run_ahead(
         self, joined: Tensor, hidden: Tensor, cell: Tensor
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        if not len(joined):
+            return joined, (hidden, cell)
         if len(joined) != 1:
             return self.ahead(joined, (hidden, cell))
         # Live, frame by frame: the bare cell costs a third of the whole machinery.

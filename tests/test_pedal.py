@@ -162,6 +162,13 @@ def test_a_recording_has_presses(moving: Transcriber, sound: np.ndarray, latency
     assert heard.pedal == sorted(heard.pedal)
 
 
+@pytest.mark.parametrize("latency_ms", [None, 132])
+@pytest.mark.parametrize("samples", [0, 1])
+def test_no_sound_has_no_press(moving: Transcriber, latency_ms: float | None, samples: int) -> None:
+    heard = moving.transcribe_blocks([np.zeros(samples, np.float32)], 16_000, latency_ms=latency_ms)
+    assert all(press.up_s <= 0.02 for press in heard.pedal or ())
+
+
 def test_windows_do_not_show(moving: Transcriber, sound: np.ndarray) -> None:
     long, short = (moving.transcribe_blocks([sound], 16_000, window_s=w).pedal for w in (20, 1.5))
     assert len(long) == len(short)
