@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from .model.notes import Note as Note
     from .model.notes import NoteOff as NoteOff
     from .model.notes import NoteOn as NoteOn
+    from .model.notes import Pedal as Pedal
+    from .model.notes import Press as Press
     from .model.notes import read_midi as read_midi
+    from .model.notes import sounding as sounding
     from .model.notes import write_midi as write_midi
     from .model.stream import Stream as Stream
     from .model.transcriber import Transcriber as Transcriber
@@ -40,9 +43,12 @@ _HOMES = {
     "Note": ".model.notes",
     "NoteOff": ".model.notes",
     "NoteOn": ".model.notes",
+    "Pedal": ".model.notes",
+    "Press": ".model.notes",
     "Stream": ".model.stream",
     "Transcriber": ".model.transcriber",
     "read_midi": ".model.notes",
+    "sounding": ".model.notes",
     "write_midi": ".model.notes",
 }
 __all__ = [*_HOMES, "__version__"]

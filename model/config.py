@@ -20,14 +20,10 @@ class NetworkConfig:
     harmonics_up: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8)  #: h: partials above, on 352 bins
     harmonics_down: tuple[int, ...] = (2, 3)  #: h: of which this may be a partial
     body_channels: int = 32
-    block_kernels: tuple[tuple[int, int], ...] = (
-        (3, 5),
-        (3, 5),
-        (3, 5),
-    )  #: (frames, keys), a residual block each
+    block_kernels: tuple[tuple[int, int], ...] = ((3, 5),) * 4  #: (frames, keys), a residual block each
     #: Harmonic shifts in keys in each block (Harmonica: at several depths is better than once).
     block_harmonics: tuple[int, ...] = (1, 2, 3, 4, 5, -2, -3, -4)
-    lstm_units: int = 24  #: a direction and head
+    lstm_units: int = 32  #: a direction and head
     pedal_units: int = 0  #: a direction of the sustain pedal's head; 0: it has none
 
     def __post_init__(self) -> None:

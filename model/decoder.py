@@ -63,7 +63,8 @@ class Decoder:
                 for key in [k for k in self._sounding if ends[i, k]]:
                     here.extend(self._end(key, around))
             for key in np.flatnonzero(strokes[i]).tolist() if strokes[i].any() else ():
-                here.extend(self._strike(key, around))
+                struck = self._strike(key, around)
+                here = [*(_ended_by(struck[-1], event) for event in here), *struck] if struck else here
             events.extend(here if turn is None else with_pedal(here, turn))
             self._next += 1
         return events
@@ -113,6 +114,13 @@ class Decoder:
         peaked = around[1, key, OFFSET] >= self.config.offset
         offset_s = (self._next + (_between(around[:, key, OFFSET]) if peaked else 0.0)) * FRAME_S
         return [NoteOff(max(offset_s, note.onset_s + SHORTEST_NOTE_S), key + LOWEST_PITCH)]
+
+
+def _ended_by(stroke: Event, event: Event) -> Event:
+    """A key's release is no later than the next stroke of the key, in the same frame: it would cut it."""
+    if isinstance(event, NoteOff) and isinstance(stroke, NoteOn) and event.pitch == stroke.pitch:
+        return replace(event, time_s=min(event.time_s, stroke.time_s))
+    return event
 
 
 def with_pedal(events: list[Event], turn: Pedal) -> list[Event]:

@@ -66,6 +66,12 @@ def test_a_key_struck_again_is_released_first_at_the_same_time() -> None:
     assert off.time_s == again.time_s == pytest.approx(12 * 0.02)
 
 
+def test_a_release_in_the_frame_of_the_next_stroke_is_not_after_it() -> None:
+    events = decode(stroke(stroke(silence(), 5, 20.4), 19.7, 30))
+    assert [type(e) for e in events] == [NoteOn, NoteOff, NoteOn, NoteOff]
+    assert events[1].time_s <= events[2].time_s == pytest.approx(19.7 * 0.02)
+
+
 def test_one_stroke_with_two_bumps_is_one_note() -> None:
     roll = stroke(silence(), 5, 25)
     roll[4:9, KEY, ONSET] = (0.5, 0.9, 0.6, 0.7, 0.1)

@@ -83,6 +83,7 @@ def _soaked(figures: dict[str, Any]) -> list[str]:
         f"in {figures['wall_s'] / 60:.1f} minutes: {figures['notes']} notes",
         f"  memory: {held}grown by {figures['memory_growth_mib']:.1f} MiB after warm-up",
         f"  notes stuck: {figures['stuck_notes']}; struck while down: {figures['overlaps']}",
+        f"  pedal: {figures['presses']} presses, stuck {figures['stuck_pedals']} times",
         f"  events waiting: {figures['most_waiting_events']} at most, "
         f"{figures['most_waiting_events_at_end']} in the last tenth",
         f"  sound waiting: {figures['most_backlog_ms']:.0f} ms at most; "
