@@ -124,8 +124,8 @@ def _draw_notes(axes: Axes, notes: Sequence[Note], begin: float, end: float) -> 
 def _draw_pedal(axes: Axes, pedal: Sequence[Press], low: int) -> None:
     """A bar below the lowest key while the pedal is down."""
     height = 1.6
-    bars = [(press.down_s, press.up_s - press.down_s) for press in pedal]
-    axes.broken_barh(bars, (low - 0.7 - height, height), color=_PEDAL, lw=0, zorder=3)
+    lengths, begins = [press.up_s - press.down_s for press in pedal], [press.down_s for press in pedal]
+    axes.barh([low - 0.7 - height / 2] * len(pedal), lengths, height, begins, color=_PEDAL, lw=0, zorder=3)
     axes.set_ylim(bottom=low - 1.0 - height)
     axes.set_yticks(
         [low - 0.7 - height / 2, *axes.get_yticks()],

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hppnet.model.notes import Note
+from hppnet.model.notes import Note, Press
 from hppnet.model.timebase import KEYS
 from hppnet.offline import pictures
 from hppnet.offline.pictures import draw_piano_roll
@@ -82,3 +82,13 @@ def test_the_keys_drawn_hold_every_note(pitches):
     low, high = pictures._pitch_range([Note(0.0, 1.0, pitch, 64) for pitch in pitches], 10.0)
     assert 21 <= low < high <= 108 and high - low >= 24
     assert all(low <= pitch <= high for pitch in pitches)
+
+
+def test_the_pedal_is_below_the_keys_and_changes_nothing_else(tmp_path):
+    notes = [Note(0.5, 1.0, 60, 64)]
+    for name, pedal in (("up", []), ("down", [Press(0.0, 4.0)])):
+        draw_piano_roll(tmp_path / f"{name}.png", notes, None, 4.0, "take", pedal)
+    up, down = pixels(tmp_path / "up.png"), pixels(tmp_path / "down.png")
+    rows, columns = np.nonzero(np.abs(up - down).max(axis=2) > 12)
+    assert len(rows) > 1000 and rows.min() > 0.7 * len(up)
+    assert columns.max() < 0.95 * up.shape[1]  # the velocities' scale stays as it was
