@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +31,15 @@ def transcribe_lines() -> list[str]:
 @pytest.fixture
 def workplace(tmp_path: Path) -> Path:
     """The files that the commands name."""
-    (tmp_path / "recordings").mkdir()
+    for folder in ("recordings", "archive"):
+        (tmp_path / folder).mkdir()
     (tmp_path / "demo").symlink_to(ROOT / "demo")
     for name in ("take.wav", "one.flac", "recordings/two.flac", "old.mp3"):
         soundfile.write(tmp_path / name, three_notes(44_100), 44_100)
+    for number in range(20):
+        soundfile.write(tmp_path / "archive" / f"{number}.wav", three_notes(44_100)[:22_050], 44_100)
+    with zipfile.ZipFile(tmp_path / "recordings.zip", "w") as archive:
+        archive.write(tmp_path / "one.flac", "one.flac")
     return tmp_path
 
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hppnet.model.frontend import FrontEnd
-from hppnet.model.notes import NoteOff, NoteOn
+from hppnet.model.notes import Event, NoteOff, NoteOn, Pedal
 from hppnet.model.stream import PIECE_FRAMES, Recording, Stream
 from hppnet.model.timebase import FRAME_S, HOP, LATENCIES, latency_s
 from hppnet.model.transcriber import Transcriber
@@ -43,6 +43,11 @@ def cut(samples: np.ndarray, sizes: list[int]) -> list[np.ndarray]:
     return blocks
 
 
+def said(event: Event) -> tuple[type, int]:
+    """An event but for its time and velocity."""
+    return type(event), event.down if isinstance(event, Pedal) else event.pitch
+
+
 def assert_same(one, other) -> None:
     (events, activations), (wanted_events, wanted) = one, other
     assert activations.shape == wanted.shape
@@ -50,9 +55,11 @@ def assert_same(one, other) -> None:
         apart = np.abs(activations - wanted).max(axis=(1, 2))
         first = int(np.argmax(apart > 1e-4)) if (apart > 1e-4).any() else None
         assert first is None, f"activations differ from frame {first} on, by {apart.max():.2g} at most"
-    assert [(type(e), e.pitch) for e in events] == [(type(e), e.pitch) for e in wanted_events]
+    assert [said(e) for e in events] == [said(e) for e in wanted_events]
     for event, want in zip(events, wanted_events, strict=True):
-        assert event.time_s == pytest.approx(want.time_s, abs=1e-5)
+        # Where the pedal's probability hardly moves, its moment hangs on the last digits.
+        near_s = 1e-4 if isinstance(event, Pedal) else 1e-5
+        assert event.time_s == pytest.approx(want.time_s, abs=near_s)
 
 
 @QUICK
@@ -93,10 +100,11 @@ def test_every_note_that_begins_also_ends(transcriber: Transcriber) -> None:
         if isinstance(event, NoteOn):
             assert event.pitch not in down
             down.add(event.pitch)
-        else:
-            assert isinstance(event, NoteOff)
+        elif isinstance(event, NoteOff):
             down.remove(event.pitch)
     assert not down
+    presses = [event.down for event in events if isinstance(event, Pedal)]
+    assert presses == [n % 2 == 0 for n in range(len(presses))] and len(presses) % 2 == 0
 
 
 def test_reset_forgets_everything(transcriber: Transcriber) -> None:
