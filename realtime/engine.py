@@ -151,16 +151,8 @@ class Engine:
             if begun_s is not None:
                 self._events.append(NoteOff(max(time_s, begun_s), event.pitch))
             if isinstance(event, NoteOn):
-                self._end_before(event.pitch, time_s)
                 self._events.append(NoteOn(time_s, event.pitch, event.velocity))
                 self._sounding[event.pitch] = self._struck_s = time_s
-
-    def _end_before(self, pitch: int, onset_s: float) -> None:
-        # In one frame a key may come up and be struck, and its end be found a little after its onset: sent in
-        # the order of their times, it would cut the new note.
-        for number, event in enumerate(self._events):
-            if isinstance(event, NoteOff) and event.pitch == pitch and event.time_s > onset_s:
-                self._events[number] = NoteOff(onset_s, pitch)
 
     def _move_pedal(self, event: Pedal) -> None:
         if not self._pedal or event.down == self.pedal_down:

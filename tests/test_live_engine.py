@@ -137,13 +137,6 @@ def test_a_network_that_gives_no_numbers_is_a_fault(transcriber: Transcriber) ->
         engine._watch(np.full((1, 88, 4), np.nan))
 
 
-def test_a_key_that_comes_up_and_is_struck_in_one_frame_comes_up_first() -> None:
-    engine = Engine(FakeModel(), RATE)
-    engine._tell([NoteOn(0.5, 60, 80), NoteOff(1.009, 60), NoteOff(1.009, 62), NoteOn(1.003, 60, 70)])
-    events = engine._take()
-    assert events == [NoteOn(0.5, 60, 80), NoteOff(1.003, 60), NoteOn(1.003, 60, 70)]
-
-
 def test_no_note_is_longer_than_a_piano_sounds() -> None:
     engine = Engine(FakeModel(), RATE)
     events = feed(engine, np.tile(LOUD, round(100 * LONGEST_NOTE_S) + 200), block=1600)
