@@ -65,6 +65,8 @@ def assert_nothing_hangs(journey: Journey) -> None:
     """Each key that went down came up before it went down again, and before the port was silenced."""
     down: set[int] = set()
     for status, pitch, velocity in messages(journey):
+        if status == SUSTAIN_OFF[0] and pitch == SUSTAIN_OFF[1]:
+            continue  # the pedal comes and goes with the music
         if status == 0x90 and velocity:
             assert pitch not in down, f"key {pitch} was struck while it was down"
             down.add(pitch)

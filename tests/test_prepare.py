@@ -30,7 +30,7 @@ def test_maestro_becomes_three_folders_by_its_split(maestro: Path, tmp_path: Pat
     made = sorted(str(path.relative_to(out)) for path in out.rglob("*.*"))
     stems = ("test/p3", "train/p0", "train/p1", "validation/p2")
     assert made == sorted(
-        [*(f"{stem}.{kind}" for stem in stems for kind in ("flac", "tsv")), "prepared.json"]
+        [*(f"{stem}.{kind}" for stem in stems for kind in ("flac", "pedal", "tsv")), "prepared.json"]
     )
     np.testing.assert_allclose(read_notes(out / "test" / "p3.tsv"), SOUNDING)
     sound = soundfile.info(out / "train" / "p0.flac")
@@ -113,7 +113,8 @@ def test_broken_pairs_are_skipped_with_a_line_each(tmp_path: Path) -> None:
         assert reason in lines[name]
     report = json.loads((tmp_path / "out" / "prepared.json").read_text())
     assert {s["name"] for s in report["skipped"]} == reasons.keys() and report["total"]["pieces"] == 1
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["good.flac", "good.tsv", "prepared.json"]
+    left = ["good.flac", "good.pedal", "good.tsv", "prepared.json"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == left
 
 
 def test_notes_end_with_the_sound(tmp_path: Path) -> None:
