@@ -55,6 +55,11 @@ class ModelConfig:
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     note_ends: str = "keys"  #: what the labels called an offset: key releases, or "sounding" ends
 
+    @property
+    def hears_pedal(self) -> bool:
+        """Whether the weights judge the sustain pedal."""
+        return self.network.pedal_units > 0
+
     def __post_init__(self) -> None:
         if self.note_ends not in ("keys", "sounding"):
             raise ValueError(f"note_ends must be keys or sounding, got {self.note_ends!r}")

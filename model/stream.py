@@ -91,7 +91,11 @@ class Stream:
         return self._decoder.feed(probabilities, pedal)
 
 
-def probable(judged: Judged, count: int) -> tuple[np.ndarray, np.ndarray | None]:
+#: Of one recording: probabilities [T, 88, 4], and the pedal's [T] where the network has that head.
+Probable = tuple[np.ndarray, np.ndarray | None]
+
+
+def probable(judged: Judged, count: int) -> Probable:
     """Probabilities [count, 88, 4] of one stream's first frames, and the pedal's [count] if it is judged."""
     keys = torch.sigmoid(judged.keys[0, :count].float()).cpu().numpy()
     if judged.pedal is None:

@@ -70,7 +70,7 @@ class Transcriber:
     @property
     def hears_pedal(self) -> bool:
         """Whether these weights judge the sustain pedal."""
-        return self.network.pedal is not None
+        return self.config.hears_pedal
 
     @property
     def device(self) -> torch.device:

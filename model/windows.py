@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,7 +25,7 @@ from .lstm import State
 from .network import HPPNet
 from .pedal import PedalState
 from .slices import CONTEXT_FRAMES, WINDOW_FRAMES
-from .stream import PIECE_FRAMES
+from .stream import PIECE_FRAMES, Probable
 from .timebase import HOP, KEYS
 
 #: Frames of every recording that go through the convolutions at once on a GPU. Divides both of the above.
@@ -50,10 +49,6 @@ class Row:
     past: Past
     sound: Tensor  #: samples [n] as ``Slices`` cuts them, or their spectra [T, 352]
     last: bool
-
-
-#: Of one recording: probabilities [T, 88, 4], and the pedal's [T] where the network has that head.
-Probable = tuple[np.ndarray, np.ndarray | None]
 
 
 class Judged:

@@ -103,14 +103,11 @@ def _connected(address: str) -> Iterator[Any]:
 
 @contextmanager
 def _local_cluster(count: str) -> Iterator[Any]:
-    import dask
     import distributed
 
     if count and (not count.isdecimal() or int(count) < 1):
         raise LoadError(f"--cluster local:{count}: expected local:N with N workers, 1 or more")
-    # Dask would have them hand back memory at every turn, and fetch it again: half of their speed.
-    kept = dask.config.set({"distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": 1}})
-    with kept, warnings.catch_warnings(), interrupts_held_back():  # the workers inherit that: Ctrl-C is ours
+    with warnings.catch_warnings(), interrupts_held_back():  # the workers inherit that: Ctrl-C is ours
         warnings.filterwarnings("ignore", message="(?s).*[Pp]ort .* is already in use")
         cluster = distributed.LocalCluster(
             n_workers=int(count or cores()),

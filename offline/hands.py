@@ -22,9 +22,9 @@ from ..model.decoder import Decoder
 from ..model.frontend import FrontEnd, FrontEndConfig, front_end_of
 from ..model.notes import Event, notes_from, presses_from
 from ..model.slices import Slices
+from ..model.stream import Probable
 from ..model.timebase import FRAME_S, FRAMES_PER_SECOND
 from ..model.transcriber import Transcriber, Transcription
-from ..model.windows import Probable
 from .job import Outcome, failed, find_tuning, fits_picture, write_result
 from .outputs import Job
 from .pictures import PICTURE_S
@@ -40,11 +40,10 @@ class Model:
 
     config: ModelConfig
     checkpoint_name: str
-    hears_pedal: bool = False
 
     @classmethod
     def of(cls, transcriber: Transcriber) -> Model:
-        return cls(transcriber.config, transcriber.checkpoint_name, transcriber.hears_pedal)
+        return cls(transcriber.config, transcriber.checkpoint_name)
 
     def with_tuning(self, cents: float) -> Model:
         front_end = replace(self.config.front_end, tuning_cents=float(cents))
@@ -93,7 +92,7 @@ def _understand(
     slices = Slices(own or front_end_of(model.config.front_end), recording.sample_rate)
     decoder = Decoder(model.config.decoder)
     whole = fits_picture(recording.duration_s)
-    kept: list[Probable] = []
+    kept: list[np.ndarray] = []
     events: list[Event] = []
     frames = 0
     for samples, last in slices.slices(recording.blocks()):
@@ -101,16 +100,14 @@ def _understand(
             samples = own.frames(samples[None])[0]
         keys, pedal = yield Sound(samples.numpy(), last)
         if settings.picture and (whole or frames < PICTURE_S * FRAMES_PER_SECOND):
-            kept.append((keys, pedal))
+            kept.append(keys)
         events.extend(decoder.feed(keys, pedal))
         frames += len(keys)
         heard(frames * FRAME_S)
     events.extend(decoder.flush())
-    presses = presses_from(events) if model.hears_pedal else None
-    shown = np.concatenate([keys for keys, _ in kept]) if kept else None
-    pedals = [pedal for _, pedal in kept if pedal is not None]
-    shown_pedal = np.concatenate(pedals) if pedals else None
-    return Transcription(notes_from(events), frames * FRAME_S, shown, presses, shown_pedal)
+    presses = presses_from(events) if model.config.hears_pedal else None
+    shown = np.concatenate(kept) if kept else None
+    return Transcription(notes_from(events), frames * FRAME_S, shown, presses)
 
 
 def _own_front_end(config: FrontEndConfig) -> FrontEnd:

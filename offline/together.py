@@ -8,8 +8,9 @@ from typing import cast
 
 import torch
 
+from ..model.stream import Probable
 from ..model.transcriber import Transcriber
-from ..model.windows import Past, Probable, Row
+from ..model.windows import Past, Row
 from .batch import Heard
 from .batching import Batcher
 from .hands import Model, Sound, Work, attempt

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from hppnet.model.notes import Event, NoteOff, NoteOn, Pedal
 from hppnet.realtime.clock import SimulatedClock
+from hppnet.realtime.session import LiveSession
 
 FRAME_S = 0.02
 NOTE_OFF, NOTE_ON, CONTROL = 0x80, 0x90, 0xB0
@@ -108,6 +111,27 @@ class FakeWire:
 
     def close(self) -> None:
         self.closed = True
+
+
+def end_by(how: str, session: LiveSession, model: FakeModel, ready: Callable[[], bool]) -> None:
+    """Runs a session and ends it when it is ready: it is stopped, or its watcher or its engine fails."""
+    stop = threading.Event()
+
+    def watch(status: object) -> None:
+        if not ready():
+            return
+        if how == "stop":
+            stop.set()
+        elif how == "watcher":
+            raise ZeroDivisionError
+        else:
+            model.step = lambda frames: 1 / 0  # type: ignore[assignment, return-value]
+
+    if how == "stop":
+        session.run(stop, watch, every_s=0.005)
+    else:
+        with pytest.raises(ZeroDivisionError):
+            session.run(stop, watch, every_s=0.005)
 
 
 def sounding_after(messages: Iterable[list[int]], before: bool = False) -> set[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from pathlib import Path
 
 import mido
@@ -27,7 +26,7 @@ from hppnet.realtime.touch import Touch
 from hppnet.realtime.tuner import Tuner
 from hppnet.realtime.view import Picture
 
-from .live_fakes import PEDAL, FakeModel, FakeWire, sounding_after
+from .live_fakes import PEDAL, FakeModel, FakeWire, end_by, sounding_after
 from .pedal_parts import saved, with_moving_pedal
 from .test_live_engine import LOUD, QUIET, RATE, assert_paired, feed
 from .test_live_recording import pedal_at
@@ -148,24 +147,9 @@ def test_no_pedal_is_no_pedal() -> None:
 
 @pytest.mark.parametrize("how", ["stop", "watcher", "engine"])
 def test_with_threads_however_it_ends_the_pedal_is_up(how: str) -> None:
-    wire, stop, model = FakeWire(), threading.Event(), FakeModel(pedal=True)
+    wire, model = FakeWire(), FakeModel(pedal=True)
     session = file_session(model, wire, 60)
-
-    def watch(status: object) -> None:
-        if not session.port.pedal_down:
-            return
-        if how == "stop":
-            stop.set()
-        elif how == "watcher":
-            raise ZeroDivisionError
-        else:
-            model.step = lambda frames: 1 / 0  # type: ignore[assignment, return-value]
-
-    if how == "stop":
-        session.run(stop, watch, every_s=0.005)
-    else:
-        with pytest.raises(ZeroDivisionError):
-            session.run(stop, watch, every_s=0.005)
+    end_by(how, session, model, lambda: bool(session.port.pedal_down))
     assert 127 in moves(wire.messages) and sounding_after(wire.messages) == set()
     assert wire.messages[-2:] == ALL_OFF
 

@@ -46,6 +46,14 @@ class Bench:
             self.clock.sleep(max(1e-6, min(self.sender.step(), 1000 + stream_s - self.clock.now())))
         self.sender.step()
 
+    def lose_port(self, lost_s: float, back_s: float) -> None:
+        """The port goes at one time of the stream and another comes at a later one."""
+        self.run_until(lost_s)
+        self.wire.gone = True
+        self.wires = []
+        self.run_until(back_s)
+        self.wires = [FakeWire(name="fake again")]
+
 
 def test_events_leave_at_their_time_plus_the_latency() -> None:
     bench = Bench()
@@ -225,11 +233,7 @@ def ear(messages: list[tuple[float, list[int]]]) -> list[tuple[int, float]]:
 def test_a_pedal_that_is_down_is_down_again_when_the_port_is_back() -> None:
     bench = Bench()
     bench.sender.put([Pedal(0.1, True), NoteOn(0.1, 60, 80), NoteOff(0.2, 60), NoteOn(9.0, 64, 80)])
-    bench.run_until(0.5)
-    bench.wire.gone = True
-    bench.wires = []
-    bench.run_until(4.0)
-    bench.wires = [FakeWire(name="fake again")]
+    bench.lose_port(0.5, 4.0)
     bench.run_until(10.0)
     up, off, down = [0xB0, 64, 0], [0xB0, 123, 0], [0xB0, 64, 127]
     assert bench.wires[0].messages == [up, off, down, [0x90, 64, 80]]
@@ -240,11 +244,7 @@ def test_a_pedal_that_is_down_is_down_again_when_the_port_is_back() -> None:
 def test_a_pedal_that_came_up_while_the_port_was_away_stays_up() -> None:
     bench = Bench()
     bench.sender.put([Pedal(0.1, True), Pedal(2.0, False)])
-    bench.run_until(0.5)
-    bench.wire.gone = True
-    bench.wires = []
-    bench.run_until(4.0)
-    bench.wires = [FakeWire(name="fake again")]
+    bench.lose_port(0.5, 4.0)
     bench.run_until(10.0)
     assert bench.wires[0].messages == [[0xB0, 64, 0], [0xB0, 123, 0]]
 

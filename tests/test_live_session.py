@@ -21,7 +21,7 @@ from hppnet.realtime.session import LiveSession, LiveSettings
 from hppnet.realtime.tuner import Tuner
 from hppnet.realtime.wires import PortFault
 
-from .live_fakes import FakeModel, FakeSound, FakeWire, sounding_after
+from .live_fakes import FakeModel, FakeSound, FakeWire, end_by, sounding_after
 from .sounds import three_notes
 
 RATE = 48_000
@@ -266,24 +266,9 @@ def test_with_threads_a_file_is_played_to_its_end() -> None:
 
 @pytest.mark.parametrize("how", ["stop", "watcher", "engine"])
 def test_with_threads_however_it_ends_nothing_sounds(how: str) -> None:
-    wire, stop, model = FakeWire(), threading.Event(), FakeModel()
+    wire, model = FakeWire(), FakeModel()
     session = file_session(model, wire, 60)
-
-    def watch(status: object) -> None:
-        if not session.port.sounding:
-            return
-        if how == "stop":
-            stop.set()
-        elif how == "watcher":
-            raise ZeroDivisionError
-        else:
-            model.step = lambda frames: 1 / 0  # type: ignore[assignment, return-value]
-
-    if how == "stop":
-        session.run(stop, watch, every_s=0.005)
-    else:
-        with pytest.raises(ZeroDivisionError):
-            session.run(stop, watch, every_s=0.005)
+    end_by(how, session, model, lambda: bool(session.port.sounding))
     assert sounding_after(wire.messages) == set()
     assert wire.messages[-2:] == ALL_OFF
 

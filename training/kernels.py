@@ -6,11 +6,8 @@ and with the same results.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import functools
 import hashlib
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -22,7 +19,6 @@ from ..model.layers import HarmonicConv
 from ..model.lstm import HeadLSTM
 from ..model.network import HPPNet
 
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  #: malloc.h
 FLAGS = ["-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 
 
@@ -60,19 +56,6 @@ def accelerate(network: HPPNet, harmonic: bool = True) -> bool:
 def _in_eights(module: HarmonicConv) -> bool:
     """Whether kernels.cpp has this convolution's channels, forward and backward."""
     return module.conv.out_channels % 8 == 0 and module.conv.in_channels // len(module.shifts) % 8 == 0
-
-
-def keep_memory() -> None:
-    """Lets glibc keep the memory of large tensors (mallopt(3)); elsewhere nothing.
-
-    Handed back to the system after each use and fetched again, it takes a seventh of a step's time.
-    """
-    if sys.platform != "linux":
-        return
-    with contextlib.suppress(AttributeError, OSError):  # another C library
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_M_MMAP_MAX, 0)
-        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _fits(module: HeadLSTM) -> bool:

@@ -14,8 +14,9 @@ import torch
 from lightning.fabric import Fabric
 
 from ..model.config import ModelConfig
+from ..model.memory import keep_memory
 from .interruption import Interrupted, Request, requests
-from .kernels import accelerate, keep_memory
+from .kernels import accelerate
 from .log import Watch
 from .run import begin, save, save_weights
 from .settings import Settings

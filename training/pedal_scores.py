@@ -8,13 +8,22 @@ when they stop sounding; ``keys`` beside it what the bare key releases would sco
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from mir_eval.util import match_events
 
 from ..model.notes import Note, Press, sounding
-from .scores import FRAMES_PER_SECOND, OFFSET_RATIO, ONSET_TOLERANCE_S, PRF, NoteArrays, match
+from .scores import (
+    FRAMES_PER_SECOND,
+    OFFSET_RATIO,
+    ONSET_TOLERANCE_S,
+    PRF,
+    NoteArrays,
+    match,
+    mean_fields,
+    roll,
+)
 
 EVENT_TOLERANCE_S = 0.2
 
@@ -46,17 +55,14 @@ def score_pedal(
 
 def _frames(pressed: Sequence[Press], heard: Sequence[Press]) -> PRF | None:
     end_s = max((press.up_s for press in (*pressed, *heard)), default=0.0)
-    true, guess = (_down(presses, end_s) for presses in (pressed, heard))
+    frames = int(np.ceil(end_s * FRAMES_PER_SECOND)) + 1
+    true, guess = (_down(presses, frames) for presses in (pressed, heard))
     return PRF.of(int((true & guess).sum()), int(guess.sum()), int(true.sum()))
 
 
-def _down(presses: Sequence[Press], end_s: float) -> np.ndarray:
-    """Whether the pedal is down at each instant [n]."""
-    down = np.zeros(int(np.ceil(end_s * FRAMES_PER_SECOND)) + 1, dtype=bool)
-    for press in presses:
-        first, end = np.ceil(np.array([press.down_s, press.up_s]) * FRAMES_PER_SECOND - 1e-6).astype(int)
-        down[first:end] = True
-    return down
+def _down(presses: Sequence[Press], frames: int) -> np.ndarray:
+    """Whether the pedal is down at each instant [frames]: as if it were a note."""
+    return roll(NoteArrays.of([Note(press.down_s, press.up_s, 0, 0) for press in presses]), frames)[:, 0]
 
 
 def _events(true_s: list[float], heard_s: list[float]) -> PRF | None:
@@ -71,11 +77,4 @@ def _notes(played: Sequence[Note], heard: Sequence[Note]) -> PRF | None:
 
 def mean_pedal(scores: Sequence[PedalScores]) -> PedalScores:
     """The plain mean over files, score by score, of those that have it. Needs one file."""
-    return PedalScores(**{f.name: _mean([getattr(s, f.name) for s in scores]) for f in fields(PedalScores)})
-
-
-def _mean(scores: list[PRF | None]) -> PRF | None:
-    found = [score for score in scores if score is not None]
-    if not found:
-        return None
-    return PRF(*(float(np.mean([getattr(score, part) for score in found])) for part in ("p", "r", "f1")))
+    return PedalScores(**mean_fields(scores))

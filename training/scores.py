@@ -223,7 +223,12 @@ def mean(scores: Sequence[Scores]) -> Scores:
     """The plain mean over files, leaving out, score by score, the files that have None. Needs one file."""
     if not scores:
         raise ValueError("expected the scores of at least one file, got none")
-    return Scores(**{f.name: _mean([getattr(s, f.name) for s in scores]) for f in fields(Scores)})
+    return Scores(**mean_fields(scores))
+
+
+def mean_fields(scores: Sequence[Any]) -> dict[str, Any]:
+    """Field by field the mean over records of one kind, numbers or PRFs, of those that have it; else None."""
+    return {f.name: _mean([getattr(s, f.name) for s in scores]) for f in fields(scores[0])}
 
 
 def _mean(values: list[Any]) -> Any:

@@ -17,7 +17,7 @@ import soxr
 
 from ...model.timebase import SAMPLE_RATE
 from ..rendering import Touch, at_peak, play_with, render
-from ..resonance import PedalSound, with_pedal
+from ..resonance import PedalSound, Press, with_pedal
 from .ends import MIDI_SUFFIXES, notes_of, presses_of, read_performance
 from .pairs import Found, names_of, walk
 from .piece import Take
@@ -92,7 +92,8 @@ class Rendered:
                 f"{self.midi}: expected {LONGEST_S / 3600:g} hours at most, it lasts {hours:.1f}"
             )
         # What a renderer plays is all there is: no pedal in the file is no pedal in the sound.
-        return Take(notes, self._sound(performance), presses_of(performance))
+        presses = presses_of(performance)
+        return Take(notes, self._sound(performance, presses), presses)
 
     def about(self) -> dict[str, object]:
         choice = self.choices.of(self.name)
@@ -105,16 +106,16 @@ class Rendered:
             "room": choice.room.name if choice.room else None,
         }
 
-    def _sound(self, performance: mido.MidiFile) -> Iterator[np.ndarray]:
+    def _sound(self, performance: mido.MidiFile, presses: list[Press]) -> Iterator[np.ndarray]:
         """Lazily, since a performance without notes is not worth rendering."""
         choice = self.choices.of(self.name)
         samples = render(play_with(performance, choice.touch), choice.soundfont)
         seconds = len(samples) / SAMPLE_RATE
-        samples = at_peak(with_pedal(samples, presses_of(performance), choice.pedal))
         if seconds < performance.length - _CUT_S:
             raise ValueError(
                 f"{self.midi}: expected {performance.length:.1f} s from fluidsynth, it rendered {seconds:.1f}"
             )
+        samples = at_peak(with_pedal(samples, presses, choice.pedal))
         yield samples if choice.room is None else in_room(samples, choice)
 
 
