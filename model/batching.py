@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from .frontend import FrontEnd, front_end_of
-from .network import HPPNet, Judged, NetworkState
+from .network import PIECE_FRAMES, HPPNet, Judged, NetworkState
 from .notes import Event
 from .pedal import PedalState
-from .stream import PIECE_FRAMES, Stream, Watch
+from .stream import Stream, Watch
 from .timebase import frames_for_latency
 from .transcriber import DEFAULT_LATENCY_MS, Transcriber
 

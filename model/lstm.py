@@ -74,19 +74,18 @@ class HeadLSTM(nn.Module):
             hidden, cell = self.step(torch.baddbmm(whole, hidden, self.weight_h), cell)
         return hidden.unflatten(1, (count, sequences))
 
-    def weigh(self, x: Tensor, state: State, weight: Tensor, reverse: bool = False) -> tuple[Tensor, State]:
+    def weigh(self, x: Tensor, state: State, weight: Tensor) -> tuple[Tensor, State]:
         """Runs x [S, N, C] and weighs the hidden states with ``weight`` [H, U]: [H, S, N], and the state.
 
         A stretch at a time, so that an hour of gates never lies in memory.
         """
-        starts = range(0, x.shape[0], STRETCH)
         parts = []
-        for start in reversed(starts) if reverse else starts:
-            hidden, state = self.scan(self.project(x[start : start + STRETCH]), state, reverse)
+        for start in range(0, x.shape[0], STRETCH):
+            hidden, state = self.scan(self.project(x[start : start + STRETCH]), state)
             parts.append(weighed(hidden, weight))
         if not parts:
             return x.new_zeros(self.heads, 0, x.shape[1]), state
-        return torch.cat(parts[::-1] if reverse else parts, dim=1), state
+        return torch.cat(parts, dim=1), state
 
     def step(self, gates: Tensor, cell: Tensor) -> State:
         """One step from whole gates [..., 4U]: new hidden and cell state."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,6 +27,9 @@ from .layers import CausalConv, HarmonicConv, ResidualBlock
 from .lstm import HeadLSTM, State, weighed
 from .pedal import PedalHead, PedalState
 from .timebase import BINS, BINS_PER_KEY, BINS_PER_OCTAVE, KEYS
+
+#: Frames that go through the convolutions at once: more would fall out of the processor's cache.
+PIECE_FRAMES = 25
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,10 @@ class Judged(NamedTuple):
 
     keys: Tensor  #: [B, T, P, H]
     pedal: Tensor | None = None  #: [B, T], where the network has the head
+
+
+#: Of one recording: probabilities [T, 88, 4], and the pedal's [T] where the network has that head.
+Probable = tuple[np.ndarray, np.ndarray | None]
 
 
 class HPPNet(nn.Module):
@@ -102,19 +110,15 @@ class HPPNet(nn.Module):
             new.append(after)
         return x.permute(2, 0, 3, 1).reshape(frames, batch * KEYS, -1), tuple(new)
 
-    def judge(self, x: Tensor, state: State, count: int, look_ahead: int | None) -> tuple[Tensor, State]:
+    def judge(self, x: Tensor, state: State, count: int, look_ahead: int) -> tuple[Tensor, State]:
         """Logits [B, count, P, H] of the first ``count`` frames of features x [T, N, C].
 
-        Each frame sees exactly ``look_ahead`` frames of future (x must hold them), or with None all
-        that x holds. Returns the forward LSTMs' state after those frames too.
+        Each frame sees exactly ``look_ahead`` frames of future, which x must hold. Returns the forward
+        LSTMs' state after those frames too.
         """
         ahead_weight, back_weight = self.weight.split(self.config.lstm_units, dim=1)
         ahead, state = self.ahead.weigh(x[:count], state, ahead_weight)
-        if look_ahead is None:
-            back, _ = self.back.weigh(x, self.back.start(x.shape[1]), back_weight, reverse=True)
-            back = back[:, :count]
-        else:
-            back = weighed(self.back.windows(x, count, look_ahead), back_weight)
+        back = weighed(self.back.windows(x, count, look_ahead), back_weight)
         return self._logits(ahead + back), state
 
     def _logits(self, weighed_states: Tensor) -> Tensor:

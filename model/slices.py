@@ -8,38 +8,52 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .frontend import FrontEnd
 from .spectra import Spectra
-from .timebase import FRAMES_PER_SECOND, HOP
+from .timebase import FRAMES_PER_SECOND
 
-WINDOW_FRAMES = 20 * FRAMES_PER_SECOND  #: judged at once, as Recording does
+WINDOW_FRAMES = 20 * FRAMES_PER_SECOND  #: judged at once
 CONTEXT_FRAMES = 5 * FRAMES_PER_SECOND  #: more, in which the backward LSTMs begin
 
 
 class Slices(Spectra):
-    """Sound as it comes, cut into the samples of one window after the other."""
+    """Sound as it comes, cut into the samples of one window after the other.
+
+    The first has those of a window and its context, later ones a window's, the last what is left: no
+    samples at all where nothing is.
+    """
+
+    def __init__(
+        self,
+        front_end: FrontEnd,
+        sample_rate: int,
+        window: int = WINDOW_FRAMES,
+        context: int = CONTEXT_FRAMES,
+    ) -> None:
+        super().__init__(front_end, sample_rate)
+        self._window = window
+        self._wanted = window + context
 
     def slices(self, blocks: Iterable[np.ndarray]) -> Iterator[tuple[Tensor, bool]]:
-        """(samples [n] of the frames that the next window adds, whether they are the last); at least one.
-
-        The first has those of a window and its context, later ones a window's, the last what is left: no
-        samples at all where nothing is.
-        """
-        wanted = WINDOW_FRAMES + CONTEXT_FRAMES
+        """(samples [n] of the frames that the next window adds, whether they are the last); at least one."""
         for block in blocks:
-            self.keep(block)
-            while self.waiting_frames >= wanted:
-                yield self.cut(wanted), False
-                wanted = WINDOW_FRAMES
-        self._end()
-        while self.waiting_frames >= wanted:
-            yield self.cut(wanted), False
-            wanted = WINDOW_FRAMES
-        yield self.cut(self.waiting_frames) if self.waiting_frames else torch.zeros(0), True
+            for samples in self.take(block):
+                yield samples, False
+        yield from self.rest()
 
-    def _end(self) -> None:
-        """The rest of the sound, and silence until its last frame is whole."""
-        rest = self._resampler.flush()
-        self._samples += len(rest)
-        end = (self.total_frames - 1) * HOP + self._front_end.after
-        silence = np.zeros(max(0, end - self._samples) if self.total_frames else 0, dtype=np.float32)
-        self._buffer = np.concatenate([self._buffer, rest, silence])
+    def take(self, block: object) -> Iterator[Tensor]:
+        """Samples [n] of the windows that a block completes; all must be taken before the next block."""
+        self.keep(block)
+        while self.waiting_frames >= self._wanted:
+            yield self._next(self._wanted)
+
+    def rest(self) -> Iterator[tuple[Tensor, bool]]:
+        """As ``slices``: what is left when the sound is over."""
+        self.end()
+        while self.waiting_frames >= self._wanted:
+            yield self._next(self._wanted), False
+        yield self._next(self.waiting_frames) if self.waiting_frames else torch.zeros(0), True
+
+    def _next(self, count: int) -> Tensor:
+        self._wanted = self._window
+        return self.cut(count)

@@ -43,54 +43,55 @@ class Spectra:
     def reset(self) -> None:
         """As new: the next sample is sample 0."""
         self._resampler.reset()
-        self._buffer = np.zeros(self._front_end.before, dtype=np.float32)
+        self._kept = [np.zeros(self._front_end.before, dtype=np.float32)]
+        self._kept_samples = self._front_end.before
         self._samples = 0  # at 16 kHz, so far
-        self._frames = 0  # given out so far
 
     def feed(self, block: object) -> Tensor:
         """New frames [1, T, 352] that a block of samples [n] completes; T may be 0."""
         self.keep(block)
-        return self._take_all()
+        return self._take(self.waiting_frames)
 
     def keep(self, block: object) -> None:
         """Takes a block of samples [n] whose frames are computed elsewhere: see ``cut``."""
         samples = self._resampler.feed(as_samples(block))
         self._samples += len(samples)
-        self._buffer = np.concatenate([self._buffer, samples])
+        self._put(samples)
 
     @property
     def waiting_frames(self) -> int:
         """Whole frames in what is kept."""
-        return max(0, (len(self._buffer) - self._front_end.span) // HOP + 1)
+        return max(0, (self._kept_samples - self._front_end.span) // HOP + 1)
 
     def cut(self, count: int) -> Tensor:
         """The samples [n] that the next ``count`` frames, which must be there, are computed from."""
-        samples = torch.from_numpy(self._buffer[: (count - 1) * HOP + self._front_end.span])
-        self._buffer = self._buffer[count * HOP :]
-        self._frames += count
-        return samples
+        buffer = np.concatenate(self._kept)
+        self._kept = [buffer[count * HOP :]]
+        self._kept_samples -= count * HOP
+        return torch.from_numpy(buffer[: (count - 1) * HOP + self._front_end.span])
 
     def flush(self, extra: int = 0) -> Tensor:
         """The frames still owed, and ``extra`` more of the silence after the end. Nothing for no sound."""
+        self.end(extra)
+        return self._take(self.waiting_frames)
+
+    def end(self, extra: int = 0) -> None:
+        """Keeps what is left in the resampler and, after any sound, the silence that its last frames need."""
         rest = self._resampler.flush()
         self._samples += len(rest)
-        spectra = self._push(rest)
-        owed = self.total_frames + extra - self._frames
-        if self.total_frames == 0 or owed <= 0:
-            return spectra
-        end = (self._frames + owed - 1) * HOP + self._front_end.after  # samples that the last frame needs
-        silence = np.zeros(max(0, end - self._samples), dtype=np.float32)
-        return torch.cat([spectra, self._push(silence)[:, :owed]], dim=1)
+        self._put(rest)
+        if self.total_frames:
+            last = (self.total_frames + extra - 1) * HOP + self._front_end.after
+            self._put(np.zeros(max(0, last - self._samples), dtype=np.float32))
 
     @property
     def total_frames(self) -> int:
         """Frames whose centre lies in the sound fed so far."""
         return frames_in(self._samples)
 
-    def _push(self, samples: np.ndarray) -> Tensor:
-        self._buffer = np.concatenate([self._buffer, samples])
-        return self._take_all()
+    def _put(self, samples: np.ndarray) -> None:
+        self._kept.append(samples)
+        self._kept_samples += len(samples)
 
-    def _take_all(self) -> Tensor:
-        count = self.waiting_frames
+    def _take(self, count: int) -> Tensor:
         return self._front_end.frames(self.cut(count)[None]) if count else torch.zeros(1, 0, BINS)

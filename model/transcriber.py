@@ -17,7 +17,8 @@ from .device import choose_device, choose_precision
 from .frontend import front_end_of
 from .network import HPPNet
 from .notes import Note, Press, notes_from, presses_from
-from .stream import Recording, Stream, Watch
+from .recording import Recording
+from .stream import Stream, Watch
 from .timebase import FRAME_S, KEYS, frames_for_latency
 
 Source = str | PathLike[str] | np.ndarray
@@ -169,7 +170,7 @@ class Transcriber:
             half = self.precision == "bf16"
             driver = Recording(
                 self.network,
-                front_end_of(self.config.front_end),
+                self.config.front_end,
                 self.config.decoder,
                 sample_rate,
                 watch,

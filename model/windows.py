@@ -1,8 +1,8 @@
 """Windows of many recordings judged as one batch, each with its own context and its own state.
 
-The same as ``Recording`` does with one file, in parts that may live in different processes: ``Slices`` cuts
-the sound, ``Windows`` runs the network over as many recordings as fit, and the probabilities go on to a
-``Decoder`` each. Letters: B recordings, T frames, P keys, C features, H heads, U units.
+Whole recordings are judged in parts that may live in different processes: ``Slices`` cuts the sound,
+``Windows`` runs the network over as many recordings as fit, and the probabilities go on to a ``Decoder``
+each; ``Recording`` does all of it for one. Letters: B recordings, T frames, P keys, C features.
 
         a recording   |-- 20 s judged --|- 5 s context -|
                                         |-- 20 s judged --|- 5 s context -|
@@ -13,22 +13,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from .frontend import FrontEnd, FrontEndConfig
-from .library_lstm import LibraryLSTM
+from .frontend import FrontEnd, FrontEndConfig, front_end_of
+from .full_context import FullContext
 from .lstm import State
-from .network import HPPNet
+from .network import PIECE_FRAMES, HPPNet, Probable
 from .pedal import PedalState
-from .slices import CONTEXT_FRAMES, WINDOW_FRAMES
-from .stream import PIECE_FRAMES, Probable
+from .slices import CONTEXT_FRAMES
 from .timebase import HOP, KEYS
 
-#: Frames of every recording that go through the convolutions at once on a GPU. Divides both of the above.
+#: Frames of every recording that go through the convolutions at once on a GPU.
 GPU_PIECE_FRAMES = 250
 
 
@@ -91,14 +89,16 @@ def _on_its_way(values: Tensor) -> Tensor:
 class Windows:
     """The network of a transcriber, for windows of several recordings at once. ``half`` convolves in bf16."""
 
-    def __init__(self, network: HPPNet, front_end: FrontEndConfig, half: bool = False) -> None:
-        self.network, self.half = network, half
+    def __init__(
+        self, network: HPPNet, front_end: FrontEndConfig, half: bool = False, context: int = CONTEXT_FRAMES
+    ) -> None:
+        self.network, self.half, self._context = network, half, context
         self.device = network.bias.device
-        self._front_end = FrontEnd(front_end, self.device)
         on_gpu = self.device.type != "cpu"
+        self._front_end = FrontEnd(front_end, self.device) if on_gpu else front_end_of(front_end)
         self._piece = GPU_PIECE_FRAMES if on_gpu else PIECE_FRAMES
         self._abreast = on_gpu  # on a processor one at a time: more would fall out of its cache
-        self._ahead, self._back = LibraryLSTM(network.ahead), LibraryLSTM(network.back)
+        self._full_context = FullContext(network)
 
     @property
     def span(self) -> int:
@@ -120,11 +120,12 @@ class Windows:
         frames = [self._frames(row.sound) for row in rows]
         new, heard, pasts = self._features(self._spectra(rows, frames), frames, [row.past for row in rows])
         whole = [torch.cat([row.past.waiting, x]) for row, x in zip(rows, new, strict=True)]
-        for row, x in zip(rows, whole, strict=True):
-            assert row.last or len(x) == WINDOW_FRAMES + CONTEXT_FRAMES, f"a window of {len(x)} frames"
-        counts = [len(x) if row.last else WINDOW_FRAMES for row, x in zip(rows, whole, strict=True)]
-        keys, forward = self._weigh(whole, counts, [row.past.forward for row in rows])
-        pedal, pedal_states = self._judge_pedal(rows, heard, counts)
+        counts = [len(x) - (0 if row.last else self._context) for row, x in zip(rows, whole, strict=True)]
+        ending = [row.last for row in rows]
+        keys, forward = self._full_context.keys(whole, counts, ending, [row.past.forward for row in rows])
+        pedal, pedal_states = self._full_context.pedal(
+            heard, counts, ending, [row.past.pedal for row in rows]
+        )
         after = [
             Past(past, state, x[count:].clone(), pedal_state)
             for past, state, x, count, pedal_state in zip(
@@ -180,81 +181,3 @@ class Windows:
                     if pedal is not None:
                         heard[number].append(pedal[:own, place : place + 1])
         return [torch.cat(part) for part in parts], [torch.cat(part) for part in heard if part], pasts
-
-    def _judge_pedal(
-        self, rows: Sequence[Row], heard: Sequence[Tensor], counts: Sequence[int]
-    ) -> tuple[Tensor | None, list[PedalState | None]]:
-        """The pedal's probabilities [B, T] from all that is heard [T, 1, E] of each row, and its states.
-
-        Rows that end are judged apart, with zeros after their ends: from those its backward unit makes
-        nothing, and forwards nobody goes on from there.
-        """
-        head = self.network.pedal
-        if head is None:
-            return None, [None] * len(rows)
-        out = heard[0].new_zeros(len(rows), max(counts))
-        states: list[PedalState | None] = [row.past.pedal for row in rows]
-        for last in (False, True):
-            group = [number for number, row in enumerate(rows) if row.last == last]
-            count = max((counts[number] for number in group), default=0)
-            if count:
-                x = nn.utils.rnn.pad_sequence([heard[number][:, 0] for number in group])
-                before = [cast("PedalState", states[number]) for number in group]
-                hidden, cell = (torch.cat([state[part] for state in before], dim=1) for part in (0, 1))
-                logits, after = head.judge(x, (hidden, cell, x[:0]), count, None)
-                out[group, :count] = torch.sigmoid(logits)
-                for place, number in enumerate(group):
-                    own = slice(place, place + 1)
-                    hidden, cell, rest = (part[:, own].clone() for part in after)
-                    states[number] = (hidden, cell, rest)
-        return out, states
-
-    def _weigh(
-        self, rows: Sequence[Tensor], counts: Sequence[int], states: Sequence[State]
-    ) -> tuple[Tensor, list[State]]:
-        """Probabilities [B, T, P, H] of features [T, P, C] of each row, and the forward LSTMs' states.
-
-        Rows of all lengths run together: what is beyond a row's end is never looked at, and backwards each
-        begins at its own end, because it is turned round by itself.
-        """
-        ahead_weight, back_weight = self.network.weight.split(self.network.config.lstm_units, dim=1)
-        ahead, after = self._run_ahead(
-            [x[:n] for x, n in zip(rows, counts, strict=True)], states, ahead_weight
-        )
-        if not max(map(len, rows)):
-            return ahead.permute(2, 1, 3, 0), after
-        turned = _stacked([x.flip(0) for x in rows]).flatten(1, 2)
-        weighed, _ = self._back.weigh(turned, self.network.back.start(turned.shape[1]), back_weight)
-        weighed = weighed.unflatten(2, (len(rows), KEYS))  # [H, T, B, P]
-        both = ahead.new_zeros(ahead.shape)
-        for number, (x, count) in enumerate(zip(rows, counts, strict=True)):
-            back = weighed[:, : len(x), number].flip(1)[:, :count]
-            both[:, :count, number] = ahead[:, :count, number] + back
-        logits = both.permute(2, 1, 3, 0) + self.network.bias
-        return torch.sigmoid(logits), after
-
-    def _run_ahead(
-        self, rows: Sequence[Tensor], states: Sequence[State], weight: Tensor
-    ) -> tuple[Tensor, list[State]]:
-        """Weighed forward states [H, T, B, P] of rows [T, P, C], and each row's state after a window.
-
-        A recording's last window may be longer than one that others go on after: hence two stretches.
-        """
-        after = list(states)
-        out = rows[0].new_zeros(len(self.network.weight), max(map(len, rows)), len(rows), KEYS)
-        for first, stop in ((0, WINDOW_FRAMES), (WINDOW_FRAMES, WINDOW_FRAMES + CONTEXT_FRAMES)):
-            going = [number for number, x in enumerate(rows) if len(x) > first]
-            if going:
-                x = _stacked([rows[number][first:stop] for number in going])
-                state = tuple(torch.cat([after[n][part] for n in going], dim=1) for part in (0, 1))
-                weighed, (hidden, cell) = self._ahead.weigh(x.flatten(1, 2), (state[0], state[1]), weight)
-                out[:, first : first + len(x), going] = weighed.unflatten(2, (len(going), KEYS))
-                for place, number in enumerate(going):
-                    own = slice(place * KEYS, (place + 1) * KEYS)
-                    after[number] = (hidden[:, own].clone(), cell[:, own].clone())
-        return out, after
-
-
-def _stacked(rows: Sequence[Tensor]) -> Tensor:
-    """Rows [T, P, C] of several lengths side by side: [T, B, P, C], zeros after their ends."""
-    return nn.utils.rnn.pad_sequence(list(rows))

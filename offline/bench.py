@@ -24,6 +24,7 @@ import torch
 
 from ..model.decoder import Decoder
 from ..model.frontend import FrontEnd
+from ..model.full_context import FullContext
 from ..model.timebase import HOP, SAMPLE_RATE
 from ..model.transcriber import Transcriber
 from . import bench_batches
@@ -278,7 +279,11 @@ def _parts(transcriber: Transcriber) -> Iterator[tuple[str, object, str]]:
     yield from (("convolutions: stem", conv, "forward") for conv in network.stem)
     yield ("convolutions: harmonic", network.harmonic, "forward")
     yield from (("convolutions: body", block, "forward") for block in network.blocks)
-    yield ("LSTM forward", network.ahead, "weigh")
-    # What is left of judging without the forward LSTM: the backward one, and a sum.
-    yield ("LSTM backward", network, "judge")
+    yield ("LSTM forward", network.ahead, "weigh")  # live
+    yield ("LSTM backward", network.back, "windows")
+    yield ("LSTM forward", FullContext, "ahead")  # of whole recordings
+    yield ("LSTM backward", FullContext, "back")
+    if network.pedal is not None:
+        yield ("pedal", network.pedal, "hear")
+        yield ("pedal", network.pedal, "judge")
     yield ("decoder", Decoder, "feed")

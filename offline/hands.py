@@ -20,9 +20,9 @@ import numpy as np
 from ..model.config import ModelConfig
 from ..model.decoder import Decoder
 from ..model.frontend import FrontEnd, FrontEndConfig, front_end_of
+from ..model.network import Probable
 from ..model.notes import Event, notes_from, presses_from
 from ..model.slices import Slices
-from ..model.stream import Probable
 from ..model.timebase import FRAME_S, FRAMES_PER_SECOND
 from ..model.transcriber import Transcriber, Transcription
 from .job import Outcome, failed, find_tuning, fits_picture, write_result

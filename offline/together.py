@@ -8,7 +8,7 @@ from typing import cast
 
 import torch
 
-from ..model.stream import Probable
+from ..model.network import Probable
 from ..model.transcriber import Transcriber
 from ..model.windows import Past, Row
 from .batch import Heard

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from hppnet.model.config import CONFIGS, NetworkConfig
+from hppnet.model.full_context import FullContext
 from hppnet.model.layers import FrequencyNorm, HarmonicConv, shifted
 from hppnet.model.network import HPPNet
 
@@ -75,8 +76,8 @@ def test_the_last_frame_of_a_training_chunk_sees_what_live_sees(network: HPPNet)
 @torch.no_grad()
 def test_full_context_is_the_same_in_training_and_in_judging(network: HPPNet) -> None:
     features, _ = network.features(spectra(150), network.start().pasts)
-    judged, _ = network.judge(features, network.start().forward, 150, None)
-    torch.testing.assert_close(network(spectra(150)).keys, judged, atol=1e-5, rtol=0)
+    judged, _ = FullContext(network).keys([features], [150], [True], [network.start().forward])
+    torch.testing.assert_close(network(spectra(150)).keys.sigmoid(), judged, atol=1e-5, rtol=0)
 
 
 @torch.no_grad()

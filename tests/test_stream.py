@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hppnet.model.frontend import FrontEnd
 from hppnet.model.notes import Event, NoteOff, NoteOn, Pedal
-from hppnet.model.stream import PIECE_FRAMES, Recording, Stream
+from hppnet.model.recording import Recording
+from hppnet.model.stream import Stream
 from hppnet.model.timebase import FRAME_S, HOP, LATENCIES, latency_s
 from hppnet.model.transcriber import Transcriber
 
@@ -221,9 +221,14 @@ def test_stream_is_what_the_face_offers() -> None:
 
 def test_what_a_recording_keeps_is_bounded_by_its_window(transcriber: Transcriber) -> None:
     driver = Recording(
-        transcriber.network, FrontEnd(), transcriber.config.decoder, 16_000, window_s=1.0, context_s=0.5
+        transcriber.network,
+        transcriber.config.front_end,
+        transcriber.config.decoder,
+        16_000,
+        window_s=1.0,
+        context_s=0.5,
     )
     for _ in range(20):
         driver.feed(np.zeros(16_000, np.float32))
-        frames = sum(len(part) for part in driver._features) + driver._spectrum.shape[1]
-        assert frames <= 75 + 2 * PIECE_FRAMES
+        assert len(driver._past.waiting) <= 25
+        assert driver._slices.waiting_frames <= 75

@@ -10,12 +10,12 @@ from hppnet.model.config import ModelConfig, NetworkConfig
 from hppnet.model.decoder import Decoder
 from hppnet.model.frontend import front_end_of
 from hppnet.model.library_lstm import LibraryLSTM
-from hppnet.model.network import HPPNet
+from hppnet.model.network import HPPNet, Probable
 from hppnet.model.notes import notes_from
+from hppnet.model.recording import Recording
 from hppnet.model.slices import CONTEXT_FRAMES, WINDOW_FRAMES, Slices
-from hppnet.model.stream import Recording
 from hppnet.model.transcriber import Transcriber
-from hppnet.model.windows import Probable, Row, Windows
+from hppnet.model.windows import Row, Windows
 
 RATE = 16_000
 
@@ -43,7 +43,7 @@ def alone(transcriber: Transcriber, samples: np.ndarray) -> tuple[np.ndarray, np
     config = transcriber.config
     driver = Recording(
         transcriber.network,
-        front_end_of(config.front_end),
+        config.front_end,
         config.decoder,
         RATE,
         kept.append,

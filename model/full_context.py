@@ -1,0 +1,114 @@
+"""The heads over whole windows: forwards from where the last window ended, backwards from the window's end.
+
+With PyTorch's own LSTMs, for several recordings side by side whose windows may end anywhere. Letters: B
+recordings, T frames, P keys, C features, H heads, E what is heard of the pedal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from .library_lstm import LibraryLSTM
+from .lstm import State
+from .network import HPPNet
+from .pedal import PedalState
+from .timebase import KEYS
+
+
+class FullContext:
+    """A network's heads. Of each row the first ``counts`` frames are judged, all if it is ``ending``."""
+
+    def __init__(self, network: HPPNet) -> None:
+        self._network = network
+        self._ahead, self._back = LibraryLSTM(network.ahead), LibraryLSTM(network.back)
+        self._weights = network.weight.split(network.config.lstm_units, dim=1)  # of both
+
+    def keys(
+        self,
+        rows: Sequence[Tensor],
+        counts: Sequence[int],
+        ending: Sequence[bool],
+        states: Sequence[State],
+    ) -> tuple[Tensor, list[State]]:
+        """Probabilities [B, T, P, H] of features [T, P, C] of each row, and the forward LSTMs' states.
+
+        Rows of all lengths run together: what is beyond a row's end is never looked at, and backwards each
+        begins at its own end, because it is turned round by itself.
+        """
+        judged = [x[:n] for x, n in zip(rows, counts, strict=True)]
+        # A recording's last window may be longer than one that others go on after: hence two stretches.
+        window = min((n for n, last in zip(counts, ending, strict=True) if not last), default=max(counts))
+        ahead, after = self.ahead(judged, window, states)
+        logits = (ahead + self.back(rows, counts)).permute(2, 1, 3, 0) + self._network.bias
+        return torch.sigmoid(logits), after
+
+    def ahead(
+        self, rows: Sequence[Tensor], window: int, states: Sequence[State]
+    ) -> tuple[Tensor, list[State]]:
+        """Weighed forward states [H, T, B, P] of rows [T, P, C], and the states of those that go on."""
+        weight, after = self._weights[0], list(states)
+        out = rows[0].new_zeros(len(self._network.weight), max(map(len, rows)), len(rows), KEYS)
+        for first, stop in ((0, window), (window, max(map(len, rows)))):
+            going = [number for number, x in enumerate(rows) if len(x) > first]
+            if going:
+                x = _stacked([rows[number][first:stop] for number in going])
+                state = tuple(torch.cat([after[n][part] for n in going], dim=1) for part in (0, 1))
+                weighed, (hidden, cell) = self._ahead.weigh(x.flatten(1, 2), (state[0], state[1]), weight)
+                out[:, first : first + len(x), going] = weighed.unflatten(2, (len(going), KEYS))
+                for place, number in enumerate(going):
+                    own = slice(place * KEYS, (place + 1) * KEYS)
+                    after[number] = (hidden[:, own].clone(), cell[:, own].clone())
+        return out, after
+
+    def back(self, rows: Sequence[Tensor], counts: Sequence[int]) -> Tensor:
+        """Weighed backward states [H, T, B, P] of the first ``counts`` frames of rows [T, P, C]."""
+        out = rows[0].new_zeros(len(self._network.weight), max(counts), len(rows), KEYS)
+        if not max(map(len, rows)):
+            return out
+        turned = _stacked([x.flip(0) for x in rows]).flatten(1, 2)
+        weighed, _ = self._back.weigh(turned, self._network.back.start(turned.shape[1]), self._weights[1])
+        for number, (x, count) in enumerate(zip(rows, counts, strict=True)):
+            own = weighed[:, : len(x)].unflatten(2, (len(rows), KEYS))[:, :, number]
+            out[:, :count, number] = own.flip(1)[:, :count]
+        return out
+
+    def pedal(
+        self,
+        heard: Sequence[Tensor],
+        counts: Sequence[int],
+        ending: Sequence[bool],
+        states: Sequence[PedalState | None],
+    ) -> tuple[Tensor | None, list[PedalState | None]]:
+        """The pedal's probabilities [B, T] from all that is heard [T, 1, E] of each row, and its states.
+
+        Rows that end are judged apart, with zeros after their ends: from those its backward unit makes
+        nothing, and forwards nobody goes on from there.
+        """
+        head = self._network.pedal
+        if head is None:
+            return None, list(states)
+        out = heard[0].new_zeros(len(heard), max(counts))
+        after_all = list(states)
+        for last in (False, True):
+            group = [number for number, own in enumerate(ending) if own == last]
+            count = max((counts[number] for number in group), default=0)
+            if count:
+                x = nn.utils.rnn.pad_sequence([heard[number][:, 0] for number in group])
+                before = [cast("PedalState", states[number]) for number in group]
+                hidden, cell = (torch.cat([state[part] for state in before], dim=1) for part in (0, 1))
+                logits, after = head.judge(x, (hidden, cell, x[:0]), count, None)
+                out[group, :count] = torch.sigmoid(logits)
+                for place, number in enumerate(group):
+                    own = slice(place, place + 1)
+                    hidden, cell, rest = (part[:, own].clone() for part in after)
+                    after_all[number] = (hidden, cell, rest)
+        return out, after_all
+
+
+def _stacked(rows: Sequence[Tensor]) -> Tensor:
+    """Rows [T, P, C] of several lengths side by side: [T, B, P, C], zeros after their ends."""
+    return nn.utils.rnn.pad_sequence(list(rows))

@@ -1,0 +1,59 @@
+"""As Stream, with all the future that helps: a whole recording, window by window."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from .config import DecoderConfig
+from .decoder import Decoder
+from .frontend import FrontEndConfig, front_end_of
+from .network import HPPNet
+from .notes import Event
+from .slices import Slices
+from .stream import Watch, show
+from .timebase import FRAMES_PER_SECOND
+from .windows import Row, Windows
+
+
+class Recording:
+    """Sound in, in blocks of any size; events out, a window at a time.
+
+    Windows of ``window_s``, each with ``context_s`` more behind it to begin the backward LSTMs in; the
+    forward LSTMs run through. Memory is bounded by the window, not by the recording.
+    """
+
+    def __init__(
+        self,
+        network: HPPNet,
+        front_end: FrontEndConfig,
+        decoder: DecoderConfig,
+        sample_rate: int,
+        watch: Watch | None = None,
+        window_s: float = 20.0,
+        context_s: float = 5.0,
+        half: bool = False,
+        watch_pedal: Watch | None = None,
+    ) -> None:
+        window, context = max(1, round(window_s * FRAMES_PER_SECOND)), round(context_s * FRAMES_PER_SECOND)
+        self._slices = Slices(front_end_of(front_end), sample_rate, window, context)
+        self._windows = Windows(network, front_end, half, context)
+        self._past = self._windows.start()
+        self._decoder = Decoder(decoder)
+        self._watch, self._watch_pedal = watch, watch_pedal
+
+    def feed(self, block: object) -> list[Event]:
+        """Events of the windows that a block of samples [n] completes; they may come seconds later."""
+        return [event for sound in self._slices.take(block) for event in self._hear(sound, last=False)]
+
+    def flush(self) -> list[Event]:
+        """All events still owed."""
+        events = [event for sound, last in self._slices.rest() for event in self._hear(sound, last)]
+        return events + self._decoder.flush()
+
+    def _hear(self, sound: Tensor, last: bool) -> list[Event]:
+        judged = self._windows.judge([Row(self._past, sound, last)])
+        (self._past,) = judged.pasts
+        ((keys, pedal),) = judged.wait()
+        show(keys, self._watch)
+        show(pedal, self._watch_pedal)
+        return self._decoder.feed(keys, pedal)
