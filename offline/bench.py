@@ -25,6 +25,7 @@ import torch
 from ..model.decoder import Decoder
 from ..model.frontend import FrontEnd
 from ..model.full_context import FullContext
+from ..model.memory import keep_memory
 from ..model.timebase import HOP, SAMPLE_RATE
 from ..model.transcriber import Transcriber
 from . import bench_batches
@@ -50,6 +51,7 @@ def measure(
     ``Transcriber.load`` raises, and RuntimeError if a fresh process fails.
     """
     torch.set_num_threads(threads)
+    keep_memory()  # as a transcribing process does
     transcriber = Transcriber.load(checkpoint, device=device)
     sound = piano_like(seconds)
     warm_up = sound[: 2 * SAMPLE_RATE]
@@ -154,9 +156,10 @@ Transcriber.load(sys.argv[1] or None, device=sys.argv[2])
 _PEAK = """
 import sys
 import torch
-from hppnet.model.memory import peak_mib
+from hppnet.model.memory import keep_memory, peak_mib
 from hppnet.offline import bench
 torch.set_num_threads(int(sys.argv[3]))
+keep_memory()
 transcriber = bench.Transcriber.load(sys.argv[1] or None, device=sys.argv[2])
 sound = bench.piano_like(float(sys.argv[4]))
 bench.offline_s(transcriber, sound)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..model.memory import keep_memory
 from .batch import Load
 from .errors import LoadError
 from .job import Outcome, attempt, load_transcriber, one_line
@@ -113,7 +112,6 @@ def _model(settings: Settings, digest: str | None, load: Load) -> Any:
 
     with _loading:
         if settings not in _models:
-            keep_memory()
             try:
                 transcriber = load(settings)
             except Exception as error:

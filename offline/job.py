@@ -56,11 +56,13 @@ def load_transcriber(settings: Settings) -> Transcriber:
     import torch
 
     from ..model.checkpoint import CheckpointError
+    from ..model.memory import keep_memory
     from ..model.transcriber import Transcriber
 
     # Its tensors are small: a second thread gains nothing, and on a busy machine the threads wait for each
     # other (measured: 20 x slower). Cores are used by transcribing several recordings at once.
     torch.set_num_threads(1)
+    keep_memory()
     transcriber = Transcriber.load(settings.checkpoint, device=settings.device)
     if settings.offsets == "sounding" and not transcriber.hears_pedal:
         name = transcriber.checkpoint_name
