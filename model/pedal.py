@@ -101,6 +101,9 @@ def _backwards(z: Tensor, f: Tensor) -> Tensor:
 
 def _from_ahead(z: Tensor, f: Tensor, count: int, look_ahead: int) -> Tensor:
     """States [count, B, U] of frames 0 to count - 1, each begun ``look_ahead`` frames ahead."""
+    if count == 1:  # live, frame by frame: the same sum without a loop
+        fresh = torch.addcmul(z, z, f, value=-1)
+        return fresh[:1] + (f.cumprod(0)[:-1] * fresh[1:]).sum(0)
     first_z = z[look_ahead : look_ahead + count]
     state = torch.addcmul(first_z, first_z, f[look_ahead : look_ahead + count], value=-1)
     for s in range(look_ahead - 1, -1, -1):
