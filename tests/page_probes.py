@@ -18,6 +18,14 @@ EDGE = """async (groups) => {
         .map((s) => String(at(s).data) === wanted));
 }"""
 
+#: Another output than the page's own, whose pedal goes down before there is a port to play on.
+CHOOSES_LATE = """async () => {
+    const { Output } = await import("/page/output.js");
+    window.output = new Output(document.createElement("select"), () => {});
+    output.play({ type: "pedal", down: true, time_s: 0 }, 0);
+    await output.choose("midi");
+}"""
+
 #: What the synthesiser sounds like (the loudest sample of 40 ms) after each step.
 SYNTH = """async () => {
     const synth = hppnet.player;

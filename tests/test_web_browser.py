@@ -21,7 +21,7 @@ from hppnet.model.transcriber import Transcriber
 from hppnet.realtime.arrivals import matched, onset_f1
 
 from .live_fakes import PEDAL, sounding_after
-from .page_probes import EDGE, SYNTH
+from .page_probes import CHOOSES_LATE, EDGE, SYNTH
 from .pedal_parts import saved, with_moving_pedal
 from .sounds import piano_like, three_notes
 from .test_live_recording import pedal_at
@@ -261,6 +261,15 @@ def test_the_pedal_of_a_recording(browser: Any, moving: Path, tmp_path: Path) ->
         until(lambda: PEDAL in still_down(page.evaluate("sent")))
         page.evaluate("document.querySelector('audio').pause()")
         until(lambda: still_down(page.evaluate("sent")) == set())
+
+
+def test_an_output_chosen_while_the_pedal_is_down_has_it_down(browser: Any, running: Running) -> None:
+    with page_of(browser, running.page, MIDI_PORT) as page:
+        page.evaluate(CHOOSES_LATE)
+        assert PEDAL in still_down(page.evaluate("sent"))
+        page.evaluate("output.panic(); output.choose('midi')")
+        page.wait_for_timeout(300)  # longer than a panic's second round
+        assert still_down(page.evaluate("sent")) == set()
 
 
 def test_the_synthesiser_obeys_the_pedal(browser: Any, running: Running) -> None:

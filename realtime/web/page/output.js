@@ -19,6 +19,7 @@ export class Output {
     this.access = null;
     /** @type {Synth | MidiOut | null} */
     this.player = null;
+    this.pedalDown = false;
     if ("requestMIDIAccess" in navigator) picker.add(new Option("a MIDI port …", "midi"));
     picker.onchange = () => this.choose(picker.value);
   }
@@ -27,13 +28,19 @@ export class Output {
   async choose(value) {
     this.player?.close();
     this.player = null;
-    if (value === "synth") this.player = new Synth();
+    if (value === "synth") this.begin(new Synth());
     else if (value === "midi") await this.askForMidi();
     else if (value.startsWith("port:")) {
       const port = this.access?.outputs.get(value.slice(5));
-      if (port) this.player = new MidiOut(port);
+      if (port) this.begin(new MidiOut(port));
       else this.onProblem("That MIDI port has gone. Choose another one.");
     }
+  }
+
+  /** A player that is chosen while the pedal is down has it down. @param {Synth | MidiOut} player */
+  begin(player) {
+    this.player = player;
+    if (this.pedalDown) player.pedal(true, 0);
   }
 
   async askForMidi() {
@@ -75,13 +82,16 @@ export class Output {
    * @param {number} at_ms when, by the page's clock; the past means now
    */
   play(event, at_ms) {
-    if (event.type === "pedal") this.player?.pedal(event.down, at_ms);
-    else if (event.type === "on") this.player?.on(event.pitch, event.velocity ?? 64, at_ms);
+    if (event.type === "pedal") {
+      this.pedalDown = event.down;
+      this.player?.pedal(event.down, at_ms);
+    } else if (event.type === "on") this.player?.on(event.pitch, event.velocity ?? 64, at_ms);
     else this.player?.off(event.pitch, at_ms);
   }
 
   /** Ends every sounding note, and lets the pedal up. */
   panic() {
+    this.pedalDown = false;
     this.player?.panic();
   }
 }
