@@ -87,6 +87,7 @@ class Sender:
         return {
             "latency_ms": self.latency_ms.median_and_p99(),
             "late_events": self.late,
+            "left_out": self.left_out,
             "notes": self.roll.notes,
             "pedal": self.roll.pedal_down,
             "recent": self.roll.recent(now_s),

@@ -166,6 +166,7 @@ class LiveSession:
             algorithmic_latency_ms=self._latency.algorithmic_ms,
             total_latency_ms=self._latency.total_ms,
             bad_samples=self._engine.bad_samples,
+            gaps=self._engine.gaps,
             asleep=self._engine.asleep,
             faults=tuple(self._lines),
             sounding=self.port.sounding,

@@ -31,7 +31,9 @@ class Status:
     dropped_blocks: int = 0  #: left out because computing could not follow
     lost_samples: int = 0  #: lost by the device, replaced by silence
     bad_samples: int = 0  #: NaN or infinite, replaced by 0
+    gaps: int = 0  #: longer breaks in the sound, at which all notes were ended
     late_events: int = 0  #: sent after their time
+    left_out: int = 0  #: notes not sent: they came far too late, or faster than the port took them
     notes: int = 0  #: sent so far
     asleep: bool = False  #: the silence gate has put the network to sleep
     faults: tuple[str, ...] = ()  #: the last few lines
@@ -40,6 +42,20 @@ class Status:
     pedal: bool = False  #: it is down now
     recent: tuple[RecentNote, ...] = ()  #: notes of the last RECENT_S seconds
     now_s: float = 0.0  #: stream time of what is heard at the port now
+
+
+def troubles(status: Status) -> list[str]:
+    """What went wrong so far, counted: a few words each, nothing where all is well."""
+    counts = (
+        (status.dropped_blocks, "blocks dropped"),
+        (status.gaps, "gaps in the sound"),
+        (status.late_events, "events late"),
+        (status.left_out, "notes left out"),
+        (status.lost_samples, "samples lost"),
+        (status.clipped, "samples clipped"),
+        (status.bad_samples, "samples bad"),
+    )
+    return [f"{count} {what}" for count, what in counts if count]
 
 
 RECENT_S = 8.0

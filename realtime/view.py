@@ -16,7 +16,7 @@ from rich.style import Style
 from rich.text import Text
 
 from .roll import keyboard, lanes_for, roll
-from .status import Status
+from .status import Status, troubles
 
 UPDATES_PER_SECOND = 10
 FLOOR_DB = -60.0  #: where the meter begins
@@ -193,14 +193,6 @@ def status_line(status: Status) -> str:
         f"latency {status.latency_ms[0]:.0f} ms median, {status.latency_ms[1]:.0f} ms p99",
         f"{status.realtime_factor:.1f} x real time",
     ]
-    for count, what in (
-        (status.backlog_ms >= 100 and round(status.backlog_ms), "ms backlog"),
-        (status.dropped_blocks, "blocks dropped"),
-        (status.late_events, "events late"),
-        (status.lost_samples, "samples lost"),
-        (status.clipped, "samples clipped"),
-        (status.bad_samples, "samples bad"),
-    ):
-        if count:
-            words.append(f"{count} {what}")
-    return "; ".join(words)
+    if status.backlog_ms >= 100:
+        words.append(f"{status.backlog_ms:.0f} ms backlog")
+    return "; ".join(words + troubles(status))

@@ -198,5 +198,6 @@ def test_the_line_for_logs() -> None:
     assert line.isascii() and "\n" not in line
     assert line.startswith("1:01:01; -14 dB; 1234 notes; latency 146 ms median, 151 ms p99")
     assert "7 blocks dropped; 2 events late; 512 samples lost" in line
+    assert status_line(Status(gaps=2, left_out=3)).endswith("2 gaps in the sound; 3 notes left out")
     quiet = status_line(Status(asleep=True, running_s=5))
     assert quiet.startswith("0:00:05; asleep; 0 notes") and "dropped" not in quiet

@@ -216,9 +216,10 @@ def start_lines(session: LiveSession) -> list[str]:
 
 
 def last_line(session: LiveSession) -> str:
+    from ..realtime.status import troubles
+
     status = session.status()
-    late = f", {status.late_events} events late" if status.late_events else ""
-    return f"ended after {status.running_s:.0f} s: {status.notes} notes{late}"
+    return ", ".join([f"ended after {status.running_s:.0f} s: {status.notes} notes", *troubles(status)])
 
 
 def _run(session: LiveSession, stop: threading.Event, about: list[str], view: bool, quiet: bool) -> None:
