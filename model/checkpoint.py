@@ -6,7 +6,6 @@ Nothing in it is executed on loading, and every name and shape must fit.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -19,9 +18,9 @@ from safetensors.torch import save as to_bytes
 from .config import DecoderConfig, ModelConfig, NetworkConfig
 from .frontend import FrontEndConfig
 from .network import HPPNet
+from .shipped import DEFAULT
 
 FORMAT = "1"
-DEFAULT = Path(__file__).parent / "weights" / "default.safetensors"
 
 
 class CheckpointError(Exception):
@@ -94,8 +93,3 @@ def _config(path: Path, metadata: dict[str, str]) -> ModelConfig:
 def _tuples(value: Any) -> Any:
     """JSON knows lists only; settings are tuples."""
     return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
-
-
-def digest(path: Path | None = None) -> str:
-    """The first 12 hexadecimal digits of the file's SHA-256: a name for these very weights."""
-    return hashlib.sha256((path or DEFAULT).read_bytes()).hexdigest()[:12]

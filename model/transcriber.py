@@ -18,6 +18,7 @@ from .frontend import front_end_of
 from .network import HPPNet
 from .notes import Note, Press, notes_from, presses_from
 from .recording import Recording
+from .shipped import DEFAULT, digest
 from .stream import Stream, Watch
 from .timebase import FRAME_S, KEYS, frames_for_latency
 
@@ -64,8 +65,8 @@ class Transcriber:
         """
         chosen = choose_device(device)
         network, config, about = checkpoint.load(Path(path) if path is not None else None)
-        file = Path(path) if path is not None else checkpoint.DEFAULT
-        name = f"{file.name} {checkpoint.digest(file)}"
+        file = Path(path) if path is not None else DEFAULT
+        name = f"{file.name} {digest(file)}"
         return cls(network.to(chosen), config, name, about, choose_precision(precision, chosen), reader)
 
     @property

@@ -30,7 +30,7 @@ from .outputs import Job
 from .settings import Settings
 from .workers import cores, died, remove_parts_of
 
-_GROUP_S = 10.0  #: of work that a group should be
+_GROUP_S = 3.0  #: of work that a group should be: a long one leaves the others idle at the end
 _LARGEST_GROUP = 256
 _GROUPS_A_THREAD = 2
 _CENSUS_S = 5.0  #: workers come and go

@@ -9,7 +9,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from hppnet.model import checkpoint
+from hppnet.model.shipped import DEFAULT
 
 from .evaluation_parts import (
     Clicks,
@@ -68,8 +68,8 @@ def test_midi_labels_without_notes_are_one_line(clicks, folder):
 
 
 def test_a_checkpoint_of_another_config_is_one_line(folder, tmp_path):
-    weights = load_file(checkpoint.DEFAULT)
-    with safe_open(checkpoint.DEFAULT, framework="pt") as handle:
+    weights = load_file(DEFAULT)
+    with safe_open(DEFAULT, framework="pt") as handle:
         metadata = handle.metadata()
     save_file(weights, tmp_path / "other.safetensors", metadata | {"config": '{"network": {"rooms": 3}}'})
     result = run(folder, "--checkpoint", tmp_path / "other.safetensors")

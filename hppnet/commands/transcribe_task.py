@@ -73,7 +73,7 @@ class Task:
         return None if path is None else Manifest(path, self.digest(), self.settings, self.shard)
 
     def digest(self) -> str:
-        from ..model.checkpoint import digest
+        from ..model.shipped import digest
 
         return digest(None if self.settings.checkpoint is None else Path(self.settings.checkpoint))
 
