@@ -97,7 +97,7 @@ class FullContext:
             group = [number for number, own in enumerate(ending) if own == last]
             count = max((counts[number] for number in group), default=0)
             if count:
-                x = nn.utils.rnn.pad_sequence([heard[number][:, 0] for number in group])
+                x = _stacked([heard[number][:, 0] for number in group])
                 before = [cast("PedalState", states[number]) for number in group]
                 hidden, cell = (torch.cat([state[part] for state in before], dim=1) for part in (0, 1))
                 logits, after = head.judge(x, (hidden, cell, x[:0]), count, None)
@@ -110,5 +110,5 @@ class FullContext:
 
 
 def _stacked(rows: Sequence[Tensor]) -> Tensor:
-    """Rows [T, P, C] of several lengths side by side: [T, B, P, C], zeros after their ends."""
+    """Rows [T, ...] of several lengths side by side: [T, B, ...], zeros after their ends."""
     return nn.utils.rnn.pad_sequence(list(rows))

@@ -54,7 +54,7 @@ Probable = tuple[np.ndarray, np.ndarray | None]
 
 
 class HPPNet(nn.Module):
-    """The network. ``forward`` is for training; ``step`` streams; ``judge`` is what both rest on."""
+    """The network. ``forward`` is for training; ``step`` streams; whole recordings: ``FullContext``."""
 
     def __init__(self, config: NetworkConfig | None = None) -> None:
         super().__init__()

@@ -7,7 +7,6 @@ from torch import Tensor
 from .config import DecoderConfig
 from .decoder import Decoder
 from .frontend import FrontEndConfig, front_end_of
-from .network import HPPNet
 from .notes import Event
 from .slices import Slices
 from .stream import Watch, show
@@ -18,25 +17,23 @@ from .windows import Row, Windows
 class Recording:
     """Sound in, in blocks of any size; events out, a window at a time.
 
-    Windows of ``window_s``, each with ``context_s`` more behind it to begin the backward LSTMs in; the
-    forward LSTMs run through. Memory is bounded by the window, not by the recording.
+    Windows of ``window_s``, each with the context of ``windows`` behind it to begin the backward LSTMs in;
+    the forward LSTMs run through. Memory is bounded by the window, not by the recording.
     """
 
     def __init__(
         self,
-        network: HPPNet,
+        windows: Windows,
         front_end: FrontEndConfig,
         decoder: DecoderConfig,
         sample_rate: int,
         watch: Watch | None = None,
         window_s: float = 20.0,
-        context_s: float = 5.0,
-        half: bool = False,
         watch_pedal: Watch | None = None,
     ) -> None:
-        window, context = max(1, round(window_s * FRAMES_PER_SECOND)), round(context_s * FRAMES_PER_SECOND)
-        self._slices = Slices(front_end_of(front_end), sample_rate, window, context)
-        self._windows = Windows(network, front_end, half, context)
+        window = max(1, round(window_s * FRAMES_PER_SECOND))
+        self._slices = Slices(front_end_of(front_end), sample_rate, window, windows.context)
+        self._windows = windows
         self._past = self._windows.start()
         self._decoder = Decoder(decoder)
         self._watch, self._watch_pedal = watch, watch_pedal

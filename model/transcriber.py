@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from .recording import Recording
 from .shipped import DEFAULT, digest
 from .stream import Stream, Watch
 from .timebase import FRAME_S, KEYS, frames_for_latency
+from .windows import Windows
 
 Source = str | PathLike[str] | np.ndarray
 #: Opens a sound file: (blocks of mono samples, sample rate).
@@ -99,6 +101,11 @@ class Transcriber:
         front_end = replace(self.config.front_end, tuning_cents=float(cents))
         return replace(self, config=replace(self.config, front_end=front_end))
 
+    @cached_property
+    def _windows(self) -> Windows:
+        """Once for all recordings: it copies weights, which takes a short file's time."""
+        return Windows(self.network, self.config.front_end, self.precision == "bf16")
+
     def stream(
         self,
         latency_ms: float = DEFAULT_LATENCY_MS,
@@ -168,15 +175,13 @@ class Transcriber:
         if latency_ms is not None:
             driver = self.stream(latency_ms, sample_rate, watch, watch_pedal)
         else:
-            half = self.precision == "bf16"
             driver = Recording(
-                self.network,
+                self._windows,
                 self.config.front_end,
                 self.config.decoder,
                 sample_rate,
                 watch,
                 window_s,
-                half=half,
                 watch_pedal=watch_pedal,
             )
         events = [event for block in blocks for event in driver.feed(block)] + driver.flush()

@@ -92,7 +92,7 @@ class Windows:
     def __init__(
         self, network: HPPNet, front_end: FrontEndConfig, half: bool = False, context: int = CONTEXT_FRAMES
     ) -> None:
-        self.network, self.half, self._context = network, half, context
+        self.network, self.half, self.context = network, half, context
         self.device = network.bias.device
         on_gpu = self.device.type != "cpu"
         self._front_end = FrontEnd(front_end, self.device) if on_gpu else front_end_of(front_end)
@@ -120,7 +120,7 @@ class Windows:
         frames = [self._frames(row.sound) for row in rows]
         new, heard, pasts = self._features(self._spectra(rows, frames), frames, [row.past for row in rows])
         whole = [torch.cat([row.past.waiting, x]) for row, x in zip(rows, new, strict=True)]
-        counts = [len(x) - (0 if row.last else self._context) for row, x in zip(rows, whole, strict=True)]
+        counts = [len(x) - (0 if row.last else self.context) for row, x in zip(rows, whole, strict=True)]
         ending = [row.last for row in rows]
         keys, forward = self._full_context.keys(whole, counts, ending, [row.past.forward for row in rows])
         pedal, pedal_states = self._full_context.pedal(

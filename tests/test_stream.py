@@ -14,6 +14,7 @@ from hppnet.model.recording import Recording
 from hppnet.model.stream import Stream
 from hppnet.model.timebase import FRAME_S, HOP, LATENCIES, latency_s
 from hppnet.model.transcriber import Transcriber
+from hppnet.model.windows import Windows
 
 from .sounds import piano_like, three_notes
 
@@ -221,12 +222,11 @@ def test_stream_is_what_the_face_offers() -> None:
 
 def test_what_a_recording_keeps_is_bounded_by_its_window(transcriber: Transcriber) -> None:
     driver = Recording(
-        transcriber.network,
+        Windows(transcriber.network, transcriber.config.front_end, context=25),
         transcriber.config.front_end,
         transcriber.config.decoder,
         16_000,
         window_s=1.0,
-        context_s=0.5,
     )
     for _ in range(20):
         driver.feed(np.zeros(16_000, np.float32))

@@ -42,7 +42,7 @@ def alone(transcriber: Transcriber, samples: np.ndarray) -> tuple[np.ndarray, np
     pedal: list[np.ndarray] = []
     config = transcriber.config
     driver = Recording(
-        transcriber.network,
+        Windows(transcriber.network, config.front_end),
         config.front_end,
         config.decoder,
         RATE,
