@@ -7,38 +7,33 @@ its group to another; what had been told of is not told twice.
 
 from __future__ import annotations
 
-import logging
 import pickle
 import platform
 import queue
 import time
 import uuid
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ..processes import interrupts_held_back
 from .batch import Heard, Load
+from .cluster_local import local_client
 from .cluster_task import Report, transcribe_group
 from .errors import LoadError, MissingExtra
 from .job import Outcome, load_transcriber, one_line
 from .outputs import Job
 from .settings import Settings
-from .workers import cores, died, remove_parts_of
+from .workers import died, remove_parts_of
 
 _GROUP_S = 3.0  #: of work that a group should be: a long one leaves the others idle at the end
 _LARGEST_GROUP = 256
 _GROUPS_A_THREAD = 2
 _CENSUS_S = 5.0  #: workers come and go
 _PATIENCE_S = 30.0  #: for a scheduler to answer
-_ENVIRONMENT = "distributed.nanny.pre-spawn-environ"
-#: As ``keep_memory``, from a worker's first moment on: its tasks are a thread's, whose memory glibc would
-#: otherwise hand back whenever it is empty. A tenth of the time after an hour.
-_KEEP_MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
 
 
 @dataclass
@@ -84,52 +79,24 @@ def run(
 
 @contextmanager
 def _connected(address: str) -> Iterator[Any]:
-    try:
-        import distributed
-    except ImportError:
-        raise MissingExtra("--cluster needs Dask: pip install 'hppnet[cluster]'") from None
+    if find_spec("distributed") is None:
+        raise MissingExtra("--cluster needs Dask: pip install 'hppnet[cluster]'")
     kind, _, count = address.partition(":")
-    if kind == "local":
-        with _local_cluster(count) as cluster, distributed.Client(cluster) as client:
-            yield client
-        return
+    with local_client(count) if kind == "local" else _client_of(address) as client:
+        yield client
+
+
+def _client_of(address: str) -> Any:
+    import distributed
+
     where = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
     try:
-        client = distributed.Client(**where, timeout=_PATIENCE_S)
+        return distributed.Client(**where, timeout=_PATIENCE_S)
     except (OSError, ValueError, TypeError) as error:
         raise LoadError(
             f"--cluster {address}: expected a Dask scheduler (tcp://HOST:8786, its file, or local:N): "
             f"{one_line(error)}"
         ) from None
-    with client:
-        yield client
-
-
-@contextmanager
-def _local_cluster(count: str) -> Iterator[Any]:
-    import dask.config
-    import distributed
-
-    if count and (not count.isdecimal() or int(count) < 1):
-        raise LoadError(f"--cluster local:{count}: expected local:N with N workers, 1 or more")
-    environment = {_ENVIRONMENT: {**dask.config.get(_ENVIRONMENT), **_KEEP_MEMORY}}
-    with (
-        dask.config.set(environment),
-        warnings.catch_warnings(),
-        interrupts_held_back(),  # the workers inherit that: Ctrl-C is ours
-    ):
-        warnings.filterwarnings("ignore", message="(?s).*[Pp]ort .* is already in use")
-        cluster = distributed.LocalCluster(
-            n_workers=int(count or cores()),
-            threads_per_worker=1,
-            memory_limit=None,
-            silence_logs=logging.CRITICAL,
-        )
-    try:
-        yield cluster
-    finally:
-        with interrupts_held_back():
-            cluster.close()
 
 
 class _Driver:
