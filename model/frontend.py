@@ -85,6 +85,11 @@ def kernel(config: FrontEndConfig) -> tuple[np.ndarray, int]:
     return matrix.astype(np.float32), before
 
 
+def normal(spectrum: Tensor) -> Tensor:
+    """Log power in dB as the network takes it: the floor to 0 dB become -1 to 2."""
+    return spectrum / -FLOOR_DB * 3 + 2
+
+
 class FrontEnd:
     """Sound to log power. Immutable: one may serve any number of streams.
 

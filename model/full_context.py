@@ -1,7 +1,7 @@
 """The heads over whole windows: forwards from where the last window ended, backwards from the window's end.
 
 With PyTorch's own LSTMs, for several recordings side by side whose windows may end anywhere. Letters: B
-recordings, T frames, P keys, C features, H heads, E what is heard of the pedal.
+recordings, T frames, P keys, C features, H heads, G gates of the pedal.
 """
 
 from __future__ import annotations
@@ -83,10 +83,10 @@ class FullContext:
         ending: Sequence[bool],
         states: Sequence[PedalState | None],
     ) -> tuple[Tensor | None, list[PedalState | None]]:
-        """The pedal's probabilities [B, T] from all that is heard [T, 1, E] of each row, and its states.
+        """The pedal's probabilities [B, T] from all that is heard [T, 1, G] of each row, and its states.
 
-        Rows that end are judged apart, with zeros after their ends: from those its backward unit makes
-        nothing, and forwards nobody goes on from there.
+        Rows that end are judged apart, their gates shut after their ends: from those its backward unit
+        makes nothing, and forwards nobody goes on from there.
         """
         head = self._network.pedal
         if head is None:
@@ -97,18 +97,18 @@ class FullContext:
             group = [number for number, own in enumerate(ending) if own == last]
             count = max((counts[number] for number in group), default=0)
             if count:
-                x = _stacked([heard[number][:, 0] for number in group])
+                x = _stacked([heard[number][:, 0] for number in group], float("-inf"))
                 before = [cast("PedalState", states[number]) for number in group]
-                hidden, cell = (torch.cat([state[part] for state in before], dim=1) for part in (0, 1))
+                hidden, cell = (torch.cat([state[part] for state in before]) for part in (0, 1))
                 logits, after = head.judge(x, (hidden, cell, x[:0]), count, None)
                 out[group, :count] = torch.sigmoid(logits)
                 for place, number in enumerate(group):
                     own = slice(place, place + 1)
-                    hidden, cell, rest = (part[:, own].clone() for part in after)
-                    after_all[number] = (hidden, cell, rest)
+                    hidden, cell, rest = after
+                    after_all[number] = (hidden[own].clone(), cell[own].clone(), rest[:, own].clone())
         return out, after_all
 
 
-def _stacked(rows: Sequence[Tensor]) -> Tensor:
-    """Rows [T, ...] of several lengths side by side: [T, B, ...], zeros after their ends."""
-    return nn.utils.rnn.pad_sequence(list(rows))
+def _stacked(rows: Sequence[Tensor], after: float = 0.0) -> Tensor:
+    """Rows [T, ...] of several lengths side by side: [T, B, ...], and ``after`` after their ends."""
+    return nn.utils.rnn.pad_sequence(list(rows), padding_value=after)

@@ -8,7 +8,7 @@ U LSTM units, N = B * P sequences.
           -> residual blocks -> features [T, N, C]
              -> forward LSTM, its state carried for ever ----\\
              -> backward LSTM, begun R frames ahead of each --+-> logits [B, T, P, H]
-             -> pooled over keys -> the pedal's own two LSTMs ---> logits [B, T]
+             -> pooled over keys, beside the spectrum -> the pedal's own head -> logits [B, T]
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import HEADS, NetworkConfig
-from .frontend import FLOOR_DB
+from .frontend import normal
 from .layers import CausalConv, HarmonicConv, ResidualBlock
 from .lstm import HeadLSTM, State, weighed
 from .pedal import PedalHead, PedalState
@@ -93,10 +93,10 @@ class HPPNet(nn.Module):
         pedal = self.pedal.start(batch) if self.pedal is not None else None
         return NetworkState(tuple(pasts), self.ahead.start(batch * KEYS), waiting, pedal)
 
-    def features(self, spectrum: Tensor, pasts: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Log power [B, T, 352] in dB to features [T, N, C]; and the pasts for the next call."""
-        batch, frames, _ = spectrum.shape
-        x = (spectrum / -FLOOR_DB * 3 + 2).unsqueeze(1)  # the floor to 0 dB become -1 to 2
+    def features(self, levels: Tensor, pasts: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Levels [B, T, 352] (see ``frontend``) to features [T, N, C]; and the pasts for the next call."""
+        batch, frames, _ = levels.shape
+        x = levels.unsqueeze(1)
         new: list[Tensor] = []
         for conv, past in zip(self._stem, pasts, strict=False):
             x, after = conv(x, past)
@@ -127,10 +127,11 @@ class HPPNet(nn.Module):
 
     def step(self, spectrum: Tensor, state: NetworkState, look_ahead: int) -> tuple[Judged, NetworkState]:
         """New frames [B, T, 352] to logits of those frames, T', whose R frames of future are there."""
-        features, pasts = self.features(spectrum, state.pasts)
+        levels = normal(spectrum)
+        features, pasts = self.features(levels, state.pasts)
         x = torch.cat([state.waiting, features])
         count = max(0, x.shape[0] - look_ahead)
-        pedal, pedal_state = self._step_pedal(features, spectrum, state.pedal, count, look_ahead)
+        pedal, pedal_state = self._step_pedal(features, levels, state.pedal, count, look_ahead)
         if count == 0:
             keys, forward = spectrum.new_zeros(spectrum.shape[0], 0, KEYS, len(HEADS)), state.forward
         else:
@@ -138,13 +139,13 @@ class HPPNet(nn.Module):
         return Judged(keys, pedal), NetworkState(pasts, forward, x[count:], pedal_state)
 
     def _step_pedal(
-        self, features: Tensor, spectrum: Tensor, state: PedalState | None, count: int, look_ahead: int
+        self, features: Tensor, levels: Tensor, state: PedalState | None, count: int, look_ahead: int
     ) -> tuple[Tensor | None, PedalState | None]:
         if self.pedal is None or state is None:
             return None, None
-        heard = torch.cat([state[2], self.pedal.hear(features, spectrum)])
+        heard = torch.cat([state[2], self.pedal.hear(features, levels)])
         if count == 0:
-            return spectrum.new_zeros(spectrum.shape[0], 0), (*state[:2], heard)
+            return levels.new_zeros(levels.shape[0], 0), (*state[:2], heard)
         return self.pedal.judge(heard, state, count, look_ahead)
 
     def forward(
@@ -157,14 +158,17 @@ class HPPNet(nn.Module):
         windows; ``pedal_only`` leaves the keys' out ([B, 0, P, H]).
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not pedal_only):
-            x, _ = self.features(spectrum, self.start(spectrum.shape[0]).pasts)
-        pedal = None
+            levels = normal(spectrum)
+            x, _ = self.features(levels, self.start(len(levels)).pasts)
         with torch.autocast(x.device.type, enabled=False):  # an LSTM adds up too much for half precision
-            if self.pedal is not None:
-                pedal = self.pedal(self.pedal.hear(x, spectrum), look_ahead, chunk)
             if pedal_only:
-                return Judged(spectrum.new_zeros(spectrum.shape[0], 0, KEYS, len(HEADS)), pedal)
-            return Judged(self._excerpt(x.float(), look_ahead, chunk), pedal)
+                keys = spectrum.new_zeros(spectrum.shape[0], 0, KEYS, len(HEADS))
+            else:
+                keys = self._excerpt(x.float(), look_ahead, chunk)
+            if self.pedal is None:
+                return Judged(keys)
+            pedal = self.pedal(self.pedal.hear(x, levels), look_ahead)
+        return Judged(keys, pedal if look_ahead is None else pedal[:, : pedal.shape[1] // chunk * chunk])
 
     def _excerpt(self, x: Tensor, look_ahead: int | None, chunk: int) -> Tensor:
         ahead_weight, back_weight = self.weight.split(self.config.lstm_units, dim=1)

@@ -1,10 +1,10 @@
-"""The head for the sustain pedal: what the keys' features and the spectrum say together, over time.
+"""The head for the sustain pedal: what the spectrum and the keys' features say together, over time.
 
-Letters: B batch, T frames, N = B * 88 sequences, C features, F bins, U units, E = 3 U what is heard in all.
+Letters: B batch, T frames, N = B * 88 sequences, C features, F bins, U units, G = 6 U gates.
 
-The pedal is one thing for all keys, so their features are pooled: how they are in the mean, and where they
-are highest. With the dampers up all strings ring along, and the spectrum fills between the partials of what
-is played; so the lowest and the mean level of each band of the spectrum are heard too.
+With the dampers up, what is released rings on, all strings ring along, and the spectrum fills between the
+partials of what is played: the head hears all bins. What is played the keys' features know; the pedal is one
+thing for all keys, so these are pooled: how they are in the mean, and where they are highest.
 
 Forwards an LSTM remembers. Backwards, where every frame begins anew R frames ahead, a unit without a matrix
 product in its loop looks back at what came after: h[t] = f[t] h[t + 1] + (1 - f[t]) z[t], z and f from the
@@ -15,15 +15,11 @@ cost a stream more than all else here together.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .frontend import FLOOR_DB
 from .timebase import BINS, KEYS
 
-BAND_BINS = 16  #: of the spectrum: a third of an octave
-
-#: Hidden and cell state [1, B, U] of the forward LSTM; what is heard [<= R, B, E] in frames without future.
+#: Hidden and cell state [B, U] of the forward LSTM; what is heard [<= R, B, G] in frames without future.
 PedalState = tuple[Tensor, Tensor, Tensor]
 
 
@@ -33,63 +29,56 @@ class PedalHead(nn.Module):
     def __init__(self, features: int, units: int) -> None:
         super().__init__()
         self.units = units
+        self.bins = nn.Linear(BINS, units)
         self.key = nn.Linear(features, features)
-        self.join = nn.Linear(2 * features + 2 * BINS // BAND_BINS, units)
-        self.ahead = nn.LSTM(units, units)
-        self.back = nn.Linear(units, 2 * units)  # to z and f
+        self.join = nn.Linear(units + 2 * features, units)
+        self.gates = nn.Linear(units, 6 * units)  # of the LSTM i, f, o, g; of the backward unit f, z
+        self.recurrent = nn.Linear(units, 4 * units, bias=False)
         self.out = nn.Linear(2 * units, 1)
 
     def start(self, batch: int = 1) -> PedalState:
         """The state before the first frame."""
-        zeros = self.out.bias.new_zeros(1, batch, self.units)
-        return zeros, zeros, self.out.bias.new_zeros(0, batch, 3 * self.units)
+        zeros = self.out.bias.new_zeros(batch, self.units)
+        return zeros, zeros, self.out.bias.new_zeros(0, batch, 6 * self.units)
 
-    def hear(self, x: Tensor, spectrum: Tensor) -> Tensor:
-        """What is heard of the pedal [T, B, E], from features x [T, N, C] and log power [B, T, F] in dB."""
-        frames, batch = len(x), len(spectrum)  # in views: unflatten takes longer than the means
-        keys = F.relu(self.key(x.detach().float())).view(frames, batch, KEYS, -1)
-        levels = spectrum.float().transpose(0, 1) * (-3 / FLOOR_DB)
-        bands = levels.view(frames, batch, -1, BAND_BINS)
-        pooled = [keys.mean(2), keys.amax(2), bands.mean(3), bands.amin(3)]
-        joined = F.relu(self.join(torch.cat(pooled, dim=2)))
-        return torch.cat([joined, torch.sigmoid(self.back(joined))], dim=2)
+    def hear(self, x: Tensor, levels: Tensor) -> Tensor:
+        """What is heard of the pedal [T, B, G], from features x [T, N, C] and levels [B, T, F]."""
+        keys = torch.relu(self.key(x.detach().float()))
+        keys = keys.view(len(x), len(levels), KEYS, -1)  # a view: unflatten takes longer than the mean
+        bins = torch.relu(self.bins(levels.transpose(0, 1)))
+        return self.gates(torch.relu(self.join(torch.cat([bins, keys.mean(2), keys.amax(2)], dim=2))))
 
     def judge(
         self, heard: Tensor, state: PedalState, count: int, look_ahead: int | None
     ) -> tuple[Tensor, PedalState]:
-        """Logits [B, count] of the first ``count`` frames of what is heard [T, B, E].
+        """Logits [B, count] of the first ``count`` frames of what is heard [T, B, G].
 
         Each frame sees exactly ``look_ahead`` frames of future (they must be there), or with None all
         there are. Returns the state after those frames too, with what was heard in the others.
         """
-        joined, z, f = heard.chunk(3, dim=2)
-        ahead, (hidden, cell) = self._run_ahead(joined[:count], *state[:2])
+        forward, backward = heard.split([4 * self.units, 2 * self.units], dim=2)
+        ahead, (hidden, cell) = self._run_ahead(forward[:count], *state[:2])
+        f, z = torch.sigmoid(backward).chunk(2, dim=2)
         back = _backwards(z, f)[:count] if look_ahead is None else _from_ahead(z, f, count, look_ahead)
-        return self._logits(ahead, back), (hidden, cell, heard[count:])
+        return self.out(torch.cat([ahead, back], dim=2))[..., 0].T, (hidden, cell, heard[count:])
 
-    def _run_ahead(
-        self, joined: Tensor, hidden: Tensor, cell: Tensor
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        if not len(joined):
-            return joined, (hidden, cell)
-        if len(joined) != 1:
-            return self.ahead(joined, (hidden, cell))
-        # Live, frame by frame: the bare cell costs a third of the whole machinery.
-        hidden, cell = torch.lstm_cell(joined[0], (hidden[0], cell[0]), *self.ahead.all_weights[0])
-        return hidden[None], (hidden[None], cell[None])
+    def _run_ahead(self, gates: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """States [T, B, U] of the LSTM; written out, one frame takes half as long as by nn.LSTM."""
+        weight, states = self.recurrent.weight.T, []
+        for step in gates.unbind():
+            whole = torch.addmm(step, hidden, weight)
+            i, f, o = torch.sigmoid(whole[:, : 3 * self.units]).chunk(3, dim=1)
+            cell = torch.addcmul(f * cell, i, torch.tanh(whole[:, 3 * self.units :]))
+            hidden = o * torch.tanh(cell)
+            states.append(hidden)
+        if len(states) == 1:
+            return hidden[None], (hidden, cell)
+        return torch.stack(states) if states else gates[..., : self.units], (hidden, cell)
 
-    def _logits(self, ahead: Tensor, back: Tensor) -> Tensor:
-        """States of both directions [T, B, U] to logits [B, T]."""
-        return self.out(torch.cat([ahead, back], dim=2))[..., 0].T
-
-    def forward(self, heard: Tensor, look_ahead: int | None, chunk: int) -> Tensor:
-        """Logits [B, T'] of an excerpt, for training; windows as in ``HPPNet.forward``."""
-        joined, z, f = heard.chunk(3, dim=2)
-        if look_ahead is None:
-            return self._logits(self.ahead(joined)[0], _backwards(z, f))
-        windows = [part.unfold(0, chunk + look_ahead, chunk).permute(3, 0, 1, 2) for part in (z, f)]
-        back = _backwards(*windows)[:chunk].transpose(0, 1).flatten(0, 1)  # of [chunk + R, n, B, U]
-        return self._logits(self.ahead(joined[: len(back)])[0], back)
+    def forward(self, heard: Tensor, look_ahead: int | None) -> Tensor:
+        """Logits [B, T'] of an excerpt, for training: of the T' frames that have R frames of future."""
+        count = len(heard) - (look_ahead or 0)
+        return self.judge(heard, self.start(heard.shape[1]), count, look_ahead)[0]
 
 
 def _backwards(z: Tensor, f: Tensor) -> Tensor:

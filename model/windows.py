@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .frontend import FrontEnd, FrontEndConfig, front_end_of
+from .frontend import FrontEnd, FrontEndConfig, front_end_of, normal
 from .full_context import FullContext
 from .lstm import State
 from .network import PIECE_FRAMES, HPPNet, Probable
@@ -160,7 +160,7 @@ class Windows:
     def _features(
         self, spectra: Tensor, frames: Sequence[int], before: Sequence[Past]
     ) -> tuple[list[Tensor], list[Tensor], list[tuple[Tensor, ...]]]:
-        """New features [T, P, C] of each row, what is heard of its pedal [T, 1, E], and its pasts then."""
+        """New features [T, P, C] of each row, what is heard of its pedal [T, 1, G], and its pasts then."""
         parts: list[list[Tensor]] = [[row.waiting[:0]] for row in before]
         heard: list[list[Tensor]] = [[] if row.pedal is None else [row.pedal[2]] for row in before]
         pasts = [row.pasts for row in before]
@@ -168,11 +168,11 @@ class Windows:
             going = [number for number, count in enumerate(frames) if count > first]
             for group in [going] if self._abreast else [[number] for number in going]:
                 last = min(first + self._piece, max(frames[number] for number in group))
-                piece = spectra[group, first:last]
+                levels = normal(spectra[group, first:last])
                 joined = tuple(torch.cat(past) for past in zip(*(pasts[n] for n in group), strict=True))
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-                    new, joined = self.network.features(piece, joined)
-                pedal = None if self.network.pedal is None else self.network.pedal.hear(new, piece)
+                    new, joined = self.network.features(levels, joined)
+                pedal = None if self.network.pedal is None else self.network.pedal.hear(new, levels)
                 new = new.float().unflatten(1, (len(group), KEYS))
                 for place, number in enumerate(group):
                     own = frames[number] - first

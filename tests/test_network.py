@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from hppnet.model.config import CONFIGS, NetworkConfig
+from hppnet.model.frontend import normal
 from hppnet.model.full_context import FullContext
 from hppnet.model.layers import FrequencyNorm, HarmonicConv, shifted
 from hppnet.model.network import HPPNet
@@ -41,8 +42,8 @@ def test_named_sizes_are_of_the_order_that_is_documented() -> None:
 def test_features_depend_on_the_past_alone(network: HPPNet) -> None:
     one, other = spectra(30), spectra(30)
     other[:, 20:] = 0
-    a, _ = network.features(one, network.start().pasts)
-    b, _ = network.features(other, network.start().pasts)
+    a, _ = network.features(normal(one), network.start().pasts)
+    b, _ = network.features(normal(other), network.start().pasts)
     assert torch.equal(a[:20], b[:20])
     assert not torch.allclose(a[20], b[20])
 
@@ -75,7 +76,7 @@ def test_the_last_frame_of_a_training_chunk_sees_what_live_sees(network: HPPNet)
 
 @torch.no_grad()
 def test_full_context_is_the_same_in_training_and_in_judging(network: HPPNet) -> None:
-    features, _ = network.features(spectra(150), network.start().pasts)
+    features, _ = network.features(normal(spectra(150)), network.start().pasts)
     judged, _ = FullContext(network).keys([features], [150], [True], [network.start().forward])
     torch.testing.assert_close(network(spectra(150)).keys.sigmoid(), judged, atol=1e-5, rtol=0)
 

@@ -71,7 +71,7 @@ class Settings:
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
         if self.pedal_only and not self.sizes.pedal_units:
-            raise ValueError("pedal_only needs a network with a pedal: [network] pedal_units = 48, say")
+            raise ValueError("pedal_only needs a network with a pedal: [network] pedal_units = 64, say")
         if not self.sources:
             raise ValueError("expected at least one [[sources]] with a folder, got none")
         for name in ("batch", "accumulate", "chunk", "save_every"):
