@@ -99,13 +99,13 @@ class FullContext:
             if count:
                 x = _stacked([heard[number][:, 0] for number in group], float("-inf"))
                 before = [cast("PedalState", states[number]) for number in group]
-                hidden, cell = (torch.cat([state[part] for state in before]) for part in (0, 1))
+                hidden, cell = (torch.cat([state[part] for state in before], dim=1) for part in (0, 1))
                 logits, after = head.judge(x, (hidden, cell, x[:0]), count, None)
                 out[group, :count] = torch.sigmoid(logits)
                 for place, number in enumerate(group):
                     own = slice(place, place + 1)
-                    hidden, cell, rest = after
-                    after_all[number] = (hidden[own].clone(), cell[own].clone(), rest[:, own].clone())
+                    hidden, cell, rest = (part[:, own].clone() for part in after)
+                    after_all[number] = (hidden, cell, rest)
         return out, after_all
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from .timebase import BINS, KEYS
 
-#: Hidden and cell state [B, U] of the forward LSTM; what is heard [<= R, B, G] in frames without future.
+#: Hidden and cell state [1, B, U] of the forward LSTM; what is heard [<= R, B, G] in frames without future.
 PedalState = tuple[Tensor, Tensor, Tensor]
 
 
@@ -38,7 +38,7 @@ class PedalHead(nn.Module):
 
     def start(self, batch: int = 1) -> PedalState:
         """The state before the first frame."""
-        zeros = self.out.bias.new_zeros(batch, self.units)
+        zeros = self.out.bias.new_zeros(1, batch, self.units)
         return zeros, zeros, self.out.bias.new_zeros(0, batch, 6 * self.units)
 
     def hear(self, x: Tensor, levels: Tensor) -> Tensor:
@@ -65,15 +65,17 @@ class PedalHead(nn.Module):
     def _run_ahead(self, gates: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """States [T, B, U] of the LSTM; written out, one frame takes half as long as by nn.LSTM."""
         weight, states = self.recurrent.weight.T, []
+        hidden, cell = hidden[0], cell[0]
         for step in gates.unbind():
             whole = torch.addmm(step, hidden, weight)
             i, f, o = torch.sigmoid(whole[:, : 3 * self.units]).chunk(3, dim=1)
             cell = torch.addcmul(f * cell, i, torch.tanh(whole[:, 3 * self.units :]))
             hidden = o * torch.tanh(cell)
             states.append(hidden)
+        state = hidden[None], cell[None]
         if len(states) == 1:
-            return hidden[None], (hidden, cell)
-        return torch.stack(states) if states else gates[..., : self.units], (hidden, cell)
+            return state[0], state
+        return torch.stack(states) if states else gates[..., : self.units], state
 
     def forward(self, heard: Tensor, look_ahead: int | None) -> Tensor:
         """Logits [B, T'] of an excerpt, for training: of the T' frames that have R frames of future."""
