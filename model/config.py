@@ -24,7 +24,7 @@ class NetworkConfig:
     #: Harmonic shifts in keys in each block (Harmonica: at several depths is better than once).
     block_harmonics: tuple[int, ...] = (1, 2, 3, 4, 5, -2, -3, -4)
     lstm_units: int = 32  #: a direction and head
-    pedal_units: int = 0  #: a direction of the sustain pedal's head; 0: there is none
+    pedal_units: int = 0  #: a direction of the sustain pedal's head; 0: it has none
 
     def __post_init__(self) -> None:
         if min(self.stem_channels, self.body_channels, self.lstm_units) < 1 or self.pedal_units < 0:

@@ -1,7 +1,7 @@
 """The heads over whole windows: forwards from where the last window ended, backwards from the window's end.
 
-With PyTorch's own LSTMs, for several recordings side by side whose windows may end anywhere. Letters: B
-recordings, T frames, P keys, C features, H heads, G gates of the pedal.
+The keys' with PyTorch's own LSTMs, for several recordings side by side whose windows may end anywhere.
+Letters: B recordings, T frames, P keys, C features, H heads, G gates of the pedal.
 """
 
 from __future__ import annotations
