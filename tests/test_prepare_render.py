@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import mido
@@ -47,6 +48,16 @@ def test_pianos_come_by_weight_and_rooms_by_chance() -> None:
     rooms = Counter(choice.room for choice in drawn)
     assert 0.5 < rooms[None] / 800 < 0.7 and len(rooms) == 3
     assert len({choice.touch for choice in drawn}) == 800
+
+
+def test_plain_is_as_played_whatever_the_name(tmp_path: Path) -> None:
+    plain = replace(CHOICES, plain=True)
+    drawn = {replace(plain.of(str(n)), soundfont=Path()) for n in range(20)}
+    assert len(drawn) == 1 and drawn.pop().room is None
+    pedalled(tmp_path / "a.mid")
+    notes = Rendered("a", tmp_path, tmp_path / "a.mid", plain).take("keys").notes
+    assert [(n.onset_s, n.pitch, n.velocity) for n in notes] == [(row[0], *row[2:]) for row in KEYS]
+    assert CHOICES.settings().keys() != plain.settings().keys()  # the one never goes on with the other
 
 
 def test_labels_follow_the_touch_and_unisons_are_no_notes(tmp_path: Path) -> None:
@@ -97,6 +108,7 @@ def test_a_performance_without_notes_or_without_end_is_skipped_unrendered(tmp_pa
         (("--soundfont", "piano.sf2=0"), "expected a weight above 0"),
         (("--soundfont", "piano.sf2", "--rooms", "midi"), "midi: expected impulse responses"),
         (("--soundfont", "piano.sf2", "--rooms", "rooms"), "room.wav: expected a room's impulse response"),
+        (("--soundfont", "piano.sf2", "--rooms", "rooms", "--plain"), "--plain leaves rooms out"),
         (("--soundfont", "piano.sf2=2", "--only", "x"), "none of 1 pieces has a name that fits"),
     ],
 )

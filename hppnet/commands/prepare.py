@@ -140,6 +140,10 @@ def render(
     ] = None,
     room_chance: Annotated[float, typer.Option(min=0, max=1, help="How often a room.")] = 0.5,
     seed: Annotated[int, typer.Option(min=0, help="Of all choices; another gives other sounds.")] = 0,
+    plain: Annotated[
+        bool,
+        typer.Option("--plain", help="As played, in tune, no room, one pedal sound: to measure with."),
+    ] = False,
     note_ends: Ends = NoteEnds.keys,
     jobs: Jobs = None,
     arrays: Arrays = False,
@@ -150,6 +154,7 @@ def render(
     What is chosen for a piece depends on --seed and the piece's name alone; prepared.json names it.
     """
     import shutil
+    from dataclasses import replace
 
     from ..training.prepare.rendered import find_performances
     from ..training.prepare.report import Plan
@@ -157,7 +162,9 @@ def render(
     if shutil.which("fluidsynth") is None:
         fail("render needs the program fluidsynth: apt-get install fluidsynth")
     try:
-        choices = _choices(soundfont, rooms, room_chance, seed)
+        if plain and rooms is not None:
+            raise ValueError("--plain leaves rooms out: give --plain or --rooms")
+        choices = replace(_choices(soundfont, rooms, room_chance, seed), plain=plain)
     except ValueError as error:
         fail(str(error), code=2)
     plan = Plan("render", note_ends.value, choices.settings())

@@ -36,12 +36,15 @@ class Choices:
     rooms: tuple[Path, ...] = ()  #: impulse responses
     room_chance: float = 0.5  #: how often a room, if there are any
     seed: int = 0
+    plain: bool = False  #: everything but the piano as it is: the player's own touch, in tune, no room
 
     def of(self, name: str) -> Choice:
         """The choice for a piece; always the same for a seed and a name."""
         rng = np.random.default_rng([self.seed, *hashlib.sha256(name.encode()).digest()[:16]])
         odds = np.asarray(self.weights) / np.sum(self.weights)
         soundfont = self.soundfonts[int(rng.choice(len(self.soundfonts), p=odds))]
+        if self.plain:
+            return Choice(soundfont, Touch())
         touch = Touch.random(rng)
         wet, dry = float(rng.uniform(0.3, 1.0)), float(rng.uniform(0.0, 0.7))
         room = None
@@ -57,7 +60,7 @@ class Choices:
             "rooms": [path.name for path in self.rooms],
             "room_chance": self.room_chance,
             "pedal": "strings and dampers",  # earlier versions let it hold the notes alone
-        }
+        } | ({"plain": True} if self.plain else {})
 
 
 @dataclass(frozen=True)
