@@ -6,29 +6,21 @@ and resampling a file come on top.
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
-import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
 
-from ..model.decoder import Decoder
-from ..model.frontend import FrontEnd
-from ..model.full_context import FullContext
 from ..model.memory import keep_memory
 from ..model.timebase import HOP, SAMPLE_RATE
 from ..model.transcriber import Transcriber
 from . import bench_batches
+from .bench_machine import fresh_peak_rss_mib, help_s, machine, startup_s
+from .bench_parts import where_time_goes
 from .settings import Settings
 
 LATENCY_MS = 132
@@ -143,150 +135,3 @@ def steps_s(transcriber: Transcriber, sound: np.ndarray) -> np.ndarray:
 
 def _blocks(sound: np.ndarray, samples: int) -> Iterator[np.ndarray]:
     return (sound[i : i + samples] for i in range(0, len(sound), samples))
-
-
-# --- fresh processes ---
-
-_START = """
-import sys
-from hppnet.model.transcriber import Transcriber
-Transcriber.load(sys.argv[1] or None, device=sys.argv[2])
-"""
-
-_PEAK = """
-import sys
-import torch
-from hppnet.model.memory import keep_memory, peak_mib
-from hppnet.offline import bench
-torch.set_num_threads(int(sys.argv[3]))
-keep_memory()
-transcriber = bench.Transcriber.load(sys.argv[1] or None, device=sys.argv[2])
-sound = bench.piano_like(float(sys.argv[4]))
-bench.offline_s(transcriber, sound)
-bench.steps_s(transcriber, sound[:bench.SAMPLE_RATE])
-print(peak_mib() or 0.0)
-"""
-
-
-def startup_s(checkpoint: Path | None, device: str) -> float:
-    """Seconds from starting Python to a transcriber that is ready."""
-    began = time.perf_counter()
-    _python("-c", _START, str(checkpoint or ""), device)
-    return time.perf_counter() - began
-
-
-def help_s() -> float:
-    """Seconds that ``hppnet --help`` takes."""
-    began = time.perf_counter()
-    _python("-m", "hppnet", "--help")
-    return time.perf_counter() - began
-
-
-def fresh_peak_rss_mib(checkpoint: Path | None, device: str, threads: int, seconds: float) -> float:
-    """The most memory, in MiB, that a new process takes for ``seconds`` of sound, offline and live."""
-    return float(_python("-c", _PEAK, str(checkpoint or ""), device, str(threads), str(seconds)))
-
-
-def _python(*arguments: str) -> str:
-    """Runs a new Python; its output. Raises RuntimeError with the last line that it complained in."""
-    # Without the safe path, a folder called hppnet where the command happens to run would be imported.
-    environment = os.environ | {"PYTHONSAFEPATH": "1"}
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment)
-    if done.returncode:
-        complaint = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise RuntimeError(f"a fresh process failed: {complaint[-1]}")
-    return done.stdout
-
-
-# --- the machine ---
-
-
-def machine(transcriber: Transcriber) -> dict[str, Any]:
-    """What the figures were measured on and with."""
-    return {
-        "cpu": cpu_name(),
-        "cores": cores(),
-        "device": str(transcriber.device),
-        "precision": transcriber.precision,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "checkpoint": transcriber.checkpoint_name,
-    }
-
-
-def cpu_name() -> str:
-    """What the processor calls itself."""
-    try:
-        if sys.platform == "darwin":
-            return subprocess.run(
-                ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=True
-            ).stdout.strip()
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration, subprocess.CalledProcessError):
-        return platform.processor() or platform.machine()
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-# --- where the time goes ---
-
-
-class _Stopwatch:
-    """Adds up the seconds that functions take, without those of the watched functions they call."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = defaultdict(float)
-        self._inner: list[
-            float
-        ] = []  # of each watched call that is under way: seconds in other watched calls
-
-    def watched(self, function: Callable, part: str) -> Callable:
-        def timed(*arguments, **named):
-            self._inner.append(0.0)
-            began = time.perf_counter()
-            try:
-                return function(*arguments, **named)
-            finally:
-                took = time.perf_counter() - began
-                self.seconds[part] += took - self._inner.pop()
-                if self._inner:
-                    self._inner[-1] += took
-
-        return timed
-
-
-def where_time_goes(transcriber: Transcriber, work: Callable[[], object]) -> dict[str, float]:
-    """The share of each part in ``work`` of a transcriber on a CPU: percent, adding up to 100."""
-    watch = _Stopwatch()
-    parts = list(_parts(transcriber))
-    with ExitStack() as stack:
-        for part, owner, name in parts:
-            function = getattr(owner, name)
-            stack.enter_context(mock.patch.object(owner, name, watch.watched(function, part)))
-        began = time.perf_counter()
-        work()
-        whole = time.perf_counter() - began
-    shares = {part: 100 * watch.seconds[part] / whole for part, _, _ in parts}
-    return {**shares, "everything else": 100 - sum(shares.values())}
-
-
-def _parts(transcriber: Transcriber) -> Iterator[tuple[str, object, str]]:
-    """(name of the part, owner of its function, name of the function)."""
-    network = transcriber.network
-    yield ("front end", FrontEnd, "frames")
-    yield from (("convolutions: stem", conv, "forward") for conv in network.stem)
-    yield ("convolutions: harmonic", network.harmonic, "forward")
-    yield from (("convolutions: body", block, "forward") for block in network.blocks)
-    yield ("LSTM forward", network.ahead, "weigh")  # live
-    yield ("LSTM backward", network.back, "windows")
-    yield ("LSTM forward", FullContext, "ahead")  # of whole recordings
-    yield ("LSTM backward", FullContext, "back")
-    if network.pedal is not None:
-        yield ("pedal", network.pedal, "hear")
-        yield ("pedal", network.pedal, "judge")
-    yield ("decoder", Decoder, "feed")

@@ -18,7 +18,7 @@ from hppnet.model.frontend import FrontEnd
 from hppnet.model.memory import peak_mib
 from hppnet.model.network import HPPNet
 from hppnet.model.transcriber import Transcriber
-from hppnet.offline import bench
+from hppnet.offline import bench, bench_machine, bench_parts
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_stream_is_fed_frame_by_frame(checkpoint, monkeypatch):
 
 
 def test_time_counts_for_the_innermost_part_only(clock):
-    watch = bench._Stopwatch()
+    watch = bench_parts.Stopwatch()
     inner = watch.watched(clock.takes(2), "inner")
     outer = watch.watched(clock.takes(5, inner, inner), "outer")
     outer()
@@ -85,7 +85,7 @@ def test_a_part_that_fails_is_still_timed(clock):
         clock.now += 3
         raise KeyError
 
-    watch = bench._Stopwatch()
+    watch = bench_parts.Stopwatch()
     with pytest.raises(KeyError):
         watch.watched(fails, "part")()
     watch.watched(clock.takes(1), "part")()
@@ -96,7 +96,7 @@ def test_a_part_that_fails_is_still_timed(clock):
 def test_every_part_has_its_share(checkpoint, work):
     transcriber = Transcriber.load(checkpoint, device="cpu")
     frames = FrontEnd.frames
-    shares = bench.where_time_goes(transcriber, lambda: work(transcriber, bench.piano_like(1)))
+    shares = bench_parts.where_time_goes(transcriber, lambda: work(transcriber, bench.piano_like(1)))
     assert list(shares) == [
         *("front end", "convolutions: stem", "convolutions: harmonic", "convolutions: body"),
         *("LSTM forward", "LSTM backward", "decoder", "everything else"),
@@ -114,12 +114,12 @@ def test_a_fresh_process_does_not_take_over_our_peak():
     assert ours > 381
     del held
     code = "from hppnet.model.memory import peak_mib; print(peak_mib())"
-    assert 5 < float(bench._python("-c", code)) < ours - 200
+    assert 5 < float(bench_machine._python("-c", code)) < ours - 200
 
 
 def test_a_fresh_process_that_fails_says_why():
     with pytest.raises(RuntimeError, match="no such thing"):
-        bench._python("-c", "raise SystemExit('much ado\\nno such thing')")
+        bench_machine._python("-c", "raise SystemExit('much ado\\nno such thing')")
 
 
 def test_bench_offline(checkpoint, tmp_path):

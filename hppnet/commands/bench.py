@@ -80,7 +80,7 @@ def live(
     from ..api import load
     from ..listening import live_device
     from ..model.checkpoint import CheckpointError
-    from ..offline.bench import machine
+    from ..offline.bench_machine import machine
     from ..offline.errors import AudioError
     from ..realtime import bench
     from ..realtime.jack import JackError

@@ -1,0 +1,93 @@
+"""The machine that is measured: what it is, and what a fresh process takes on it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..model.transcriber import Transcriber
+from .workers import cores
+
+_START = """
+import sys
+from hppnet.model.transcriber import Transcriber
+Transcriber.load(sys.argv[1] or None, device=sys.argv[2])
+"""
+
+_PEAK = """
+import sys
+import torch
+from hppnet.model.memory import keep_memory, peak_mib
+from hppnet.offline import bench
+torch.set_num_threads(int(sys.argv[3]))
+keep_memory()
+transcriber = bench.Transcriber.load(sys.argv[1] or None, device=sys.argv[2])
+sound = bench.piano_like(float(sys.argv[4]))
+bench.offline_s(transcriber, sound)
+bench.steps_s(transcriber, sound[:bench.SAMPLE_RATE])
+print(peak_mib() or 0.0)
+"""
+
+
+def startup_s(checkpoint: Path | None, device: str) -> float:
+    """Seconds from starting Python to a transcriber that is ready."""
+    began = time.perf_counter()
+    _python("-c", _START, str(checkpoint or ""), device)
+    return time.perf_counter() - began
+
+
+def help_s() -> float:
+    """Seconds that ``hppnet --help`` takes."""
+    began = time.perf_counter()
+    _python("-m", "hppnet", "--help")
+    return time.perf_counter() - began
+
+
+def fresh_peak_rss_mib(checkpoint: Path | None, device: str, threads: int, seconds: float) -> float:
+    """The most memory, in MiB, that a new process takes for ``seconds`` of sound, offline and live."""
+    return float(_python("-c", _PEAK, str(checkpoint or ""), device, str(threads), str(seconds)))
+
+
+def _python(*arguments: str) -> str:
+    """Runs a new Python; its output. Raises RuntimeError with the last line that it complained in."""
+    # Without the safe path, a folder called hppnet where the command happens to run would be imported.
+    environment = os.environ | {"PYTHONSAFEPATH": "1"}
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment)
+    if done.returncode:
+        complaint = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise RuntimeError(f"a fresh process failed: {complaint[-1]}")
+    return done.stdout
+
+
+def machine(transcriber: Transcriber) -> dict[str, Any]:
+    """What the figures were measured on and with."""
+    return {
+        "cpu": cpu_name(),
+        "cores": cores(),
+        "device": str(transcriber.device),
+        "precision": transcriber.precision,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "checkpoint": transcriber.checkpoint_name,
+    }
+
+
+def cpu_name() -> str:
+    """What the processor calls itself."""
+    try:
+        if sys.platform == "darwin":
+            return subprocess.run(
+                ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=True
+            ).stdout.strip()
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration, subprocess.CalledProcessError):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,69 @@
+"""Where the time goes: the share of each part of the road from samples to notes."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from unittest import mock
+
+from ..model.decoder import Decoder
+from ..model.frontend import FrontEnd
+from ..model.full_context import FullContext
+from ..model.transcriber import Transcriber
+
+
+class Stopwatch:
+    """Adds up the seconds that functions take, without those of the watched functions they call."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        #: Of each watched call that is under way: seconds in other watched calls.
+        self._inner: list[float] = []
+
+    def watched(self, function: Callable, part: str) -> Callable:
+        def timed(*arguments, **named):
+            self._inner.append(0.0)
+            began = time.perf_counter()
+            try:
+                return function(*arguments, **named)
+            finally:
+                took = time.perf_counter() - began
+                self.seconds[part] += took - self._inner.pop()
+                if self._inner:
+                    self._inner[-1] += took
+
+        return timed
+
+
+def where_time_goes(transcriber: Transcriber, work: Callable[[], object]) -> dict[str, float]:
+    """The share of each part in ``work`` of a transcriber on a CPU: percent, adding up to 100."""
+    watch = Stopwatch()
+    parts = list(_parts(transcriber))
+    with ExitStack() as stack:
+        for part, owner, name in parts:
+            function = getattr(owner, name)
+            stack.enter_context(mock.patch.object(owner, name, watch.watched(function, part)))
+        began = time.perf_counter()
+        work()
+        whole = time.perf_counter() - began
+    shares = {part: 100 * watch.seconds[part] / whole for part, _, _ in parts}
+    return {**shares, "everything else": 100 - sum(shares.values())}
+
+
+def _parts(transcriber: Transcriber) -> Iterator[tuple[str, object, str]]:
+    """(name of the part, owner of its function, name of the function)."""
+    network = transcriber.network
+    yield ("front end", FrontEnd, "frames")
+    yield from (("convolutions: stem", conv, "forward") for conv in network.stem)
+    yield ("convolutions: harmonic", network.harmonic, "forward")
+    yield from (("convolutions: body", block, "forward") for block in network.blocks)
+    yield ("LSTM forward", network.ahead, "weigh")  # live
+    yield ("LSTM backward", network.back, "windows")
+    yield ("LSTM forward", FullContext, "ahead")  # of whole recordings
+    yield ("LSTM backward", FullContext, "back")
+    if network.pedal is not None:
+        yield ("pedal", network.pedal, "hear")
+        yield ("pedal", network.pedal, "judge")
+    yield ("decoder", Decoder, "feed")
