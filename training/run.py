@@ -19,6 +19,7 @@ from ..model.config import ModelConfig
 from ..model.network import HPPNet
 from .balance import Balance
 from .settings import Settings
+from .widen import widen
 
 
 @dataclass
@@ -92,15 +93,16 @@ def begin(settings: Settings) -> tuple[Run, Callable[[], None]]:
 
 
 def _take_over(network: HPPNet, path: Path) -> None:
-    """The weights of a checkpoint; the pedal's head may be new. Raises ValueError for one of other sizes."""
+    """The weights of a checkpoint of these sizes, or of smaller ones. Raises ValueError for others."""
     try:
-        begun = checkpoint.load(path)[0].state_dict()
-        missing, unexpected = network.load_state_dict(begun, strict=False)
-        if unexpected or any(not name.startswith("pedal.") for name in missing):
-            raise RuntimeError("other sizes")
-    except (checkpoint.CheckpointError, RuntimeError) as error:
-        why = str(error) if isinstance(error, checkpoint.CheckpointError) else f"{path}: of other sizes"
-        raise ValueError(f"{why}; begin expects a checkpoint of this network's sizes") from error
+        widen(checkpoint.load(path)[0], network)
+    except checkpoint.CheckpointError as error:
+        raise ValueError(f"{error}; begin expects a checkpoint") from error
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: {error}; begin expects a checkpoint of this network's sizes, or with fewer blocks or "
+            "LSTM units"
+        ) from error
 
 
 def _read(saved: Path) -> dict[str, Any]:

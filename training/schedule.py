@@ -28,6 +28,7 @@ class Schedule:
     weight_decay: float = 0.01
     clip: float = 3.0  #: largest norm of the gradient, applied before the step
     ema: float = 0.998  #: of the weights that are saved, a step
+    mean_from: int = 0  #: from this step on that average forgets nothing: a plain mean; 0: it always forgets
 
     def __post_init__(self) -> None:
         if self.shape not in SHAPES:
@@ -36,6 +37,19 @@ class Schedule:
             raise ValueError(f"warm_up + decay must be at most steps ({self.steps})")
         if self.learning_rate <= 0 or self.clip <= 0 or not 0 <= self.ema < 1:
             raise ValueError("learning_rate and clip must be positive, ema at least 0 and below 1")
+        if not 0 <= self.mean_from <= self.steps:
+            raise ValueError(f"mean_from must lie between 0 and steps ({self.steps}), got {self.mean_from}")
+
+    def keeps(self, step: int) -> float:
+        """How much of the averaged weights stays in a step, counted from 1.
+
+        From ``mean_from`` on, 1 / (1 - ema) steps are in them already and each new one counts as much
+        (stochastic weight averaging, Izmailov et al., UAI 2018).
+        """
+        known = min(step, self.mean_from or step)
+        # A young average would be mostly the random start: let it forget faster.
+        keeps = min(self.ema, (known + 1) / (known + 10))
+        return 1 - 1 / (1 / (1 - keeps) + step - known)
 
     def rate(self, step: int, peak: float | None = None) -> float:
         """The learning rate of a step, counted from 0; ``peak`` in place of ``learning_rate``."""

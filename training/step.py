@@ -70,7 +70,7 @@ class Stepper:
         with self.clock("optimiser"):
             norm = self._move(rate)
             run.step += 1
-            average(run, self.settings.schedule.ema)
+            average(run, self.settings.schedule.keeps(run.step))
         parts = dict(zip(PARTS, self._mean(sums).tolist(), strict=True))
         pedal_part = parts.pop("pedal")
         loss = sum(weight * parts[head] for head, weight in run.balance.weights(how).items())
@@ -138,9 +138,7 @@ def taught_frames(settings: Settings, look_ahead: int | None) -> int:
 
 
 @torch.no_grad()
-def average(run: Run, decay: float) -> None:
-    """Lets the averaged weights follow; ``run.step`` counts the step that was just taken."""
-    # A young average would be mostly the random start: let it forget faster.
-    decay = min(decay, (run.step + 1) / (run.step + 10))
+def average(run: Run, keeps: float) -> None:
+    """Lets the averaged weights follow."""
     for mean, now in zip(run.average.parameters(), run.network.parameters(), strict=True):
-        mean.lerp_(now, 1 - decay)
+        mean.lerp_(now, 1 - keeps)

@@ -1,0 +1,60 @@
+"""A trained network in a larger one that computes the very same at first, and has room to learn.
+
+New blocks add nothing to what passes by them: their last normalisation is zero. New LSTM units run from their
+random beginning, but nothing listens to them yet: the weights that would are zero, and take the first steps
+(after Chen, Goodfellow and Shlens, "Net2Net", ICLR 2016, which doubles units where this adds silent ones).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ..model.config import NetworkConfig
+from ..model.network import HPPNet
+
+GATES = 4
+
+
+def fits(small: NetworkConfig, large: NetworkConfig) -> bool:
+    """Whether only blocks, LSTM units and the pedal's head are added."""
+    blocks = len(small.block_kernels)
+    same = replace(
+        small,
+        name=large.name,
+        lstm_units=large.lstm_units,
+        block_kernels=small.block_kernels + large.block_kernels[blocks:],
+        pedal_units=small.pedal_units or large.pedal_units,
+    )
+    return same == large and small.lstm_units <= large.lstm_units
+
+
+@torch.no_grad()
+def widen(small: HPPNet, large: HPPNet) -> None:
+    """Writes the weights of ``small`` into ``large``. Raises ValueError where ``fits`` says no."""
+    if not fits(small.config, large.config):
+        raise ValueError("of other sizes")
+    old, new = small.config.lstm_units, large.config.lstm_units
+    wide = large.state_dict()
+    for name, weights in small.state_dict().items():
+        if name.startswith(("ahead.", "back.")):
+            gates = _gates(wide[name], old, new)
+            if name.endswith("weight_h"):
+                gates.zero_()  # the old units do not hear the new ones
+            gates[:, : weights.shape[1]] = _gates(weights, old, old)
+        elif name == "weight":
+            halves = wide[name].zero_().unflatten(1, (2, new))
+            halves[:, :, :old] = weights.unflatten(1, (2, old))
+        else:
+            wide[name].copy_(weights)
+    for block in range(len(small.config.block_kernels), len(large.config.block_kernels)):
+        last = "second_norm" if large.config.block_harmonics else "norm"
+        for part in ("weight", "bias"):
+            wide[f"blocks.{block}.{last}.{part}"].zero_()
+
+
+def _gates(weights: Tensor, old: int, units: int) -> Tensor:
+    """A view of weights [H, rows, 4 U]: the gates of the first ``old`` units [H, rows, 4, old]."""
+    return weights.unflatten(2, (GATES, units))[..., :old]
