@@ -45,6 +45,8 @@ def live(
     transcriber = checkpoint if isinstance(checkpoint, Transcriber) else load(checkpoint, live_device(device))
     if tuning_cents:
         transcriber = transcriber.with_tuning(tuning_cents)
+    if not pedal:
+        transcriber = transcriber.without_pedal()
     if input is None or isinstance(input, (int, str)):
         input = AudioInput(input, channel=channel)
     return LiveTranscriber(transcriber, input, latency_ms, report=report, pedal=pedal)
@@ -64,6 +66,8 @@ def open_session(
     transcriber = load(checkpoint, live_device(device))
     if isinstance(settings.tuning, (int, float)):
         transcriber = transcriber.with_tuning(settings.tuning)
+    if not settings.pedal:
+        transcriber = transcriber.without_pedal()
     port = MidiOutput(
         settings.output,
         virtual=settings.virtual,

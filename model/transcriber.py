@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -93,6 +94,13 @@ class Transcriber:
             self.config.decoder, **{k: v for k, v in given.items() if v is not None}
         )
         return replace(self, config=replace(self.config, decoder=decoder))
+
+    def without_pedal(self) -> Transcriber:
+        """One that does not judge the pedal, nor computes what that takes; the notes are the same."""
+        network = copy.deepcopy(self.network)
+        network.pedal = None
+        network.config = replace(network.config, pedal_units=0)
+        return replace(self, network=network, config=replace(self.config, network=network.config))
 
     def with_tuning(self, cents: float) -> Transcriber:
         """For a piano ``cents`` above A = 440 Hz (-100 to 100): the transform's bins move with it."""

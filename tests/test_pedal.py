@@ -140,6 +140,18 @@ def test_a_stream_moves_the_pedal_alike_whatever_the_blocks(
     assert [e.time_s for e in heard] == pytest.approx([e.time_s for e in wanted], abs=1e-3)
 
 
+@pytest.mark.parametrize("latency_ms", [None, 132])
+def test_without_the_pedal_the_notes_are_the_same(
+    moving: Transcriber, sound: np.ndarray, latency_ms: float | None
+) -> None:
+    without = moving.without_pedal()
+    assert moving.hears_pedal and not without.hears_pedal
+    wanted = moving.transcribe_blocks([sound], 16_000, latency_ms=latency_ms, keep_probabilities=True)
+    heard = without.transcribe_blocks([sound], 16_000, latency_ms=latency_ms, keep_probabilities=True)
+    assert heard.notes == wanted.notes and heard.pedal is None
+    np.testing.assert_array_equal(heard.probabilities, wanted.probabilities)
+
+
 def test_reset_lets_the_pedal_go(moving: Transcriber, sound: np.ndarray) -> None:
     stream = moving.stream(132, 16_000)
     first = stream.feed(sound) + stream.flush()
