@@ -292,5 +292,5 @@ def test_the_pedal_alone_is_taught_over_the_weights_of_a_checkpoint(tmp_path: Pa
     assert changed and all(name.startswith("pedal.") for name in changed)
     assert all(torch.equal(before[name], weights) for name, weights in load_file(begun).items())
     other = replace(wanted, folder=str(folder / "other"), network=replace(sizes, lstm_units=1))
-    with pytest.raises(ValueError, match="begin expects a checkpoint of this network's sizes"):
+    with pytest.raises(ValueError, match="its lstm_units is 2, here 1; begin expects the sizes of"):
         loop.train(fabric_of(other), other)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from hppnet.model import checkpoint
 from hppnet.model.config import NetworkConfig
 from hppnet.model.network import HPPNet
 from hppnet.training import loop
@@ -64,12 +65,19 @@ def test_a_run_begins_with_a_smaller_network(tmp_path: Path) -> None:
     small, _ = begin(short_run(folder, "same", begin=str(begun)))
     spectrum = torch.rand(1, 30, 352) * -90
     torch.testing.assert_close(run.network(spectrum).keys, small.network(spectrum).keys, rtol=1e-4, atol=1e-4)
-    with pytest.raises(
-        ValueError, match="of other sizes; begin expects a checkpoint of this network's sizes"
-    ):
+    with pytest.raises(ValueError, match="its lstm_units is 2, here 1; begin expects the sizes of"):
         begin(short_run(folder, "smaller", network=replace(TINY, lstm_units=1), begin=str(begun)))
     with pytest.raises(ValueError, match="begin expects a checkpoint"):
         begin(short_run(folder, "none", begin=str(folder / "music" / "one.tsv")))
+
+
+def test_a_run_goes_on_from_the_shipped_weights(tmp_path: Path) -> None:
+    folder = make_music(tmp_path)
+    shipped = checkpoint.load(None)[0]
+    run, _ = begin(short_run(folder, "on", network=replace(shipped.config, lstm_units=34), begin="shipped"))
+    assert torch.equal(run.network.pedal.bins.weight, shipped.pedal.bins.weight)
+    with pytest.raises(ValueError, match="its pedal_units is 64, here 0; begin expects the sizes of"):
+        begin(short_run(folder, "on", network=NetworkConfig(), begin="shipped"))
 
 
 def test_the_average_forgets_nothing_from_a_step_on() -> None:

@@ -17,9 +17,12 @@ import torch
 from ..model import checkpoint
 from ..model.config import ModelConfig
 from ..model.network import HPPNet
+from ..model.shipped import DEFAULT
 from .balance import Balance
 from .settings import Settings
 from .widen import widen
+
+SHIPPED = "shipped"  #: in ``begin``: the weights that come with the package
 
 
 @dataclass
@@ -60,7 +63,7 @@ def begin(settings: Settings) -> tuple[Run, Callable[[], None]]:
     torch.manual_seed(settings.seed)
     network = HPPNet(settings.sizes)
     if settings.begin:
-        _take_over(network, Path(settings.begin))
+        _take_over(network, DEFAULT if settings.begin == SHIPPED else Path(settings.begin))
     if settings.pedal_only:
         for name, weights in network.named_parameters():
             weights.requires_grad_(name.startswith("pedal."))
@@ -100,8 +103,8 @@ def _take_over(network: HPPNet, path: Path) -> None:
         raise ValueError(f"{error}; begin expects a checkpoint") from error
     except ValueError as error:
         raise ValueError(
-            f"{path}: {error}; begin expects a checkpoint of this network's sizes, or with fewer blocks or "
-            "LSTM units"
+            f"{path}: {error}; begin expects the sizes of [network], or fewer blocks, LSTM units or no "
+            "pedal's head"
         ) from error
 
 

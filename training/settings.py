@@ -42,7 +42,7 @@ class Settings:
     cache: str  #: where decoded sound is kept
     config: str = "default"  #: a named network
     network: NetworkConfig | None = None  #: other sizes than that network's: a table of what differs
-    begin: str = ""  #: a checkpoint whose weights a new run begins with; a smaller network's are widened
+    begin: str = ""  #: a checkpoint that a new run goes on from, or "shipped"; a smaller network's is widened
     pedal_only: bool = False  #: the pedal's head is taught over frozen features: no note changes
     batch: int = 4  #: excerpts a step, over all processes
     accumulate: int = 1  #: turns in which a process takes its part of a batch, to save memory

@@ -7,7 +7,7 @@ random beginning, but nothing listens to them yet: the weights that would are ze
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields
 
 import torch
 from torch import Tensor
@@ -18,24 +18,23 @@ from ..model.network import HPPNet
 GATES = 4
 
 
-def fits(small: NetworkConfig, large: NetworkConfig) -> bool:
-    """Whether only blocks, LSTM units and the pedal's head are added."""
-    blocks = len(small.block_kernels)
-    same = replace(
-        small,
-        name=large.name,
-        lstm_units=large.lstm_units,
-        block_kernels=small.block_kernels + large.block_kernels[blocks:],
-        pedal_units=small.pedal_units or large.pedal_units,
-    )
-    return same == large and small.lstm_units <= large.lstm_units
+def differences(small: NetworkConfig, large: NetworkConfig) -> list[str]:
+    """What keeps one from being widened to the other: all but blocks, LSTM units or a pedal's head added."""
+    added = {
+        "name": True,
+        "block_kernels": large.block_kernels[: len(small.block_kernels)] == small.block_kernels,
+        "lstm_units": small.lstm_units <= large.lstm_units,
+        "pedal_units": small.pedal_units in (0, large.pedal_units),
+    }
+    pairs = {f.name: (getattr(small, f.name), getattr(large, f.name)) for f in fields(small)}
+    return [f"its {name} is {a}, here {b}" for name, (a, b) in pairs.items() if not added.get(name, a == b)]
 
 
 @torch.no_grad()
 def widen(small: HPPNet, large: HPPNet) -> None:
-    """Writes the weights of ``small`` into ``large``. Raises ValueError where ``fits`` says no."""
-    if not fits(small.config, large.config):
-        raise ValueError("of other sizes")
+    """Writes the weights of ``small`` into ``large``. Raises ValueError where there are differences."""
+    if differs := differences(small.config, large.config):
+        raise ValueError(", ".join(differs))
     old, new = small.config.lstm_units, large.config.lstm_units
     wide = large.state_dict()
     for name, weights in small.state_dict().items():
