@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ..model.transcriber import Transcriber
-from .workers import cores
+from ..processes import cores
 
 _START = """
 import sys

@@ -16,9 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..processes import interrupts_held_back
+from ..processes import cores, interrupts_held_back
 from .errors import LoadError
-from .workers import cores
 
 #: Of the workers, from their first moment on: a thread for each, and, as ``keep_memory``, memory that is
 #: kept. Their tasks are a thread's, whose memory glibc hands back whenever it is empty: a tenth of the time.

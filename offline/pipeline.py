@@ -19,7 +19,7 @@ import torch
 
 from ..model.transcriber import Transcriber
 from ..model.windows import Judged, Past, Row
-from ..processes import Worker, end, interrupts_held_back, start
+from ..processes import Worker, cores, end, interrupts_held_back, start
 from .batch import Heard, Load, loaded
 from .batching import Batcher
 from .errors import LoadError
@@ -27,7 +27,7 @@ from .hands import Model, Sound, work
 from .job import Outcome, load_transcriber, one_line
 from .outputs import Job
 from .settings import Settings
-from .workers import PATIENCE_S, Supply, cores, died, remove_parts_of
+from .workers import PATIENCE_S, Supply, died, remove_parts_of
 
 _MOST_HANDS = 16
 _MOST_SLOTS = 16  #: recordings that one process holds

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 
-from ..processes import Worker, end, interrupts_held_back, start
+from ..processes import Worker, cores, end, interrupts_held_back, start
 from .batch import Heard, Load
 from .errors import LoadError
 from .job import Outcome, attempt, load_transcriber, one_line
@@ -31,11 +31,6 @@ def sensible_processes(jobs: int, device: str) -> int:
     if device in ("cuda", "mps"):
         return 1  # one process keeps the device busy
     return max(1, min(cores(), 8, jobs // 2))
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Supply:

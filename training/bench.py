@@ -20,6 +20,7 @@ from lightning.fabric import Fabric
 
 from ..model.frontend import FrontEndConfig, front_end_of
 from ..model.timebase import FRAME_S, SAMPLE_RATE
+from ..processes import cores
 from .augmentation import Augmentation
 from .kernels import compiled
 from .launch import fabric_for, launch
@@ -50,9 +51,9 @@ def measure(
             held_out=0,
             augmentation=Augmentation(rooms=str(folder / "rooms"), noises=str(folder / "noises")),
         )
-        load_before, cores = os.getloadavg()[0], _cores()
+        load_before, usable = os.getloadavg()[0], cores()
         if processes is None and (device == "cpu" or not torch.cuda.is_available()):
-            processes = math.gcd(batch, cores)
+            processes = math.gcd(batch, usable)
         fabric = fabric_for(settings.precision, device, processes)
         share(batch, fabric)
         compiled()  # once, not in every process at once
@@ -62,16 +63,11 @@ def measure(
         "batch": batch,
         "processes": fabric.world_size,
         "threads": threads,
-        "cores": cores,
+        "cores": usable,
         "load_before": load_before,
         "device": str(fabric.device),
     }
     return figures
-
-
-def _cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _work(fabric: Fabric, settings: Settings, seconds: float, threads: int) -> dict[str, Any]:

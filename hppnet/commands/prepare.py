@@ -154,7 +154,6 @@ def render(
     What is chosen for a piece depends on --seed and the piece's name alone; prepared.json names it.
     """
     import shutil
-    from dataclasses import replace
 
     from ..training.prepare.rendered import find_performances
     from ..training.prepare.report import Plan
@@ -162,27 +161,29 @@ def render(
     if shutil.which("fluidsynth") is None:
         fail("render needs the program fluidsynth: apt-get install fluidsynth")
     try:
-        if plain and rooms is not None:
-            raise ValueError("--plain leaves rooms out: give --plain or --rooms")
-        choices = replace(_choices(soundfont, rooms, room_chance, seed), plain=plain)
+        choices = _choices(soundfont, rooms, room_chance, seed, plain)
     except ValueError as error:
         fail(str(error), code=2)
     plan = Plan("render", note_ends.value, choices.settings())
     carry_out(lambda: find_performances(folder, out, choices), out, plan, jobs, arrays, only)
 
 
-def _choices(soundfonts: list[str], rooms: Path | None, room_chance: float, seed: int) -> Choices:
-    """Raises ValueError for files that are not there and weights that are none."""
+def _choices(
+    soundfonts: list[str], rooms: Path | None, room_chance: float, seed: int, plain: bool
+) -> Choices:
+    """Raises ValueError for files that are not there, weights that are none and what excludes each other."""
     from ..training.prepare.rendered import Choices, files_in, room_response
 
     weights: dict[Path, float] = {}
     for text in soundfonts:
         place, weight = _weighted(text)
         weights |= dict.fromkeys(files_in(place, (".sf2", ".sf3"), "a sound font"), weight)
+    if plain and rooms is not None:
+        raise ValueError("--plain leaves rooms out: give --plain or --rooms")
     responses = () if rooms is None else files_in(rooms, (".flac", ".wav"), "impulse responses")
     if responses:
         room_response(responses[0])  # now rather than for each piece
-    return Choices(tuple(weights), tuple(weights.values()), responses, room_chance, seed)
+    return Choices(tuple(weights), tuple(weights.values()), responses, room_chance, seed, plain)
 
 
 def _weighted(text: str) -> tuple[Path, float]:

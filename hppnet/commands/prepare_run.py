@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import closing
 from fnmatch import fnmatchcase
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ..failure import fail
+from ..processes import cores
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,9 +74,7 @@ def carry_out(
                 raise ValueError(f"{out}: expected a folder for the results, this is a file")
             plan.check(out)
         with unfinished_in(out) as unfinished:
-            outcomes = _make(
-                found, out, plan, How(plan.note_ends, unfinished, arrays), jobs or _cores(), only
-            )
+            outcomes = _make(found, out, plan, How(plan.note_ends, unfinished, arrays), jobs or cores(), only)
     except ValueError as error:
         fail(str(error), code=2)
     except OSError as error:
@@ -136,7 +134,3 @@ def _bar(shown: bool) -> Progress:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=_console(), disable=not shown)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
