@@ -6,8 +6,12 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from os import PathLike
+from typing import TYPE_CHECKING
 
 from .timebase import KEYS, LOWEST_PITCH
+
+if TYPE_CHECKING:
+    import pretty_midi
 
 TRACK_NAME = "Piano, written by hppnet"  #: of the MIDI files written here
 MOST_TICKS = 2e8  #: of a MIDI file that is read: a day at half a millisecond a tick
@@ -91,9 +95,11 @@ def presses_from(events: Iterable[Event]) -> list[Press]:
     down_s: float | None = None
     for event in events:
         if isinstance(event, Pedal):
-            if not event.down and down_s is not None:
+            if event.down:
+                down_s = event.time_s if down_s is None else down_s
+            elif down_s is not None:
                 presses.append(Press(down_s, event.time_s))
-            down_s = event.time_s if event.down else None
+                down_s = None
     return presses
 
 
@@ -145,16 +151,7 @@ def read_midi(path: str | PathLike[str]) -> list[Note]:
 
     Raises ValueError for what is not a MIDI file.
     """
-    import pretty_midi
-
-    # As it comes it refuses files of more than 83 minutes at half a millisecond a tick.
-    pretty_midi.pretty_midi.MAX_TICK = MOST_TICKS
-    try:
-        midi = pretty_midi.PrettyMIDI(str(path))
-    except (OSError, EOFError, ValueError, KeyError, IndexError) as error:
-        raise ValueError(
-            f"{path}: expected a MIDI file, could not read it ({error or 'it ends early'})"
-        ) from error
+    midi = _open_midi(path)
     notes = [
         Note(float(n.start), float(n.end), n.pitch, n.velocity)
         for instrument in midi.instruments
@@ -163,3 +160,22 @@ def read_midi(path: str | PathLike[str]) -> list[Note]:
         if LOWEST_PITCH <= n.pitch < LOWEST_PITCH + KEYS
     ]
     return without_overlaps(notes)
+
+
+def read_pedal(path: str | PathLike[str]) -> list[Press]:
+    """All presses of the sustain pedal in a MIDI file (from 64 on it is down). Raises as ``read_midi``."""
+    changes = [c for i in _open_midi(path).instruments for c in i.control_changes if c.number == SUSTAIN]
+    return presses_from(Pedal(float(c.time), c.value >= 64) for c in sorted(changes, key=lambda c: c.time))
+
+
+def _open_midi(path: str | PathLike[str]) -> pretty_midi.PrettyMIDI:
+    import pretty_midi
+
+    # As it comes it refuses files of more than 83 minutes at half a millisecond a tick.
+    pretty_midi.pretty_midi.MAX_TICK = MOST_TICKS
+    try:
+        return pretty_midi.PrettyMIDI(str(path))
+    except (OSError, EOFError, ValueError, KeyError, IndexError) as error:
+        raise ValueError(
+            f"{path}: expected a MIDI file, could not read it ({error or 'it ends early'})"
+        ) from error

@@ -33,6 +33,7 @@ from hppnet.model.notes import (
     Press,
     notes_from,
     presses_from,
+    read_pedal,
     sounding,
     write_midi,
 )
@@ -339,8 +340,14 @@ def test_a_midi_file_holds_the_pedal(tmp_path: Path) -> None:
     assert moves_pedal(performance)
     found = np.array(presses_of(performance))
     assert found == pytest.approx(np.array([(p.down_s, p.up_s) for p in presses]), abs=1e-3)
+    assert np.array([(p.down_s, p.up_s) for p in read_pedal(tmp_path / "a.mid")]) == pytest.approx(found)
     write_midi([Note(0.0, 0.5, 60, 64)], tmp_path / "b.mid")
-    assert not moves_pedal(mido.MidiFile(tmp_path / "b.mid"))
+    assert not moves_pedal(mido.MidiFile(tmp_path / "b.mid")) and not read_pedal(tmp_path / "b.mid")
+
+
+def test_a_pedal_that_moves_while_it_is_down_is_down_since_it_went_down() -> None:
+    moves = [(0.5, True), (0.7, True), (1.0, False), (1.2, False), (2.0, True), (3.0, False)]
+    assert presses_from(Pedal(*move) for move in moves) == [Press(0.5, 1.0), Press(2.0, 3.0)]
 
 
 def test_the_threshold_is_chosen_on_what_was_kept_back() -> None:

@@ -177,13 +177,13 @@ def _live(
 
 
 def _draw(take: Path, running_s: float) -> None:
-    from ..model.notes import read_midi
+    from ..model.notes import read_midi, read_pedal
     from ..offline.pictures import draw_piano_roll
 
     try:
-        notes = read_midi(take)
+        notes, pedal = read_midi(take), read_pedal(take)
         end_s = max([running_s, *(note.offset_s for note in notes)])
-        draw_piano_roll(take.with_suffix(".png"), notes, None, end_s, take.name)
+        draw_piano_roll(take.with_suffix(".png"), notes, None, end_s, take.name, pedal or None)
     except (OSError, ValueError) as error:
         fail(f"cannot draw {take}: {error}")
 
