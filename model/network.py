@@ -47,6 +47,7 @@ class Judged(NamedTuple):
 
     keys: Tensor  #: [B, T, P, H]
     pedal: Tensor | None = None  #: [B, T], where the network has the head
+    features: Tensor | None = None  #: [T, N, C] of all frames, in training
 
 
 #: Of one recording: probabilities [T, 88, 4], and the pedal's [T] where the network has that head.
@@ -166,9 +167,11 @@ class HPPNet(nn.Module):
             else:
                 keys = self._excerpt(x.float(), look_ahead, chunk)
             if self.pedal is None:
-                return Judged(keys)
+                return Judged(keys, None, x)
             pedal = self.pedal(self.pedal.hear(x, levels), look_ahead)
-        return Judged(keys, pedal if look_ahead is None else pedal[:, : pedal.shape[1] // chunk * chunk])
+        if look_ahead is not None:
+            pedal = pedal[:, : pedal.shape[1] // chunk * chunk]
+        return Judged(keys, pedal, x)
 
     def _excerpt(self, x: Tensor, look_ahead: int | None, chunk: int) -> Tensor:
         ahead_weight, back_weight = self.weight.split(self.config.lstm_units, dim=1)

@@ -16,10 +16,11 @@ from hppnet.model.config import NetworkConfig
 from hppnet.model.decoder import Decoder
 from hppnet.model.network import HPPNet
 from hppnet.model.notes import notes_from
-from hppnet.training.augmentation import mixed, vary_sound
+from hppnet.training.augmentation import in_the_world, mixed
 from hppnet.training.dataset import Excerpts, open_folder
 from hppnet.training.kernels import accelerate
 from hppnet.training.labels import targets
+from hppnet.training.rooms import FIRST_ARRIVAL, made_room
 
 from .training_runs import PLAIN, make_music
 
@@ -85,7 +86,7 @@ def test_excerpts_depend_on_seed_step_and_place_alone(folder: Path) -> None:
 def test_noise_alone_has_no_notes(folder: Path) -> None:
     pieces = open_folder(folder / "music", folder / "cache")
     drawn = Excerpts([pieces], [1.0], 64, replace(PLAIN, no_piano=1.0))
-    spectrum, wanted, pedal = drawn.batch(0, 0, range(2))
+    spectrum, wanted, pedal, _ = drawn.batch(0, 0, range(2))
     assert wanted.abs().max() == 0 and pedal.abs().max() == 0 and spectrum.max() > -80
 
 
@@ -105,8 +106,8 @@ def test_noise_and_rooms_leave_the_timing(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "room.flac", room, 16_000)
     click = np.zeros(16_000, np.float32)
     click[8000] = 0.5
-    how = replace(PLAIN, room=1.0, rooms=str(tmp_path))
-    wet = vary_sound(click, how, np.random.default_rng(0))
+    how = replace(PLAIN, room=1.0, made_room=0, rooms=str(tmp_path))
+    wet = in_the_world(click, how, np.random.default_rng(0))
     assert int(np.abs(wet).argmax()) == 8000 and np.abs(wet[8100:8200]).max() > 0
 
 
@@ -117,3 +118,19 @@ def test_a_recording_that_was_replaced_is_decoded_anew(folder: Path) -> None:
     os.utime(sound, (time.time() + 10,) * 2)
     after = open_folder(folder / "music", folder / "cache")[0].samples
     assert np.abs(after.astype(int) + before).max() <= 1 < np.abs(before).max()
+
+
+def test_a_made_up_room_begins_with_the_direct_sound_and_dies_away() -> None:
+    responses = [made_room(np.random.default_rng(seed)) for seed in range(50)]
+    for response in responses:
+        assert not response[:FIRST_ARRIVAL].any() and response[FIRST_ARRIVAL] == 1
+        first, last = np.array_split(response[FIRST_ARRIVAL + 1 :].astype(float) ** 2, 2)
+        assert 0 < last.sum() < first.sum() and np.abs(response[FIRST_ARRIVAL + 1 :]).max() < 1
+    assert len({len(response) for response in responses}) > 40
+    click = np.zeros(16_000, np.float32)
+    click[8000] = 0.5
+    for seed in range(50):
+        wet = in_the_world(click, replace(PLAIN, room=1.0, fully_wet=1.0), np.random.default_rng(seed))
+        assert (
+            np.abs(wet[:8000]).max() < 1e-6 < np.abs(wet[8032:]).max() and int(np.abs(wet).argmax()) == 8000
+        )

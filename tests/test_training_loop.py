@@ -234,7 +234,7 @@ def test_the_gradient_is_clipped_before_the_step(folder: Path) -> None:
     before = [p.detach().clone() for p in stepper.run.network.parameters()]
     plain = torch.optim.SGD(stepper.run.network.parameters(), lr=1.0)
     stepper.optimiser = stepper.fabric.setup_optimizers(plain)
-    values = stepper.take(*next(iter(loop.batches(wanted, range(2), 0, pin=False))))
+    values = stepper.take(next(iter(loop.batches(wanted, range(2), 0, pin=False))))
     moved = [p.detach() - q for p, q in zip(stepper.run.network.parameters(), before, strict=True)]
     assert values["norm"] > 1
     length = float(torch.cat([m.flatten() for m in moved]).norm())
@@ -245,8 +245,8 @@ def test_a_broken_excerpt_does_not_cost_the_run(folder: Path) -> None:
     wanted = short_run(folder, "broken-excerpt")
     stepper = loop.set_up(fabric_of(wanted), wanted)
     before = {name: t.clone() for name, t in stepper.run.network.state_dict().items()}
-    spectrum, targets, pedal = next(iter(loop.batches(wanted, range(2), 0, pin=False)))
-    stepper.take(torch.full_like(spectrum, float("nan")), targets, pedal)
+    batch = next(iter(loop.batches(wanted, range(2), 0, pin=False)))
+    stepper.take(batch._replace(spectra=torch.full_like(batch.spectra, float("nan"))))
     assert_same_weights(before, stepper.run.network.state_dict())
     assert stepper.run.step == 1
 

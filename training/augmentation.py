@@ -12,12 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from scipy.signal import fftconvolve
 
 from ..model.notes import Note, without_overlaps
 from ..model.timebase import BINS, SAMPLE_RATE
-
-FIRST_ARRIVAL = 16  #: samples before the direct sound in a room's response
+from .rooms import in_room, made_room
 
 
 @dataclass(frozen=True)
@@ -29,8 +27,11 @@ class Augmentation:
     gain_db: tuple[float, float] = (-14.0, 12.0)
     eq_db: float = 5.0  #: standard deviation of a smooth curve over the bins
     band_limit: float = 0.15  #: how often a small microphone cuts lows or highs
-    room: float = 0.35  #: how often a room
-    noise: float = 0.5  #: how often noise, at 10 to 45 dB below the sound
+    room: float = 0.5  #: how often a room
+    made_room: float = 0.3  #: how many of these rooms are made up; without a folder of measured ones, all
+    fully_wet: float = 0.5  #: how many of them leave nothing of the direct recording beside their sound
+    noise: float = 0.5  #: how often noise
+    snr_db: tuple[float, float] = (5.0, 45.0)  #: how far noise lies below the sound
     clip: float = 0.05  #: how often overdriven
     mix: float = 0.15  #: how often two excerpts sound at once: soft notes under loud ones, thick textures
     no_piano: float = 0.1  #: how often noise or speech alone, to which nothing is to be written
@@ -38,15 +39,19 @@ class Augmentation:
     noises: str = ""  #: folder of background noises
 
 
-def vary_sound(samples: np.ndarray, how: Augmentation, rng: np.random.Generator) -> np.ndarray:
-    """Samples [n] in a room, with noise, at another level, perhaps clipped; the timing stays."""
+def at_another_level(samples: np.ndarray, how: Augmentation, rng: np.random.Generator) -> np.ndarray:
+    """Samples [n], softer or louder."""
+    return (samples * 10 ** (rng.uniform(*how.gain_db) / 20)).astype(np.float32)
+
+
+def in_the_world(samples: np.ndarray, how: Augmentation, rng: np.random.Generator) -> np.ndarray:
+    """Samples [n] in a room, with noise, perhaps clipped; the timing and the level stay."""
     level = float(np.sqrt(np.mean(samples**2))) + 1e-6
-    if how.rooms and rng.random() < how.room:
-        samples = _in_room(samples, _sounds(how.rooms), rng)
+    if rng.random() < how.room:
+        samples = in_room(samples, _room(how, rng), 0.0 if rng.random() < how.fully_wet else 0.7, rng)
         samples *= level / (float(np.sqrt(np.mean(samples**2))) + 1e-6)
     if rng.random() < how.noise:
-        samples = samples + _noise(len(samples), how, rng) * level * 10 ** (-rng.uniform(10, 45) / 20)
-    samples = samples * 10 ** (rng.uniform(*how.gain_db) / 20)
+        samples = samples + _noise(len(samples), how, rng) * level * 10 ** (-rng.uniform(*how.snr_db) / 20)
     if rng.random() < how.clip:
         limit = float(np.abs(samples).max()) * rng.uniform(0.3, 0.9)
         samples = np.clip(samples, -limit, limit)
@@ -73,10 +78,11 @@ def without_piano(n: int, how: Augmentation, rng: np.random.Generator) -> np.nda
     return (_noise(n, how, rng) * 10 ** (rng.uniform(-50, -20) / 20)).astype(np.float32)
 
 
-def _in_room(samples: np.ndarray, rooms: tuple[np.ndarray, ...], rng: np.random.Generator) -> np.ndarray:
-    room = rooms[rng.integers(len(rooms))]
-    wet = fftconvolve(samples, room)[FIRST_ARRIVAL : FIRST_ARRIVAL + len(samples)]
-    return wet * rng.uniform(0.3, 1.0) + samples * rng.uniform(0.0, 0.7)
+def _room(how: Augmentation, rng: np.random.Generator) -> np.ndarray:
+    if not how.rooms or rng.random() < how.made_room:
+        return made_room(rng)
+    rooms = _sounds(how.rooms)
+    return rooms[rng.integers(len(rooms))]
 
 
 def _noise(n: int, how: Augmentation, rng: np.random.Generator) -> np.ndarray:

@@ -77,7 +77,7 @@ def _work(fabric: Fabric, settings: Settings, seconds: float, threads: int) -> d
     _warm_front_ends(settings.augmentation)
     coming = iter(batches(settings, share(settings.batch, fabric), 0, pin=fabric.device.type == "cuda"))
     for _ in range(WARM_UP):
-        stepper.take(*next(coming))
+        stepper.take(next(coming))
     settle = torch.cuda.synchronize if fabric.device.type == "cuda" else lambda: None
     stepper.clock = clock = Clock(settle)
     fabric.barrier()
@@ -86,7 +86,7 @@ def _work(fabric: Fabric, settings: Settings, seconds: float, threads: int) -> d
     while going:
         with clock("data"):
             batch = next(coming)
-        stepper.take(*batch)
+        stepper.take(batch)
         steps += 1
         # The first process decides: all take as many steps.
         going = bool(fabric.broadcast(time.perf_counter() - began < seconds))

@@ -17,7 +17,7 @@ import soxr
 from scipy.signal import oaconvolve
 
 from ..model.timebase import SAMPLE_RATE
-from .augmentation import FIRST_ARRIVAL
+from .rooms import FIRST_ARRIVAL
 
 SOUND_SUFFIXES = (".flac", ".wav", ".opus", ".ogg", ".mp3")
 QUIETEST = 1e-9  #: a level above zero, to divide by

@@ -7,8 +7,9 @@ processes, changes nothing of what is seen.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -18,13 +19,29 @@ from torch import Tensor
 from ..model.frontend import FLOOR_DB, FrontEndConfig, front_end_of
 from ..model.notes import without_overlaps
 from ..model.timebase import FRAME_S, HOP, SAMPLE_RATE
-from .augmentation import Augmentation, equaliser_db, mixed, vary_sound, without_piano
+from .augmentation import (
+    Augmentation,
+    at_another_level,
+    equaliser_db,
+    in_the_world,
+    mixed,
+    without_piano,
+)
 from .labels import pedal_target, targets
 from .notes_table import read_labels
 from .pedal_table import PEDAL_SUFFIX, read_presses
 
 MARGIN_S = 0.1  #: notes so far outside an excerpt still reach into it with a target
 SOUND_SUFFIXES = (".flac", ".wav", ".opus", ".ogg", ".mp3")
+
+
+class Batch(NamedTuple):
+    """What a step, or a process's part of it, is taught."""
+
+    spectra: Tensor  #: log power [B, T, 352]
+    wanted: Tensor  #: targets [B, T, 88, 4]
+    pedal: Tensor  #: the pedal's targets [B, T]; -1: not known
+    plain: Tensor  #: log power before room, noise and clipping [B, T, 352], for a teacher; else [B, 0]
 
 
 @dataclass(frozen=True)
@@ -65,6 +82,12 @@ def open_folder(folder: Path, cache: Path) -> list[Piece]:
     return pieces
 
 
+def delayed(piece: Piece, delay_s: float) -> Piece:
+    """A recording whose sound comes so much later than its labels say: they are moved after it."""
+    pedal = None if piece.pedal is None else piece.pedal + delay_s
+    return replace(piece, notes=piece.notes + np.array([delay_s, delay_s, 0, 0]), pedal=pedal)
+
+
 def _cached(sound: Path, array: Path) -> np.ndarray:
     if not array.exists() or array.stat().st_mtime < sound.stat().st_mtime:
         samples, rate = soundfile.read(sound, dtype="int16")
@@ -83,14 +106,22 @@ class Excerpts:
     """Draws excerpts of ``frames`` frames from several sources, each as likely as its weight says."""
 
     def __init__(
-        self, sources: list[list[Piece]], weights: list[float], frames: int, how: Augmentation
+        self,
+        sources: list[list[Piece]],
+        weights: list[float],
+        frames: int,
+        how: Augmentation,
+        taught: bool = False,
     ) -> None:
-        self.sources, self.frames, self.how = sources, frames, how
+        self.sources, self.frames, self.how, self.taught = sources, frames, how, taught
         self._odds = np.asarray(weights) / np.sum(weights)
         self._lengths = [np.array([len(p.samples) for p in pieces], dtype=float) for pieces in sources]
 
-    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """One excerpt: log power [T, 352] in dB, targets [T, 88, 4] and the pedal's [T] (-1: not known)."""
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """One excerpt: log power [T, 352] in dB, targets [T, 88, 4] and the pedal's [T] (-1: not known).
+
+        Last, for a teacher, the log power [T, 352] as it was before room, noise and clipping ([0] without).
+        """
         keys, cents = self._shift(rng)
         front = front_end_of(FrontEndConfig(tuning_cents=cents - 100 * keys))
         samples, notes, pedal = self._heard(rng, front.before, front.after)
@@ -101,11 +132,13 @@ class Excerpts:
             other = self._heard(rng, front.before, front.after)
             samples, notes = mixed((samples, notes), other[:2], rng)
             pedal = None  # two pianos, two pedals
-        samples = vary_sound(samples, self.how, rng)
-        spectrum = front.frames(torch.from_numpy(samples)[None])[0]
-        spectrum = (spectrum + torch.from_numpy(equaliser_db(self.how, rng))).clamp_min(FLOOR_DB)
+        plain = at_another_level(samples, self.how, rng)
+        sounds = [in_the_world(plain, self.how, rng), plain][: 1 + self.taught]
+        spectra = front.frames(torch.from_numpy(np.stack(sounds)))
+        spectra = (spectra + torch.from_numpy(equaliser_db(self.how, rng))).clamp_min(FLOOR_DB)
         wanted = targets(notes, self.frames, keys).stacked(), pedal_target(pedal, self.frames)
-        return spectrum, torch.from_numpy(wanted[0]), torch.from_numpy(wanted[1])
+        heard = spectra[0], torch.from_numpy(wanted[0]), torch.from_numpy(wanted[1])
+        return *heard, spectra[1] if self.taught else spectra.new_zeros(0)
 
     def _heard(
         self, rng: np.random.Generator, before: int, after: int
@@ -132,8 +165,7 @@ class Excerpts:
         inside = np.asarray(samples[max(0, start) : min(stop, len(samples))], dtype=np.float32) / 32768
         return np.pad(inside, (max(0, -start), max(0, stop - max(len(samples), start))))
 
-    def batch(self, seed: int, step: int, places: range) -> tuple[Tensor, Tensor, Tensor]:
-        """The given places of a step's batch: [B, T, 352], [B, T, 88, 4] and [B, T]."""
+    def batch(self, seed: int, step: int, places: range) -> Batch:
+        """The given places of a step's batch."""
         drawn = [self.draw(np.random.default_rng([seed, step, place])) for place in places]
-        spectra, wanted, pedals = zip(*drawn, strict=True)
-        return torch.stack(spectra), torch.stack(wanted), torch.stack(pedals)
+        return Batch(*(torch.stack(parts) for parts in zip(*drawn, strict=True)))

@@ -18,10 +18,11 @@ from ..model.memory import keep_memory
 from .interruption import Interrupted, Request, requests
 from .kernels import accelerate
 from .log import Watch
-from .run import begin, save, save_weights
+from .run import begin, save, save_weights, weights_of
 from .settings import Settings
 from .sources import Material, batches, gather
 from .step import Stepper
+from .teacher import teacher
 from .validation import validate
 
 
@@ -43,7 +44,7 @@ def train(fabric: Fabric, settings: Settings, watch: Watch | None = None) -> Pat
         while run.step < settings.schedule.steps:
             with stepper.clock("data"):
                 batch = next(coming)
-            values = stepper.take(*batch)
+            values = stepper.take(batch)
             watch.step(run.step, {**values, "s": time.monotonic() - began})
             ends = run.step == settings.schedule.steps
             if settings.validate_every and (ends or run.step % settings.validate_every == 0):
@@ -60,9 +61,12 @@ def set_up(fabric: Fabric, settings: Settings) -> Stepper:
     """The run, new or saved, on its devices and ready for its next step."""
     fabric.seed_everything(settings.seed, verbose=False)
     run, restore_optimiser = begin(settings)
+    teaches = teacher(weights_of(settings.teacher), settings.sizes) if settings.teacher else None
     if fabric.device.type == "cpu":
         keep_memory()
         accelerate(run.network, harmonic=not settings.compile)
+        if teaches is not None:
+            accelerate(teaches)
     if settings.compile:
         # Not the LSTMs: their loops over frames would be compiled anew for every look-ahead.
         run.network.features = torch.compile(run.network.features)  # type: ignore[method-assign]
@@ -71,7 +75,9 @@ def set_up(fabric: Fabric, settings: Settings) -> Stepper:
     restore_optimiser()
     if run.scaler:
         fabric.strategy.precision.load_state_dict(run.scaler)
-    return Stepper(fabric, settings, run, module, optimiser)
+    if teaches is not None:
+        teaches.to(fabric.device)
+    return Stepper(fabric, settings, run, module, optimiser, teaches)
 
 
 def share(batch: int, fabric: Fabric) -> range:

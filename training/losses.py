@@ -38,6 +38,7 @@ class Losses:
     offset: float = 0.4
     velocity: float = 1.0
     pedal: float = 1.0  #: of a head that shares nothing with the others: it moves itself alone
+    features: float = 1.0  #: how far from the teacher's, where there is one
     onset_kind: str = "bce"
     frame_kind: str = "bce"
     offset_kind: str = "bce"
@@ -55,8 +56,9 @@ class Losses:
             raise ValueError(f"balance must be one of {', '.join(BALANCES)}, got {self.balance!r}")
         if min(self.weights.values()) < 0 or not any(self.weights.values()):
             raise ValueError("losses must not count less than 0, and at least one must count more")
-        if self.pedal < 0:
-            raise ValueError(f"losses must not count less than 0, got {self.pedal:g} for the pedal")
+        for name in ("pedal", "features"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"losses must not count less than 0, got {getattr(self, name):g} for {name}")
         if self.positive <= 0 or self.focal_gamma < 0:
             raise ValueError("positive must be above 0, focal_gamma at least 0")
         if not (0 <= self.focal_alpha <= 1 and 0 <= self.combo_share <= 1):

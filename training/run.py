@@ -22,7 +22,7 @@ from .balance import Balance
 from .settings import Settings
 from .widen import widen
 
-SHIPPED = "shipped"  #: in ``begin``: the weights that come with the package
+SHIPPED = "shipped"  #: in ``begin`` and ``teacher``: the weights that come with the package
 
 
 @dataclass
@@ -63,7 +63,7 @@ def begin(settings: Settings) -> tuple[Run, Callable[[], None]]:
     torch.manual_seed(settings.seed)
     network = HPPNet(settings.sizes)
     if settings.begin:
-        _take_over(network, DEFAULT if settings.begin == SHIPPED else Path(settings.begin))
+        _take_over(network, weights_of(settings.begin))
     if settings.pedal_only:
         for name, weights in network.named_parameters():
             weights.requires_grad_(name.startswith("pedal."))
@@ -93,6 +93,11 @@ def begin(settings: Settings) -> tuple[Run, Callable[[], None]]:
     run.best = state.get("best", -1.0)
     run.scaler = state.get("scaler", {})
     return run, lambda: optimiser.load_state_dict(state["optimiser"])
+
+
+def weights_of(name: str) -> Path:
+    """The checkpoint that ``begin`` or ``teacher`` names."""
+    return DEFAULT if name == SHIPPED else Path(name)
 
 
 def _take_over(network: HPPNet, path: Path) -> None:

@@ -27,6 +27,7 @@ class Source:
 
     folder: str
     weight: float = 1.0
+    delay_ms: float = 0.0  #: how much later its attacks are heard after their labels than other sources'
 
     def __post_init__(self) -> None:
         if self.weight <= 0:
@@ -43,6 +44,7 @@ class Settings:
     config: str = "default"  #: a named network
     network: NetworkConfig | None = None  #: other sizes than that network's: a table of what differs
     begin: str = ""  #: a checkpoint that a new run goes on from, or "shipped"; a smaller network's is widened
+    teacher: str = ""  #: a checkpoint, or "shipped": what its features are without room and noise is wanted
     pedal_only: bool = False  #: the pedal's head is taught over frozen features: no note changes
     batch: int = 4  #: excerpts a step, over all processes
     accumulate: int = 1  #: turns in which a process takes its part of a batch, to save memory
@@ -72,6 +74,10 @@ class Settings:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
         if self.pedal_only and not self.sizes.pedal_units:
             raise ValueError("pedal_only needs a network with a pedal: [network] pedal_units = 64, say")
+        if self.pedal_only and self.teacher:
+            raise ValueError(
+                "pedal_only leaves the features as they are: there is nothing for a teacher to do"
+            )
         if not self.sources:
             raise ValueError("expected at least one [[sources]] with a folder, got none")
         for name in ("batch", "accumulate", "chunk", "save_every"):

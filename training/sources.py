@@ -9,14 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from .dataset import Excerpts, Piece, open_folder
+from .dataset import Batch, Excerpts, Piece, delayed, open_folder
 from .prepared import note_ends_of
 from .settings import Settings, Source
-
-Batch = tuple[Tensor, Tensor, Tensor]  #: spectra [B, T, 352], targets [B, T, 88, 4], the pedal's [B, T]
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ def _open(source: Source, settings: Settings) -> list[Piece]:
             raise ValueError(
                 f"{folder / piece.name}.tsv: expected notes, found none; leave the recording out"
             )
-    return pieces
+    return [delayed(piece, source.delay_ms / 1000) for piece in pieces] if source.delay_ms else pieces
 
 
 def _cache_of(folder: Path, cache: Path) -> Path:
@@ -112,7 +109,8 @@ class Steps(Dataset[Batch]):
 
 def _excerpts(settings: Settings) -> Excerpts:
     weights = [source.weight for source in settings.sources]
-    return Excerpts(gather(settings).trained, weights, settings.frames, settings.augmentation)
+    trained = gather(settings).trained
+    return Excerpts(trained, weights, settings.frames, settings.augmentation, bool(settings.teacher))
 
 
 def batches(settings: Settings, places: range, first: int, pin: bool) -> DataLoader[Batch]:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -15,11 +15,14 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from ..model.config import HEADS
+from ..model.network import HPPNet
+from .dataset import Batch
 from .losses import Losses, count_notes, head_losses, pedal_loss
 from .run import Run
 from .settings import Settings
+from .teacher import by_excerpt, feature_loss, features_of, moments
 
-PARTS = (*HEADS, "pedal")  #: what has a loss of its own
+PARTS = (*HEADS, "pedal", "features")  #: what has a loss of its own
 
 
 @dataclass
@@ -37,6 +40,15 @@ class Clock:
         self.seconds[part] += time.perf_counter() - began
 
 
+class Whole(NamedTuple):
+    """What a part of a batch must know of all of it, so that parts add up."""
+
+    excerpts: int  #: of this process
+    notes: Tensor
+    pedal_frames: Tensor  #: in which the pedal is known
+    spread: Tensor | None = None  #: of the teacher's features, see ``moments``
+
+
 @dataclass
 class Stepper:
     """All that a step needs beside its batch."""
@@ -46,58 +58,72 @@ class Stepper:
     run: Run
     module: torch.nn.Module  #: the run's network, as Fabric has set it up
     optimiser: torch.optim.Optimizer  #: the run's, likewise
+    teacher: HPPNet | None = None
     clock: Clock = field(default_factory=Clock)
 
-    def take(self, spectrum: Tensor, wanted: Tensor, pedal: Tensor) -> dict[str, float]:
-        """One step on this process's part [B, T, 352] of a batch: targets [B, T, 88, 4], the pedal's [B, T].
+    def take(self, batch: Batch) -> dict[str, float]:
+        """One step on this process's part of a batch.
 
         Returns what the log wants to know, of the whole batch: the same in all processes.
         """
         run, how = self.run, self.settings.losses_at(self.run.step)
         look_ahead = draw_look_ahead(self.settings, run.step)
         frames = taught_frames(self.settings, look_ahead)
-        wanted, pedal = wanted[:, :frames], pedal[:, :frames]
-        # The mean over processes, since their gradients are averaged too.
-        counts = self._mean(torch.stack([count_notes(wanted), (pedal >= 0).sum()]))
+        batch = batch._replace(wanted=batch.wanted[:, :frames], pedal=batch.pedal[:, :frames])
+        batch, whole = self._look_over(batch)
         self.optimiser.zero_grad()
-        turns = min(self.settings.accumulate, len(spectrum))
+        turns = min(self.settings.accumulate, len(batch.spectra))
         sums = torch.zeros(len(PARTS), device=self.fabric.device)
-        shares = (whole.tensor_split(turns) for whole in (spectrum, wanted, pedal))
-        for n, (part, targets, pressed) in enumerate(zip(*shares, strict=True)):
+        for n, shares in enumerate(zip(*(tensor.tensor_split(turns) for tensor in batch), strict=True)):
+            part = Batch(*(share.to(self.fabric.device) for share in shares))
             with self.fabric.no_backward_sync(self.module, enabled=n < turns - 1):  # type: ignore[arg-type]
-                sums += self._turn(part, targets, pressed, look_ahead, counts, how)
+                sums += self._turn(part, look_ahead, whole, how)
         rate = self.settings.rate(run.step)
         with self.clock("optimiser"):
             norm = self._move(rate)
             run.step += 1
             average(run, self.settings.schedule.keeps(run.step))
         parts = dict(zip(PARTS, self._mean(sums).tolist(), strict=True))
-        pedal_part = parts.pop("pedal")
-        loss = sum(weight * parts[head] for head, weight in run.balance.weights(how).items())
-        run.balance.update(parts)
-        if self.run.network.pedal is not None:
-            parts["pedal"] = pedal_part
-        return {**parts, "loss": loss + how.pedal * pedal_part, "norm": norm, "rate": rate}
+        weights = self._weights(how)
+        run.balance.update({head: parts[head] for head in HEADS})
+        if run.network.pedal is None:
+            del parts["pedal"]
+        if self.teacher is None:
+            del parts["features"]
+        loss = sum(weights[name] * value for name, value in parts.items())
+        return {**parts, "loss": loss, "norm": norm, "rate": rate}
 
-    def _turn(
-        self,
-        spectrum: Tensor,
-        wanted: Tensor,
-        pedal: Tensor,
-        look_ahead: int | None,
-        counts: Tensor,
-        how: Losses,
-    ) -> Tensor:
-        """Gradients of a part of the batch; its losses [PARTS], of which the parts' sum is the whole's."""
-        device, settings = self.fabric.device, self.settings
+    def _weights(self, how: Losses) -> dict[str, float]:
+        """How much each of PARTS counts."""
+        return {**self.run.balance.weights(how), "pedal": how.pedal, "features": how.features}
+
+    def _look_over(self, batch: Batch) -> tuple[Batch, Whole]:
+        """The batch, what the teacher makes of it in ``plain``; and what its parts must know of it all.
+
+        Figures are means over processes, since their gradients are averaged too.
+        """
+        counts = self._mean(torch.stack([count_notes(batch.wanted), (batch.pedal >= 0).sum()]))
+        if self.teacher is None:
+            return batch, Whole(len(batch.spectra), counts[0], counts[1])
+        with self.clock("forward"), self.fabric.autocast():
+            told = features_of(self.teacher, batch.plain.to(self.fabric.device))
+        spread = self._mean(moments(told))
+        return batch._replace(plain=told), Whole(len(batch.spectra), counts[0], counts[1], spread)
+
+    def _turn(self, part: Batch, look_ahead: int | None, whole: Whole, how: Losses) -> Tensor:
+        """Gradients of a share of the batch; its losses [PARTS], of which the parts' sum is the whole's."""
+        settings = self.settings
         with self.clock("forward"):
-            judged = self.module(spectrum.to(device), look_ahead, settings.chunk, settings.pedal_only)
-            parts = {head: counts.new_zeros(()) for head in PARTS}
+            judged = self.module(part.spectra, look_ahead, settings.chunk, settings.pedal_only)
+            parts = {head: whole.notes.new_zeros(()) for head in PARTS}
             if not settings.pedal_only:
-                parts |= head_losses(judged.keys.float(), wanted.to(device), how, counts[0])
+                parts |= head_losses(judged.keys.float(), part.wanted, how, whole.notes)
             if judged.pedal is not None:
-                parts["pedal"] = pedal_loss(judged.pedal, pedal.to(device), counts[1])
-            weights = {**self.run.balance.weights(how), "pedal": how.pedal}
+                parts["pedal"] = pedal_loss(judged.pedal, part.pedal, whole.pedal_frames)
+            if whole.spread is not None:
+                parts["features"] = feature_loss(by_excerpt(judged.features), part.plain, whole.spread)
+                parts["features"] *= len(part.spectra) / whole.excerpts
+            weights = self._weights(how)
             loss = torch.stack([weights[head] * parts[head] for head in PARTS]).sum()
         with self.clock("backward"):
             self.fabric.backward(loss)

@@ -18,12 +18,12 @@ import soxr
 from ...model.timebase import SAMPLE_RATE
 from ..rendering import Touch, at_peak, play_with, render
 from ..resonance import PedalSound, Press, with_pedal
+from ..rooms import FIRST_ARRIVAL
 from .ends import MIDI_SUFFIXES, notes_of, presses_of, read_performance
 from .pairs import Found, names_of, walk
 from .piece import Take
 
 LONGEST_S = 4 * 3600.0  #: a longer performance is a broken file
-FIRST_ARRIVAL = 16  #: samples (1 ms) before the direct sound in a room's response at 16 kHz
 _CUT_S = 0.1  #: by which what FluidSynth renders may be shorter than the performance
 
 

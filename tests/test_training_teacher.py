@@ -1,0 +1,97 @@
+"""Training beside a teacher that hears each excerpt as it was before the room and the noise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from hppnet.training import loop
+from hppnet.training.losses import Losses
+from hppnet.training.schedule import Schedule
+from hppnet.training.settings import Settings, Source
+from hppnet.training.sources import gather
+
+from .training_runs import PLAIN, TINY, Notebook, fabric_of, make_music, short_run, trained
+
+NOISY = replace(PLAIN, noise=1.0, snr_db=(0.0, 5.0))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of music, and in ``first`` a run of six steps on it."""
+    folder = make_music(tmp_path_factory.mktemp("teacher"))
+    trained(short_run(folder, "first"))
+    return folder
+
+
+def taught(folder: Path, name: str, **changes: object) -> Settings:
+    """A run that begins with the first one's weights, and has them for a teacher."""
+    first = str(folder / "first" / "last.safetensors")
+    return short_run(folder, name, **{"begin": first, "teacher": first, "augmentation": NOISY, **changes})
+
+
+def first_loss(folder: Path, name: str, **changes: object) -> float:
+    notebook = Notebook()
+    trained(taught(folder, name, schedule=Schedule(steps=1, warm_up=0, decay=0), **changes), notebook)
+    return notebook.steps[1]["features"]
+
+
+def test_what_it_hears_alike_it_makes_alike(folder: Path) -> None:
+    assert first_loss(folder, "plain", augmentation=PLAIN) < 1e-9
+    assert first_loss(folder, "louder", augmentation=replace(PLAIN, gain_db=(6, 6), eq_db=3)) < 1e-9
+    assert first_loss(folder, "noisy") > 0.01
+    assert first_loss(folder, "in-a-room", augmentation=replace(PLAIN, room=1.0)) > 0.01
+    assert first_loss(folder, "alone", augmentation=replace(NOISY, no_piano=1.0)) > 1e-4
+
+
+def test_features_come_nearer_and_the_teacher_stays(folder: Path) -> None:
+    notebook = Notebook()
+    little = Losses(onset=1e-6, frame=0, offset=0, velocity=0, features=1.0)
+    wanted = taught(folder, "nearer", losses=little, schedule=Schedule(60, 1, decay=0, learning_rate=1e-2))
+    stepper = loop.set_up(fabric_of(wanted), wanted)
+    assert stepper.teacher is not None
+    before = [weights.clone() for weights in stepper.teacher.parameters()]
+    for batch in loop.batches(wanted, range(2), 0, pin=False):
+        notebook.step(stepper.run.step, stepper.take(batch))
+    far = [values["features"] for values in notebook.steps.values()]
+    assert max(far[-10:]) < 0.8 * far[0]
+    assert all(torch.equal(a, b) for a, b in zip(before, stepper.teacher.parameters(), strict=True))
+
+
+def test_parts_of_a_batch_add_up(folder: Path) -> None:
+    at_once, in_turns = Notebook(), Notebook()
+    trained(taught(folder, "at-once", batch=4), at_once)
+    trained(taught(folder, "in-turns", batch=4, accumulate=3), in_turns)
+    for step, values in at_once.steps.items():
+        for name in ("features", "loss", "norm"):
+            assert in_turns.steps[step][name] == pytest.approx(values[name], rel=2e-3), (step, name)
+
+
+def test_without_a_teacher_nothing_is_heard_twice(folder: Path) -> None:
+    notebook = Notebook()
+    wanted = short_run(folder, "without")
+    trained(wanted, notebook)
+    assert "features" not in notebook.steps[1]
+    assert next(iter(loop.batches(wanted, range(2), 0, pin=False))).plain.shape == (2, 0)
+
+
+def test_teachers_that_do_not_fit_are_named(folder: Path) -> None:
+    wide = taught(folder, "wide", begin="", network=replace(TINY, body_channels=4))
+    with pytest.raises(ValueError, match=r"expected a teacher of 4 body_channels .*, got one of 2"):
+        trained(wide)
+    with pytest.raises(ValueError, match="teacher expects a checkpoint"):
+        trained(taught(folder, "no-teacher", teacher=str(folder / "music" / "one.tsv")))
+    with pytest.raises(ValueError, match="nothing for a teacher to do"):
+        taught(folder, "pedal", network=replace(TINY, pedal_units=2), pedal_only=True)
+
+
+def test_labels_of_a_source_follow_its_sound(folder: Path) -> None:
+    late = replace(short_run(folder, "late"), sources=(Source(str(folder / "music"), delay_ms=2.0),))
+    before, after = gather(short_run(folder, "in-time")).trained[0], gather(late).trained[0]
+    for one, other in zip(before, after, strict=True):
+        assert other.notes - one.notes == pytest.approx(
+            torch.tensor([[0.002, 0.002, 0, 0]]).expand(len(one.notes), 4).numpy(), abs=1e-9
+        )
