@@ -19,7 +19,7 @@ from hppnet.training.dataset import read_notes
 from hppnet.training.pedal_table import read_presses
 from hppnet.training.prepare.ends import presses_of, read_performance
 from hppnet.training.prepare.piece import How, attempt
-from hppnet.training.prepare.rendered import Choice, Choices, Rendered, files_in, in_room
+from hppnet.training.prepare.rendered import Choice, Choices, Rendered, files_in, in_its_room
 from hppnet.training.rendering import Touch
 
 from .midi_files import KEYS, SOUNDING, pedalled, performance
@@ -77,7 +77,7 @@ def test_a_room_is_heard_and_the_timing_stays(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "room.wav", response, 16_000)
     samples = np.zeros(16_000, dtype=np.float32)
     samples[1_000] = 0.5
-    heard = in_room(samples, Choice(Path("a.sf2"), Touch(), tmp_path / "room.wav", wet=1.0, dry=0.0))
+    heard = in_its_room(samples, Choice(Path("a.sf2"), Touch(), tmp_path / "room.wav", wet=1.0, dry=0.0))
     assert len(heard) == 16_000 and heard[1_000] == pytest.approx(0.7, abs=1e-3)
     assert heard[5_000] == pytest.approx(0.35, abs=1e-3)
     assert np.abs(np.delete(heard, [1_000, 5_000])).max() < 1e-3

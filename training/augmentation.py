@@ -48,7 +48,8 @@ def in_the_world(samples: np.ndarray, how: Augmentation, rng: np.random.Generato
     """Samples [n] in a room, with noise, perhaps clipped; the timing and the level stay."""
     level = float(np.sqrt(np.mean(samples**2))) + 1e-6
     if rng.random() < how.room:
-        samples = in_room(samples, _room(how, rng), 0.0 if rng.random() < how.fully_wet else 0.7, rng)
+        wet, dry = rng.uniform(0.3, 1.0), 0.0 if rng.random() < how.fully_wet else rng.uniform(0.0, 0.7)
+        samples = wet * in_room(samples, _room(how, rng)) + dry * samples
         samples *= level / (float(np.sqrt(np.mean(samples**2))) + 1e-6)
     if rng.random() < how.noise:
         samples = samples + _noise(len(samples), how, rng) * level * 10 ** (-rng.uniform(*how.snr_db) / 20)

@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import soxr
-from scipy.signal import oaconvolve
 
 from ..model.timebase import SAMPLE_RATE
-from .rooms import FIRST_ARRIVAL
+from .rooms import in_room
 
 SOUND_SUFFIXES = (".flac", ".wav", ".opus", ".ogg", ".mp3")
 QUIETEST = 1e-9  #: a level above zero, to divide by
@@ -77,13 +76,6 @@ class Conditions:
 
 def rms(samples: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
-
-
-def in_room(samples: np.ndarray, response: np.ndarray) -> np.ndarray:
-    """Samples [n] heard through an impulse response; the direct sound keeps its time."""
-    if not len(samples):
-        return samples
-    return np.asarray(oaconvolve(samples, response)[FIRST_ARRIVAL : FIRST_ARRIVAL + len(samples)])
 
 
 def excerpt(sound: np.ndarray, n: int, place: float) -> np.ndarray:

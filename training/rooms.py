@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.signal import fftconvolve, lfilter
 
 from ..model.timebase import SAMPLE_RATE
 
@@ -11,10 +10,13 @@ FIRST_ARRIVAL = 16  #: samples before the direct sound in a room's response
 LONGEST_S = 1.5  #: of a made-up response: what comes later is too soft to matter
 
 
-def in_room(samples: np.ndarray, room: np.ndarray, dry: float, rng: np.random.Generator) -> np.ndarray:
-    """Samples [n] in a room (its response), with up to ``dry`` of the recording beside; timing stays."""
-    wet = fftconvolve(samples, room)[FIRST_ARRIVAL : FIRST_ARRIVAL + len(samples)]
-    return wet * rng.uniform(0.3, 1.0) + samples * rng.uniform(0.0, dry)
+def in_room(samples: np.ndarray, response: np.ndarray) -> np.ndarray:
+    """Samples [n] heard through a room's impulse response [m]; the direct sound keeps its time."""
+    from scipy.signal import oaconvolve  # here, since it takes long to import
+
+    if not len(samples):
+        return samples
+    return np.asarray(oaconvolve(samples, response)[FIRST_ARRIVAL : FIRST_ARRIVAL + len(samples)])
 
 
 def made_room(rng: np.random.Generator) -> np.ndarray:
@@ -22,6 +24,8 @@ def made_room(rng: np.random.Generator) -> np.ndarray:
 
     Highs die sooner than lows. Polack's model of reverberation (1988): noise under an exponential.
     """
+    from scipy.signal import lfilter
+
     reverberation_s = float(np.exp(rng.uniform(np.log(0.15), np.log(2.5))))  # until 60 dB softer
     gap = int(rng.uniform(0.002, 0.03) * SAMPLE_RATE)  # between the direct sound and the first reflection
     n = int(min(LONGEST_S, reverberation_s) * SAMPLE_RATE)

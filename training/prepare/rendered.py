@@ -18,7 +18,7 @@ import soxr
 from ...model.timebase import SAMPLE_RATE
 from ..rendering import Touch, at_peak, play_with, render
 from ..resonance import PedalSound, Press, with_pedal
-from ..rooms import FIRST_ARRIVAL
+from ..rooms import in_room
 from .ends import MIDI_SUFFIXES, notes_of, presses_of, read_performance
 from .pairs import Found, names_of, walk
 from .piece import Take
@@ -119,15 +119,13 @@ class Rendered:
                 f"{self.midi}: expected {performance.length:.1f} s from fluidsynth, it rendered {seconds:.1f}"
             )
         samples = at_peak(with_pedal(samples, presses, choice.pedal))
-        yield samples if choice.room is None else in_room(samples, choice)
+        yield samples if choice.room is None else in_its_room(samples, choice)
 
 
-def in_room(samples: np.ndarray, choice: Choice) -> np.ndarray:
+def in_its_room(samples: np.ndarray, choice: Choice) -> np.ndarray:
     """Samples [n] as heard in the room, at the level that rendering gives; the timing stays."""
-    from scipy.signal import oaconvolve
-
     assert choice.room is not None
-    wet = oaconvolve(samples, room_response(choice.room))[FIRST_ARRIVAL : FIRST_ARRIVAL + len(samples)]
+    wet = in_room(samples, room_response(choice.room))
     return at_peak(choice.wet * wet + choice.dry * samples)
 
 
