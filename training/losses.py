@@ -38,7 +38,7 @@ class Losses:
     offset: float = 0.4
     velocity: float = 1.0
     pedal: float = 1.0  #: of a head that shares nothing with the others: it moves itself alone
-    features: float = 1.0  #: how far from the teacher's, where there is one
+    features: float = 8.0  #: how near they come to the teacher's, where there is one
     onset_kind: str = "bce"
     frame_kind: str = "bce"
     offset_kind: str = "bce"
