@@ -100,12 +100,19 @@ def weights_of(name: str) -> Path:
     return DEFAULT if name == SHIPPED else Path(name)
 
 
+def network_of(path: Path, setting: str) -> HPPNet:
+    """The network of a checkpoint. Raises ValueError, naming the setting, for what is none."""
+    try:
+        return checkpoint.load(path)[0]
+    except checkpoint.CheckpointError as error:
+        raise ValueError(f"{error}; {setting} expects a checkpoint") from error
+
+
 def _take_over(network: HPPNet, path: Path) -> None:
     """The weights of a checkpoint of these sizes, or of smaller ones. Raises ValueError for others."""
+    known = network_of(path, "begin")
     try:
-        widen(checkpoint.load(path)[0], network)
-    except checkpoint.CheckpointError as error:
-        raise ValueError(f"{error}; begin expects a checkpoint") from error
+        widen(known, network)
     except ValueError as error:
         raise ValueError(
             f"{path}: {error}; begin expects the sizes of [network], or fewer blocks, LSTM units or no "

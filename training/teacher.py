@@ -14,19 +14,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..model import checkpoint
 from ..model.config import NetworkConfig
 from ..model.frontend import normal
 from ..model.network import HPPNet
 from ..model.timebase import KEYS
+from .run import network_of
 
 
 def teacher(path: Path, taught: NetworkConfig) -> HPPNet:
     """The network of a checkpoint, frozen. Raises ValueError where its features are of another size."""
-    try:
-        network = checkpoint.load(path)[0]
-    except checkpoint.CheckpointError as error:
-        raise ValueError(f"{error}; teacher expects a checkpoint") from error
+    network = network_of(path, "teacher")
     if network.config.body_channels != taught.body_channels:
         raise ValueError(
             f"{path}: expected a teacher of {taught.body_channels} body_channels like the network that is "
