@@ -15,6 +15,7 @@ import soundfile
 
 from ..model.notes import Note, without_overlaps
 from ..model.timebase import BINS, SAMPLE_RATE
+from .noises import made_noise, recorded
 from .rooms import in_room, made_room
 
 
@@ -31,6 +32,7 @@ class Augmentation:
     made_room: float = 0.3  #: how many of these rooms are made up; without a folder of measured ones, all
     fully_wet: float = 0.5  #: how many of them leave nothing of the direct recording beside their sound
     noise: float = 0.5  #: how often noise
+    made_noise: float = 0.4  #: how much of it is made up; without a folder of recorded noise, all
     snr_db: tuple[float, float] = (5.0, 45.0)  #: how far noise lies below the sound
     clip: float = 0.05  #: how often overdriven
     mix: float = 0.15  #: how often two excerpts sound at once: soft notes under loud ones, thick textures
@@ -87,16 +89,14 @@ def _room(how: Augmentation, rng: np.random.Generator) -> np.ndarray:
 
 
 def _noise(n: int, how: Augmentation, rng: np.random.Generator) -> np.ndarray:
-    """Noise [n] of unit power: recorded where there is any, or white or pink."""
-    if how.noises and rng.random() < 0.6:
-        sounds = _sounds(how.noises)
-        sound = sounds[rng.integers(len(sounds))]
-        start = rng.integers(max(1, len(sound) - n))
-        noise = np.resize(sound[start : start + n], n)
-    else:
-        noise = rng.standard_normal(n).astype(np.float32)
-        if rng.random() < 0.5:
-            noise = np.convolve(noise, np.exp(-np.arange(64) / rng.uniform(1, 30)), mode="same")
+    """Noise [n] of unit power: recorded where there is any, or made up; now and then two at once."""
+    noise = np.zeros(n)
+    for _ in range(2 if rng.random() < 0.3 else 1):
+        if how.noises and rng.random() >= how.made_noise:
+            one = recorded(n, _sounds(how.noises), rng)
+        else:
+            one = made_noise(n, rng)
+        noise += one * 10 ** (rng.uniform(-10, 0) / 20) / (np.sqrt(np.mean(one**2)) + 1e-9)
     return noise / (np.sqrt(np.mean(noise**2)) + 1e-9)
 
 

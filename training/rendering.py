@@ -1,8 +1,8 @@
 """A performance (MIDI) played by a sampled piano: audio and labels that agree exactly.
 
 FluidSynth renders at 44.1 kHz without its own effects (rendering straight to 16 kHz would alias);
-soxr brings it to 16 kHz. Velocity and tuning are varied per performance, so that a network hears
-more pianos than there are sound fonts.
+soxr brings it to 16 kHz. Velocity, tuning and how often a key is struck again are varied per
+performance, so that a network hears more pianos and more players than there are.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import mido
@@ -19,6 +19,7 @@ import soundfile
 import soxr
 
 from ..model.timebase import SAMPLE_RATE
+from .restrikes import struck_again
 
 RENDER_RATE = 44_100
 PEAK = 0.7
@@ -33,6 +34,7 @@ class Touch:
     cents: float = 0.0  #: tuning of the whole piano against A = 440 Hz
     key_cents: float = 0.0  #: standard deviation of each key's own tuning
     unison_cents: float = 0.0  #: of a second string on every key, which beats; 0: there is none
+    restrikes: float = 0.0  #: share of the notes that are struck again while they sound
     seed: int = 0  #: of the deviations
 
     @classmethod
@@ -42,12 +44,21 @@ class Touch:
         unison = float(rng.uniform(0.5, 4)) if rng.random() < 0.4 else 0.0
         seed = int(rng.integers(2**31))
         spread = [float(rng.uniform(0, width)) for width in (6, 5)]
-        return cls(exponent, spread[0], float(rng.uniform(-30, 30)), spread[1], unison, seed)
+        return cls(exponent, spread[0], float(rng.uniform(-30, 30)), spread[1], unison, seed=seed)
+
+    def striking_again(self, chance: float) -> Touch:
+        """The same, by ``chance`` with keys that are struck again and again."""
+        rng = np.random.default_rng([self.seed, 3])
+        if rng.random() >= chance:
+            return self
+        return replace(self, restrikes=float(rng.uniform(0.03, 0.3)))
 
 
 def play_with(midi: mido.MidiFile, touch: Touch) -> mido.MidiFile:
     """The same performance with another touch, on a piano tuned otherwise: channel 0, and 1 with unisons."""
-    rng, hand = (np.random.default_rng([touch.seed, part]) for part in range(2))
+    rng, hand, again = (np.random.default_rng([touch.seed, part]) for part in range(3))
+    if touch.restrikes:
+        midi = struck_again(midi, touch.restrikes, again)
     voices = 2 if touch.unison_cents else 1
     keys = touch.cents + touch.key_cents * rng.standard_normal(128)
     tunings = [keys] + [keys + touch.unison_cents * rng.standard_normal(128)] * (voices - 1)
@@ -60,9 +71,7 @@ def play_with(midi: mido.MidiFile, touch: Touch) -> mido.MidiFile:
             if message.type == "program_change":
                 message = mido.MetaMessage("marker", text="program", time=message.time)  # keeps its time
             if message.type == "note_on" and message.velocity > 0:
-                bent = 127 * (message.velocity / 127) ** touch.velocity_exponent
-                bent += touch.velocity_jitter * hand.standard_normal()
-                message = message.copy(velocity=int(np.clip(round(bent), 1, 127)))
+                message = _bent(message, touch, hand)
             if not hasattr(message, "channel"):
                 messages.append(message)
                 continue
@@ -70,6 +79,12 @@ def play_with(midi: mido.MidiFile, touch: Touch) -> mido.MidiFile:
                 messages.append(message.copy(channel=voice, time=message.time if voice == 0 else 0))
         out.tracks.append(messages)
     return out
+
+
+def _bent(stroke: mido.Message, touch: Touch, hand: np.random.Generator) -> mido.Message:
+    bent = 127 * (stroke.velocity / 127) ** touch.velocity_exponent
+    bent += touch.velocity_jitter * hand.standard_normal()
+    return stroke.copy(velocity=int(np.clip(round(bent), 1, 127)))
 
 
 def _tuning(voice: int, cents: np.ndarray) -> list[mido.Message]:

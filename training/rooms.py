@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..model.timebase import SAMPLE_RATE
+from .spectral_shapes import random_shape, shaped_in_time
 
 FIRST_ARRIVAL = 16  #: samples before the direct sound in a room's response
-LONGEST_S = 1.5  #: of a made-up response: what comes later is too soft to matter
+LONGEST_S = 2.0  #: of a made-up response: what comes later is too soft to matter
 
 
 def in_room(samples: np.ndarray, response: np.ndarray) -> np.ndarray:
@@ -20,25 +21,38 @@ def in_room(samples: np.ndarray, response: np.ndarray) -> np.ndarray:
 
 
 def made_room(rng: np.random.Generator) -> np.ndarray:
-    """A room's response [n]: the direct sound, a few reflections, and noise that dies away.
+    """A room's response [n]: the direct sound, reflections ever closer, a tail that dies away.
 
-    Highs die sooner than lows. Polack's model of reverberation (1988): noise under an exponential.
+    From a padded cell to a stairwell, from a hand's breadth before the microphone to the far end of a
+    hall. Polack's model of reverberation (1988), noise under an exponential, with a time of its own at
+    each frequency; its beginning thinned out to single reflections.
     """
-    from scipy.signal import lfilter
-
-    reverberation_s = float(np.exp(rng.uniform(np.log(0.15), np.log(2.5))))  # until 60 dB softer
-    gap = int(rng.uniform(0.002, 0.03) * SAMPLE_RATE)  # between the direct sound and the first reflection
+    reverberation_s = float(np.exp(rng.uniform(np.log(0.15), np.log(4.0))))  # until 60 dB softer
     n = int(min(LONGEST_S, reverberation_s) * SAMPLE_RATE)
-    t = np.arange(n) / SAMPLE_RATE
-    lows = lfilter([1.0], [1.0, -rng.uniform(0.5, 0.95)], rng.standard_normal(n))
-    lows /= np.sqrt(np.mean(lows**2))
-    highs = rng.standard_normal(n) * 10 ** (-3 * t / (reverberation_s * rng.uniform(0.2, 0.8)))
-    tail = highs + lows * 10 ** (-3 * t / reverberation_s)
-    direct_db = rng.uniform(-8, 12)  # against the tail
+    tail = _tail(n, reverberation_s, rng) * _thinning(n, rng)
+    direct_db = rng.uniform(-14, 12)  # against all the rest
     tail *= 10 ** (-direct_db / 20) / (np.sqrt(np.sum(tail**2)) + 1e-9)
-    for at in rng.integers(0, min(n, int(0.08 * SAMPLE_RATE)), size=rng.integers(2, 8)):
-        tail[at] += rng.uniform(-0.7, 0.7)
+    gap = int(rng.uniform(0.001, 0.03) * SAMPLE_RATE)  # between the direct sound and the first reflection
     response = np.zeros(FIRST_ARRIVAL + gap + n, dtype=np.float32)
+    response[FIRST_ARRIVAL + gap :] = tail
+    if rng.random() < 0.4:  # the lid or the table that the microphone lies on
+        response[FIRST_ARRIVAL + int(rng.uniform(0.0002, 0.005) * SAMPLE_RATE)] += rng.uniform(-0.8, 0.8)
+    response = np.clip(response, -0.9, 0.9)  # nothing is louder than the direct sound
     response[FIRST_ARRIVAL] = 1
-    response[FIRST_ARRIVAL + gap :] += np.clip(tail, -0.9, 0.9)  # nothing is louder than the direct sound
     return response
+
+
+def _tail(n: int, reverberation_s: float, rng: np.random.Generator) -> np.ndarray:
+    """Noise [n] whose frequencies die away each in its own time: highs sooner, as air and curtains do."""
+    times_s = reverberation_s * 2 ** random_shape(rng, step=0.35, tilt=-rng.uniform(0.0, 0.35))
+    level_db = random_shape(rng, step=3.0, tilt=rng.uniform(-3.0, 1.0))
+    return shaped_in_time(
+        rng, n, lambda t: 10 ** ((level_db[:, None] / 20) - 3 * t[None] / np.maximum(times_s[:, None], 0.02))
+    )
+
+
+def _thinning(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Reflections come ever closer, as the square of time, until they can no longer be told apart: [n]."""
+    together = rng.uniform(0.005, 0.12) * SAMPLE_RATE  # from when on there is one at every sample
+    density = np.clip((np.arange(n) + 1) / together, 0.01, 1) ** 2
+    return (rng.random(n) < density) / np.sqrt(density)

@@ -139,6 +139,9 @@ def render(
         typer.Option(metavar="DIR", help="Impulse responses whose first arrival is at 1 ms: reverb."),
     ] = None,
     room_chance: Annotated[float, typer.Option(min=0, max=1, help="How often a room.")] = 0.5,
+    restrike_chance: Annotated[
+        float, typer.Option(min=0, max=1, help="How often keys are struck again and again: to train on.")
+    ] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="Of all choices; another gives other sounds.")] = 0,
     plain: Annotated[
         bool,
@@ -161,7 +164,7 @@ def render(
     if shutil.which("fluidsynth") is None:
         fail("render needs the program fluidsynth: apt-get install fluidsynth")
     try:
-        choices = _choices(soundfont, rooms, room_chance, seed, plain)
+        choices = _choices(soundfont, rooms, room_chance, restrike_chance, seed, plain)
     except ValueError as error:
         fail(str(error), code=2)
     plan = Plan("render", note_ends.value, choices.settings())
@@ -169,7 +172,12 @@ def render(
 
 
 def _choices(
-    soundfonts: list[str], rooms: Path | None, room_chance: float, seed: int, plain: bool
+    soundfonts: list[str],
+    rooms: Path | None,
+    room_chance: float,
+    restrike_chance: float,
+    seed: int,
+    plain: bool,
 ) -> Choices:
     """Raises ValueError for files that are not there, weights that are none and what excludes each other."""
     from ..training.prepare.rendered import Choices, files_in, room_response
@@ -183,7 +191,9 @@ def _choices(
     responses = () if rooms is None else files_in(rooms, (".flac", ".wav"), "impulse responses")
     if responses:
         room_response(responses[0])  # now rather than for each piece
-    return Choices(tuple(weights), tuple(weights.values()), responses, room_chance, seed, plain)
+    return Choices(
+        tuple(weights), tuple(weights.values()), responses, room_chance, restrike_chance, seed, plain
+    )
 
 
 def _weighted(text: str) -> tuple[Path, float]:

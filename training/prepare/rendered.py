@@ -35,6 +35,7 @@ class Choices:
     weights: tuple[float, ...]  #: how often each sound font, against the others
     rooms: tuple[Path, ...] = ()  #: impulse responses
     room_chance: float = 0.5  #: how often a room, if there are any
+    restrike_chance: float = 0.0  #: how often a piece has keys struck again and again
     seed: int = 0
     plain: bool = False  #: everything but the piano as it is: the player's own touch, in tune, no room
 
@@ -45,7 +46,7 @@ class Choices:
         soundfont = self.soundfonts[int(rng.choice(len(self.soundfonts), p=odds))]
         if self.plain:
             return Choice(soundfont, Touch())
-        touch = Touch.random(rng)
+        touch = Touch.random(rng).striking_again(self.restrike_chance)
         wet, dry = float(rng.uniform(0.3, 1.0)), float(rng.uniform(0.0, 0.7))
         room = None
         if self.rooms and rng.random() < self.room_chance:
@@ -60,7 +61,7 @@ class Choices:
             "rooms": [path.name for path in self.rooms],
             "room_chance": self.room_chance,
             "pedal": "strings and dampers",  # earlier versions let it hold the notes alone
-        } | ({"plain": True} if self.plain else {})
+        } | {name: value for name in ("plain", "restrike_chance") if (value := getattr(self, name))}
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class Rendered:
             "soundfont": choice.soundfont.name,
             "velocity_exponent": round(choice.touch.velocity_exponent, 3),
             "cents": round(choice.touch.cents, 1),
+            "restrikes": round(choice.touch.restrikes, 3),
             "resonance_db": round(choice.pedal.resonance_db, 1),
             "room": choice.room.name if choice.room else None,
         }

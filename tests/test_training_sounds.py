@@ -1,0 +1,106 @@
+"""What training lays around a piano: made-up rooms, noises and voices; and keys struck again."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import mido
+import numpy as np
+import pytest
+
+from hppnet.model.notes import Note, write_midi
+from hppnet.training.noises import KINDS, made_noise, recorded
+from hppnet.training.prepare.ends import notes_of, presses_of
+from hppnet.training.restrikes import SHORTEST_S, struck_again
+from hppnet.training.rooms import FIRST_ARRIVAL, made_room
+from hppnet.training.spectral_shapes import random_shape, shaped_in_time
+
+RATE = 16_000
+
+
+def energy_s(response: np.ndarray) -> float:
+    """The time up to which half of the energy after the direct sound has come."""
+    energy = np.cumsum(response[FIRST_ARRIVAL + 1 :].astype(float) ** 2)
+    return float(np.searchsorted(energy, energy[-1] / 2) / RATE)
+
+
+def test_made_up_rooms_reach_from_close_to_far_and_from_dry_to_long() -> None:
+    rooms = [made_room(np.random.default_rng(seed)) for seed in range(300)]
+    near = [10 * np.log10(1 / np.sum(room[FIRST_ARRIVAL + 1 :].astype(float) ** 2)) for room in rooms]
+    assert np.percentile(near, 10) < -10 and np.percentile(near, 90) > 7
+    middles = [energy_s(room) for room in rooms]
+    assert np.percentile(middles, 10) < 0.03 and np.percentile(middles, 95) > 0.15
+
+
+def test_highs_die_away_sooner_than_lows_in_most_rooms() -> None:
+    sooner = 0
+    for seed in range(100):
+        spectra = np.abs(np.fft.rfft(made_room(np.random.default_rng(seed))[200:2600].reshape(-1, 600))) ** 2
+        lows, highs = spectra[:, 5:20].sum(1), spectra[:, 150:].sum(1)
+        sooner += highs[-1] / highs[0] < lows[-1] / lows[0]
+    assert sooner > 65
+
+
+def test_a_shape_has_its_tilt_and_noise_its_shape() -> None:
+    rng = np.random.default_rng(0)
+    tilt = np.mean([random_shape(rng, step=1.0, tilt=-3.0) for _ in range(200)], axis=0)
+    assert tilt[1] - tilt[64] == pytest.approx(18, abs=1)  # six octaves
+    level_db = np.where(np.arange(129) < 64, 0.0, -60.0)
+    noise = shaped_in_time(rng, RATE, lambda t: 10 ** (level_db[:, None] / 20) * (t < 0.5))
+    assert len(noise) == RATE and np.std(noise[7000:7800]) / np.std(noise[:800]) == pytest.approx(1, abs=0.2)
+    assert np.abs(noise[8300:]).max() == 0
+    power = np.abs(np.fft.rfft(noise[:8000])) ** 2
+    assert power[2200:].sum() < 1e-3 * power[:1800].sum()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n", [1, 400, RATE])
+def test_every_made_up_noise_is_as_long_as_asked_and_none_like_another(kind: str, n: int) -> None:
+    sounds = [made_noise(n, np.random.default_rng(seed), kind) for seed in range(4)]
+    assert all(sound.shape == (n,) and np.isfinite(sound).all() for sound in sounds)
+    if n == RATE:
+        assert all(sound.std() > 1e-4 for sound in sounds)
+        assert abs(np.corrcoef(sounds[0], sounds[1])[0, 1]) < 0.3
+
+
+def test_recorded_noise_sounds_faster_and_slower() -> None:
+    tone = np.sin(2 * np.pi * 1000 * np.arange(4 * RATE) / RATE)
+    rng = np.random.default_rng(0)
+    found = [float(np.abs(np.fft.rfft(recorded(RATE, [tone, 0.5 * tone], rng))).argmax()) for _ in range(30)]
+    assert 700 <= min(found) < 850 and 1200 < max(found) <= 1420
+    assert len(recorded(RATE, [tone[:300]], rng)) == RATE  # a short one comes again and again
+
+
+def performance(notes: list[Note], folder: Path) -> mido.MidiFile:
+    write_midi(notes, folder / "a.mid")
+    return mido.MidiFile(folder / "a.mid")
+
+
+def test_keys_struck_again_keep_to_their_key_and_their_time(tmp_path: Path) -> None:
+    notes = [Note(1.0 * n, 1.0 * n + 0.6, 40 + n, 80) for n in range(30)]
+    notes += [Note(0.3 + 0.5 * n, 0.35 + 0.5 * n, 90, 50) for n in range(40)]
+    played = performance(notes, tmp_path)
+    played.tracks[-1].insert(0, mido.Message("control_change", control=64, value=100, time=5))
+    before = notes_of(played, "keys")
+    again = struck_again(played, 1.0, np.random.default_rng(1))
+    after = notes_of(again, "keys")
+    assert again.length == pytest.approx(played.length, abs=1e-3)
+    assert np.allclose(presses_of(again), presses_of(played), atol=1e-3)
+    for note in before:  # what was played is there
+        near = [n for n in after if n.pitch == note.pitch and abs(n.onset_s - note.onset_s) < 1e-3]
+        assert [n.velocity for n in near] == [note.velocity]
+    assert len(after) > 1.8 * len(before)
+    assert min(n.offset_s - n.onset_s for n in after) > 0.02
+    key = sorted((n.onset_s, n.offset_s) for n in after if n.pitch == 90)
+    assert all(off < on for (_, off), (on, _) in pairwise(key))
+    assert after[-1].offset_s <= before[-1].offset_s + 1 + SHORTEST_S
+
+
+def test_without_a_share_the_notes_stay(tmp_path: Path) -> None:
+    notes = [Note(0.1 * n, 0.1 * n + 0.15, 60 + n % 3, 30 + n) for n in range(40)]
+    played = performance(notes, tmp_path)
+    same = notes_of(struck_again(played, 0.0, np.random.default_rng(0)), "keys")
+    for one, other in zip(notes_of(played, "keys"), same, strict=True):
+        assert (one.pitch, one.velocity) == (other.pitch, other.velocity)
+        assert abs(one.onset_s - other.onset_s) + abs(one.offset_s - other.offset_s) < 1e-3
