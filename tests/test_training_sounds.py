@@ -81,6 +81,7 @@ def test_keys_struck_again_keep_to_their_key_and_their_time(tmp_path: Path) -> N
     notes = [Note(1.0 * n, 1.0 * n + 0.6, 40 + n, 80) for n in range(30)]
     notes += [Note(0.3 + 0.5 * n, 0.35 + 0.5 * n, 90, 50) for n in range(40)]
     played = performance(notes, tmp_path)
+    played.tracks[-1][-1].time += 3000  # silence at the end
     played.tracks[-1].insert(0, mido.Message("control_change", control=64, value=100, time=5))
     before = notes_of(played, "keys")
     again = struck_again(played, 1.0, np.random.default_rng(1))
