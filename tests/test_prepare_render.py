@@ -107,7 +107,7 @@ def test_a_performance_without_notes_or_without_end_is_skipped_unrendered(tmp_pa
         (("--soundfont", "piano.sf2=much"), "expected a weight above 0 after the =, got 'much'"),
         (("--soundfont", "piano.sf2=0"), "expected a weight above 0"),
         (("--soundfont", "piano.sf2", "--rooms", "midi"), "midi: expected impulse responses"),
-        (("--soundfont", "piano.sf2", "--rooms", "rooms"), "room.wav: expected a room's impulse response"),
+        (("--soundfont", "piano.sf2", "--rooms", "rooms"), "room.wav: expected sound"),
         (("--soundfont", "piano.sf2", "--rooms", "rooms", "--plain"), "--plain leaves rooms out"),
         (("--soundfont", "piano.sf2=2", "--only", "x"), "none of 1 pieces has a name that fits"),
     ],

@@ -11,12 +11,12 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from ..model.notes import Note, without_overlaps
-from ..model.timebase import BINS, SAMPLE_RATE
+from ..model.timebase import BINS
 from .noises import made_noise, recorded
 from .rooms import in_room, made_room
+from .sound_files import read_sound, sounds_in
 
 
 @dataclass(frozen=True)
@@ -102,16 +102,7 @@ def _noise(n: int, how: Augmentation, rng: np.random.Generator) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _sounds(folder: str) -> tuple[np.ndarray, ...]:
-    paths = sorted(p for p in Path(folder).iterdir() if p.suffix in (".flac", ".wav", ".opus", ".ogg"))
-    sounds = []
-    for path in paths:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-        if rate != SAMPLE_RATE:
-            raise ValueError(f"{path}: expected {SAMPLE_RATE} Hz, got {rate}")
-        sounds.append(samples.mean(axis=1))
-    if not sounds:
-        raise ValueError(f"{folder}: expected sound files, found none")
-    return tuple(sounds)
+    return tuple(read_sound(path) for path in sounds_in(Path(folder)))
 
 
 def equaliser_db(how: Augmentation, rng: np.random.Generator) -> np.ndarray:

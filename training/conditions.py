@@ -12,14 +12,15 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 
 from ..model.timebase import SAMPLE_RATE
 from .rooms import in_room
+from .sound_files import read_sound, sounds_in
 
-SOUND_SUFFIXES = (".flac", ".wav", ".opus", ".ogg", ".mp3")
 QUIETEST = 1e-9  #: a level above zero, to divide by
+
+_sounds_in = lru_cache(maxsize=4)(sounds_in)
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Conditions:
     """What is done to the sound, in this order. The defaults do nothing."""
 
     detune_cents: float = 0.0  #: how much sharper the piano sounds
-    rooms: Path | None = None  #: impulse responses at 16 kHz, the first arrival at sample 16; one a recording
+    rooms: Path | None = None  #: impulse responses, the first arrival at 1 ms; one a recording
     noises: Path | None = None  #: background noise; one a recording, from a random place on
     snr_db: float = 20.0  #: the recording's level above the noise's, both RMS over the whole of it
     gain_db: float = 0.0  #: at last, the level of it all
@@ -53,7 +54,7 @@ class Conditions:
         """Raises ValueError for a folder without sounds of its kind."""
         for folder in (self.rooms, self.noises):
             if folder is not None:
-                _files(folder)
+                _sounds_in(folder)
 
     def apply(self, samples: np.ndarray, name: str) -> np.ndarray:
         """Samples [n] at 16 kHz under these conditions, [n * time_ratio]; ``name`` decides what is drawn.
@@ -66,10 +67,10 @@ class Conditions:
             samples = soxr.resample(samples, SAMPLE_RATE, SAMPLE_RATE * self.time_ratio, "VHQ")
         level = rms(samples)
         if self.rooms is not None:
-            samples = in_room(samples, _room(_drawn(_files(self.rooms), room)))
+            samples = in_room(samples, read_sound(_drawn(_sounds_in(self.rooms), room)))
             samples *= level / max(rms(samples), QUIETEST)
         if self.noises is not None:
-            hiss = excerpt(_sound(_drawn(_files(self.noises), noise)), len(samples), place)
+            hiss = excerpt(read_sound(_drawn(_sounds_in(self.noises), noise)), len(samples), place)
             samples = samples + hiss * (level * 10 ** (-self.snr_db / 20) / max(rms(hiss), QUIETEST))
         return np.asarray(samples * 10 ** (self.gain_db / 20), dtype=np.float32)
 
@@ -86,35 +87,3 @@ def excerpt(sound: np.ndarray, n: int, place: float) -> np.ndarray:
 
 def _drawn(files: tuple[Path, ...], place: float) -> Path:
     return files[int(place * len(files))]
-
-
-@lru_cache(maxsize=4)
-def _files(folder: Path) -> tuple[Path, ...]:
-    files = tuple(sorted(p for p in folder.iterdir() if p.suffix.lower() in SOUND_SUFFIXES))
-    if not files:
-        raise ValueError(f"{folder}: expected sounds ({', '.join(SOUND_SUFFIXES)}), found none")
-    return files
-
-
-def _room(path: Path) -> np.ndarray:
-    response, rate = _read(path)
-    if rate != SAMPLE_RATE:
-        raise ValueError(f"{path}: expected an impulse response at {SAMPLE_RATE} Hz, got {rate} Hz")
-    return response
-
-
-def _sound(path: Path) -> np.ndarray:
-    """A whole sound file as samples [n] at 16 kHz."""
-    samples, rate = _read(path)
-    return np.asarray(soxr.resample(samples, rate, SAMPLE_RATE))
-
-
-def _read(path: Path) -> tuple[np.ndarray, int]:
-    """Mono samples [n] and their rate."""
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"{path}: expected sound, cannot read it ({error.error_string})") from error
-    if not len(samples) or not np.isfinite(samples).all():
-        raise ValueError(f"{path}: expected finite samples, found none or others")
-    return samples.mean(axis=1), int(rate)

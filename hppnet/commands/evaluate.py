@@ -65,7 +65,9 @@ def evaluate(
     ] = None,
     noise: Annotated[Path | None, typer.Option(metavar="DIR", help="Add background noise.")] = None,
     snr: Annotated[float | None, typer.Option(metavar="DB", help="Of --noise.  [default: 20]")] = None,
-    rooms: Annotated[Path | None, typer.Option(metavar="DIR", help="Impulse responses at 16 kHz.")] = None,
+    rooms: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Impulse responses, the first arrival at 1 ms.")
+    ] = None,
     detune: Annotated[float, typer.Option(metavar="CENTS", help="The piano is so much sharper.")] = 0,
     gain: Annotated[float, typer.Option(metavar="DB", help="The recording is so much louder.")] = 0,
     errors: Annotated[

@@ -180,7 +180,8 @@ def _choices(
     plain: bool,
 ) -> Choices:
     """Raises ValueError for files that are not there, weights that are none and what excludes each other."""
-    from ..training.prepare.rendered import Choices, files_in, room_response
+    from ..training.prepare.rendered import Choices, files_in
+    from ..training.sound_files import read_sound
 
     weights: dict[Path, float] = {}
     for text in soundfonts:
@@ -190,7 +191,7 @@ def _choices(
         raise ValueError("--plain leaves rooms out: give --plain or --rooms")
     responses = () if rooms is None else files_in(rooms, (".flac", ".wav"), "impulse responses")
     if responses:
-        room_response(responses[0])  # now rather than for each piece
+        read_sound(responses[0])  # now rather than for each piece
     return Choices(
         tuple(weights), tuple(weights.values()), responses, room_chance, restrike_chance, seed, plain
     )

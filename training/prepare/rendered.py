@@ -12,13 +12,12 @@ from pathlib import Path
 
 import mido
 import numpy as np
-import soundfile
-import soxr
 
 from ...model.timebase import SAMPLE_RATE
 from ..rendering import Touch, at_peak, play_with, render
 from ..resonance import PedalSound, Press, with_pedal
 from ..rooms import in_room
+from ..sound_files import read_sound
 from .ends import MIDI_SUFFIXES, notes_of, presses_of, read_performance
 from .pairs import Found, names_of, walk
 from .piece import Take
@@ -127,19 +126,8 @@ class Rendered:
 def in_its_room(samples: np.ndarray, choice: Choice) -> np.ndarray:
     """Samples [n] as heard in the room, at the level that rendering gives; the timing stays."""
     assert choice.room is not None
-    wet = in_room(samples, room_response(choice.room))
+    wet = in_room(samples, read_sound(choice.room))
     return at_peak(choice.wet * wet + choice.dry * samples)
-
-
-def room_response(path: Path) -> np.ndarray:
-    """An impulse response [n] at 16 kHz. Raises ValueError for what is no sound."""
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (OSError, RuntimeError) as error:
-        raise ValueError(
-            f"{path}: expected a room's impulse response, could not read it ({error})"
-        ) from error
-    return soxr.resample(samples.mean(axis=1), rate, SAMPLE_RATE)
 
 
 def find_performances(folder: Path, out: Path, choices: Choices) -> Found:
