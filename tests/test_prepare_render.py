@@ -19,8 +19,9 @@ from hppnet.training.dataset import read_notes
 from hppnet.training.pedal_table import read_presses
 from hppnet.training.prepare.ends import presses_of, read_performance
 from hppnet.training.prepare.piece import How, attempt
-from hppnet.training.prepare.rendered import Choice, Choices, Rendered, files_in, in_its_room
+from hppnet.training.prepare.rendered import Choice, Choices, Rendered, in_its_room
 from hppnet.training.rendering import Touch
+from hppnet.training.sound_files import files_in
 
 from .midi_files import KEYS, SOUNDING, pedalled, performance
 
@@ -109,6 +110,7 @@ def test_a_performance_without_notes_or_without_end_is_skipped_unrendered(tmp_pa
         (("--soundfont", "piano.sf2", "--rooms", "midi"), "midi: expected impulse responses"),
         (("--soundfont", "piano.sf2", "--rooms", "rooms"), "room.wav: expected sound"),
         (("--soundfont", "piano.sf2", "--rooms", "rooms", "--plain"), "--plain leaves rooms out"),
+        (("--soundfont", "piano.sf2", "--restrike-chance", "0.5", "--plain"), "--plain strikes no key again"),
         (("--soundfont", "piano.sf2=2", "--only", "x"), "none of 1 pieces has a name that fits"),
     ],
 )

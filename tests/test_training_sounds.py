@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from hppnet.model.notes import Note, write_midi
 from hppnet.training.noises import KINDS, made_noise, recorded
 from hppnet.training.prepare.ends import notes_of, presses_of
+from hppnet.training.rendering import Touch, play_with
 from hppnet.training.restrikes import SHORTEST_S, struck_again
 from hppnet.training.rooms import FIRST_ARRIVAL, made_room
 from hppnet.training.spectral_shapes import random_shape, shaped_in_time
@@ -105,3 +107,32 @@ def test_without_a_share_the_notes_stay(tmp_path: Path) -> None:
     for one, other in zip(notes_of(played, "keys"), same, strict=True):
         assert (one.pitch, one.velocity) == (other.pitch, other.velocity)
         assert abs(one.onset_s - other.onset_s) + abs(one.offset_s - other.offset_s) < 1e-3
+
+
+def test_a_key_that_comes_up_as_it_is_struck_again_keeps_both_strokes() -> None:
+    """Files write the earlier stroke's release after the later stroke of the same moment, too."""
+    track = mido.MidiTrack(
+        mido.Message(kind, note=60, velocity=64, time=time)
+        for kind, time in (("note_on", 480), ("note_on", 480), ("note_off", 0), ("note_off", 480))
+    )
+    played = mido.MidiFile(type=0, tracks=[track])
+    for share in (0.0, 1.0):
+        after = notes_of(struck_again(played, share, np.random.default_rng(2)), "keys")
+        assert {0.5, 1.0} <= {round(n.onset_s, 3) for n in after}
+        assert after[-1].offset_s >= 1.5 - 1e-3
+
+
+def test_how_often_keys_are_struck_again_leaves_all_else_that_a_seed_chooses() -> None:
+    plain = [Touch.random(np.random.default_rng(seed)) for seed in range(200)]
+    again = [touch.striking_again(0.75) for touch in plain]
+    assert [replace(touch, restrikes=0.0) for touch in again] == plain
+    assert 130 < sum(touch.restrikes > 0 for touch in again) < 170
+    assert all(touch.striking_again(0.0) == touch for touch in plain)
+
+
+def test_what_is_played_with_a_touch_has_its_strokes(tmp_path: Path) -> None:
+    played = performance([Note(0.5 * n, 0.5 * n + 0.4, 40 + n, 80) for n in range(40)], tmp_path)
+    touch = Touch(restrikes=0.5, unison_cents=2.0, seed=3)
+    labels = notes_of(play_with(played, replace(touch, unison_cents=0.0)), "keys")
+    sounding = [m for m in play_with(played, touch) if m.type == "note_on" and m.velocity]
+    assert len(labels) > 50 and len(sounding) == 2 * len(labels)  # the same strokes, on both strings

@@ -30,9 +30,9 @@ from .augmentation import (
 from .labels import pedal_target, targets
 from .notes_table import read_labels
 from .pedal_table import PEDAL_SUFFIX, read_presses
+from .sound_files import SUFFIXES
 
 MARGIN_S = 0.1  #: notes so far outside an excerpt still reach into it with a target
-SOUND_SUFFIXES = (".flac", ".wav", ".opus", ".ogg", ".mp3")
 
 
 class Batch(NamedTuple):
@@ -66,7 +66,7 @@ def read_notes(path: Path) -> np.ndarray:
 def open_folder(folder: Path, cache: Path) -> list[Piece]:
     """Every recording of a folder that has labels beside it; decoded once, into ``cache``."""
     cache.mkdir(parents=True, exist_ok=True)
-    paths = sorted(p for p in Path(folder).iterdir() if p.suffix in SOUND_SUFFIXES)
+    paths = sorted(p for p in Path(folder).iterdir() if p.suffix in SUFFIXES)
     pieces = [
         Piece(
             p.stem,

@@ -32,7 +32,7 @@ def made_noise(n: int, rng: np.random.Generator, kind: str = "") -> np.ndarray:
     if kind == "knocks":
         return _knocks(n, rng)
     level_db = random_shape(rng, step=5.0, tilt=rng.uniform(-6.0, 1.0))
-    noise = shaped_in_time(rng, n, lambda t: 10 ** (level_db[:, None] / 20) * np.ones((1, len(t))))
+    noise = shaped_in_time(rng, n, lambda _: 10 ** (level_db[:, None] / 20))
     return noise * _swell(n, rng) if kind == "swelling" else noise
 
 

@@ -48,6 +48,7 @@ class Touch:
 
     def striking_again(self, chance: float) -> Touch:
         """The same, by ``chance`` with keys that are struck again and again."""
+        # A generator of its own: all else that a seed chooses stays what it was.
         rng = np.random.default_rng([self.seed, 3])
         if rng.random() >= chance:
             return self

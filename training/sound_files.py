@@ -1,4 +1,4 @@
-"""Sounds that are laid over recordings: rooms' impulse responses and background noise."""
+"""Files that sounds are made with: rooms' impulse responses and background noise; and finding such files."""
 
 from __future__ import annotations
 
@@ -13,12 +13,21 @@ from ..model.timebase import SAMPLE_RATE
 SUFFIXES = (".flac", ".wav", ".opus", ".ogg", ".mp3")
 
 
+def files_in(place: Path, suffixes: tuple[str, ...], what: str) -> tuple[Path, ...]:
+    """A file, or those of a folder by their suffix, sorted by name. Raises ValueError where there is none."""
+    if place.is_file():
+        return (place,)
+    if not place.is_dir():
+        raise ValueError(f"{place}: expected {what}, there is no such file or folder")
+    found = sorted(p for p in place.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
+    if not found:
+        raise ValueError(f"{place}: expected {what} ({', '.join(suffixes)}), found none")
+    return tuple(found)
+
+
 def sounds_in(folder: Path) -> tuple[Path, ...]:
     """The sound files of a folder, sorted by name. Raises ValueError where there is none."""
-    found = tuple(sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES))
-    if not found:
-        raise ValueError(f"{folder}: expected sounds ({', '.join(SUFFIXES)}), found none")
-    return found
+    return files_in(folder, SUFFIXES, "sounds")
 
 
 def read_sound(path: Path) -> np.ndarray:

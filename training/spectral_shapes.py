@@ -20,7 +20,7 @@ def random_shape(rng: np.random.Generator, step: float, tilt: float = 0.0) -> np
 
 
 def shaped_in_time(rng: np.random.Generator, n: int, gains: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Noise [n] with a gain at each frequency and time: ``gains`` makes [bins, T] of T times in seconds."""
+    """Noise [n] with a gain at each frequency and time: ``gains`` makes [bins, T or 1] of T times (s)."""
     hop = WINDOW // 2
     count = n // hop + 2
     size = (count, WINDOW // 2 + 1)

@@ -180,8 +180,8 @@ def _choices(
     plain: bool,
 ) -> Choices:
     """Raises ValueError for files that are not there, weights that are none and what excludes each other."""
-    from ..training.prepare.rendered import Choices, files_in
-    from ..training.sound_files import read_sound
+    from ..training.prepare.rendered import Choices
+    from ..training.sound_files import files_in, read_sound
 
     weights: dict[Path, float] = {}
     for text in soundfonts:
@@ -189,6 +189,8 @@ def _choices(
         weights |= dict.fromkeys(files_in(place, (".sf2", ".sf3"), "a sound font"), weight)
     if plain and rooms is not None:
         raise ValueError("--plain leaves rooms out: give --plain or --rooms")
+    if plain and restrike_chance:
+        raise ValueError("--plain strikes no key again: give --plain or --restrike-chance")
     responses = () if rooms is None else files_in(rooms, (".flac", ".wav"), "impulse responses")
     if responses:
         read_sound(responses[0])  # now rather than for each piece

@@ -137,15 +137,3 @@ def find_performances(folder: Path, out: Path, choices: Choices) -> Found:
         raise ValueError(f"{folder}: expected MIDI files (.mid, .midi), found none")
     names = names_of([path.with_suffix("") for path in paths], folder)
     return Found([Rendered(names[path.with_suffix("")], out, path, choices) for path in paths], [])
-
-
-def files_in(place: Path, suffixes: tuple[str, ...], what: str) -> tuple[Path, ...]:
-    """A file, or those of a folder by their suffix, sorted by name. Raises ValueError where there is none."""
-    if place.is_file():
-        return (place,)
-    if not place.is_dir():
-        raise ValueError(f"{place}: expected {what}, there is no such file or folder")
-    found = sorted(p for p in place.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
-    if not found:
-        raise ValueError(f"{place}: expected {what} ({', '.join(suffixes)}), found none")
-    return tuple(found)
