@@ -128,7 +128,8 @@ def joined(states: Sequence[NetworkState]) -> NetworkState:
     waiting = torch.cat([state.waiting for state in states], dim=1)
     pedals = [state.pedal for state in states if state.pedal is not None]
     pedal = cast("PedalState", tuple(torch.cat(part, dim=1) for part in zip(*pedals, strict=True)))
-    return NetworkState(pasts, (hidden, cell), waiting, pedal or None)
+    heard = [state.velocity for state in states if state.velocity is not None]
+    return NetworkState(pasts, (hidden, cell), waiting, pedal or None, torch.cat(heard) if heard else None)
 
 
 def parted(state: NetworkState, count: int) -> list[NetworkState]:
@@ -139,7 +140,8 @@ def parted(state: NetworkState, count: int) -> list[NetworkState]:
     parts: list[Sequence[Tensor]] = [part.chunk(count, dim=1) for part in (*state.forward, state.waiting)]
     pedals = [part.chunk(count, dim=1) for part in state.pedal or ()]
     pedal = cast("list[PedalState | None]", list(zip(*pedals, strict=True)) or [None] * count)
+    heard: Sequence[Tensor | None] = [None] * count if state.velocity is None else state.velocity.chunk(count)
     return [
-        NetworkState(own, (hidden, cell), waiting, own_pedal)
-        for own, hidden, cell, waiting, own_pedal in zip(pasts, *parts, pedal, strict=True)
+        NetworkState(own, (hidden, cell), waiting, own_pedal, own_heard)
+        for own, hidden, cell, waiting, own_pedal, own_heard in zip(pasts, *parts, pedal, heard, strict=True)
     ]

@@ -34,7 +34,7 @@ class FullContext:
         ending: Sequence[bool],
         states: Sequence[State],
     ) -> tuple[Tensor, list[State]]:
-        """Probabilities [B, T, P, H] of features [T, P, C] of each row, and the forward LSTMs' states.
+        """The LSTMs' probabilities [B, T, P, H] of features [T, P, C] of each row, and the forward states.
 
         Rows of all lengths run together: what is beyond a row's end is never looked at, and backwards each
         begins at its own end, because it is turned round by itself.
@@ -45,6 +45,16 @@ class FullContext:
         ahead, after = self.ahead(judged, window, states)
         logits = (ahead + self.back(rows, counts)).permute(2, 1, 3, 0) + self._network.bias
         return torch.sigmoid(logits), after
+
+    def velocities(self, heard: Sequence[Tensor], counts: Sequence[int]) -> Tensor | None:
+        """Probabilities [B, T, P] by their own head, of what it heard [1, MEMORY + T, P + 3] of each row."""
+        head = self._network.velocity
+        if head is None:
+            return None
+        out = heard[0].new_zeros(len(heard), max(counts), KEYS)
+        for number, (x, count) in enumerate(zip(heard, counts, strict=True)):
+            out[number, :count] = torch.sigmoid(head.judge(x, count, None)[0])
+        return out
 
     def ahead(
         self, rows: Sequence[Tensor], window: int, states: Sequence[State]

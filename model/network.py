@@ -9,6 +9,7 @@ U LSTM units, N = B * P sequences.
              -> forward LSTM, its state carried for ever ----\\
              -> backward LSTM, begun R frames ahead of each --+-> logits [B, T, P, H]
              -> pooled over keys, beside the spectrum -> the pedal's own head -> logits [B, T]
+        spectrum -> the velocities' own head, where there is one -> logits [B, T, P]
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from .layers import CausalConv, HarmonicConv, ResidualBlock
 from .lstm import HeadLSTM, State, weighed
 from .pedal import PedalHead, PedalState
 from .timebase import BINS, BINS_PER_KEY, BINS_PER_OCTAVE, KEYS
+from .velocity import VelocityHead
 
 #: Frames that go through the convolutions at once: more would fall out of the processor's cache.
 PIECE_FRAMES = 25
@@ -40,6 +42,7 @@ class NetworkState:
     forward: State  #: of the forward LSTMs
     waiting: Tensor  #: features [<= R, N, C] of frames whose future has not come yet
     pedal: PedalState | None = None  #: of the pedal's head, where there is one
+    velocity: Tensor | None = None  #: what the velocities' head heard, [B, MEMORY + <= R, P + 3], likewise
 
 
 class Judged(NamedTuple):
@@ -71,12 +74,14 @@ class HPPNet(nn.Module):
             ResidualBlock(config.body_channels, kernel, config.block_harmonics)
             for kernel in config.block_kernels
         )
-        self.ahead = HeadLSTM(len(HEADS), config.body_channels, config.lstm_units)
-        self.back = HeadLSTM(len(HEADS), config.body_channels, config.lstm_units)
-        self.weight = nn.Parameter(torch.randn(len(HEADS), 2 * config.lstm_units) * config.lstm_units**-0.5)
+        heads = config.lstm_heads
+        self.ahead = HeadLSTM(heads, config.body_channels, config.lstm_units)
+        self.back = HeadLSTM(heads, config.body_channels, config.lstm_units)
+        self.weight = nn.Parameter(torch.randn(heads, 2 * config.lstm_units) * config.lstm_units**-0.5)
         # Most frames hold no onset: beginning near zero saves the first hundred steps.
-        self.bias = nn.Parameter(torch.tensor([-3.0, -3.0, -3.0, 0.0]))
+        self.bias = nn.Parameter(torch.tensor([-3.0, -3.0, -3.0, 0.0][:heads]))
         self.pedal = PedalHead(config.body_channels, config.pedal_units) if config.pedal_units else None
+        self.velocity = VelocityHead(config.velocity_units) if config.velocity_units else None
 
     @property
     def _stem(self) -> list[CausalConv]:
@@ -92,7 +97,8 @@ class HPPNet(nn.Module):
         pasts += [block.conv.start(batch, KEYS) for block in self._blocks]
         waiting = self.bias.new_zeros(0, batch * KEYS, self.config.body_channels)
         pedal = self.pedal.start(batch) if self.pedal is not None else None
-        return NetworkState(tuple(pasts), self.ahead.start(batch * KEYS), waiting, pedal)
+        velocity = self.velocity.start(batch) if self.velocity is not None else None
+        return NetworkState(tuple(pasts), self.ahead.start(batch * KEYS), waiting, pedal, velocity)
 
     def features(self, levels: Tensor, pasts: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Levels [B, T, 352] (see ``frontend``) to features [T, N, C]; and the pasts for the next call."""
@@ -112,7 +118,7 @@ class HPPNet(nn.Module):
         return x.permute(2, 0, 3, 1).reshape(frames, batch * KEYS, -1), tuple(new)
 
     def judge(self, x: Tensor, state: State, count: int, look_ahead: int) -> tuple[Tensor, State]:
-        """Logits [B, count, P, H] of the first ``count`` frames of features x [T, N, C].
+        """The LSTMs' logits [B, count, P, H] of the first ``count`` frames of features x [T, N, C].
 
         Each frame sees exactly ``look_ahead`` frames of future, which x must hold. Returns the forward
         LSTMs' state after those frames too.
@@ -134,10 +140,15 @@ class HPPNet(nn.Module):
         count = max(0, x.shape[0] - look_ahead)
         pedal, pedal_state = self._step_pedal(features, levels, state.pedal, count, look_ahead)
         if count == 0:
-            keys, forward = spectrum.new_zeros(spectrum.shape[0], 0, KEYS, len(HEADS)), state.forward
+            keys = spectrum.new_zeros(spectrum.shape[0], 0, KEYS, self.config.lstm_heads)
+            forward = state.forward
         else:
             keys, forward = self.judge(x, state.forward, count, look_ahead)
-        return Judged(keys, pedal), NetworkState(pasts, forward, x[count:], pedal_state)
+        heard = state.velocity
+        if self.velocity is not None and heard is not None:
+            velocity, heard = self.velocity.step(levels, heard, count, look_ahead)
+            keys = torch.cat([keys, velocity[..., None]], dim=3)
+        return Judged(keys, pedal), NetworkState(pasts, forward, x[count:], pedal_state, heard)
 
     def _step_pedal(
         self, features: Tensor, levels: Tensor, state: PedalState | None, count: int, look_ahead: int
@@ -150,28 +161,50 @@ class HPPNet(nn.Module):
         return self.pedal.judge(heard, state, count, look_ahead)
 
     def forward(
-        self, spectrum: Tensor, look_ahead: int | None = None, chunk: int = 8, pedal_only: bool = False
+        self,
+        spectrum: Tensor,
+        look_ahead: int | None = None,
+        chunk: int = 8,
+        only: str = "",
+        struck: Tensor | None = None,
     ) -> Judged:
         """Logits of an excerpt [B, T, 352], for training.
 
         With a look-ahead R, ``chunk`` frames share one backward window of chunk + R: the last of
         them sees R frames of future, the first chunk - 1 more. Returns those of the T' frames of whole
-        windows; ``pedal_only`` leaves the keys' out ([B, 0, P, H]).
+        windows; ``only`` the head "pedal" leaves the keys' out ([B, 0, P, H]), only "velocity" those of the
+        other heads (0). ``struck`` [B, T', P] says where alone velocities are wanted.
         """
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not pedal_only):
-            levels = normal(spectrum)
+        levels = normal(spectrum)
+        if only == "velocity":
+            batch, frames, _ = levels.shape
+            count = frames if look_ahead is None else (frames - look_ahead) // chunk * chunk
+            none = levels.new_zeros(batch, count, KEYS, self.config.lstm_heads)
+            return Judged(self._with_velocity(none, levels, look_ahead, struck))
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not only):
             x, _ = self.features(levels, self.start(len(levels)).pasts)
         with torch.autocast(x.device.type, enabled=False):  # an LSTM adds up too much for half precision
-            if pedal_only:
+            if only:
                 keys = spectrum.new_zeros(spectrum.shape[0], 0, KEYS, len(HEADS))
             else:
                 keys = self._excerpt(x.float(), look_ahead, chunk)
+                keys = self._with_velocity(keys, levels, look_ahead, struck)
             if self.pedal is None:
                 return Judged(keys, None, x)
             pedal = self.pedal(self.pedal.hear(x, levels), look_ahead)
         if look_ahead is not None:
             pedal = pedal[:, : pedal.shape[1] // chunk * chunk]
         return Judged(keys, pedal, x)
+
+    def _with_velocity(
+        self, keys: Tensor, levels: Tensor, look_ahead: int | None, struck: Tensor | None
+    ) -> Tensor:
+        """The LSTMs' logits [B, T', P, H], and the velocities' where these have a head of their own."""
+        if self.velocity is None:
+            return keys
+        with torch.autocast(levels.device.type, enabled=False):  # a velocity is finer than bf16
+            velocity = self.velocity(levels, keys.shape[1], look_ahead, struck)
+        return torch.cat([keys, velocity[..., None]], dim=3)
 
     def _excerpt(self, x: Tensor, look_ahead: int | None, chunk: int) -> Tensor:
         ahead_weight, back_weight = self.weight.split(self.config.lstm_units, dim=1)

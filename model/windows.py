@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +39,7 @@ class Past:
     forward: State  #: of the forward LSTMs, each [H, P, U]
     waiting: Tensor  #: features [T, P, C] of the context, not judged yet
     pedal: PedalState | None = None  #: of the pedal's head, with what it heard in the context
+    velocity: Tensor | None = None  #: what the velocities' head heard [1, MEMORY + T, P + 3], likewise
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,15 @@ class Row:
     past: Past
     sound: Tensor  #: samples [n] as ``Slices`` cuts them, or their spectra [T, 352]
     last: bool
+
+
+class Heard(NamedTuple):
+    """What new frames of each row are, to the heads: nothing in the lists of heads that there are not."""
+
+    features: list[Tensor]  #: [T, P, C]
+    pedal: list[Tensor]  #: [T, 1, G], after what waited
+    strokes: list[Tensor]  #: for velocities [1, MEMORY + T, P + 3], after what waited
+    pasts: list[tuple[Tensor, ...]]  #: of the convolutions, for the frames to come
 
 
 class Judged:
@@ -109,7 +120,7 @@ class Windows:
     def start(self) -> Past:
         """The past before a recording's first window."""
         state = self.network.start()
-        return Past(state.pasts, state.forward, state.waiting, state.pedal)
+        return Past(state.pasts, state.forward, state.waiting, state.pedal, state.velocity)
 
     @torch.inference_mode()
     def judge(self, rows: Sequence[Row]) -> Judged:
@@ -118,18 +129,23 @@ class Windows:
         Raises torch.OutOfMemoryError when the device is too small for so many.
         """
         frames = [self._frames(row.sound) for row in rows]
-        new, heard, pasts = self._features(self._spectra(rows, frames), frames, [row.past for row in rows])
-        whole = [torch.cat([row.past.waiting, x]) for row, x in zip(rows, new, strict=True)]
+        heard = self._hear(self._spectra(rows, frames), frames, [row.past for row in rows])
+        whole = [torch.cat([row.past.waiting, x]) for row, x in zip(rows, heard.features, strict=True)]
         counts = [len(x) - (0 if row.last else self.context) for row, x in zip(rows, whole, strict=True)]
         ending = [row.last for row in rows]
         keys, forward = self._full_context.keys(whole, counts, ending, [row.past.forward for row in rows])
+        velocities = self._full_context.velocities(heard.strokes, counts)
+        if velocities is not None:
+            keys = torch.cat([keys, velocities[..., None]], dim=3)
         pedal, pedal_states = self._full_context.pedal(
-            heard, counts, ending, [row.past.pedal for row in rows]
+            heard.pedal, counts, ending, [row.past.pedal for row in rows]
         )
+        waiting: list[Tensor | None] = [x[:, n:].clone() for x, n in zip(heard.strokes, counts, strict=False)]
+        waiting = waiting or [None] * len(rows)
         after = [
-            Past(past, state, x[count:].clone(), pedal_state)
-            for past, state, x, count, pedal_state in zip(
-                pasts, forward, whole, counts, pedal_states, strict=True
+            Past(past, state, x[count:].clone(), pedal_state, velocity)
+            for past, state, x, count, pedal_state, velocity in zip(
+                heard.pasts, forward, whole, counts, pedal_states, waiting, strict=True
             )
         ]
         return Judged(keys, pedal, counts, after)
@@ -157,12 +173,11 @@ class Windows:
             together[number, : len(sound)] = sound
         return together.to(self.device, non_blocking=True)
 
-    def _features(
-        self, spectra: Tensor, frames: Sequence[int], before: Sequence[Past]
-    ) -> tuple[list[Tensor], list[Tensor], list[tuple[Tensor, ...]]]:
-        """New features [T, P, C] of each row, what is heard of its pedal [T, 1, G], and its pasts then."""
+    def _hear(self, spectra: Tensor, frames: Sequence[int], before: Sequence[Past]) -> Heard:
+        """The convolutions over spectra [B, T, 352], of each row the first ``frames``."""
         parts: list[list[Tensor]] = [[row.waiting[:0]] for row in before]
-        heard: list[list[Tensor]] = [[] if row.pedal is None else [row.pedal[2]] for row in before]
+        turns: list[list[Tensor]] = [[] if row.pedal is None else [row.pedal[2]] for row in before]
+        strokes: list[list[Tensor]] = [[] if row.velocity is None else [row.velocity] for row in before]
         pasts = [row.pasts for row in before]
         for first in range(0, max(frames), self._piece):
             going = [number for number, count in enumerate(frames) if count > first]
@@ -173,11 +188,19 @@ class Windows:
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
                     new, joined = self.network.features(levels, joined)
                 pedal = None if self.network.pedal is None else self.network.pedal.hear(new, levels)
+                stroke = None if self.network.velocity is None else self.network.velocity.hear(levels)
                 new = new.float().unflatten(1, (len(group), KEYS))
                 for place, number in enumerate(group):
                     own = frames[number] - first
                     parts[number].append(new[:own, place])
                     pasts[number] = tuple(past[place : place + 1] for past in joined)
                     if pedal is not None:
-                        heard[number].append(pedal[:own, place : place + 1])
-        return [torch.cat(part) for part in parts], [torch.cat(part) for part in heard if part], pasts
+                        turns[number].append(pedal[:own, place : place + 1])
+                    if stroke is not None:
+                        strokes[number].append(stroke[place : place + 1, :own])
+        return Heard(
+            [torch.cat(part) for part in parts],
+            [torch.cat(part) for part in turns if part],
+            [torch.cat(part, dim=1) for part in strokes if part],
+            pasts,
+        )

@@ -64,9 +64,9 @@ def begin(settings: Settings) -> tuple[Run, Callable[[], None]]:
     network = HPPNet(settings.sizes)
     if settings.begin:
         _take_over(network, weights_of(settings.begin))
-    if settings.pedal_only:
+    if settings.only:
         for name, weights in network.named_parameters():
-            weights.requires_grad_(name.startswith("pedal."))
+            weights.requires_grad_(name.startswith(f"{settings.only}."))
     optimiser = torch.optim.AdamW(
         [weights for weights in network.parameters() if weights.requires_grad],
         lr=settings.schedule.learning_rate,
@@ -115,8 +115,8 @@ def _take_over(network: HPPNet, path: Path) -> None:
         widen(known, network)
     except ValueError as error:
         raise ValueError(
-            f"{path}: {error}; begin expects the sizes of [network], or fewer blocks, LSTM units or no "
-            "pedal's head"
+            f"{path}: {error}; begin expects the sizes of [network], or fewer blocks, LSTM units or heads of "
+            "their own"
         ) from error
 
 

@@ -46,6 +46,7 @@ class Settings:
     begin: str = ""  #: a checkpoint that a new run goes on from, or "shipped"; a smaller network's is widened
     teacher: str = ""  #: a checkpoint, or "shipped": what its features are without room and noise is wanted
     pedal_only: bool = False  #: the pedal's head is taught over frozen features: no note changes
+    velocity_only: bool = False  #: the velocities' head is taught alone: nothing but velocities changes
     batch: int = 4  #: excerpts a step, over all processes
     accumulate: int = 1  #: turns in which a process takes its part of a batch, to save memory
     frames: int = 256  #: of an excerpt
@@ -74,9 +75,13 @@ class Settings:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
         if self.pedal_only and not self.sizes.pedal_units:
             raise ValueError("pedal_only needs a network with a pedal: [network] pedal_units = 64, say")
-        if self.pedal_only and self.teacher:
+        if self.velocity_only and not self.sizes.velocity_units:
+            raise ValueError("velocity_only needs a head for velocities: [network] velocity_units = 64, say")
+        if self.pedal_only and self.velocity_only:
+            raise ValueError("expected pedal_only or velocity_only, got both; teach one after the other")
+        if self.only and self.teacher:
             raise ValueError(
-                "pedal_only leaves the features as they are: there is nothing for a teacher to do"
+                f"{self.only}_only leaves the features as they are: there is nothing for a teacher to do"
             )
         if not self.sources:
             raise ValueError("expected at least one [[sources]] with a folder, got none")
@@ -98,6 +103,11 @@ class Settings:
     def sizes(self) -> NetworkConfig:
         """The network that is trained."""
         return self.network or CONFIGS[self.config]
+
+    @property
+    def only(self) -> str:
+        """The head that is taught alone, or nothing."""
+        return "pedal" if self.pedal_only else "velocity" if self.velocity_only else ""
 
     def losses_at(self, step: int) -> Losses:
         """The losses of a step, counted from 0: its phase's; after the last phase the run's own."""

@@ -114,10 +114,12 @@ class Stepper:
         """Gradients of a share of the batch; its losses [PARTS], of which the parts' sum is the whole's."""
         settings = self.settings
         with self.clock("forward"):
-            judged = self.module(part.spectra, look_ahead, settings.chunk, settings.pedal_only)
+            struck = part.wanted[..., 0] > 0
+            judged = self.module(part.spectra, look_ahead, settings.chunk, settings.only, struck)
             parts = {head: whole.notes.new_zeros(()) for head in PARTS}
-            if not settings.pedal_only:
-                parts |= head_losses(judged.keys.float(), part.wanted, how, whole.notes)
+            if settings.only != "pedal":
+                taught = head_losses(judged.keys.float(), part.wanted, how, whole.notes)
+                parts |= {head: taught[head] for head in HEADS if settings.only in ("", head)}
             if judged.pedal is not None:
                 parts["pedal"] = pedal_loss(judged.pedal, part.pedal, whole.pedal_frames)
             if whole.spread is not None:

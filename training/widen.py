@@ -16,15 +16,17 @@ from ..model.config import NetworkConfig
 from ..model.network import HPPNet
 
 GATES = 4
+LSTMS = ("ahead.", "back.", "weight", "bias")  #: what has an entry for every head with LSTMs
 
 
 def differences(small: NetworkConfig, large: NetworkConfig) -> list[str]:
-    """What keeps one from being widened to the other: all but blocks, LSTM units or a pedal's head added."""
+    """What keeps one from being widened to the other: all but blocks, LSTM units, heads of their own."""
     added = {
         "name": True,
         "block_kernels": large.block_kernels[: len(small.block_kernels)] == small.block_kernels,
         "lstm_units": small.lstm_units <= large.lstm_units,
         "pedal_units": small.pedal_units in (0, large.pedal_units),
+        "velocity_units": small.velocity_units in (0, large.velocity_units),
     }
     pairs = {f.name: (getattr(small, f.name), getattr(large, f.name)) for f in fields(small)}
     return [f"its {name} is {a}, here {b}" for name, (a, b) in pairs.items() if not added.get(name, a == b)]
@@ -36,8 +38,10 @@ def widen(small: HPPNet, large: HPPNet) -> None:
     if differs := differences(small.config, large.config):
         raise ValueError(", ".join(differs))
     old, new = small.config.lstm_units, large.config.lstm_units
-    wide = large.state_dict()
+    wide, heads = large.state_dict(), large.config.lstm_heads
     for name, weights in small.state_dict().items():
+        if name.startswith(LSTMS):
+            weights = weights[:heads]  # velocities that get a head of their own need no LSTM
         if name.startswith(("ahead.", "back.")):
             gates = _gates(wide[name], old, new)
             if name.endswith("weight_h"):

@@ -1,0 +1,169 @@
+"""The velocities' own head: streams like the rest, is taught alone, stands in for the LSTM it replaces."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hppnet.model import checkpoint
+from hppnet.model.batching import joined, parted
+from hppnet.model.config import DecoderConfig, ModelConfig, NetworkConfig
+from hppnet.model.frontend import normal
+from hppnet.model.network import HPPNet
+from hppnet.model.transcriber import Transcriber
+from hppnet.model.velocity import FUTURE, MEMORY, PAST, VelocityHead
+from hppnet.training import loop
+from hppnet.training.log import Watch
+from hppnet.training.run import begin
+from hppnet.training.settings import Settings, Source
+from hppnet.training.widen import widen
+
+from .training_runs import TINY, fabric_of, make_music, short_run
+
+UNITS = 4
+SMALL = NetworkConfig(stem_channels=2, body_channels=2, lstm_units=2, pedal_units=2, velocity_units=UNITS)
+
+
+def network_with(config: NetworkConfig = SMALL) -> HPPNet:
+    """Weights that let everything through: no input is hidden by a zero."""
+    torch.manual_seed(2)
+    network = HPPNet(config).eval()
+    if network.velocity is not None:
+        with torch.no_grad():
+            for weights in network.velocity.parameters():
+                weights.copy_(torch.randn_like(weights) * 0.2)
+    return network.requires_grad_(False)
+
+
+def spectra(frames: int, batch: int = 1) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(3)
+    return torch.rand(batch, frames, 352, generator=generator) * -80
+
+
+def velocities(network: HPPNet, spectrum: torch.Tensor, look_ahead: int | None) -> torch.Tensor:
+    return network(spectrum, look_ahead, chunk=1).keys[..., 3]
+
+
+@pytest.mark.parametrize("look_ahead", [0, 1, 4, 6])
+@pytest.mark.parametrize("cuts", [[1] * 30, [7, 1, 15, 7], [30]])
+def test_blocks_of_any_size_give_one_velocity(look_ahead: int, cuts: list[int]) -> None:
+    network = network_with()
+    state, parts = network.start(), []
+    for part in spectra(30).split(cuts, dim=1):
+        judged, state = network.step(part, state, look_ahead)
+        assert judged.keys.shape[2:] == (88, 4)
+        parts.append(judged.keys[..., 3])
+    wanted = velocities(network, spectra(30), look_ahead)
+    torch.testing.assert_close(torch.cat(parts, 1), wanted, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("look_ahead", [0, 2, 4, None])
+def test_each_frame_sees_what_it_may_see(look_ahead: int | None) -> None:
+    network, frame = network_with(), 10
+    before = velocities(network, spectra(20), look_ahead)[0, frame]
+    future = FUTURE if look_ahead is None else min(FUTURE, look_ahead)
+    for at, seen in [(frame - PAST, True), (frame + future, True), (frame + future + 1, False)]:
+        changed = spectra(20)
+        changed[0, at, 160:170] += 20
+        moved = not torch.allclose(velocities(network, changed, look_ahead)[0, frame], before, atol=1e-5)
+        assert moved == seen, at
+    changed = spectra(20)
+    changed[0, 0] += 60  # long before the stroke: the recording is loud
+    assert not torch.allclose(velocities(network, changed, look_ahead)[0, frame], before, atol=1e-5)
+
+
+def test_what_was_loud_is_forgotten_after_five_seconds() -> None:
+    network = network_with()
+    quiet = spectra(MEMORY + 12)
+    loud = quiet.clone()
+    loud[0, 0] += 60
+    apart = (velocities(network, quiet, 0) - velocities(network, loud, 0)).abs().amax((0, 2))
+    assert apart[PAST + 1 : MEMORY + 1].min() > 1e-4 and apart[MEMORY + 1 :].max() < 1e-5
+
+
+def test_where_nothing_is_struck_nothing_is_computed_and_elsewhere_the_same() -> None:
+    head = network_with().velocity
+    assert isinstance(head, VelocityHead)
+    heard = torch.cat([head.start(2), head.hear(normal(spectra(12, 2)))], dim=1)
+    struck = torch.rand(2, 12, 88) < 0.1
+    all_of_them, some = head.judge(heard, 12, None), head.judge(heard, 12, None, struck)
+    torch.testing.assert_close(some[struck], all_of_them[struck], atol=1e-5, rtol=0)
+    assert not some[~struck].any()
+
+
+def test_states_of_several_streams_join_and_part() -> None:
+    network = network_with()
+    states = [network.step(spectra(9, 2)[k : k + 1], network.start(), 4)[1] for k in range(2)]
+    for before, after in zip(states, parted(joined(states), 2), strict=True):
+        assert before.velocity is not None and after.velocity is not None
+        assert torch.equal(before.velocity, after.velocity) and before.velocity.shape[1] == MEMORY + 4
+
+
+@pytest.mark.parametrize("seconds", [0.5, 9.3])
+def test_seams_between_windows_do_not_show(seconds: float) -> None:
+    transcriber = Transcriber(network_with(), ModelConfig(SMALL, decoder=DecoderConfig()))
+    samples = np.random.default_rng(0).normal(0, 0.1, round(seconds * 16_000)).astype(np.float32)
+    whole, cut = (
+        transcriber.transcribe_blocks([samples], 16_000, keep_probabilities=True, window_s=window_s)
+        for window_s in (20.0, 1.0)
+    )
+    assert whole.probabilities is not None and cut.probabilities is not None
+    np.testing.assert_allclose(cut.probabilities[..., 3], whole.probabilities[..., 3], atol=1e-4)
+    live = transcriber.transcribe_blocks([samples], 16_000, latency_ms=132, keep_probabilities=True)
+    assert live.probabilities is not None
+    # With R = 4 a stroke is as strong live, until the sound ends: offline nothing at all comes after it.
+    np.testing.assert_allclose(
+        live.probabilities[:-FUTURE, :, 3], whole.probabilities[:-FUTURE, :, 3], atol=1e-4
+    )
+
+
+def test_it_replaces_the_lstm_and_leaves_the_others_as_they_were() -> None:
+    small, large = network_with(replace(SMALL, velocity_units=0)), network_with()
+    widen(small, large)
+    assert small.ahead.heads == 4 and large.ahead.heads == 3
+    for look_ahead in (None, 2):
+        before, after = small(spectra(20), look_ahead), large(spectra(20), look_ahead)
+        torch.testing.assert_close(after.keys[..., :3], before.keys[..., :3], atol=1e-5, rtol=0)
+        torch.testing.assert_close(after.pedal, before.pedal)
+        assert not torch.allclose(after.keys[..., 3], before.keys[..., 3], atol=1e-2)
+    with pytest.raises(ValueError, match="its velocity_units is 4, here 0"):
+        widen(large, small)
+
+
+def test_taught_alone_it_alone_moves_and_learns(tmp_path: Path) -> None:
+    folder = make_music(tmp_path)
+    begun = tmp_path / "begun.safetensors"
+    four = replace(TINY, pedal_units=2)
+    checkpoint.save(begun, HPPNet(four), ModelConfig(four))
+    sizes = replace(four, velocity_units=UNITS)
+    settings = short_run(folder, "velocity", network=sizes, begin=str(begun), velocity_only=True, seed=2)
+    before = begin(settings)[0].network.state_dict()
+    losses: list[float] = []
+
+    class Keep(Watch):
+        def step(self, step: int, values: dict[str, float]) -> None:
+            losses.append(values["velocity"])
+            assert values["onset"] == 0 and values["loss"] == pytest.approx(values["velocity"], rel=1e-4)
+
+    loop.train(fabric_of(settings), settings, Keep())
+    after = begin(settings)[0].network.state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved and all(name.startswith("velocity.") for name in moved)
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"velocity_only": True, "network": TINY}, "velocity_only needs a head for velocities"),
+        ({"velocity_only": True, "pedal_only": True, "network": SMALL}, "got both"),
+        ({"velocity_only": True, "network": SMALL, "teacher": "shipped"}, "nothing for a teacher to do"),
+    ],
+)
+def test_settings_that_cannot_be(wrong: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Settings((Source("x"),), "run", "cache", **wrong)
