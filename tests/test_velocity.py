@@ -20,6 +20,7 @@ from hppnet.training import loop
 from hppnet.training.log import Watch
 from hppnet.training.run import begin
 from hppnet.training.settings import Settings, Source
+from hppnet.training.thresholds import finish
 from hppnet.training.widen import widen
 
 from .training_runs import TINY, fabric_of, make_music, short_run
@@ -85,6 +86,21 @@ def test_what_was_loud_is_forgotten_after_five_seconds() -> None:
     assert apart[PAST + 1 : MEMORY + 1].min() > 1e-4 and apart[MEMORY + 1 :].max() < 1e-5
 
 
+def test_loudness_is_known_from_the_first_frame_on() -> None:
+    """The silence before a recording is not a quiet passage."""
+    steady = spectra(1).expand(1, 40, 352)
+    found = velocities(network_with(), steady, 2)[0, PAST:]
+    torch.testing.assert_close(found, found[:1].expand_as(found), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("look_ahead", "future"), [(0, 0), (2, 2), (6, FUTURE), (None, FUTURE)])
+def test_each_look_ahead_is_learned_by_itself(look_ahead: int | None, future: int) -> None:
+    network = network_with().requires_grad_(True)
+    velocities(network, spectra(20), look_ahead).sum().backward()
+    assert network.velocity is not None and network.velocity.future.grad is not None
+    assert network.velocity.future.grad.any(1).nonzero().tolist() == [[future]]
+
+
 def test_where_nothing_is_struck_nothing_is_computed_and_elsewhere_the_same() -> None:
     head = network_with().velocity
     assert isinstance(head, VelocityHead)
@@ -138,7 +154,8 @@ def test_taught_alone_it_alone_moves_and_learns(tmp_path: Path) -> None:
     folder = make_music(tmp_path)
     begun = tmp_path / "begun.safetensors"
     four = replace(TINY, pedal_units=2)
-    checkpoint.save(begun, HPPNet(four), ModelConfig(four))
+    chosen = DecoderConfig(onset=0.31, frame=0.22, offset=0.23, pedal=0.64)
+    checkpoint.save(begun, HPPNet(four), ModelConfig(four, decoder=chosen))
     sizes = replace(four, velocity_units=UNITS)
     settings = short_run(folder, "velocity", network=sizes, begin=str(begun), velocity_only=True, seed=2)
     before = begin(settings)[0].network.state_dict()
@@ -154,6 +171,7 @@ def test_taught_alone_it_alone_moves_and_learns(tmp_path: Path) -> None:
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert moved and all(name.startswith("velocity.") for name in moved)
     assert losses[-1] < losses[0]
+    assert finish(replace(settings, held_out=2))[1] == chosen, "no note may change"
 
 
 @pytest.mark.parametrize(

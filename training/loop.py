@@ -13,12 +13,11 @@ from typing import cast
 import torch
 from lightning.fabric import Fabric
 
-from ..model.config import ModelConfig
 from ..model.memory import keep_memory
 from .interruption import Interrupted, Request, requests
 from .kernels import accelerate
 from .log import Watch
-from .run import begin, save, save_weights, weights_of
+from .run import begin, config_of, save, save_weights, weights_of
 from .settings import Settings
 from .sources import Material, batches, gather
 from .step import Stepper
@@ -100,7 +99,7 @@ def _validate(stepper: Stepper, material: Material, watch: Watch) -> None:
     """In the first process; the others wait."""
     run, settings = stepper.run, stepper.settings
     if material.kept and stepper.fabric.is_global_zero:
-        config = ModelConfig(settings.sizes, note_ends=material.note_ends)
+        config = config_of(settings, material.note_ends)
         found = validate(run.average, config, material.kept, settings.validate_s, watch.validating)
         watch.validated(run.step, found.values, found.picture)
         if found.f1 > run.best:

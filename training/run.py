@@ -108,6 +108,12 @@ def network_of(path: Path, setting: str) -> HPPNet:
         raise ValueError(f"{error}; {setting} expects a checkpoint") from error
 
 
+def config_of(settings: Settings, note_ends: str) -> ModelConfig:
+    """What a run's weights are saved with: the thresholds of what it began with, until others are chosen."""
+    begun = checkpoint.load(weights_of(settings.begin))[1] if settings.begin else ModelConfig()
+    return ModelConfig(settings.sizes, decoder=begun.decoder, note_ends=note_ends)
+
+
 def _take_over(network: HPPNet, path: Path) -> None:
     """The weights of a checkpoint of these sizes, or of smaller ones. Raises ValueError for others."""
     known = network_of(path, "begin")
@@ -150,4 +156,4 @@ def save_weights(path: Path, run: Run, settings: Settings, note_ends: str, **abo
     """Writes the averaged weights as a checkpoint, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     told = {"step": run.step, "batch": settings.batch, "frames": settings.frames, **about}
-    checkpoint.save(path, run.average, ModelConfig(settings.sizes, note_ends=note_ends), told)
+    checkpoint.save(path, run.average, config_of(settings, note_ends), told)
