@@ -25,6 +25,10 @@ BELOW, ABOVE = 12, 60  #: keys around the one that is struck
 MEMORY = 5 * FRAMES_PER_SECOND - 1  #: frames before this one from which loudness is known
 #: What is kept of a frame beside the keys' levels: its loudness, the mean of its bins, and that it was there.
 LOUDNESS = 3
+#: What the head is given lies around 0, or it learns slowly: levels from -60 dB up and down (see
+#: ``frontend.normal``), the loudest of the last seconds and the mean of all bins from where they mostly are.
+LEVEL, LOUDEST, MEAN, SPREAD = 0.36, 2.45, 1.14, 2.5
+SILENCE = -1 - LEVEL
 STRETCH = 25  #: frames judged at once: more would fall out of the processor's cache
 _NEPERS = -FLOOR_DB / 3 * math.log(10) / 10  #: of power, in one unit of a level as ``frontend.normal`` has it
 
@@ -46,14 +50,16 @@ class VelocityHead(nn.Module):
 
     def start(self, batch: int = 1) -> Tensor:
         """What was heard before the first frame: nothing, [B, MEMORY, P + 3]."""
-        return self.out.bias.new_zeros(batch, MEMORY, KEYS + LOUDNESS)
+        nothing = self.out.bias.new_zeros(batch, MEMORY, KEYS + LOUDNESS)
+        nothing[..., :KEYS] = SILENCE
+        return nothing
 
     def hear(self, levels: Tensor) -> Tensor:
-        """What the head keeps of levels [B, T, F] (see ``frontend``): [B, T, P + 3], silence being 0."""
+        """What the head keeps of levels [B, T, F] (see ``frontend``): [B, T, P + 3]."""
         keys = levels.unflatten(2, (KEYS, BINS_PER_KEY)).amax(3)
         loud = torch.logsumexp(levels * _NEPERS, dim=2) / _NEPERS
         whole = torch.stack([loud + 1, levels.mean(2) + 1, torch.ones_like(loud)], dim=2)
-        return torch.cat([keys + 1, whole], dim=2)
+        return torch.cat([keys - LEVEL, whole], dim=2)
 
     def step(self, levels: Tensor, state: Tensor, count: int, look_ahead: int) -> tuple[Tensor, Tensor]:
         """New levels [B, T, F] to logits [B, count, P] of the first that wait, and what is heard then."""
@@ -102,14 +108,16 @@ class VelocityHead(nn.Module):
 def _around(keys: Tensor, count: int, frames: int) -> Tensor:
     """Levels [B, T, P] around every key of every frame: a view [B, count, P, frames, W], silence beyond."""
     wanted = count + frames - 1
-    keys = F.pad(keys[:, :wanted], (BELOW, ABOVE, 0, max(0, wanted - keys.shape[1])))
+    keys = F.pad(keys[:, :wanted], (BELOW, ABOVE, 0, max(0, wanted - keys.shape[1])), value=SILENCE)
     return keys.unfold(2, BELOW + 1 + ABOVE, 1).unfold(1, frames, 1).transpose(3, 4)
 
 
 def _loudness(whole: Tensor, count: int) -> Tensor:
-    """Loudness now, the loudest and means of the last five seconds [B, count, 5], of [B, MEMORY + T, 3]."""
+    """Loudness now and of the last five seconds [B, count, 5], of [B, MEMORY + T, 3]."""
     seen = whole[:, : MEMORY + count]
-    now = seen[:, MEMORY:, :2]
+    loud_now, mean_now, _ = seen[:, MEMORY:].unbind(2)
     loudest = F.max_pool1d(seen[..., 0], MEMORY + 1, 1)
     loud, mean, there = F.avg_pool1d(seen.transpose(1, 2), MEMORY + 1, 1).unbind(1)
-    return torch.cat([now, torch.stack([loudest, loud / there, mean / there], dim=2)], dim=2)
+    loud, mean = loud / there, mean / there
+    told = [loud_now - loudest, mean_now - mean, loudest - LOUDEST, loud - loudest, mean - MEAN]
+    return torch.stack(told, dim=2) * SPREAD
