@@ -25,18 +25,13 @@ class NetworkConfig:
     block_harmonics: tuple[int, ...] = (1, 2, 3, 4, 5, -2, -3, -4)
     lstm_units: int = 32  #: a direction and head
     pedal_units: int = 0  #: a direction of the sustain pedal's head; 0: it has none
-    velocity_units: int = 0  #: of a head for velocities alone; 0: they have LSTMs like the others
+    velocity_units: int = 0  #: of a head that adds to the velocities' LSTMs; 0: there is none
 
     def __post_init__(self) -> None:
         if min(self.stem_channels, self.body_channels, self.lstm_units) < 1:
             raise ValueError("channels and LSTM units must be positive")
         if min(self.pedal_units, self.velocity_units) < 0:
             raise ValueError("the units of the pedal and of velocities must not be negative")
-
-    @property
-    def lstm_heads(self) -> int:
-        """How many of HEADS, in their order, are judged by LSTMs."""
-        return len(HEADS) - (self.velocity_units > 0)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .library_lstm import LibraryLSTM
 from .lstm import State
-from .network import HPPNet
+from .network import VELOCITY, HPPNet
 from .pedal import PedalState
 from .timebase import KEYS
 
@@ -33,8 +33,11 @@ class FullContext:
         counts: Sequence[int],
         ending: Sequence[bool],
         states: Sequence[State],
+        strokes: Sequence[Tensor] = (),
     ) -> tuple[Tensor, list[State]]:
-        """The LSTMs' probabilities [B, T, P, H] of features [T, P, C] of each row, and the forward states.
+        """Probabilities [B, T, P, H] of features [T, P, C] of each row, and the forward LSTMs' states.
+
+        ``strokes`` is what the velocities' other head heard of each row [1, MEMORY + T, P + 3].
 
         Rows of all lengths run together: what is beyond a row's end is never looked at, and backwards each
         begins at its own end, because it is turned round by itself.
@@ -44,17 +47,11 @@ class FullContext:
         window = min((n for n, last in zip(counts, ending, strict=True) if not last), default=max(counts))
         ahead, after = self.ahead(judged, window, states)
         logits = (ahead + self.back(rows, counts)).permute(2, 1, 3, 0) + self._network.bias
-        return torch.sigmoid(logits), after
-
-    def velocities(self, heard: Sequence[Tensor], counts: Sequence[int]) -> Tensor | None:
-        """Probabilities [B, T, P] by their own head, of what it heard [1, MEMORY + T, P + 3] of each row."""
         head = self._network.velocity
-        if head is None:
-            return None
-        out = heard[0].new_zeros(len(heard), max(counts), KEYS)
-        for number, (x, count) in enumerate(zip(heard, counts, strict=True)):
-            out[number, :count] = torch.sigmoid(head.judge(x, count, None)[0])
-        return out
+        if head is not None:
+            for row, (heard, count) in enumerate(zip(strokes, counts, strict=True)):
+                logits[row, :count, :, VELOCITY] += head.judge(heard, count, None)[0]
+        return torch.sigmoid(logits), after
 
     def ahead(
         self, rows: Sequence[Tensor], window: int, states: Sequence[State]

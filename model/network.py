@@ -9,7 +9,7 @@ U LSTM units, N = B * P sequences.
              -> forward LSTM, its state carried for ever ----\\
              -> backward LSTM, begun R frames ahead of each --+-> logits [B, T, P, H]
              -> pooled over keys, beside the spectrum -> the pedal's own head -> logits [B, T]
-        spectrum -> the velocities' own head, where there is one -> logits [B, T, P]
+        spectrum -> another head for velocities, where there is one -> added to their logits
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from .pedal import PedalHead, PedalState
 from .timebase import BINS, BINS_PER_KEY, BINS_PER_OCTAVE, KEYS
 from .velocity import VelocityHead
 
+VELOCITY = HEADS.index("velocity")
 #: Frames that go through the convolutions at once: more would fall out of the processor's cache.
 PIECE_FRAMES = 25
 
@@ -74,12 +75,11 @@ class HPPNet(nn.Module):
             ResidualBlock(config.body_channels, kernel, config.block_harmonics)
             for kernel in config.block_kernels
         )
-        heads = config.lstm_heads
-        self.ahead = HeadLSTM(heads, config.body_channels, config.lstm_units)
-        self.back = HeadLSTM(heads, config.body_channels, config.lstm_units)
-        self.weight = nn.Parameter(torch.randn(heads, 2 * config.lstm_units) * config.lstm_units**-0.5)
+        self.ahead = HeadLSTM(len(HEADS), config.body_channels, config.lstm_units)
+        self.back = HeadLSTM(len(HEADS), config.body_channels, config.lstm_units)
+        self.weight = nn.Parameter(torch.randn(len(HEADS), 2 * config.lstm_units) * config.lstm_units**-0.5)
         # Most frames hold no onset: beginning near zero saves the first hundred steps.
-        self.bias = nn.Parameter(torch.tensor([-3.0, -3.0, -3.0, 0.0][:heads]))
+        self.bias = nn.Parameter(torch.tensor([-3.0, -3.0, -3.0, 0.0]))
         self.pedal = PedalHead(config.body_channels, config.pedal_units) if config.pedal_units else None
         self.velocity = VelocityHead(config.velocity_units) if config.velocity_units else None
 
@@ -140,14 +140,13 @@ class HPPNet(nn.Module):
         count = max(0, x.shape[0] - look_ahead)
         pedal, pedal_state = self._step_pedal(features, levels, state.pedal, count, look_ahead)
         if count == 0:
-            keys = spectrum.new_zeros(spectrum.shape[0], 0, KEYS, self.config.lstm_heads)
-            forward = state.forward
+            keys, forward = spectrum.new_zeros(spectrum.shape[0], 0, KEYS, len(HEADS)), state.forward
         else:
             keys, forward = self.judge(x, state.forward, count, look_ahead)
         heard = state.velocity
         if self.velocity is not None and heard is not None:
             velocity, heard = self.velocity.step(levels, heard, count, look_ahead)
-            keys = torch.cat([keys, velocity[..., None]], dim=3)
+            keys[..., VELOCITY] += velocity
         return Judged(keys, pedal), NetworkState(pasts, forward, x[count:], pedal_state, heard)
 
     def _step_pedal(
@@ -172,22 +171,18 @@ class HPPNet(nn.Module):
 
         With a look-ahead R, ``chunk`` frames share one backward window of chunk + R: the last of
         them sees R frames of future, the first chunk - 1 more. Returns those of the T' frames of whole
-        windows; ``only`` the head "pedal" leaves the keys' out ([B, 0, P, H]), only "velocity" those of the
-        other heads (0). ``struck`` [B, T', P] says where alone velocities are wanted.
+        windows; ``only`` the head "pedal" leaves the keys' out ([B, 0, P, H]); only that or "velocity" is
+        taught then. ``struck`` [B, T', P] says where alone the latter is asked.
         """
         levels = normal(spectrum)
-        if only == "velocity":
-            batch, frames, _ = levels.shape
-            count = frames if look_ahead is None else (frames - look_ahead) // chunk * chunk
-            none = levels.new_zeros(batch, count, KEYS, self.config.lstm_heads)
-            return Judged(self._with_velocity(none, levels, look_ahead, struck))
         with torch.set_grad_enabled(torch.is_grad_enabled() and not only):
             x, _ = self.features(levels, self.start(len(levels)).pasts)
         with torch.autocast(x.device.type, enabled=False):  # an LSTM adds up too much for half precision
-            if only:
+            if only == "pedal":
                 keys = spectrum.new_zeros(spectrum.shape[0], 0, KEYS, len(HEADS))
             else:
-                keys = self._excerpt(x.float(), look_ahead, chunk)
+                with torch.set_grad_enabled(torch.is_grad_enabled() and not only):
+                    keys = self._excerpt(x.float(), look_ahead, chunk)
                 keys = self._with_velocity(keys, levels, look_ahead, struck)
             if self.pedal is None:
                 return Judged(keys, None, x)
@@ -199,12 +194,11 @@ class HPPNet(nn.Module):
     def _with_velocity(
         self, keys: Tensor, levels: Tensor, look_ahead: int | None, struck: Tensor | None
     ) -> Tensor:
-        """The LSTMs' logits [B, T', P, H], and the velocities' where these have a head of their own."""
+        """The LSTMs' logits [B, T', P, H], and what the other head adds to the velocities'."""
         if self.velocity is None:
             return keys
-        with torch.autocast(levels.device.type, enabled=False):  # a velocity is finer than bf16
-            velocity = self.velocity(levels, keys.shape[1], look_ahead, struck)
-        return torch.cat([keys, velocity[..., None]], dim=3)
+        velocity = self.velocity(levels, keys.shape[1], look_ahead, struck)
+        return torch.cat([keys[..., :VELOCITY], keys[..., VELOCITY:] + velocity[..., None]], dim=3)
 
     def _excerpt(self, x: Tensor, look_ahead: int | None, chunk: int) -> Tensor:
         ahead_weight, back_weight = self.weight.split(self.config.lstm_units, dim=1)

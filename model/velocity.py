@@ -1,12 +1,12 @@
-"""The head for velocities: how hard a key was struck, from the spectrum around the stroke.
+"""Another head for velocities: how hard a key was struck, from the spectrum around the stroke.
 
 Letters: B batch, T frames, P keys, F bins, U units, W key levels around a key.
 
 What tells is how far a key's partials rise above what sounds already, how fast, and how bright they are: the
 head sees the levels of all keys from an octave below to five octaves above the one that is struck, from three
 frames before to four after. How loud a stroke is means little without how loud the recording is, so it is
-told that too, of the last five seconds. The other heads' features have neither: they are normalised over
-frequency, and each key's LSTMs know that key alone.
+told that of the last five seconds. The velocities' LSTMs have neither: their features are normalised over
+frequency, and each knows one key alone. The two err in different ways; their logits add up.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NEPERS = -FLOOR_DB / 3 * math.log(10) / 10  #: of power, in one unit of a level
 
 
 class VelocityHead(nn.Module):
-    """Logits of velocity / 127. It never looks at the other heads, nor they at it."""
+    """What is added to the velocities' logits: nothing, until it is taught."""
 
     def __init__(self, units: int) -> None:
         super().__init__()
@@ -47,6 +47,8 @@ class VelocityHead(nn.Module):
         self.future = nn.Parameter(torch.zeros(FUTURE + 1, units))  # by how much of it there is
         self.second = nn.Linear(units, max(1, units // 2))
         self.out = nn.Linear(max(1, units // 2), 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
 
     def start(self, batch: int = 1) -> Tensor:
         """What was heard before the first frame: nothing, [B, MEMORY, P + 3]."""

@@ -133,10 +133,8 @@ class Windows:
         whole = [torch.cat([row.past.waiting, x]) for row, x in zip(rows, heard.features, strict=True)]
         counts = [len(x) - (0 if row.last else self.context) for row, x in zip(rows, whole, strict=True)]
         ending = [row.last for row in rows]
-        keys, forward = self._full_context.keys(whole, counts, ending, [row.past.forward for row in rows])
-        velocities = self._full_context.velocities(heard.strokes, counts)
-        if velocities is not None:
-            keys = torch.cat([keys, velocities[..., None]], dim=3)
+        states = [row.past.forward for row in rows]
+        keys, forward = self._full_context.keys(whole, counts, ending, states, heard.strokes)
         pedal, pedal_states = self._full_context.pedal(
             heard.pedal, counts, ending, [row.past.pedal for row in rows]
         )

@@ -121,8 +121,7 @@ def _take_over(network: HPPNet, path: Path) -> None:
         widen(known, network)
     except ValueError as error:
         raise ValueError(
-            f"{path}: {error}; begin expects the sizes of [network], or fewer blocks, LSTM units or heads of "
-            "their own"
+            f"{path}: {error}; begin expects the sizes of [network], or fewer blocks, LSTM units or heads"
         ) from error
 
 

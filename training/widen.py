@@ -16,7 +16,6 @@ from ..model.config import NetworkConfig
 from ..model.network import HPPNet
 
 GATES = 4
-LSTMS = ("ahead.", "back.", "weight", "bias")  #: what has an entry for every head with LSTMs
 
 
 def differences(small: NetworkConfig, large: NetworkConfig) -> list[str]:
@@ -38,10 +37,8 @@ def widen(small: HPPNet, large: HPPNet) -> None:
     if differs := differences(small.config, large.config):
         raise ValueError(", ".join(differs))
     old, new = small.config.lstm_units, large.config.lstm_units
-    wide, heads = large.state_dict(), large.config.lstm_heads
+    wide = large.state_dict()
     for name, weights in small.state_dict().items():
-        if name.startswith(LSTMS):
-            weights = weights[:heads]  # velocities that get a head of their own need no LSTM
         if name.startswith(("ahead.", "back.")):
             gates = _gates(wide[name], old, new)
             if name.endswith("weight_h"):
