@@ -33,7 +33,7 @@ def test_every_named_size_runs(name: str) -> None:
 
 def test_named_sizes_are_of_the_order_that_is_documented() -> None:
     sizes = {name: sum(p.numel() for p in HPPNet(config).parameters()) for name, config in CONFIGS.items()}
-    assert 0.15e6 < sizes["default"] < 0.2e6  # the design begins with 0.11 million; larger measured better
+    assert 0.2e6 < sizes["default"] < 0.23e6  # the design begins with 0.11 million; larger measured better
     assert 0.15e6 < sizes["hppnet-tiny"] < 0.35e6
     assert 0.6e6 < sizes["hppnet-large"] < 1.4e6
 
