@@ -20,6 +20,7 @@ from hppnet.training.augmentation import in_the_world, mixed
 from hppnet.training.dataset import Excerpts, open_folder
 from hppnet.training.kernels import accelerate
 from hppnet.training.labels import targets
+from hppnet.training.notes_table import LabelError
 from hppnet.training.rooms import FIRST_ARRIVAL, made_room
 
 from .training_runs import PLAIN, make_music
@@ -118,6 +119,21 @@ def test_a_recording_that_was_replaced_is_decoded_anew(folder: Path) -> None:
     os.utime(sound, (time.time() + 10,) * 2)
     after = open_folder(folder / "music", folder / "cache")[0].samples
     assert np.abs(after.astype(int) + before).max() <= 1 < np.abs(before).max()
+
+
+def test_labels_are_read_once_until_they_are_replaced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = folder / "music" / "one.tsv"
+    before = open_folder(folder / "music", folder / "cache")[0].notes[:]
+    with monkeypatch.context() as patch:
+        patch.setattr("hppnet.training.dataset.read_labels", None)
+        assert np.array_equal(open_folder(folder / "music", folder / "cache")[0].notes, before)
+    labels.write_text("onset\toffset\tnote\tvelocity\n0.5\t0.9\t60\n")
+    os.utime(labels, (time.time() + 10,) * 2)
+    with pytest.raises(LabelError, match="line 2"):
+        open_folder(folder / "music", folder / "cache")
+    labels.write_text("onset\toffset\tnote\tvelocity\n0.5\t0.9\t60\t70\n")
+    os.utime(labels, (time.time() + 10,) * 2)
+    assert open_folder(folder / "music", folder / "cache")[0].notes.tolist() == [[0.5, 0.9, 60, 70]]
 
 
 def test_a_made_up_room_begins_with_the_direct_sound_and_dies_away() -> None:

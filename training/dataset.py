@@ -7,6 +7,7 @@ processes, changes nothing of what is seen.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +33,8 @@ from .notes_table import read_labels
 from .pedal_table import PEDAL_SUFFIX, read_presses
 from .sound_files import SUFFIXES
 
+#: A cache's folder for the notes, named after how they are made of labels: to be raised when that changes.
+NOTES_CACHE = "notes-1"
 MARGIN_S = 0.1  #: notes so far outside an excerpt still reach into it with a target
 
 
@@ -50,7 +53,7 @@ class Piece:
 
     name: str
     samples: np.ndarray  #: int16 [n], memory-mapped
-    notes: np.ndarray  #: [n, 4]: onset (s), offset (s), pitch, velocity
+    notes: np.ndarray  #: [n, 4], likewise: onset (s), offset (s), pitch, velocity
     pedal: np.ndarray | None = None  #: [n, 2]: presses, down and up (s); None: not known
 
 
@@ -64,14 +67,15 @@ def read_notes(path: Path) -> np.ndarray:
 
 
 def open_folder(folder: Path, cache: Path) -> list[Piece]:
-    """Every recording of a folder that has labels beside it; decoded once, into ``cache``."""
-    cache.mkdir(parents=True, exist_ok=True)
+    """Every recording of a folder that has labels beside it; both read once, into ``cache``."""
+    notes_cache = cache / NOTES_CACHE
+    notes_cache.mkdir(parents=True, exist_ok=True)
     paths = sorted(p for p in Path(folder).iterdir() if p.suffix in SUFFIXES)
     pieces = [
         Piece(
             p.stem,
-            _cached(p, cache / f"{p.stem}.npy"),
-            read_notes(p.with_suffix(".tsv")),
+            _cached(p, cache / f"{p.stem}.npy", _samples),
+            _cached(p.with_suffix(".tsv"), notes_cache / f"{p.stem}.npy", read_notes),
             read_presses(p.with_suffix(PEDAL_SUFFIX)),
         )
         for p in paths
@@ -88,18 +92,22 @@ def delayed(piece: Piece, delay_s: float) -> Piece:
     return replace(piece, notes=piece.notes + np.array([delay_s, delay_s, 0, 0]), pedal=pedal)
 
 
-def _cached(sound: Path, array: Path) -> np.ndarray:
-    if not array.exists() or array.stat().st_mtime < sound.stat().st_mtime:
-        samples, rate = soundfile.read(sound, dtype="int16")
-        if rate != SAMPLE_RATE or samples.ndim != 1:
-            raise ValueError(
-                f"{sound}: expected mono at {SAMPLE_RATE} Hz, got {rate} Hz, shape {samples.shape}"
-            )
+def _cached(source: Path, array: Path, read: Callable[[Path], np.ndarray]) -> np.ndarray:
+    """What ``read`` makes of a file; memory-mapped from ``array`` where that is newer than the file."""
+    if not array.exists() or array.stat().st_mtime < source.stat().st_mtime:
         # Whole or not at all: a cache that was half written must not be trusted.
         temporary = array.with_suffix(f".{os.getpid()}.tmp.npy")
-        np.save(temporary, samples)
+        np.save(temporary, read(source))
         os.replace(temporary, array)
     return np.load(array, mmap_mode="r")
+
+
+def _samples(sound: Path) -> np.ndarray:
+    """Samples [n], int16."""
+    samples, rate = soundfile.read(sound, dtype="int16")
+    if rate != SAMPLE_RATE or samples.ndim != 1:
+        raise ValueError(f"{sound}: expected mono at {SAMPLE_RATE} Hz, got {rate} Hz, shape {samples.shape}")
+    return samples
 
 
 class Excerpts:
