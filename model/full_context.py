@@ -22,8 +22,9 @@ from .timebase import KEYS
 class FullContext:
     """A network's heads. Of each row the first ``counts`` frames are judged, all if it is ``ending``."""
 
-    def __init__(self, network: HPPNet) -> None:
-        self._network = network
+    def __init__(self, network: HPPNet, half: bool = False) -> None:
+        """``half`` multiplies in bf16 where nothing is carried from frame to frame."""
+        self._network, self._half = network, half
         self._ahead, self._back = LibraryLSTM(network.ahead), LibraryLSTM(network.back)
         self._weights = network.weight.split(network.config.lstm_units, dim=1)  # of both
 
@@ -49,8 +50,9 @@ class FullContext:
         logits = (ahead + self.back(rows, counts)).permute(2, 1, 3, 0) + self._network.bias
         head = self._network.velocity
         if head is not None:
-            for row, (heard, count) in enumerate(zip(strokes, counts, strict=True)):
-                logits[row, :count, :, VELOCITY] += head.judge(heard, count, None)[0]
+            with torch.autocast(logits.device.type, torch.bfloat16, enabled=self._half):
+                for row, (heard, count) in enumerate(zip(strokes, counts, strict=True)):
+                    logits[row, :count, :, VELOCITY] += head.judge(heard, count, None)[0]
         return torch.sigmoid(logits), after
 
     def ahead(

@@ -86,7 +86,10 @@ class VelocityHead(nn.Module):
         if count == 0:
             return heard.new_zeros(len(heard), 0, KEYS)
         future = FUTURE if look_ahead is None else min(FUTURE, look_ahead)
-        windows = _around(heard[:, MEMORY - PAST :, :KEYS], count, PAST + 1 + future)
+        keys = heard[:, MEMORY - PAST :, :KEYS]
+        if torch.is_autocast_enabled(keys.device.type):  # before every level is copied into 584 windows
+            keys = keys.to(torch.get_autocast_dtype(keys.device.type))
+        windows = _around(keys, count, PAST + 1 + future)
         weight = self.around[: PAST + 1 + future].flatten(0, 1)
         place = (self.loudness(_loudness(heard[:, :, KEYS:], count)) + self.future[future])[
             :, :, None

@@ -98,7 +98,7 @@ def _on_its_way(values: Tensor) -> Tensor:
 
 
 class Windows:
-    """The network of a transcriber, for windows of several recordings at once. ``half`` convolves in bf16."""
+    """The network of a transcriber, for windows of several recordings at once. ``half`` is bf16."""
 
     def __init__(
         self, network: HPPNet, front_end: FrontEndConfig, half: bool = False, context: int = CONTEXT_FRAMES
@@ -109,7 +109,7 @@ class Windows:
         self._front_end = FrontEnd(front_end, self.device) if on_gpu else front_end_of(front_end)
         self._piece = GPU_PIECE_FRAMES if on_gpu else PIECE_FRAMES
         self._abreast = on_gpu  # on a processor one at a time: more would fall out of its cache
-        self._full_context = FullContext(network)
+        self._full_context = FullContext(network, half)
 
     @property
     def span(self) -> int:

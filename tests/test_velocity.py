@@ -146,6 +146,20 @@ def test_seams_between_windows_do_not_show(seconds: float) -> None:
     )
 
 
+def test_half_precision_says_the_same_of_whole_recordings() -> None:
+    """And is used: copying the levels into windows takes longer than all else the head does."""
+    samples = np.random.default_rng(0).normal(0, 0.1, 32_000).astype(np.float32)
+    exact, half = (
+        Transcriber(network_with(), ModelConfig(SMALL), precision=precision)
+        .transcribe_blocks([samples], 16_000, keep_probabilities=True)
+        .probabilities
+        for precision in ("fp32", "bf16")
+    )
+    assert exact is not None and half is not None
+    off = np.abs(exact - half)[..., 3].max()
+    assert 0 < off < 0.02 < np.ptp(exact[..., 3])
+
+
 def test_new_it_changes_nothing_and_taught_it_adds_to_velocities_alone() -> None:
     small, large = network_with(replace(SMALL, velocity_units=0)), HPPNet(SMALL).requires_grad_(False)
     widen(small, large)
