@@ -171,8 +171,8 @@ class HPPNet(nn.Module):
 
         With a look-ahead R, ``chunk`` frames share one backward window of chunk + R: the last of
         them sees R frames of future, the first chunk - 1 more. Returns those of the T' frames of whole
-        windows; ``only`` the head "pedal" leaves the keys' out ([B, 0, P, H]); only that or "velocity" is
-        taught then. ``struck`` [B, T', P] says where alone the latter is asked.
+        windows. ``only`` "pedal", "velocity" or "keys" (the LSTMs) is taught then: "pedal" leaves the keys
+        out ([B, 0, P, H]), "keys" the pedal. ``struck`` [B, T', P] says where alone velocities are asked for.
         """
         levels = normal(spectrum)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not only):
@@ -181,10 +181,10 @@ class HPPNet(nn.Module):
             if only == "pedal":
                 keys = spectrum.new_zeros(spectrum.shape[0], 0, KEYS, len(HEADS))
             else:
-                with torch.set_grad_enabled(torch.is_grad_enabled() and not only):
+                with torch.set_grad_enabled(torch.is_grad_enabled() and only in ("", "keys")):
                     keys = self._excerpt(x.float(), look_ahead, chunk)
                 keys = self._with_velocity(keys, levels, look_ahead, struck)
-            if self.pedal is None:
+            if self.pedal is None or only == "keys":
                 return Judged(keys, None, x)
             pedal = self.pedal(self.pedal.hear(x, levels), look_ahead)
         if look_ahead is not None:

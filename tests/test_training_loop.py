@@ -14,22 +14,16 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from safetensors.torch import load_file
 
-from hppnet.model import checkpoint
-from hppnet.model.config import DecoderConfig
 from hppnet.training import loop
 from hppnet.training.interruption import Interrupted
 from hppnet.training.launch import precision_plugin
 from hppnet.training.log import Watch
 from hppnet.training.losses import Losses
-from hppnet.training.pedal_table import write_presses
-from hppnet.training.run import begin
 from hppnet.training.schedule import Phase, Schedule
 from hppnet.training.settings import Source
 from hppnet.training.sources import gather
 from hppnet.training.step import draw_look_ahead, taught_frames
-from hppnet.training.thresholds import finish
 
 from .training_runs import PLAIN, TINY, Notebook, fabric_of, in_toml, make_music, short_run, trained
 
@@ -279,25 +273,3 @@ def test_augmentation_settings_reach_the_excerpts(folder: Path) -> None:
     trained(short_run(folder, "plain-sound", augmentation=PLAIN), plain)
     trained(short_run(folder, "loud-sound", augmentation=replace(PLAIN, gain_db=(6, 6))), varied)
     assert plain.steps[1]["onset"] != varied.steps[1]["onset"]
-
-
-def test_the_pedal_alone_is_taught_over_the_weights_of_a_checkpoint(tmp_path: Path) -> None:
-    """No note changes by it; weights of other sizes are refused."""
-    folder = make_music(tmp_path)
-    write_presses(folder / "music" / "one.pedal", [(0.1, 1.6)])
-    notes = short_run(folder, "notes")
-    begun = loop.train(fabric_of(notes), notes)
-    network, config, about = checkpoint.load(begun)
-    mine = DecoderConfig(onset=0.31, frame=0.22, offset=0.23)
-    checkpoint.save(begun, network, replace(config, decoder=mine), about)
-    sizes = replace(TINY, pedal_units=3)
-    wanted = short_run(folder, "pedal", network=sizes, begin=str(begun), pedal_only=True, seed=2)
-    before = begin(wanted)[0].network.state_dict()
-    after = load_file(loop.train(fabric_of(wanted), wanted))
-    changed = {name for name, weights in after.items() if not torch.equal(weights, before[name])}
-    assert changed and all(name.startswith("pedal.") for name in changed)
-    assert all(torch.equal(before[name], weights) for name, weights in load_file(begun).items())
-    assert replace(finish(replace(wanted, held_out=2))[1], pedal=mine.pedal) == mine, "no note may change"
-    other = replace(wanted, folder=str(folder / "other"), network=replace(sizes, lstm_units=1))
-    with pytest.raises(ValueError, match="its lstm_units is 2, here 1; begin expects the sizes of"):
-        loop.train(fabric_of(other), other)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from hppnet.model.notes import Note, write_midi
+from hppnet.training.augmentation import Augmentation, equaliser_db
 from hppnet.training.noises import KINDS, made_noise, recorded
 from hppnet.training.prepare.ends import notes_of, presses_of
 from hppnet.training.rendering import Touch, play_with
@@ -136,3 +137,16 @@ def test_what_is_played_with_a_touch_has_its_strokes(tmp_path: Path) -> None:
     labels = notes_of(play_with(played, replace(touch, unison_cents=0.0)), "keys")
     sounding = [m for m in play_with(played, touch) if m.type == "note_on" and m.velocity]
     assert len(labels) > 50 and len(sounding) == 2 * len(labels)  # the same strokes, on both strings
+
+
+def test_another_soundboard_is_uneven_from_tone_to_tone() -> None:
+    """Bins of one key are alike, those of keys apart are not; up to 3 dB, and nothing where it is 0."""
+    how = Augmentation(eq_db=0, band_limit=0, uneven_db=3)
+    curves = np.stack([equaliser_db(how, np.random.default_rng(seed)) for seed in range(400)])
+    assert curves.dtype == np.float32 and np.abs(curves.mean(0)).max() < 0.4
+    assert np.std(curves) == pytest.approx(3 / np.sqrt(3), rel=0.1)  # of up to 3, evenly drawn
+    assert max(np.std(curve) for curve in curves) < 3.6
+    alike = np.mean(curves[:, 1:] * curves[:, :-1]) / np.mean(curves**2)
+    apart = np.mean(curves[:, 12:] * curves[:, :-12]) / np.mean(curves**2)
+    assert alike > 0.8 and abs(apart) < 0.1
+    assert not equaliser_db(replace(how, uneven_db=0), np.random.default_rng(0)).any()

@@ -221,7 +221,7 @@ def test_taught_alone_it_alone_moves(tmp_path: Path) -> None:
     ("wrong", "said"),
     [
         ({"velocity_only": True, "network": TINY}, "velocity_only needs a head for velocities"),
-        ({"velocity_only": True, "pedal_only": True, "network": SMALL}, "got both"),
+        ({"velocity_only": True, "pedal_only": True, "network": SMALL}, "got pedal_only and velocity_only"),
         ({"velocity_only": True, "network": SMALL, "teacher": "shipped"}, "nothing for a teacher to do"),
     ],
 )

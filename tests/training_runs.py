@@ -20,7 +20,17 @@ from hppnet.training.settings import Schedule, Settings, Source
 from .sounds import piano_like
 
 PLAIN = Augmentation(
-    keys=0, cents=0, gain_db=(0, 0), eq_db=0, band_limit=0, room=0, noise=0, clip=0, mix=0, no_piano=0
+    keys=0,
+    cents=0,
+    gain_db=(0, 0),
+    eq_db=0,
+    uneven_db=0,
+    band_limit=0,
+    room=0,
+    noise=0,
+    clip=0,
+    mix=0,
+    no_piano=0,
 )
 TINY = NetworkConfig(name="tiny", stem_channels=2, body_channels=2, lstm_units=2)
 NOTES = {0.3: 60, 0.7: 64, 1.1: 67, 1.5: 72, 1.9: 55}  #: onset (s) -> pitch

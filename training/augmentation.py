@@ -18,6 +18,8 @@ from .noises import made_noise, recorded
 from .rooms import in_room, made_room
 from .sound_files import read_sound, sounds_in
 
+UNEVEN_BINS = 4  #: over so many bins either way a soundboard answers alike
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -27,6 +29,7 @@ class Augmentation:
     cents: float = 25.0  #: detuning either way
     gain_db: tuple[float, float] = (-14.0, 12.0)
     eq_db: float = 5.0  #: standard deviation of a smooth curve over the bins
+    uneven_db: float = 3.0  #: up to how much it is uneven from bin to bin: another soundboard
     band_limit: float = 0.15  #: how often a small microphone cuts lows or highs
     room: float = 0.5  #: how often a room
     made_room: float = 0.3  #: how many of these rooms are made up; without a folder of measured ones, all
@@ -106,7 +109,7 @@ def _sounds(folder: str) -> tuple[np.ndarray, ...]:
 
 
 def equaliser_db(how: Augmentation, rng: np.random.Generator) -> np.ndarray:
-    """A smooth curve [BINS] in dB to add to the log spectrum: another microphone, lid or hammer."""
+    """A curve [BINS] in dB to add to the log spectrum: another microphone, lid, hammer or soundboard."""
     x = np.linspace(0, 1, BINS)
     curve = sum(
         rng.normal(0, how.eq_db / (k + 1)) * np.cos(np.pi * k * x + rng.uniform(0, np.pi))
@@ -118,4 +121,11 @@ def equaliser_db(how: Augmentation, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < how.band_limit:
         edge, slope = rng.uniform(0.6, 0.9), rng.uniform(40, 120)
         curve = curve - slope * np.maximum(0, x - edge)
+    curve = curve + rng.uniform(0, how.uneven_db) * _uneven(rng)
     return np.asarray(curve, dtype=np.float32)
+
+
+def _uneven(rng: np.random.Generator) -> np.ndarray:
+    """Noise [BINS] of unit power, alike within a semitone or so."""
+    around = np.hanning(2 * UNEVEN_BINS + 1)
+    return np.convolve(rng.standard_normal(BINS + 2 * UNEVEN_BINS), around / np.linalg.norm(around), "valid")

@@ -16,6 +16,9 @@ class Watch:
     def begin(self, step: int) -> None:
         """Training goes on from this step."""
 
+    def planned(self, steps: int) -> None:
+        """How many steps the run will have had in the end."""
+
     def step(self, step: int, values: dict[str, float]) -> None:
         """A step was taken: losses, learning rate, norm of the gradient, seconds."""
 

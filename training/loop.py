@@ -14,6 +14,7 @@ import torch
 from lightning.fabric import Fabric
 
 from ..model.memory import keep_memory
+from .budget import Budget, over
 from .interruption import Interrupted, Request, requests
 from .kernels import accelerate
 from .log import Watch
@@ -39,13 +40,19 @@ def train(fabric: Fabric, settings: Settings, watch: Watch | None = None) -> Pat
     coming = iter(batches(settings, places, run.step, pin=fabric.device.type == "cuda"))
     watch.begin(run.step)
     began = time.monotonic()
+    budget = Budget(fabric, 0 if run.steps else settings.minutes, run.step)
+    if run.steps:
+        settings = _go_by(over(settings, run.steps), stepper, watch)
+    ends = run.step >= settings.schedule.steps and not budget.open
     with requests() as request:
-        while run.step < settings.schedule.steps:
+        while not ends:
             with stepper.clock("data"):
                 batch = next(coming)
             values = stepper.take(batch)
             watch.step(run.step, {**values, "s": time.monotonic() - began})
-            ends = run.step == settings.schedule.steps
+            if (plan := budget.plan(run.step, settings)) is not None:
+                settings = _go_by(plan, stepper, watch)
+            ends = (run.step >= settings.schedule.steps and not budget.open) or budget.is_over()
             if settings.validate_every and (ends or run.step % settings.validate_every == 0):
                 _validate(stepper, material, watch)
             asked = _asked(fabric, request)
@@ -54,6 +61,13 @@ def train(fabric: Fabric, settings: Settings, watch: Watch | None = None) -> Pat
             if asked:
                 raise Interrupted(asked)
     return Path(settings.folder) / "last.safetensors"
+
+
+def _go_by(plan: Settings, stepper: Stepper, watch: Watch) -> Settings:
+    """What a run of so many minutes goes by from here on."""
+    stepper.settings, stepper.run.steps = plan, plan.schedule.steps
+    watch.planned(plan.schedule.steps)
+    return plan
 
 
 def set_up(fabric: Fabric, settings: Settings) -> Stepper:

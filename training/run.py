@@ -22,6 +22,8 @@ from .balance import Balance
 from .settings import Settings
 from .widen import widen
 
+#: What is taught alone -> the parts of the network that then move.
+TAUGHT = {"pedal": ("pedal",), "velocity": ("velocity",), "keys": ("ahead", "back", "weight", "bias")}
 SHIPPED = "shipped"  #: in ``begin`` and ``teacher``: the weights that come with the package
 
 
@@ -34,6 +36,7 @@ class Run:
     optimiser: torch.optim.Optimizer
     balance: Balance = field(default_factory=Balance)
     step: int = 0
+    steps: int = 0  #: of a run that was given minutes, once they are known
     best: float = -1.0  #: highest validation F1 so far, in percent
     scaler: dict[str, Any] = field(default_factory=dict)  #: the gradient scaler's state (fp16)
 
@@ -43,6 +46,7 @@ class Run:
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
+            "steps": self.steps,
             "balance": self.balance.means,
             "best": self.best,
             "scaler": self.scaler,
@@ -66,7 +70,7 @@ def begin(settings: Settings) -> tuple[Run, Callable[[], None]]:
         _take_over(network, weights_of(settings.begin))
     if settings.only:
         for name, weights in network.named_parameters():
-            weights.requires_grad_(name.startswith(f"{settings.only}."))
+            weights.requires_grad_(name.split(".")[0] in TAUGHT[settings.only])
     optimiser = torch.optim.AdamW(
         [weights for weights in network.parameters() if weights.requires_grad],
         lr=settings.schedule.learning_rate,
@@ -88,6 +92,7 @@ def begin(settings: Settings) -> tuple[Run, Callable[[], None]]:
             "choose another folder, or the config this run was begun with"
         ) from error
     run.step = state["step"]
+    run.steps = state.get("steps", 0)
     # What earlier versions did not save begins anew.
     run.balance = Balance(state.get("balance"))
     run.best = state.get("best", -1.0)

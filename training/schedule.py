@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .losses import Losses
 
@@ -40,6 +40,12 @@ class Schedule:
         if not 0 <= self.mean_from <= self.steps:
             raise ValueError(f"mean_from must lie between 0 and steps ({self.steps}), got {self.mean_from}")
 
+    def over(self, steps: int) -> Schedule:
+        """The same course over another number of steps."""
+        share = steps / self.steps
+        stretched = {name: int(share * getattr(self, name)) for name in ("warm_up", "decay", "mean_from")}
+        return replace(self, steps=steps, **stretched)
+
     def keeps(self, step: int) -> float:
         """How much of the averaged weights stays in a step, counted from 1.
 
@@ -55,7 +61,7 @@ class Schedule:
         """The learning rate of a step, counted from 0; ``peak`` in place of ``learning_rate``."""
         up = min(1.0, (step + 1) / max(1, self.warm_up))
         fall = self.decay if self.shape == "linear" else self.steps - self.warm_up
-        left = min(1.0, (self.steps - step) / max(1, fall))
+        left = min(1.0, max(0.0, (self.steps - step) / max(1, fall)))
         down = left if self.shape == "linear" else (1 - math.cos(math.pi * left)) / 2
         return (self.learning_rate if peak is None else peak) * min(up, down)
 

@@ -19,6 +19,7 @@ else:
     import tomli as tomllib
 
 PRECISIONS = ("bf16", "fp16", "fp32")
+ALONE = ("pedal", "velocity", "keys")  #: what can be taught over features that stay as they are
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Settings:
     teacher: str = ""  #: a checkpoint, or "shipped": what its features are without room and noise is wanted
     pedal_only: bool = False  #: the pedal's head is taught over frozen features: no note changes
     velocity_only: bool = False  #: the velocities' head is taught alone: nothing but velocities changes
+    keys_only: bool = False  #: the keys' LSTMs are taught over frozen features: the pedal stays as it is
     batch: int = 4  #: excerpts a step, over all processes
     accumulate: int = 1  #: turns in which a process takes its part of a batch, to save memory
     frames: int = 256  #: of an excerpt
@@ -63,6 +65,7 @@ class Settings:
     save_every: int = 250  #: steps
     tensorboard: bool = True  #: scalars and pictures, where TensorBoard is installed
     seed: int = 0
+    minutes: float = 0.0  #: how long to train: the schedule is stretched to as many steps; 0: as it is
     schedule: Schedule = field(default_factory=Schedule)
     losses: Losses = field(default_factory=Losses)
     phases: tuple[Phase, ...] = ()
@@ -77,8 +80,10 @@ class Settings:
             raise ValueError("pedal_only needs a network with a pedal: [network] pedal_units = 64, say")
         if self.velocity_only and not self.sizes.velocity_units:
             raise ValueError("velocity_only needs a head for velocities: [network] velocity_units = 64, say")
-        if self.pedal_only and self.velocity_only:
-            raise ValueError("expected pedal_only or velocity_only, got both; teach one after the other")
+        alone = [name for name in ALONE if getattr(self, f"{name}_only")]
+        if len(alone) > 1:
+            got = " and ".join(f"{name}_only" for name in alone)
+            raise ValueError(f"expected one of them, got {got}; teach one after the other")
         if self.only and self.teacher:
             raise ValueError(
                 f"{self.only}_only leaves the features as they are: there is nothing for a teacher to do"
@@ -88,8 +93,10 @@ class Settings:
         for name in ("batch", "accumulate", "chunk", "save_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if min(self.workers, self.held_out, self.validate_every) < 0 or self.validate_s <= 0:
-            raise ValueError("workers, held_out and validate_every must not be negative, validate_s positive")
+        if min(self.workers, self.held_out, self.validate_every, self.minutes) < 0 or self.validate_s <= 0:
+            raise ValueError(
+                "workers, held_out, validate_every and minutes must not be negative, validate_s positive"
+            )
         low, high = self.look_ahead
         if not 0 <= low <= high or not 0 <= self.full_context <= 1:
             raise ValueError("look_ahead must be two numbers of frames in order, full_context 0 to 1")
@@ -106,8 +113,8 @@ class Settings:
 
     @property
     def only(self) -> str:
-        """The head that is taught alone, or nothing."""
-        return "pedal" if self.pedal_only else "velocity" if self.velocity_only else ""
+        """What is taught alone, one of ALONE, or nothing."""
+        return next((name for name in ALONE if getattr(self, f"{name}_only")), "")
 
     def losses_at(self, step: int) -> Losses:
         """The losses of a step, counted from 0: its phase's; after the last phase the run's own."""

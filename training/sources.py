@@ -15,6 +15,8 @@ from .dataset import Batch, Excerpts, Piece, delayed, open_folder
 from .prepared import note_ends_of
 from .settings import Settings, Source
 
+ALL_STEPS = 2**40  #: more than any run has
+
 
 @dataclass(frozen=True)
 class Material:
@@ -114,14 +116,14 @@ def _excerpts(settings: Settings) -> Excerpts:
 
 
 def batches(settings: Settings, places: range, first: int, pin: bool) -> DataLoader[Batch]:
-    """The batches of all steps from ``first`` on, in order; ``workers`` processes draw them ahead.
+    """The batches of all steps from ``first`` on, without an end; ``workers`` processes draw them ahead.
 
     Only settings and places go to a worker: it opens the folders itself, or has them from a fork.
     """
     return DataLoader(
         Steps(settings, places),
         batch_size=None,
-        sampler=range(first, settings.schedule.steps),
+        sampler=range(first, ALL_STEPS),
         num_workers=settings.workers,
         pin_memory=pin,
         worker_init_fn=_one_core,

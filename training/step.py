@@ -86,7 +86,7 @@ class Stepper:
         parts = dict(zip(PARTS, self._mean(sums).tolist(), strict=True))
         weights = self._weights(how)
         run.balance.update({head: parts[head] for head in HEADS})
-        if run.network.pedal is None:
+        if run.network.pedal is None or self.settings.only == "keys":
             del parts["pedal"]
         if self.teacher is None:
             del parts["features"]
@@ -119,7 +119,7 @@ class Stepper:
             parts = {head: whole.notes.new_zeros(()) for head in PARTS}
             if settings.only != "pedal":
                 taught = head_losses(judged.keys.float(), part.wanted, how, whole.notes)
-                parts |= {head: taught[head] for head in HEADS if settings.only in ("", head)}
+                parts |= {head: taught[head] for head in HEADS if settings.only in ("", "keys", head)}
             if judged.pedal is not None:
                 parts["pedal"] = pedal_loss(judged.pedal, part.pedal, whole.pedal_frames)
             if whole.spread is not None:

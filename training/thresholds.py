@@ -61,7 +61,7 @@ def choose(transcriber: Transcriber, pieces: Sequence[Piece], only: str = "") ->
     """One set for all latencies: best mean F1 of full context and the default latency.
 
     The onset threshold by the onsets at 50 ms; then frame and offset together by onset + offset; the pedal's
-    by its frames and by when it goes down. ``only`` the "pedal" leaves the others as they are.
+    by its frames and by when it goes down. ``only`` "pedal" chooses that alone, "keys" all but that.
     """
     judged = [_judge(transcriber, piece, ms) for piece in pieces for ms in (None, DEFAULT_LATENCY_MS)]
     base = transcriber.config.decoder
@@ -75,7 +75,7 @@ def choose(transcriber: Transcriber, pieces: Sequence[Piece], only: str = "") ->
         pairs, key=lambda t: _mean_f1(judged, replace(base, frame=t[0], offset=t[1]), OFFSET_RATIO)
     )
     base = replace(base, frame=frame, offset=offset)
-    return replace(base, pedal=_choose_pedal(judged, base.pedal))
+    return base if only == "keys" else replace(base, pedal=_choose_pedal(judged, base.pedal))
 
 
 def _choose_pedal(judged: Sequence[Judged], default: float) -> float:

@@ -24,7 +24,9 @@ class TrainView(Watch):
         self._settings = settings
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._bar = Progress(*columns, console=Console(stderr=True), disable=not visible)
-        self._task = self._bar.add_task("training", total=settings.schedule.steps)
+        self._task = self._bar.add_task(
+            "training", total=None if settings.minutes else settings.schedule.steps
+        )
         self._means = Means()
         self._log: CsvTable | None = None
         self._board: Board | None = None
@@ -52,6 +54,9 @@ class TrainView(Watch):
         self._last_step, self._last_s = step, time.monotonic()
         self._bar.update(self._task, completed=step)
         self._bar.start()  # not before: what cannot be begun is one line
+
+    def planned(self, steps: int) -> None:
+        self._bar.update(self._task, total=steps)
 
     def step(self, step: int, values: dict[str, float]) -> None:
         self._last_step = step

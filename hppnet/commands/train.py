@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,6 +29,10 @@ def train(
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each process.")] = 1,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="How long: the schedule is stretched to as many steps."),
+    ] = None,
 ) -> None:
     """Train a network, or go on training it.
 
@@ -45,6 +50,8 @@ def train(
         fail(f"train needs {error.name}: pip install 'hppnet[train]'")
     try:
         wanted = settings.read(settings_file)
+        if minutes is not None:
+            wanted = replace(wanted, minutes=minutes)
         fabric = fabric_for(wanted.precision, device.value, processes)
         _check(fabric, wanted)
     except (ValueError, OSError) as error:

@@ -1,0 +1,65 @@
+"""A training of so many minutes: how many steps that is turns out in the first ones.
+
+They are timed, and the schedule is stretched to the steps that the rest of the time holds. From there on the
+run is one like any other: saved with its number of steps, it goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+
+from lightning.fabric import Fabric
+
+from .settings import Settings
+
+TIMED_STEPS = 20
+UNTIMED_STEPS = 3  #: before them: compiling, caches, the first batches of the workers
+SHARE = 0.97  #: of the time is planned for: steps differ, and the last one has to be saved
+
+
+@dataclass
+class Budget:
+    """Plans a run's steps from how long the first ones take. Without ``minutes`` it does nothing."""
+
+    fabric: Fabric
+    minutes: float
+    first: int  #: the step that this process began with
+    began: float = field(default_factory=lambda: time.monotonic())
+    timed_from: float = 0.0
+    planned: bool = False
+
+    @property
+    def open(self) -> bool:
+        """Whether it is not known yet how many steps there will be."""
+        return self.minutes > 0 and not self.planned
+
+    def plan(self, step: int, settings: Settings) -> Settings | None:
+        """After a step: the settings with their schedule stretched, once it is known how far; else None."""
+        if not self.open:
+            return None
+        if step == self.first + UNTIMED_STEPS:
+            self.timed_from = time.monotonic()
+        if step != self.first + UNTIMED_STEPS + TIMED_STEPS:
+            return None
+        step_s = (time.monotonic() - self.timed_from) / TIMED_STEPS
+        left_s = SHARE * 60 * self.minutes - (time.monotonic() - self.began)
+        self.planned = True
+        # The first process decides: all take as many steps.
+        return over(settings, int(self.fabric.broadcast(step + max(1, int(left_s / step_s)))))
+
+    def is_over(self) -> bool:
+        """Whether the minutes have passed; the same in all processes."""
+        if not self.minutes:
+            return False
+        return bool(self.fabric.broadcast(time.monotonic() - self.began > 60 * self.minutes))
+
+
+def over(settings: Settings, steps: int) -> Settings:
+    """The same settings over another number of steps: schedule and phases are stretched."""
+    share = steps / settings.schedule.steps
+    phases = tuple(
+        replace(phase, until=number + max(1, int(phase.until * share)))
+        for number, phase in enumerate(settings.phases)
+    )
+    return replace(settings, schedule=settings.schedule.over(steps), phases=phases)
