@@ -1,6 +1,7 @@
 """The heads' LSTMs by PyTorch's own: a call for a whole sequence, which on a GPU is cuDNN's.
 
-The numbers are those of ``HeadLSTM`` but for rounding; it is worth it for long sequences, and not live.
+``LibraryLSTM`` transcribes, ``run`` is for training. The numbers are those of ``HeadLSTM`` but for rounding;
+it is worth it for long sequences, and not live.
 """
 
 from __future__ import annotations
@@ -41,6 +42,23 @@ class LibraryLSTM:
             hidden.append(h[0])
             cell.append(c[0])
         return torch.stack(weighed), (torch.stack(hidden), torch.stack(cell))
+
+
+def run(x: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor, reverse: bool, keep: int) -> Tensor:
+    """As ``HeadLSTM.run``, for training: x [S, N, C] to the first hidden states [H, keep, N, U].
+
+    A loop over frames costs a GPU ten small operations a frame, and autograd a graph of them all.
+    """
+    x = x.float().flip(0) if reverse else x.float()
+    states = []
+    for own_x, own_h, own_bias in zip(weight_x, weight_h, bias[:, 0], strict=True):
+        zeros = x.new_zeros(1, x.shape[1], own_h.shape[0])
+        weights = [_their_order(own_x.T), _their_order(own_h.T), _their_order(own_bias)]
+        weights.append(torch.zeros_like(weights[2]))  # they have two biases
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            out = torch.lstm(x, (zeros, zeros), weights, True, 1, 0.0, True, False, False)[0]
+        states.append((out.flip(0) if reverse else out)[:keep])
+    return torch.stack(states)
 
 
 def _their_order(gates: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ class HeadLSTM(nn.Module):
 
     def run(self, x: Tensor, reverse: bool = False, keep: int | None = None) -> Tensor:
         """Whole sequences x [S, N, C] from the zero state to the first hidden states [H, keep, N, U]."""
-        if self.kernel is not None and x.device.type == "cpu":
+        if self.kernel is not None:
             return self.kernel(x, self.weight_x, self.weight_h, self.bias, reverse, keep or x.shape[0])
         return self.scan(self.project(x), self.start(x.shape[1]), reverse)[0][:, :keep]
 

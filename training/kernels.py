@@ -1,6 +1,6 @@
-"""A faster training step on the CPU: the LSTM and the harmonic convolution in C++ (kernels.cpp).
+"""Faster training steps: the LSTM and the harmonic convolution in C++ (kernels.cpp), or PyTorch's LSTMs.
 
-Compiled at first use where a compiler is found; otherwise training goes on in plain PyTorch, slower
+The former are for CPUs, compiled at first use where a compiler is found; otherwise training goes on slower
 and with the same results.
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..model import library_lstm
 from ..model.layers import HarmonicConv
 from ..model.lstm import HeadLSTM
 from ..model.network import HPPNet
@@ -38,19 +39,18 @@ def compiled() -> Any:
         return None
 
 
-def accelerate(network: HPPNet, harmonic: bool = True) -> bool:
-    """Gives a network's LSTMs and harmonic convolutions the compiled road; False where there is none.
+def accelerate(network: HPPNet, device: str = "cpu", harmonic: bool = True) -> bool:
+    """Gives a network that is taught on a device faster roads; whether the compiled ones are among them.
 
-    Sizes that the kernels were not made for stay with PyTorch.
+    That is for CPUs, and for the sizes it was made for. Other LSTMs run by PyTorch's own, on a GPU cuDNN's.
     """
-    if compiled() is None:
-        return False
+    there = device == "cpu" and compiled() is not None
     for module in network.modules():
-        if isinstance(module, HeadLSTM) and _fits(module):
-            module.kernel = lstm
-        elif harmonic and isinstance(module, HarmonicConv) and _in_eights(module):
+        if isinstance(module, HeadLSTM):
+            module.kernel = lstm if there and _fits(module) else library_lstm.run
+        elif there and harmonic and isinstance(module, HarmonicConv) and _in_eights(module):
             module.kernel = convolve
-    return True
+    return there
 
 
 def _in_eights(module: HarmonicConv) -> bool:

@@ -75,11 +75,12 @@ def set_up(fabric: Fabric, settings: Settings) -> Stepper:
     fabric.seed_everything(settings.seed, verbose=False)
     run, restore_optimiser = begin(settings)
     teaches = teacher(weights_of(settings.teacher), settings.sizes) if settings.teacher else None
-    if fabric.device.type == "cpu":
+    device = fabric.device.type
+    if device == "cpu":
         keep_memory()
-        accelerate(run.network, harmonic=not settings.compile)
-        if teaches is not None:
-            accelerate(teaches)
+    accelerate(run.network, device, harmonic=not settings.compile)
+    if teaches is not None:
+        accelerate(teaches, device)
     if settings.compile:
         # Not the LSTMs: their loops over frames would be compiled anew for every look-ahead.
         run.network.features = torch.compile(run.network.features)  # type: ignore[method-assign]

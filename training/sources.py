@@ -15,7 +15,7 @@ from .dataset import Batch, Excerpts, Piece, delayed, open_folder
 from .prepared import note_ends_of
 from .settings import Settings, Source
 
-ALL_STEPS = 2**40  #: more than any run has
+ALL_STEPS = 2**40  #: of a run that is given minutes: it is not known yet how many they hold
 
 
 @dataclass(frozen=True)
@@ -116,14 +116,14 @@ def _excerpts(settings: Settings) -> Excerpts:
 
 
 def batches(settings: Settings, places: range, first: int, pin: bool) -> DataLoader[Batch]:
-    """The batches of all steps from ``first`` on, without an end; ``workers`` processes draw them ahead.
+    """The batches of all steps from ``first`` on, in order; ``workers`` processes draw them ahead.
 
     Only settings and places go to a worker: it opens the folders itself, or has them from a fork.
     """
     return DataLoader(
         Steps(settings, places),
         batch_size=None,
-        sampler=range(first, ALL_STEPS),
+        sampler=range(first, ALL_STEPS if settings.minutes else settings.schedule.steps),
         num_workers=settings.workers,
         pin_memory=pin,
         worker_init_fn=_one_core,
