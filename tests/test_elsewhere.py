@@ -1,0 +1,55 @@
+"""training/elsewhere.sh: from a tar of data to weights and scores, by one command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from hppnet.model import checkpoint
+
+from .training_runs import in_toml, make_music, short_run
+
+SCRIPT = Path(__file__).parents[1] / "training" / "elsewhere.sh"
+
+
+def elsewhere(*words: object) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "HPPNET": f"{sys.executable} -m hppnet"}
+    return subprocess.run(
+        [str(SCRIPT), *map(str, words)], env=environment, capture_output=True, text=True, timeout=300
+    )
+
+
+def test_a_tar_becomes_weights_and_scores(tmp_path: Path) -> None:
+    make_music(tmp_path)
+    settings = in_toml(short_run(Path("."), "run"), validate_every=0)
+    (tmp_path / "settings.toml").write_text(settings)
+    with tarfile.open(tmp_path / "data.tar", "w") as tar:
+        tar.add(tmp_path / "settings.toml", "settings.toml")
+        tar.add(tmp_path / "music", "music")
+        tar.add(tmp_path / "music", "evaluate/two")
+    done = elsewhere(tmp_path / "data.tar", tmp_path / "out", 0.1)
+    assert done.returncode == 0, done.stderr
+    _, _, about = checkpoint.load(tmp_path / "out" / "final.safetensors")
+    assert int(about["step"]) > 6, "of a tenth of a minute, not of the settings"
+    assert (tmp_path / "out" / "log.csv").exists()
+    for name in ("two", "two-132"):
+        assert len(json.loads((tmp_path / "out" / f"{name}.json").read_text())["files"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda folder: [folder / "nowhere", folder / "out", 1], "nowhere: expected a folder or a tar"),
+        (lambda folder: [folder, folder / "out", 1], "expected settings.toml in it, found none"),
+        (lambda folder: [folder], "expected DATA OUT MINUTES, got 1 words"),
+    ],
+)
+def test_what_is_missing_is_named_in_a_line(tmp_path: Path, make: object, words: str) -> None:
+    done = elsewhere(*make(tmp_path))  # type: ignore[operator]
+    assert done.returncode == 2 and words in done.stderr and done.stderr.count("\n") == 1, done.stderr
