@@ -43,8 +43,13 @@ class Schedule:
     def over(self, steps: int) -> Schedule:
         """The same course over another number of steps."""
         share = steps / self.steps
-        stretched = {name: int(share * getattr(self, name)) for name in ("warm_up", "decay", "mean_from")}
-        return replace(self, steps=steps, **stretched)
+        return replace(
+            self,
+            steps=steps,
+            warm_up=int(share * self.warm_up),
+            decay=int(share * self.decay),
+            mean_from=int(share * self.mean_from),
+        )
 
     def keeps(self, step: int) -> float:
         """How much of the averaged weights stays in a step, counted from 1.
