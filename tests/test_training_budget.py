@@ -72,6 +72,15 @@ def test_what_was_planned_holds_after_a_stop(folder: Path, monkeypatch: pytest.M
         assert values["rate"] == whole.steps[step]["rate"] and values["loss"] == whole.steps[step]["loss"]
 
 
+def test_without_minutes_it_goes_on_by_its_steps(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    how = a_minute(folder, "longer")
+    loop.train(fabric_of(how), how, Ticking(monkeypatch, 2.0))
+    later = Ticking(monkeypatch, 2.0)
+    how = replace(how, minutes=0.0, schedule=replace(how.schedule, steps=27, decay=5))
+    loop.train(fabric_of(how), how, later)
+    assert sorted(later.steps) == [26, 27] and not later.plans
+
+
 def test_when_steps_become_slower_it_ends_in_time_and_saves(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,7 +41,7 @@ def train(fabric: Fabric, settings: Settings, watch: Watch | None = None) -> Pat
     watch.begin(run.step)
     began = time.monotonic()
     budget = Budget(fabric, 0 if run.steps else settings.minutes, run.step)
-    if run.steps:
+    if settings.minutes and run.steps:
         settings = _go_by(over(settings, run.steps), stepper, watch)
     ends = run.step >= settings.schedule.steps and not budget.open
     with requests() as request:
