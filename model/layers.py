@@ -52,7 +52,7 @@ class HarmonicConv(nn.Module):
         self.kernel: Callable[..., Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.kernel is not None and x.device.type == "cpu":
+        if self.kernel is not None:
             return self.kernel(x, self.conv.weight, self.conv.bias, self.shifts)
         return self.conv(shifted(x, self.shifts))
 

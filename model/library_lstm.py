@@ -6,7 +6,7 @@ it is worth it for long sequences, and not live.
 
 from __future__ import annotations
 
-from typing import cast
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
@@ -22,21 +22,17 @@ class LibraryLSTM:
         self._heads = []
         for head in range(lstm.heads):
             own = nn.LSTM(features, lstm.units)
+            weights = _theirs(lstm.weight_x[head], lstm.weight_h[head], lstm.bias[head, 0])
             with torch.no_grad():
-                for theirs, ours in zip(
-                    own.parameters(),
-                    (lstm.weight_x[head].T, lstm.weight_h[head].T, lstm.bias[head, 0]),
-                    strict=False,
-                ):
-                    theirs.copy_(_their_order(ours))
-                nn.init.zeros_(cast("Tensor", own.bias_hh_l0))
+                for theirs, ours in zip(own.parameters(), weights, strict=True):
+                    theirs.copy_(ours)
             self._heads.append(own.to(lstm.bias.device).requires_grad_(False))
 
     def weigh(self, x: Tensor, state: State, weight: Tensor) -> tuple[Tensor, State]:
         """As ``HeadLSTM.weigh``: x [S, N, C] to weighed hidden states [H, S, N], and the state."""
         weighed, hidden, cell = [], [], []
         for own, h, c, w in zip(self._heads, *state, weight, strict=True):
-            with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # it adds up too much for that
+            with _exact():
                 out, (h, c) = own(x, (h[None].contiguous(), c[None].contiguous()))
             weighed.append(out @ w)
             hidden.append(h[0])
@@ -53,12 +49,22 @@ def run(x: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor, reverse: bo
     states = []
     for own_x, own_h, own_bias in zip(weight_x, weight_h, bias[:, 0], strict=True):
         zeros = x.new_zeros(1, x.shape[1], own_h.shape[0])
-        weights = [_their_order(own_x.T), _their_order(own_h.T), _their_order(own_bias)]
-        weights.append(torch.zeros_like(weights[2]))  # they have two biases
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        weights = _theirs(own_x, own_h, own_bias)
+        with _exact():
             out = torch.lstm(x, (zeros, zeros), weights, True, 1, 0.0, True, False, False)[0]
         states.append((out.flip(0) if reverse else out)[:keep])
     return torch.stack(states)
+
+
+def _exact() -> AbstractContextManager[None]:
+    """Without TF32: an LSTM adds up too much for that."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+
+
+def _theirs(weight_x: Tensor, weight_h: Tensor, bias: Tensor) -> list[Tensor]:
+    """A head's weights [C, 4U], [U, 4U] and bias [4U] as PyTorch's four: it has a second bias, 0 here."""
+    ours = (weight_x.T, weight_h.T, bias)
+    return [*(_their_order(gates) for gates in ours), torch.zeros_like(bias)]
 
 
 def _their_order(gates: Tensor) -> Tensor:

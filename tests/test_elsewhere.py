@@ -18,10 +18,11 @@ from .training_runs import in_toml, make_music, short_run
 SCRIPT = Path(__file__).parents[1] / "training" / "elsewhere.sh"
 
 
-def elsewhere(*words: object) -> subprocess.CompletedProcess[str]:
+def elsewhere(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Called in a folder."""
     environment = {**os.environ, "HPPNET": f"{sys.executable} -m hppnet"}
     return subprocess.run(
-        [str(SCRIPT), *map(str, words)], env=environment, capture_output=True, text=True, timeout=300
+        [str(SCRIPT), *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
     )
 
 
@@ -33,7 +34,7 @@ def test_a_tar_becomes_weights_and_scores(tmp_path: Path) -> None:
         tar.add(tmp_path / "settings.toml", "settings.toml")
         tar.add(tmp_path / "music", "music")
         tar.add(tmp_path / "music", "evaluate/two")
-    done = elsewhere(tmp_path / "data.tar", tmp_path / "out", 0.1)
+    done = elsewhere(tmp_path, "data.tar", "out", "0.1")
     assert done.returncode == 0, done.stderr
     _, _, about = checkpoint.load(tmp_path / "out" / "final.safetensors")
     assert int(about["step"]) > 6, "of a tenth of a minute, not of the settings"
@@ -43,13 +44,13 @@ def test_a_tar_becomes_weights_and_scores(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "words"),
+    ("words", "said"),
     [
-        (lambda folder: [folder / "nowhere", folder / "out", 1], "nowhere: expected a folder or a tar"),
-        (lambda folder: [folder, folder / "out", 1], "expected settings.toml in it, found none"),
-        (lambda folder: [folder], "expected DATA OUT MINUTES, got 1 words"),
+        (("nowhere", "out", "1"), "nowhere: expected a folder or a tar"),
+        ((".", "out", "1"), "expected settings.toml in it, found none"),
+        ((".",), "expected DATA OUT MINUTES, got 1 words"),
     ],
 )
-def test_what_is_missing_is_named_in_a_line(tmp_path: Path, make: object, words: str) -> None:
-    done = elsewhere(*make(tmp_path))  # type: ignore[operator]
-    assert done.returncode == 2 and words in done.stderr and done.stderr.count("\n") == 1, done.stderr
+def test_what_is_missing_is_named_in_a_line(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+    done = elsewhere(tmp_path, *words)
+    assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1, done.stderr

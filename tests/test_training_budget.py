@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ class Ticking(Notebook):
         super().__init__()
         self.now_s, self.plans = 0.0, []
         self._step_s, self._stop_at = step_s, stop_at
-        monkeypatch.setattr(budget.time, "monotonic", lambda: self.now_s)
+        monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: self.now_s))
         monkeypatch.setattr(budget, "UNTIMED_STEPS", 1)
         monkeypatch.setattr(budget, "TIMED_STEPS", 2)
 

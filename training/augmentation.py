@@ -29,7 +29,7 @@ class Augmentation:
     cents: float = 25.0  #: detuning either way
     gain_db: tuple[float, float] = (-14.0, 12.0)
     eq_db: float = 5.0  #: standard deviation of a smooth curve over the bins
-    uneven_db: float = 3.0  #: up to how much it is uneven from bin to bin: another soundboard
+    uneven_db: float = 3.0  #: largest standard deviation from tone to tone: another soundboard
     band_limit: float = 0.15  #: how often a small microphone cuts lows or highs
     room: float = 0.5  #: how often a room
     made_room: float = 0.3  #: how many of these rooms are made up; without a folder of measured ones, all

@@ -1,4 +1,4 @@
-"""A training of so many minutes: how many steps that is turns out in the first ones.
+"""When a training ends: after its steps, or after so many minutes, whose steps the first ones tell.
 
 They are timed, and the schedule is stretched to the steps that the rest of the time holds. From there on the
 run is one like any other: saved with its number of steps, it goes on where it stopped.
@@ -20,23 +20,18 @@ SHARE = 0.97  #: of the time is planned for: steps differ, and the last one has 
 
 @dataclass
 class Budget:
-    """Plans a run's steps from how long the first ones take. Without ``minutes`` it does nothing."""
+    """Says when a run ends. Given ``minutes``, it plans the steps from how long the first ones take."""
 
     fabric: Fabric
     minutes: float
     first: int  #: the step that this process began with
     began: float = field(default_factory=lambda: time.monotonic())
     timed_from: float = 0.0
-    planned: bool = False
-
-    @property
-    def open(self) -> bool:
-        """Whether it is not known yet how many steps there will be."""
-        return self.minutes > 0 and not self.planned
+    planned: bool = False  #: whether it is known how many steps the minutes hold
 
     def plan(self, step: int, settings: Settings) -> Settings | None:
         """After a step: the settings with their schedule stretched, once it is known how far; else None."""
-        if not self.open:
+        if self.planned or not self.minutes:
             return None
         if step == self.first + UNTIMED_STEPS:
             self.timed_from = time.monotonic()
@@ -48,11 +43,12 @@ class Budget:
         # The first process decides: all take as many steps.
         return over(settings, int(self.fabric.broadcast(step + max(1, int(left_s / step_s)))))
 
-    def is_over(self) -> bool:
-        """Whether the minutes have passed; the same in all processes."""
+    def ends(self, step: int, steps: int) -> bool:
+        """Whether a run of so many steps ends after ``step``; the same in all processes."""
         if not self.minutes:
-            return False
-        return bool(self.fabric.broadcast(time.monotonic() - self.began > 60 * self.minutes))
+            return step >= steps
+        late = bool(self.fabric.broadcast(time.monotonic() - self.began > 60 * self.minutes))
+        return late or (self.planned and step >= steps)
 
 
 def over(settings: Settings, steps: int) -> Settings:

@@ -43,7 +43,7 @@ def train(fabric: Fabric, settings: Settings, watch: Watch | None = None) -> Pat
     budget = Budget(fabric, 0 if run.steps else settings.minutes, run.step)
     if settings.minutes and run.steps:
         settings = _go_by(over(settings, run.steps), stepper, watch)
-    ends = run.step >= settings.schedule.steps and not budget.open
+    ends = budget.ends(run.step, settings.schedule.steps)
     with requests() as request:
         while not ends:
             with stepper.clock("data"):
@@ -52,7 +52,7 @@ def train(fabric: Fabric, settings: Settings, watch: Watch | None = None) -> Pat
             watch.step(run.step, {**values, "s": time.monotonic() - began})
             if (plan := budget.plan(run.step, settings)) is not None:
                 settings = _go_by(plan, stepper, watch)
-            ends = (run.step >= settings.schedule.steps and not budget.open) or budget.is_over()
+            ends = budget.ends(run.step, settings.schedule.steps)
             if settings.validate_every and (ends or run.step % settings.validate_every == 0):
                 _validate(stepper, material, watch)
             asked = _asked(fabric, request)

@@ -19,11 +19,9 @@ from ..model.config import ModelConfig
 from ..model.network import HPPNet
 from ..model.shipped import DEFAULT
 from .balance import Balance
-from .settings import Settings
+from .settings import ALONE, Settings
 from .widen import widen
 
-#: What is taught alone -> the parts of the network that then move.
-TAUGHT = {"pedal": ("pedal",), "velocity": ("velocity",), "keys": ("ahead", "back", "weight", "bias")}
 SHIPPED = "shipped"  #: in ``begin`` and ``teacher``: the weights that come with the package
 
 
@@ -70,7 +68,7 @@ def begin(settings: Settings) -> tuple[Run, Callable[[], None]]:
         _take_over(network, weights_of(settings.begin))
     if settings.only:
         for name, weights in network.named_parameters():
-            weights.requires_grad_(name.split(".")[0] in TAUGHT[settings.only])
+            weights.requires_grad_(name.split(".")[0] in ALONE[settings.only])
     optimiser = torch.optim.AdamW(
         [weights for weights in network.parameters() if weights.requires_grad],
         lr=settings.schedule.learning_rate,

@@ -19,7 +19,8 @@ else:
     import tomli as tomllib
 
 PRECISIONS = ("bf16", "fp16", "fp32")
-ALONE = ("pedal", "velocity", "keys")  #: what can be taught over features that stay as they are
+#: What can be taught alone, over features that stay as they are -> the parts of the network that then move.
+ALONE = {"pedal": ("pedal",), "velocity": ("velocity",), "keys": ("ahead", "back", "weight", "bias")}
 
 
 @dataclass(frozen=True)
