@@ -48,9 +48,12 @@ def test_a_tar_becomes_weights_and_scores(tmp_path: Path) -> None:
     [
         (("nowhere", "out", "1"), "nowhere: expected a folder or a tar"),
         ((".", "out", "1"), "expected settings.toml in it, found none"),
+        (("strange", "out", "1"), 'strange: expected folder = "run" in settings.toml, found none'),
         ((".",), "expected DATA OUT MINUTES, got 1 words"),
     ],
 )
 def test_what_is_missing_is_named_in_a_line(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+    (tmp_path / "strange").mkdir()
+    (tmp_path / "strange" / "settings.toml").write_text('folder = "runs/first"\n')
     done = elsewhere(tmp_path, *words)
     assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1, done.stderr

@@ -29,6 +29,8 @@ if [ -f "$1" ]; then
 fi
 cd "$data"
 [ -f settings.toml ] || fail "$1: expected settings.toml in it, found none"
+# Known before the minutes are spent: afterwards the weights would not be found.
+grep -Eq '^folder *= *"run"' settings.toml || fail "$1: expected folder = \"run\" in settings.toml, found none"
 
 if [ -d midi ]; then
   pianos=()
