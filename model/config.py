@@ -21,6 +21,8 @@ class NetworkConfig:
     harmonics_down: tuple[int, ...] = (2, 3)  #: h: of which this may be a partial
     body_channels: int = 32
     block_kernels: tuple[tuple[int, int], ...] = ((3, 5),) * 4  #: (frames, keys), a residual block each
+    #: Of a second body beside that, which the keys' LSTMs hear too and the pedal's head does not; (): none
+    second_kernels: tuple[tuple[int, int], ...] = ()
     #: Harmonic shifts in keys in each block (Harmonica: at several depths is better than once).
     block_harmonics: tuple[int, ...] = (1, 2, 3, 4, 5, -2, -3, -4)
     lstm_units: int = 32  #: a direction and head
@@ -32,6 +34,11 @@ class NetworkConfig:
             raise ValueError("channels and LSTM units must be positive")
         if min(self.pedal_units, self.velocity_units) < 0:
             raise ValueError("the units of the pedal and of velocities must not be negative")
+
+    @property
+    def features(self) -> int:
+        """Channels of what the keys' LSTMs hear."""
+        return self.body_channels * (2 if self.second_kernels else 1)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 STRETCH = 64  #: steps whose gates lie in memory at a time
 
 State = tuple[Tensor, Tensor]  #: hidden and cell state, each [H, N, U]
+Heads = slice | list[int]  #: which of them: as an index
 
 
 class HeadLSTM(nn.Module):
@@ -37,11 +38,17 @@ class HeadLSTM(nn.Module):
         zeros = self.bias.new_zeros(self.heads, sequences, self.units)
         return zeros, zeros
 
-    def run(self, x: Tensor, reverse: bool = False, keep: int | None = None) -> Tensor:
-        """Whole sequences x [S, N, C] from the zero state to the first hidden states [H, keep, N, U]."""
+    def run(
+        self, x: Tensor, reverse: bool = False, keep: int | None = None, heads: Heads = slice(None)
+    ) -> Tensor:
+        """Whole sequences x [S, N, C] from the zero state to the first hidden states [H, keep, N, U].
+
+        Of some ``heads`` alone where asked.
+        """
         if self.kernel is not None:
-            return self.kernel(x, self.weight_x, self.weight_h, self.bias, reverse, keep or x.shape[0])
-        return self.scan(self.project(x), self.start(x.shape[1]), reverse)[0][:, :keep]
+            weights = (part[heads] for part in (self.weight_x, self.weight_h, self.bias))
+            return self.kernel(x, *weights, reverse, keep or x.shape[0])
+        return self.scan(self.project(x), self.start(x.shape[1]), reverse)[0][heads, :keep]
 
     def project(self, x: Tensor) -> Tensor:
         """The input's part of the gates: x [S, N, C] to [H, S, N, 4U]."""

@@ -5,7 +5,7 @@ Piano Transcription" (ISMIR 2022). Letters: B batch, C channels, T frames, F bin
 U LSTM units, N = B * P sequences.
 
         spectrum [B, T, 352] -> stem -> harmonic convolution -> pool 4 bins to a key
-          -> residual blocks -> features [T, N, C]
+          -> residual blocks, and a second body of them where there is one -> features [T, N, C]
              -> forward LSTM, its state carried for ever ----\\
              -> backward LSTM, begun R frames ahead of each --+-> logits [B, T, P, H]
              -> pooled over keys, beside the spectrum -> the pedal's own head -> logits [B, T]
@@ -14,6 +14,7 @@ U LSTM units, N = B * P sequences.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 from .config import HEADS, NetworkConfig
 from .frontend import normal
 from .layers import CausalConv, HarmonicConv, ResidualBlock
-from .lstm import HeadLSTM, State, weighed
+from .lstm import HeadLSTM, Heads, State, weighed
 from .pedal import PedalHead, PedalState
 from .timebase import BINS, BINS_PER_KEY, BINS_PER_OCTAVE, KEYS
 from .velocity import VelocityHead
@@ -51,7 +52,7 @@ class Judged(NamedTuple):
 
     keys: Tensor  #: [B, T, P, H]
     pedal: Tensor | None = None  #: [B, T], where the network has the head
-    features: Tensor | None = None  #: [T, N, C] of all frames, in training
+    features: Tensor | None = None  #: [T, N, C] of all frames by the first body, in training
 
 
 #: Of one recording: probabilities [T, 88, 4], and the pedal's [T] where the network has that head.
@@ -71,12 +72,12 @@ class HPPNet(nn.Module):
         )
         harmonics = config.harmonics_up + tuple(-h for h in config.harmonics_down)
         self.harmonic = HarmonicConv(config.stem_channels, config.body_channels, harmonics, BINS_PER_OCTAVE)
-        self.blocks = nn.ModuleList(
-            ResidualBlock(config.body_channels, kernel, config.block_harmonics)
-            for kernel in config.block_kernels
+        self.blocks, self.second = (
+            nn.ModuleList(ResidualBlock(config.body_channels, size, config.block_harmonics) for size in sizes)
+            for sizes in (config.block_kernels, config.second_kernels)
         )
-        self.ahead = HeadLSTM(len(HEADS), config.body_channels, config.lstm_units)
-        self.back = HeadLSTM(len(HEADS), config.body_channels, config.lstm_units)
+        self.ahead = HeadLSTM(len(HEADS), config.features, config.lstm_units)
+        self.back = HeadLSTM(len(HEADS), config.features, config.lstm_units)
         self.weight = nn.Parameter(torch.randn(len(HEADS), 2 * config.lstm_units) * config.lstm_units**-0.5)
         # Most frames hold no onset: beginning near zero saves the first hundred steps.
         self.bias = nn.Parameter(torch.tensor([-3.0, -3.0, -3.0, 0.0]))
@@ -88,14 +89,16 @@ class HPPNet(nn.Module):
         return cast("list[CausalConv]", list(self.stem))
 
     @property
-    def _blocks(self) -> list[ResidualBlock]:
-        return cast("list[ResidualBlock]", list(self.blocks))
+    def _bodies(self) -> list[list[ResidualBlock]]:
+        """The body, and the second where there is one."""
+        bodies = [list(self.blocks), list(self.second)]
+        return cast("list[list[ResidualBlock]]", [body for body in bodies if body])
 
     def start(self, batch: int = 1) -> NetworkState:
         """The state before the first frame."""
         pasts = [conv.start(batch, BINS) for conv in self._stem]
-        pasts += [block.conv.start(batch, KEYS) for block in self._blocks]
-        waiting = self.bias.new_zeros(0, batch * KEYS, self.config.body_channels)
+        pasts += [block.conv.start(batch, KEYS) for body in self._bodies for block in body]
+        waiting = self.bias.new_zeros(0, batch * KEYS, self.config.features)
         pedal = self.pedal.start(batch) if self.pedal is not None else None
         velocity = self.velocity.start(batch) if self.velocity is not None else None
         return NetworkState(tuple(pasts), self.ahead.start(batch * KEYS), waiting, pedal, velocity)
@@ -112,9 +115,14 @@ class HPPNet(nn.Module):
         x = F.relu(self.harmonic(x))
         # One-dimensional pooling is ten times as fast as max_pool2d over one frame.
         x = F.max_pool1d(x.flatten(0, 2), BINS_PER_KEY).view(*x.shape[:3], KEYS)
-        for block, past in zip(self._blocks, pasts[len(self.stem) :], strict=True):
-            x, after = block(x, past)
-            new.append(after)
+        ends = []
+        for body in self._bodies:
+            end = x
+            for block in body:
+                end, after = block(end, pasts[len(new)])
+                new.append(after)
+            ends.append(end)
+        x = ends[0] if len(ends) == 1 else torch.cat(ends, dim=1)
         return x.permute(2, 0, 3, 1).reshape(frames, batch * KEYS, -1), tuple(new)
 
     def judge(self, x: Tensor, state: State, count: int, look_ahead: int) -> tuple[Tensor, State]:
@@ -166,30 +174,34 @@ class HPPNet(nn.Module):
         chunk: int = 8,
         only: str = "",
         struck: Tensor | None = None,
+        heads: Sequence[str] = HEADS,
     ) -> Judged:
         """Logits of an excerpt [B, T, 352], for training.
 
         With a look-ahead R, ``chunk`` frames share one backward window of chunk + R: the last of
         them sees R frames of future, the first chunk - 1 more. Returns those of the T' frames of whole
-        windows. ``only`` "pedal", "velocity" or "keys" (the LSTMs) is taught then: "pedal" leaves the keys
-        out ([B, 0, P, H]), "keys" the pedal. ``struck`` [B, T', P] says where alone velocities are asked for.
+        windows. ``only`` "pedal", "velocity" or "keys" (the LSTMs and the second body) is taught then:
+        "pedal" leaves the keys out ([B, 0, P, H]), "keys" the pedal. ``struck`` [B, T', P] says where alone
+        velocities are asked for; no logits but those of ``heads`` say anything.
         """
         levels = normal(spectrum)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not only):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and only in ("", "keys")):
             x, _ = self.features(levels, self.start(len(levels)).pasts)
+        shared = x[..., : self.config.body_channels]
         with torch.autocast(x.device.type, enabled=False):  # an LSTM adds up too much for half precision
             if only == "pedal":
                 keys = spectrum.new_zeros(spectrum.shape[0], 0, KEYS, len(HEADS))
             else:
                 with torch.set_grad_enabled(torch.is_grad_enabled() and only in ("", "keys")):
-                    keys = self._excerpt(x.float(), look_ahead, chunk)
-                keys = self._with_velocity(keys, levels, look_ahead, struck)
+                    keys = self._excerpt(x.float(), look_ahead, chunk, heads)
+                if "velocity" in heads:
+                    keys = self._with_velocity(keys, levels, look_ahead, struck)
             if self.pedal is None or only == "keys":
-                return Judged(keys, None, x)
-            pedal = self.pedal(self.pedal.hear(x, levels), look_ahead)
+                return Judged(keys, None, shared)
+            pedal = self.pedal(self.pedal.hear(shared, levels), look_ahead)
         if look_ahead is not None:
             pedal = pedal[:, : pedal.shape[1] // chunk * chunk]
-        return Judged(keys, pedal, x)
+        return Judged(keys, pedal, shared)
 
     def _with_velocity(
         self, keys: Tensor, levels: Tensor, look_ahead: int | None, struck: Tensor | None
@@ -200,14 +212,18 @@ class HPPNet(nn.Module):
         velocity = self.velocity(levels, keys.shape[1], look_ahead, struck)
         return torch.cat([keys[..., :VELOCITY], keys[..., VELOCITY:] + velocity[..., None]], dim=3)
 
-    def _excerpt(self, x: Tensor, look_ahead: int | None, chunk: int) -> Tensor:
-        ahead_weight, back_weight = self.weight.split(self.config.lstm_units, dim=1)
+    def _excerpt(self, x: Tensor, look_ahead: int | None, chunk: int, heads: Sequence[str]) -> Tensor:
+        own: Heads = slice(None) if len(heads) == len(HEADS) else [HEADS.index(head) for head in heads]
+        ahead_weight, back_weight = self.weight[own].split(self.config.lstm_units, dim=1)
         if look_ahead is None:
-            ahead, back = self.ahead.run(x), self.back.run(x, reverse=True)
+            ahead, back = self.ahead.run(x, heads=own), self.back.run(x, reverse=True, heads=own)
         else:
             windows = x.unfold(0, chunk + look_ahead, chunk).permute(3, 0, 1, 2)  # [chunk + R, n, N, C]
             n = windows.shape[1]
-            back = self.back.run(windows.flatten(1, 2), reverse=True, keep=chunk)
+            back = self.back.run(windows.flatten(1, 2), reverse=True, keep=chunk, heads=own)
             back = back.unflatten(2, (n, -1)).transpose(1, 2).flatten(1, 2)
-            ahead = self.ahead.run(x[: n * chunk])
-        return self._logits(weighed(ahead, ahead_weight) + weighed(back, back_weight))
+            ahead = self.ahead.run(x[: n * chunk], heads=own)
+        states = weighed(ahead, ahead_weight) + weighed(back, back_weight)
+        if len(states) < len(HEADS):
+            states = states.new_zeros(len(HEADS), *states.shape[1:]).index_put((torch.tensor(own),), states)
+        return self._logits(states)

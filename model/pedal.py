@@ -42,8 +42,8 @@ class PedalHead(nn.Module):
         return zeros, zeros, self.out.bias.new_zeros(0, batch, 6 * self.units)
 
     def hear(self, x: Tensor, levels: Tensor) -> Tensor:
-        """What is heard of the pedal [T, B, G], from features x [T, N, C] and levels [B, T, F]."""
-        keys = torch.relu(self.key(x.detach().float()))
+        """What is heard of the pedal [T, B, G], from features x [T, N, >= C] and levels [B, T, F]."""
+        keys = torch.relu(self.key(x[..., : self.key.in_features].detach().float()))
         keys = keys.view(len(x), len(levels), KEYS, -1)  # a view: unflatten takes longer than the mean
         bins = torch.relu(self.bins(levels.transpose(0, 1)))
         return self.gates(torch.relu(self.join(torch.cat([bins, keys.mean(2), keys.amax(2)], dim=2))))

@@ -59,6 +59,7 @@ def _parts(transcriber: Transcriber) -> Iterator[tuple[str, object, str]]:
     yield from (("convolutions: stem", conv, "forward") for conv in network.stem)
     yield ("convolutions: harmonic", network.harmonic, "forward")
     yield from (("convolutions: body", block, "forward") for block in network.blocks)
+    yield from (("convolutions: second body", block, "forward") for block in network.second)
     yield ("LSTM forward", network.ahead, "weigh")  # live
     yield ("LSTM backward", network.back, "windows")
     yield ("LSTM forward", FullContext, "ahead")  # of whole recordings

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -11,13 +13,14 @@ from hppnet.model.full_context import FullContext
 from hppnet.model.layers import FrequencyNorm, HarmonicConv, shifted
 from hppnet.model.network import HPPNet
 
-SMALL = NetworkConfig(stem_channels=4, body_channels=8, lstm_units=6)
+SMALL = NetworkConfig(stem_channels=4, body_channels=8, lstm_units=6, pedal_units=5)
+TWO_BODIES = replace(SMALL, second_kernels=((3, 3), (5, 3)))
 
 
-@pytest.fixture
-def network() -> HPPNet:
+@pytest.fixture(params=[SMALL, TWO_BODIES], ids=["one body", "two bodies"])
+def network(request: pytest.FixtureRequest) -> HPPNet:
     torch.manual_seed(0)
-    return HPPNet(SMALL).eval()
+    return HPPNet(request.param).eval()
 
 
 def spectra(frames: int, batch: int = 1) -> torch.Tensor:
@@ -85,6 +88,30 @@ def test_full_context_is_the_same_in_training_and_in_judging(network: HPPNet) ->
 def test_clips_of_a_batch_do_not_mix(network: HPPNet) -> None:
     both = spectra(20, batch=2)
     torch.testing.assert_close(network(both, 3).keys[1:], network(both[1:], 3).keys, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_what_the_second_body_makes_of_the_sound_is_for_the_keys_alone() -> None:
+    torch.manual_seed(0)
+    network = HPPNet(TWO_BODIES).eval()
+    before, whole = network.step(spectra(30), network.start(), 2)[0], network(spectra(30))
+    for weights in network.second.parameters():
+        weights.add_(0.3)
+    after = network.step(spectra(30), network.start(), 2)[0]
+    assert torch.equal(after.pedal, before.pedal) and torch.equal(network(spectra(30)).pedal, whole.pedal)
+    assert all(not torch.allclose(after.keys[..., head], before.keys[..., head]) for head in range(4))
+
+
+@pytest.mark.parametrize("look_ahead", [None, 2])
+def test_heads_that_are_asked_for_say_what_they_say_beside_the_others(look_ahead: int | None) -> None:
+    network = HPPNet(replace(SMALL, velocity_units=3))
+    every = network(spectra(30), look_ahead).keys
+    some = network(spectra(30), look_ahead, heads=["frame", "velocity"]).keys
+    torch.testing.assert_close(some[..., [1, 3]], every[..., [1, 3]])
+    some.square().sum().backward()
+    for weights in (network.ahead.weight_h, network.back.weight_x, network.weight):
+        there = weights.grad.flatten(1).abs().amax(1) > 0
+        assert there.tolist() == [False, True, False, True]
 
 
 def test_harmonic_shifts_are_rounded_logarithms() -> None:

@@ -43,24 +43,30 @@ def test_the_pedal_alone_is_taught_over_the_weights_of_a_checkpoint(tmp_path: Pa
         loop.train(fabric_of(other), other)
 
 
-def test_the_keys_lstms_alone_are_taught_over_frozen_features(tmp_path: Path) -> None:
-    """What hears the pedal, and velocities that do not count, stay as they are to the last digit."""
+@pytest.mark.parametrize("second", [(), ((3, 3),)], ids=["one body", "two bodies"])
+def test_the_keys_lstms_alone_are_taught_over_frozen_features(
+    tmp_path: Path, second: tuple[tuple[int, int], ...]
+) -> None:
+    """What hears the pedal, and heads that do not count, stay as they are to the last digit."""
     folder = make_music(tmp_path)
     begun = tmp_path / "begun.safetensors"
-    sizes = replace(TINY, body_channels=4, pedal_units=2, velocity_units=2)
+    sizes = replace(TINY, body_channels=4, pedal_units=2, velocity_units=2, second_kernels=second)
     torch.manual_seed(0)
     chosen = DecoderConfig(onset=0.31, frame=0.22, offset=0.23, pedal=0.64)
     checkpoint.save(begun, HPPNet(sizes), ModelConfig(sizes, decoder=chosen))
     how = short_run(
-        folder, "keys", network=sizes, begin=str(begun), keys_only=True, losses=Losses(velocity=0)
+        folder, "keys", network=sizes, begin=str(begun), keys_only=True, losses=Losses(velocity=0, offset=0)
     )
     how = replace(how, schedule=replace(how.schedule, weight_decay=0.0))
     before, notebook = begin(how)[0].network.state_dict(), Notebook()
     after = trained(how, notebook)["network"]
-    assert "pedal" not in notebook.steps[1] and notebook.steps[1]["norm"] > 0
+    assert {"onset", "frame"} == {*HEADS, "pedal"} & set(notebook.steps[1])
+    assert notebook.steps[1]["norm"] > 0
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     lstms = {f"{way}.{part}" for way in ("ahead", "back") for part in ("weight_x", "weight_h", "bias")}
-    assert moved == {*lstms, "weight", "bias"}
-    velocity = HEADS.index("velocity")
-    assert all(torch.equal(before[name][velocity], after[name][velocity]) for name in moved)
+    body = {name for name in before if name.startswith("second.")}
+    assert moved - body == {*lstms, "weight", "bias"}
+    assert {name for name in body if name.endswith("weight")} <= moved
+    for head in map(HEADS.index, ("velocity", "offset")):
+        assert all(torch.equal(before[name][head], after[name][head]) for name in moved - body)
     assert finish(replace(how, held_out=2))[1].pedal == chosen.pedal

@@ -32,11 +32,14 @@ def random_network(config: NetworkConfig, seed: int) -> HPPNet:
     return network
 
 
+@pytest.mark.parametrize("second", [LARGE.block_kernels, ()])
 @pytest.mark.parametrize("harmonics", [SMALL.block_harmonics, ()])
 @pytest.mark.parametrize("look_ahead", [None, 2])
-def test_widened_it_says_the_same(harmonics: tuple[int, ...], look_ahead: int | None) -> None:
+def test_widened_it_says_the_same(
+    second: tuple[tuple[int, int], ...], harmonics: tuple[int, ...], look_ahead: int | None
+) -> None:
     small = random_network(replace(SMALL, block_harmonics=harmonics), 1)
-    large = random_network(replace(LARGE, block_harmonics=harmonics), 2)
+    large = random_network(replace(LARGE, block_harmonics=harmonics, second_kernels=second), 2)
     spectrum = torch.rand(2, 40, 352) * -90
     before = large(spectrum, look_ahead).keys
     widen(small, large)
@@ -54,6 +57,19 @@ def test_what_is_new_learns() -> None:
     assert large.weight.grad.unflatten(1, (2, LARGE.lstm_units))[:, :, TINY.lstm_units :].abs().min() > 0
     last = large.blocks[2].second_norm.weight
     assert last.grad is not None and last.grad.abs().min() > 0
+
+
+def test_a_second_body_learns_and_is_as_deep_as_the_first() -> None:
+    small, config = random_network(SMALL, 1), replace(LARGE, second_kernels=LARGE.block_kernels)
+    large, larger = random_network(config, 2), random_network(config, 3)
+    widen(small, large)
+    large(torch.rand(1, 40, 352) * -90).keys.square().mean().backward()
+    assert all(weights.grad is not None for weights in large.second.parameters())
+    assert large.second[0].norm.weight.grad.abs().min() > 0  # not hidden by zeros after it
+    widen(large, larger)
+    assert torch.equal(larger.second[0].conv.conv.weight, large.second[0].conv.conv.weight)
+    with pytest.raises(ValueError, match=r"a second body of \(\(3, 3\),\) cannot begin"):
+        widen(small, HPPNet(replace(LARGE, second_kernels=((3, 3),))))
 
 
 def test_a_run_begins_with_a_smaller_network(tmp_path: Path) -> None:

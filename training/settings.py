@@ -20,7 +20,11 @@ else:
 
 PRECISIONS = ("bf16", "fp16", "fp32")
 #: What can be taught alone, over features that stay as they are -> the parts of the network that then move.
-ALONE = {"pedal": ("pedal",), "velocity": ("velocity",), "keys": ("ahead", "back", "weight", "bias")}
+ALONE = {
+    "pedal": ("pedal",),
+    "velocity": ("velocity",),
+    "keys": ("second", "ahead", "back", "weight", "bias"),
+}
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Settings:
     teacher: str = ""  #: a checkpoint, or "shipped": what its features are without room and noise is wanted
     pedal_only: bool = False  #: the pedal's head is taught over frozen features: no note changes
     velocity_only: bool = False  #: the velocities' head is taught alone: nothing but velocities changes
-    keys_only: bool = False  #: the keys' LSTMs are taught over frozen features: the pedal stays as it is
+    keys_only: bool = False  #: the keys' LSTMs (and second body) alone are taught: the pedal stays as it is
     batch: int = 4  #: excerpts a step, over all processes
     accumulate: int = 1  #: turns in which a process takes its part of a batch, to save memory
     frames: int = 256  #: of an excerpt

@@ -86,12 +86,18 @@ class Stepper:
         parts = dict(zip(PARTS, self._mean(sums).tolist(), strict=True))
         weights = self._weights(how)
         run.balance.update({head: parts[head] for head in HEADS})
+        parts = {name: parts[name] for name in parts if name not in HEADS or name in self._heads(how)}
         if run.network.pedal is None or self.settings.only == "keys":
             del parts["pedal"]
         if self.teacher is None:
             del parts["features"]
         loss = sum(weights[name] * value for name, value in parts.items())
         return {**parts, "loss": loss, "norm": norm, "rate": rate}
+
+    def _heads(self, how: Losses) -> list[str]:
+        """The heads that are taught."""
+        only = self.settings.only
+        return [head for head in HEADS if only in ("", "keys", head) and how.weights[head]]
 
     def _weights(self, how: Losses) -> dict[str, float]:
         """How much each of PARTS counts."""
@@ -115,11 +121,12 @@ class Stepper:
         settings = self.settings
         with self.clock("forward"):
             struck = part.wanted[..., 0] > 0
-            judged = self.module(part.spectra, look_ahead, settings.chunk, settings.only, struck)
+            heads = self._heads(how)
+            judged = self.module(part.spectra, look_ahead, settings.chunk, settings.only, struck, heads)
             parts = {head: whole.notes.new_zeros(()) for head in PARTS}
-            if settings.only != "pedal":
+            if heads:
                 taught = head_losses(judged.keys.float(), part.wanted, how, whole.notes)
-                parts |= {head: taught[head] for head in HEADS if settings.only in ("", "keys", head)}
+                parts |= {head: taught[head] for head in heads}
             if judged.pedal is not None:
                 parts["pedal"] = pedal_loss(judged.pedal, part.pedal, whole.pedal_frames)
             if whole.spread is not None:

@@ -34,8 +34,9 @@ def teacher(path: Path, taught: NetworkConfig) -> HPPNet:
 
 @torch.no_grad()
 def features_of(network: HPPNet, plain: Tensor) -> Tensor:
-    """A teacher's features [B, T, P, C] of log power [B, T, 352]."""
-    return by_excerpt(network.features(normal(plain), network.start(len(plain)).pasts)[0])
+    """A teacher's features [B, T, P, C] of log power [B, T, 352], by its first body."""
+    features, _ = network.features(normal(plain), network.start(len(plain)).pasts)
+    return by_excerpt(features[..., : network.config.body_channels])
 
 
 def by_excerpt(features: Tensor) -> Tensor:
