@@ -75,6 +75,8 @@ class ModelConfig:
             raise ValueError(f"note_ends must be keys or sounding, got {self.note_ends!r}")
 
 
+_DEFAULT = NetworkConfig(velocity_units=64)
+
 _PAPER = NetworkConfig(
     name="hppnet-tiny",
     stem_kernels=((7, 7), (7, 7), (7, 7)),
@@ -86,9 +88,11 @@ _PAPER = NetworkConfig(
     lstm_units=32,
 )
 
-#: name -> sizes. ``hppnet-*`` follow the paper (Wei et al., ISMIR 2022) as far as a causal network can.
+#: name -> sizes. ``shipped`` are those of the weights that come with the package; ``hppnet-*`` follow the
+#: paper (Wei et al., ISMIR 2022) as far as a causal network can.
 CONFIGS: dict[str, NetworkConfig] = {
-    "default": NetworkConfig(velocity_units=64),
+    "default": _DEFAULT,
+    "shipped": replace(_DEFAULT, name="shipped", pedal_units=64, second_kernels=_DEFAULT.block_kernels),
     "hppnet-tiny": _PAPER,
     "hppnet-large": replace(_PAPER, name="hppnet-large", body_channels=128, lstm_units=64),
 }

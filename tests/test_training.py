@@ -14,8 +14,10 @@ import torch
 
 from hppnet.model.config import NetworkConfig
 from hppnet.model.decoder import Decoder
+from hppnet.model.frontend import FrontEndConfig, front_end_of
 from hppnet.model.network import HPPNet
 from hppnet.model.notes import notes_from
+from hppnet.model.timebase import HOP, SAMPLE_RATE
 from hppnet.training.augmentation import in_the_world, mixed
 from hppnet.training.dataset import Excerpts, open_folder
 from hppnet.training.kernels import accelerate, compiled
@@ -91,6 +93,25 @@ def test_noise_alone_has_no_notes(folder: Path) -> None:
     drawn = Excerpts([pieces], [1.0], 64, replace(PLAIN, no_piano=1.0))
     spectrum, wanted, pedal, _ = drawn.batch(0, 0, range(2))
     assert wanted.abs().max() == 0 and pedal.abs().max() == 0 and spectrum.max() > -80
+
+
+def test_a_sudden_beginning_is_that_of_a_stream(tmp_path: Path) -> None:
+    """Nothing lies before the first frame, and all is as it was where that is no longer heard."""
+    tone = 0.3 * np.sin(np.arange(5 * SAMPLE_RATE) * 2 * np.pi * 55 / SAMPLE_RATE)
+    soundfile.write(tmp_path / "hum.flac", tone, SAMPLE_RATE)
+    (tmp_path / "hum.tsv").write_text("onset\toffset\tnote\tvelocity\n")
+    pieces = open_folder(tmp_path, tmp_path / "cache")
+    cut, whole = (
+        Excerpts([pieces], [1.0], 64, replace(PLAIN, sudden=sudden)).draw(np.random.default_rng(2))[0]
+        for sudden in (1.0, 0.0)
+    )
+    front = front_end_of(FrontEndConfig())
+    sound = torch.from_numpy(tone[: 63 * HOP + front.after].astype(np.float32))
+    stream = front.frames(torch.nn.functional.pad(sound, (front.before, 0))[None])[0]
+    hum = 4 * 12 + 1  # of A1, 55 Hz
+    assert whole[0, hum] - cut[0, hum] > 6 and (whole[:, hum] - whole[0, hum]).abs().max() < 1
+    torch.testing.assert_close(cut[:, hum], stream[:, hum], atol=1.5, rtol=0)
+    assert torch.equal(cut[front.before // HOP + 1 :], whole[front.before // HOP + 1 :])
 
 
 def test_two_excerpts_at_once_have_the_notes_of_both() -> None:

@@ -29,6 +29,7 @@ PLAIN = Augmentation(
     room=0,
     noise=0,
     clip=0,
+    sudden=0,
     mix=0,
     no_piano=0,
 )

@@ -38,6 +38,7 @@ class Augmentation:
     made_noise: float = 0.4  #: how much of it is made up; without a folder of recorded noise, all
     snr_db: tuple[float, float] = (5.0, 45.0)  #: how far noise lies below the sound
     clip: float = 0.05  #: how often overdriven
+    sudden: float = 0.1  #: how often nothing was heard before the first frame: a stream begun amid the sound
     mix: float = 0.15  #: how often two excerpts sound at once: soft notes under loud ones, thick textures
     no_piano: float = 0.1  #: how often noise or speech alone, to which nothing is to be written
     rooms: str = ""  #: folder of impulse responses

@@ -141,9 +141,11 @@ class Excerpts:
             samples, notes = mixed((samples, notes), other[:2], rng)
             pedal = None  # two pianos, two pedals
         plain = at_another_level(samples, self.how, rng)
-        sounds = [in_the_world(plain, self.how, rng), plain][: 1 + self.taught]
-        spectra = front.frames(torch.from_numpy(np.stack(sounds)))
-        spectra = (spectra + torch.from_numpy(equaliser_db(self.how, rng))).clamp_min(FLOOR_DB)
+        sounds = np.stack([in_the_world(plain, self.how, rng), plain][: 1 + self.taught])
+        curve = torch.from_numpy(equaliser_db(self.how, rng))
+        if rng.random() < self.how.sudden:
+            sounds[:, : front.before] = 0
+        spectra = (front.frames(torch.from_numpy(sounds)) + curve).clamp_min(FLOOR_DB)
         wanted = targets(notes, self.frames, keys).stacked(), pedal_target(pedal, self.frames)
         heard = spectra[0], torch.from_numpy(wanted[0]), torch.from_numpy(wanted[1])
         return *heard, spectra[1] if self.taught else spectra.new_zeros(0)
