@@ -89,6 +89,9 @@ class Settings:
         if len(alone) > 1:
             got = " and ".join(f"{name}_only" for name in alone)
             raise ValueError(f"expected one of them, got {got}; teach one after the other")
+        every = (self.losses, *(phase.losses for phase in self.phases))
+        if self.velocity_only and not all(losses.velocity for losses in every):
+            raise ValueError("velocity_only needs losses that count velocity: above 0 under [losses]")
         if self.only and self.teacher:
             raise ValueError(
                 f"{self.only}_only leaves the features as they are: there is nothing for a teacher to do"

@@ -86,7 +86,6 @@ class Stepper:
         parts = dict(zip(PARTS, self._mean(sums).tolist(), strict=True))
         weights = self._weights(how)
         run.balance.update({head: parts[head] for head in HEADS})
-        parts = {name: parts[name] for name in parts if name not in HEADS or name in self._heads(how)}
         if run.network.pedal is None or self.settings.only == "keys":
             del parts["pedal"]
         if self.teacher is None:
