@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help:
 	@echo "make setup   make the environment .venv with everything in it"
 	@echo "make demo    transcribe the bundled piano recording and show what was found"
-	@echo "make test    run the tests"
+	@echo "make test    run the quick tests (the slow ones: .venv/bin/pytest -n auto -m slow)"
 	@echo "make lint    check style (ruff) and types (mypy)"
 	@echo "make clean   remove .venv, build and caches"
 
@@ -45,7 +45,7 @@ demo: setup
 	@ls -1 $(DEMO)/*.* | sed 's|^|  |'
 
 test: setup
-	@$(BIN)/pytest -q
+	@$(BIN)/pytest -q -n auto
 
 # mypy looks at an installed copy, where the folders have their package names (pyproject.toml). A build folder
 # of setuptools that was left behind would bring back files that are no longer there.

@@ -22,8 +22,8 @@ from .jack import JackError, JackServer
 
 SYNTH = "hppnet-synth"  #: the MIDI port that the journey ends at
 READY = "in all"  #: begins the last line that ``hppnet live`` says before it listens
-READY_WITHIN_S = 60.0
-LEAVES_WITHIN_S = 20.0
+READY_WITHIN_S = 120.0
+LEAVES_WITHIN_S = 60.0
 
 P = TypeVar("P", bound="Peer")
 
@@ -113,7 +113,11 @@ class Program:
         self._began_s = time.monotonic()
         with open(self._file, "w", encoding="utf-8") as output:
             self._process = subprocess.Popen(
-                command, env=environment(server), stdout=output, stderr=subprocess.STDOUT
+                command,
+                env=environment(server),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                preexec_fn=default_signals,
             )
 
     def __enter__(self) -> Program:
@@ -154,6 +158,12 @@ class Program:
                 f"the program did not leave within {LEAVES_WITHIN_S:g} s of {ending.name}; "
                 f"it said: {self.output.strip()!r}"
             ) from None
+
+
+def default_signals() -> None:
+    """In the new process: a job in the background ignores SIGINT, and what it starts would inherit that."""
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.SIG_DFL)
 
 
 def _end(process: subprocess.Popen) -> None:

@@ -8,7 +8,8 @@ MIDI on a port of python-rtmidi. Two processes, on the one clock of the machine:
 Python's lock while it opens and closes, and PortAudio's callback, waiting for it, would hold up the server.
 
 Each says ``ready`` and then takes orders, a line each on standard input, and says ``done ORDER``: the piano
-``play`` and ``wait`` (for the sound's end), the synth ``unplug`` and ``plug`` (its port), both ``leave``.
+``play`` and ``wait`` (for the sound's end), the synth ``unplug`` and ``plug`` (its port), ``notes`` (until
+``AWAITED_NOTES`` more have come) and ``end`` (until all notes off has come), both ``leave``.
 
 LOG.npy then holds, of the piano, the cycles [c, 2] (number of the first sample, ``time.monotonic()`` s when
 JACK took it), of the synth the messages [m, 4] (``time.monotonic()`` s and up to three bytes).
@@ -22,6 +23,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+AWAITED_NOTES = 3
+PATIENCE_S = 60.0  #: a synth waits no longer for what does not come
+ALL_NOTES_OFF = [0xB0, 123, 0]
 
 
 class Piano:
@@ -76,6 +81,23 @@ class Synth:
             midi.close_port()
             midi.delete()
 
+    def await_notes(self) -> None:
+        """Until more notes have come."""
+        wanted = self._notes() + AWAITED_NOTES
+        self._await(lambda: self._notes() >= wanted)
+
+    def await_end(self) -> None:
+        """Until the program has silenced the port, which is the last that it does."""
+        self._await(lambda: bool(self._messages) and self._messages[-1][1] == ALL_NOTES_OFF)
+
+    def _notes(self) -> int:
+        return sum(message[0] & 0xF0 == 0x90 and message[2] > 0 for _, message in list(self._messages))
+
+    def _await(self, condition: Callable[[], bool]) -> None:
+        give_up = time.monotonic() + PATIENCE_S
+        while not condition() and time.monotonic() < give_up:
+            time.sleep(0.02)
+
     def table(self) -> np.ndarray:
         rows = [[when, *[*message, 0, 0][:3]] for when, message in self._messages]
         return np.array(rows, dtype=float).reshape(-1, 4)
@@ -100,7 +122,8 @@ def play(sound_file: str, log_file: str) -> None:
 def receive(port_name: str, log_file: str) -> None:
     """The synth."""
     synth = Synth(port_name)
-    obey({"plug": synth.plug, "unplug": synth.unplug})
+    orders = {"plug": synth.plug, "unplug": synth.unplug}
+    obey(orders | {"notes": synth.await_notes, "end": synth.await_end})
     synth.unplug()
     np.save(log_file, synth.table())
 

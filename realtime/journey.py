@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import signal
 import tempfile
 import time
 from collections.abc import Sequence
@@ -77,12 +76,11 @@ def travel(
     sound: np.ndarray,
     server: JackServer,
     after_s: float = 1.0,
-    ending: signal.Signals = signal.SIGINT,
 ) -> Journey:
     """Sends samples [n] (at the server's rate) through a program that listens and sends to SYNTH.
 
-    ``after_s`` after the sound's end (before it, where negative) the program gets a signal, and is heard
-    until it has left. Raises JackError if a process does not do its part.
+    ``after_s`` after the sound's end the program is interrupted, and its messages are received until it has
+    left. Raises JackError if a process does not do its part.
     """
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -92,11 +90,10 @@ def travel(
     ):
         inputs, startup_s = program.listening()
         piano.play(inputs)
-        if after_s >= 0:
-            piano.order("wait")
-        time.sleep(after_s if after_s >= 0 else len(sound) / server.sample_rate + after_s)
-        exit_code = program.leave(ending)
-        time.sleep(0.2)
+        piano.order("wait")
+        time.sleep(after_s)
+        exit_code = program.leave()
+        synth.order("end")
         cycles, received = piano.leave(), synth.leave()
         rate, block = server.sample_rate, server.block
         return Journey(cycles, received, rate, block, startup_s, exit_code, program.output)

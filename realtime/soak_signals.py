@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 
 from ..model.notes import read_midi
-from .jack_ends import READY, environment
+from .jack_ends import READY, default_signals, environment
 from .synth import replayed
 
 SIGNALS = tuple(name for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGKILL") if hasattr(signal, name))
@@ -52,7 +52,9 @@ def _one(
     soundfile.write(file, sound, sample_rate)
     command = [sys.executable, "-m", "hppnet", "live", "--from-file", str(file), "--output", "none"]
     command += ["--record", str(midi), "--record-audio", str(audio), *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=environment(), preexec_fn=default_signals
+    ) as process:
         assert process.stdout is not None
         try:
             if not any(line.startswith(READY) for line in process.stdout):

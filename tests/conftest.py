@@ -1,8 +1,9 @@
-"""What many tests share: the shipped transcriber, a small one, and one core for PyTorch."""
+"""What many tests share: transcribers, one core for PyTorch, and what a test may need of the machine."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,30 @@ from hppnet.model.config import ModelConfig, NetworkConfig
 from hppnet.model.network import HPPNet
 from hppnet.model.transcriber import Transcriber
 
+from .needs import require
+from .sounds import TONE_WEIGHTS
+
+#: These use sound devices, ports or a browser in real time: one process runs them one after the other.
+DEVICES = ("test_live_command.py", "test_live_jack.py", "test_web_browser.py")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where several processes run the tests, a file's go to one: they share what they set up."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            return "devices" if Path(file).name in DEVICES else file
+
+    return ByFile(config, log)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("needs"):
+        require(*mark.args)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def one_core() -> None:
@@ -20,7 +45,13 @@ def one_core() -> None:
 
 @pytest.fixture(scope="session")
 def transcriber() -> Transcriber:
-    """The shipped checkpoint in fp32."""
+    """It detects the notes of ``sounds.piano_like``, and any machine keeps up with it."""
+    return Transcriber.load(TONE_WEIGHTS, precision="fp32", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def shipped() -> Transcriber:
+    """The shipped checkpoint in fp32: for what depends on how well it detects."""
     return Transcriber.load(precision="fp32", device="cpu")
 
 

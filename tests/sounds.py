@@ -1,8 +1,12 @@
-"""Sounds that tests make themselves."""
+"""Sounds that tests make themselves, and the weights that detect them."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+
+TONE_WEIGHTS = Path(__file__).with_name("tones.safetensors")  #: made by rigs/tone_weights.py
 
 
 def piano_like(pitches: dict[float, int], seconds: float, sample_rate: int = 16_000) -> np.ndarray:

@@ -122,6 +122,7 @@ def test_a_fresh_process_that_fails_says_why():
         bench_machine._python("-c", "raise SystemExit('much ado\\nno such thing')")
 
 
+@pytest.mark.slow
 def test_bench_offline(checkpoint, tmp_path):
     file = tmp_path / "bench.json"
     options = ["--seconds", "1", "--repeats", "1", "--checkpoint", str(checkpoint), "--device", "cpu"]

@@ -8,7 +8,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,8 @@ from typer.testing import CliRunner
 
 from hppnet.cli import app
 from hppnet.model.notes import TRACK_NAME, read_midi
+
+from . import children
 
 RATE = 16_000
 OURS = f"MThd {TRACK_NAME}"  # enough of an earlier output to be known as one
@@ -287,8 +288,8 @@ def start(*arguments, **options):
     """The command as a process group, so that Ctrl-C can be sent to all of it as a terminal does."""
     # Wide: a long path must not break a line in two.
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "250"}
-    command = [*HPPNET, "transcribe", *map(str, arguments)]
-    return subprocess.Popen(command, text=True, start_new_session=True, env=environment, **options)
+    command = [*HPPNET, "transcribe", *arguments]
+    return children.start(command, start_new_session=True, env=environment, **options)
 
 
 @unix
@@ -300,27 +301,15 @@ def test_ctrl_c_leaves_finished_files_and_nothing_half(tmp_path, weights, jobs):
     process = start(tmp_path, *options, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     for _ in range(2):
         assert " notes, " in process.stdout.readline()
-    time.sleep(0.5)  # into the long ones
     os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=children.PATIENCE_S)
     assert process.returncode == 130, err
     assert "Traceback" not in err and "interrupted" in err
     assert "2 files transcribed" in out
     finished = [f"{number}.{kind}" for number in (1, 2) for kind in ("json", "mid", "png")]
     assert names(tmp_path) == sorted([*finished, "1.wav", "2.wav", "3.wav", "4.wav"])
     json.loads((tmp_path / "2.json").read_text())
-    assert all_gone(process.pid)
-
-
-def all_gone(group):
-    """Whether the process group empties soon: no worker is left behind."""
-    for _ in range(50):
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.1)
-    return False
+    assert children.all_gone(process.pid)
 
 
 @unix
@@ -331,7 +320,7 @@ def test_workers_end_when_the_command_is_killed(tmp_path, weights):
     assert " notes, " in process.stdout.readline()
     process.kill()
     process.communicate()
-    assert all_gone(process.pid)
+    assert children.all_gone(process.pid)
 
 
 @unix
@@ -342,7 +331,7 @@ def test_a_bar_on_a_terminal(tmp_path, weights):
     process = start(tmp_path, "--checkpoint", weights, "--jobs", 1, stdout=theirs, stderr=theirs)
     os.close(theirs)
     said = b""
-    while select.select([ours], [], [], 30)[0]:
+    while select.select([ours], [], [], children.PATIENCE_S)[0]:
         try:
             said += os.read(ours, 65536)
         except OSError:  # the other end is closed

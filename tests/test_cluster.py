@@ -24,8 +24,10 @@ from hppnet.offline.inputs import find_recordings
 from hppnet.offline.plan import Plan
 from hppnet.offline.settings import Settings
 
-distributed = pytest.importorskip("distributed")
-dask = pytest.importorskip("dask")
+from . import children, needs
+
+distributed = needs.module("distributed", "cluster")
+dask = needs.module("dask", "cluster")
 RATE = 16_000
 COUNT = 24
 
@@ -190,14 +192,14 @@ def command(rec: Path, out: Path, small: Path, *options: str) -> list[str]:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals as on Unix")
-@pytest.mark.parametrize("options", [("--cluster", "local:2"), ("--jobs", "2")])
+@pytest.mark.parametrize(
+    "options", [pytest.param(("--cluster", "local:2"), marks=pytest.mark.slow), ("--jobs", "2")]
+)
 def test_the_driver_is_killed_and_started_again(rec, tmp_path, small, options) -> None:
     """Every recording is done, none twice, none half."""
     out = tmp_path / "out"
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    first = subprocess.Popen(
-        command(rec, out, small, *options), stdout=subprocess.PIPE, text=True, env=environment
-    )
+    first = children.start(command(rec, out, small, *options), stdout=subprocess.PIPE, env=environment)
     for _ in range(5):
         assert " notes, " in first.stdout.readline()
     first.kill()

@@ -26,6 +26,7 @@ def elsewhere(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_tar_becomes_weights_and_scores(tmp_path: Path) -> None:
     make_music(tmp_path)
     settings = in_toml(short_run(Path("."), "run"), validate_every=0)

@@ -13,6 +13,7 @@ from hppnet.model.timebase import BINS, BINS_PER_OCTAVE, HOP, SAMPLE_RATE
 from .sounds import three_notes
 
 
+@pytest.mark.slow
 def test_agrees_with_librosa_vqt_when_its_windows_are_symmetric() -> None:
     rng = np.random.default_rng(0)
     samples = three_notes() + 0.01 * rng.standard_normal(len(three_notes())).astype(np.float32)

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +25,12 @@ from hppnet.realtime.devices import SoundInput
 from hppnet.realtime.transcriber import LiveTranscriber
 from hppnet.realtime.wires import MidiPort, PortFault
 
+from . import children
 from .live_fakes import sounding_after
-from .sounds import piano_like
+from .sounds import TONE_WEIGHTS, piano_like
 
 RUNNER = CliRunner()
+SMALL = ["--checkpoint", str(TONE_WEIGHTS)]  #: so small that every machine keeps up
 POSIX = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
 #: ``hppnet live`` whose port "none" writes what it is sent to the file named first.
 SPYING = """
@@ -51,13 +52,9 @@ def take(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def live(take: Path, folder: Path, *options: str) -> subprocess.Popen[str]:
-    arguments = ["live", "--from-file", str(take), "--output", "none", *options]
-    return subprocess.Popen(
-        [sys.executable, "-c", SPYING, str(folder / "port.txt"), *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    arguments = ["live", "--from-file", str(take), "--output", "none", *SMALL, *options]
+    command = [sys.executable, "-c", SPYING, folder / "port.txt", *arguments]
+    return children.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def sent(folder: Path) -> list[list[int]]:
@@ -67,9 +64,11 @@ def sent(folder: Path) -> list[list[int]]:
 
 
 def wait_for_notes(process: subprocess.Popen[str], folder: Path, count: int) -> None:
-    while sum(message[0] == 0x90 for message in sent(folder)) < count or not sounding_after(sent(folder)):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
+    def there() -> bool:
+        played = sum(message[0] == 0x90 for message in sent(folder))
+        return played >= count and bool(sounding_after(sent(folder)))
+
+    children.wait_until(there, f"{count} notes", process)
 
 
 @POSIX
@@ -79,7 +78,7 @@ def test_a_signal_ends_every_note_and_completes_the_recordings(take: Path, tmp_p
     process = live(take, tmp_path, *options)
     wait_for_notes(process, tmp_path, 6)
     process.send_signal(getattr(signal, name))
-    out, error = process.communicate(timeout=60)
+    out, error = process.communicate(timeout=children.PATIENCE_S)
     assert (process.returncode, error) == (0, "")
     messages = sent(tmp_path)
     assert sounding_after(messages) == set()
@@ -116,7 +115,10 @@ def test_a_file_is_played_to_its_end(tmp_path: Path) -> None:
     record = tmp_path / "out.mid"
     result = RUNNER.invoke(
         app,
-        ["live", "--from-file", str(tmp_path / "two.wav"), "--output", "none", "--record", str(record)],
+        [
+            *("live", "--from-file", str(tmp_path / "two.wav"), "--output", "none"),
+            *("--record", str(record), *SMALL),
+        ],
     )
     assert result.exit_code == 0, result.output
     heads = [line.split()[0] for line in result.output.splitlines()]
@@ -126,7 +128,7 @@ def test_a_file_is_played_to_its_end(tmp_path: Path) -> None:
 
 def test_quiet_says_nothing(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "short.wav", np.zeros(1600), 16_000)
-    arguments = ["live", "-q", "--from-file", str(tmp_path / "short.wav"), "--output", "none"]
+    arguments = ["live", "-q", "--from-file", str(tmp_path / "short.wav"), "--output", "none", *SMALL]
     result = RUNNER.invoke(app, arguments)
     assert (result.exit_code, result.output) == (0, "")
 
@@ -233,7 +235,7 @@ def test_scores_of_the_checkpoint_are_shown(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_pieces_are_there_from_python() -> None:
     sound = piano_like({0.3: 60, 0.8: 64}, 1.6)
     source = FileInput([sound], 16_000, speed=None)
-    events = hppnet.live(source, latency_ms=92)
+    events = hppnet.live(source, checkpoint=TONE_WEIGHTS, latency_ms=92)
     assert isinstance(events, LiveTranscriber)
     assert {60, 64} <= {event.pitch for event in events if isinstance(event, hppnet.NoteOn)}
     assert {"live", "LiveTranscriber", "AudioInput", "MidiOutput"} <= set(dir(hppnet))

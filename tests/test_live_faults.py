@@ -128,7 +128,16 @@ def check(rig: Rig, folder: Path, port_answers: bool) -> None:
     assert soundfile.info(folder / "a.flac").frames > 0
 
 
-@pytest.mark.parametrize("seed", range(1000 // FAULTS_A_SESSION))
+QUICK_SESSIONS = 4  #: the others are slow
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [
+        pytest.param(seed, marks=[pytest.mark.slow] if seed >= QUICK_SESSIONS else [])
+        for seed in range(1000 // FAULTS_A_SESSION)
+    ],
+)
 def test_random_faults(seed: int, tmp_path: Path) -> None:
     dice = random.Random(seed)
     rig = Rig(

@@ -1,6 +1,7 @@
 """``hppnet live`` from end to end with real parts: sound over JACK in, MIDI on a real port out.
 
-What comes back is looked at here, not how fast: that is ``hppnet bench live``.
+What comes back is looked at here, not how fast, with a network that every machine keeps up with; how a
+machine keeps up with the shipped one is measured by ``hppnet bench live``.
 """
 
 from __future__ import annotations
@@ -8,36 +9,44 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from hppnet.model.notes import Note, NoteOff, NoteOn, notes_from, read_midi
+from hppnet.model.notes import Note, NoteOn, notes_from, read_midi
 from hppnet.model.transcriber import Transcriber
 from hppnet.realtime.arrivals import onset_f1
 from hppnet.realtime.bench import compare, live_command
 from hppnet.realtime.jack import JackServer
 from hppnet.realtime.jack_ends import SYNTH, Piano, Program, Synth
 from hppnet.realtime.journey import Journey, travel
-from hppnet.realtime.piece import struck
 
-from .jack_server import go_without, jack_server  # noqa: F401  # a fixture
+from .children import wait_until
+from .jack_server import jack_server  # noqa: F401  # a fixture
+from .sounds import TONE_WEIGHTS, piano_like
 
-DEMO = Path(__file__).parents[1] / "demo"
+pytestmark = pytest.mark.needs("jack")
+
 RATE = 48_000
-SECONDS = 20.0
+PITCHES = (60, 64, 67, 72)
 SUSTAIN_OFF, ALL_NOTES_OFF = [0xB0, 64, 0], [0xB0, 123, 0]
+LIVE = [*live_command(132), "--checkpoint", str(TONE_WEIGHTS)]
+
+
+def arpeggio(seconds: float) -> tuple[np.ndarray, list[Note]]:
+    """A note each 0.2 s, so that there is always one down: samples [n] and what is played."""
+    onsets = {0.5 + 0.2 * i: PITCHES[i % 4] + i // 4 % 3 for i in range(round((seconds - 1) / 0.2))}
+    notes = [Note(onset_s, onset_s + 0.5, pitch, 80) for onset_s, pitch in onsets.items()]
+    return piano_like(onsets, seconds, RATE), notes
 
 
 @pytest.fixture(scope="module")
 def take() -> tuple[np.ndarray, list[Note]]:
-    """The beginning of the bundled recording: samples [n] and what was played."""
-    sound, rate = soundfile.read(DEMO / "take.opus", dtype="float32", frames=round(SECONDS * RATE))
-    assert rate == RATE
-    return sound.mean(axis=1), [n for n in read_midi(DEMO / "take.mid") if n.onset_s < SECONDS]
+    return arpeggio(8.0)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +63,7 @@ def journey(
 ) -> Journey:
     """One take played through at the default latency, recorded on the way."""
     record = ["--record", str(recordings[0]), "--record-audio", str(recordings[1])]
-    return travel([*live_command(132), *record], take[0], jack_server)
+    return travel([*LIVE, *record], take[0], jack_server)
 
 
 def messages(journey: Journey) -> list[list[int]]:
@@ -91,7 +100,7 @@ def test_what_is_played_comes_out(
 
 
 def test_no_key_hangs_or_is_struck_twice(journey: Journey) -> None:
-    assert len(notes_from(journey.events())) == sum(isinstance(e, NoteOn) for e in journey.events()) > 50
+    assert len(notes_from(journey.events())) == sum(isinstance(e, NoteOn) for e in journey.events()) > 30
     assert_nothing_hangs(journey)
 
 
@@ -119,26 +128,43 @@ def test_what_was_heard_was_recorded(
     assert np.abs(heard).max() == pytest.approx(np.abs(take[0]).max(), rel=0.02)
 
 
-def held_chord(seconds: float) -> np.ndarray:
-    """C, E, G struck after half a second and held to the end; samples [n]."""
-    sound = np.zeros(round(seconds * RATE), dtype=np.float32)
-    for pitch in (60, 64, 67):
-        tone = struck(Note(0.5, seconds + 1.0, pitch, 110), RATE)[: len(sound) - RATE // 2]
-        sound[RATE // 2 :] += 0.3 * tone
-    return sound
+@contextmanager
+def playing(server: JackServer, folder: Path) -> Iterator[tuple[Piano, Synth, Program]]:
+    """Piano, program and synthesiser, and notes are coming."""
+    with (
+        Piano(arpeggio(60.0)[0], server, folder) as piano,
+        Synth(server, folder) as synth,
+        Program(LIVE, server, folder) as live,
+    ):
+        piano.play(live.listening()[0])
+        synth.order("notes")
+        yield piano, synth, live
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_in_the_middle_of_a_chord_leaves_nothing_down(
+def as_journey(received: np.ndarray, output: str = "") -> Journey:
+    return Journey(np.zeros((1, 2)), received, RATE, 256, 0.0, 0, output)
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        pytest.param(signal.SIGINT),
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+    ],
+)
+def test_a_signal_while_notes_sound_leaves_nothing_down(
     jack_server: JackServer,  # noqa: F811
+    tmp_path: Path,
     ending: signal.Signals,
 ) -> None:
-    journey = travel(live_command(132), held_chord(4.0), jack_server, after_s=-2.0, ending=ending)
-    assert journey.exit_code == 0, journey.output
-    ons = {e.pitch: e.time_s for e in journey.events() if isinstance(e, NoteOn)}
-    offs = {e.pitch: e.time_s for e in journey.events() if isinstance(e, NoteOff)}
-    assert set(ons) >= {60, 64, 67}
-    assert max(offs.values()) > journey.wall_s(1.5), "nothing sounded when the signal came"
+    with playing(jack_server, tmp_path) as (_, synth, live):
+        assert live.leave(ending) == 0, live.output
+        synth.order("end")
+        journey = as_journey(synth.leave(), live.output)
+    ons = [event.pitch for event in journey.events() if isinstance(event, NoteOn)]
+    assert len(ons) >= 3
+    assert messages(journey)[-3][0] == 0x80, "nothing sounded when the signal came"
     assert_nothing_hangs(journey)
 
 
@@ -146,39 +172,21 @@ def test_a_port_that_goes_and_comes_back_is_found_again(
     jack_server: JackServer,  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    sound = np.tile(held_chord(1.5), 8)
-    with (
-        Piano(sound, jack_server, tmp_path) as piano,
-        Synth(jack_server, tmp_path) as synth,
-        Program(live_command(132), jack_server, tmp_path) as live,
-    ):
-        piano.play(live.listening()[0])
-        time.sleep(3.0)
+    with playing(jack_server, tmp_path) as (_, synth, live):
         synth.order("unplug")
-        assert waited(lambda: live.said("port: ")), live.output
+        wait_until(lambda: live.said("port: "), "that the port is gone")
         synth.order("plug")
-        back_s = time.monotonic()
-        assert waited(lambda: " is back" in live.output), live.output
-        piano.order("wait")
+        wait_until(lambda: " is back" in live.output, "the port")
+        synth.order("notes")
         assert live.leave() == 0, live.output
-        time.sleep(0.2)
+        synth.order("end")
         received = synth.leave()
     # Looking for the port must not cost the input a sample: both may be on one JACK server.
     assert "lost by the device" not in live.output and "no sound any more" not in live.output, live.output
-    struck_after = received[(received[:, 0] > back_s) & (received[:, 1] == 0x90)]
-    assert len(struck_after) >= 3, live.output
-    after = received[received[:, 0] > back_s]
-    assert_nothing_hangs(Journey(np.zeros((1, 2)), after, RATE, 256, 0.0, 0, live.output))
-
-
-def waited(condition, seconds: float = 15.0) -> bool:
-    """Whether it came true in time."""
-    give_up = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > give_up:
-            return False
-        time.sleep(0.1)
-    return True
+    silenced = np.flatnonzero((received[:, 1:] == ALL_NOTES_OFF).all(1))
+    back = received[silenced[-2] + 1 :] if len(silenced) > 1 else received
+    assert sum(back[:, 1] == 0x90) >= 3, live.output
+    assert_nothing_hangs(as_journey(back, live.output))
 
 
 def test_devices_shows_what_live_would_take(jack_server: JackServer) -> None:  # noqa: F811
@@ -201,12 +209,3 @@ def test_an_input_that_is_not_there_is_named_with_what_is(jack_server: JackServe
     )
     assert done.returncode == 1
     assert "bagpipe" in done.stderr and "system" in done.stderr and "Traceback" not in done.stderr
-
-
-def test_where_tests_must_run_a_skip_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CI", "true")
-    with pytest.raises(pytest.fail.Exception, match="jackd is not installed"):
-        go_without("jackd is not installed")
-    monkeypatch.delenv("CI")
-    with pytest.raises(pytest.skip.Exception, match="jackd is not installed"):
-        go_without("jackd is not installed")

@@ -226,6 +226,7 @@ def music() -> np.ndarray:
     return piece(20, 48_000)[0]
 
 
+@pytest.mark.slow
 def test_some_faults_leave_no_pedal_down(moving: Transcriber, music: np.ndarray) -> None:
     done = soak.faults(moving, music, 48_000, 60)
     assert done.verdict() == [] and sum(done.faults.values()) == 60
@@ -245,7 +246,7 @@ def test_a_pedal_that_is_stuck_is_noticed(
 ) -> None:
     true = MidiOutput.pedal
     monkeypatch.setattr(MidiOutput, "pedal", lambda self, down: true(self, down) if down else None)
-    done = soak.day(moving, music, 48_000, hours=0.02)
+    done = soak.day(moving, music, 48_000, hours=0.01)
     assert any("pedal was stuck" in line for line in done.verdict())
 
 

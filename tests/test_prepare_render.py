@@ -24,11 +24,9 @@ from hppnet.training.rendering import Touch
 from hppnet.training.sound_files import files_in
 
 from .midi_files import KEYS, SOUNDING, pedalled, performance
+from .needs import SOUND_FONTS, needs
 
-FONTS = sorted(Path("/usr/share/sounds").glob("sf*/*.sf[23]"), key=lambda p: p.stat().st_size)
-needs_fluidsynth = pytest.mark.skipif(
-    not shutil.which("fluidsynth") or not FONTS, reason="needs fluidsynth and a sound font"
-)
+needs_fluidsynth = needs("fluidsynth")
 CHOICES = Choices((Path("a.sf2"), Path("b.sf3")), (1.0, 3.0), (Path("hall.wav"), Path("bath.wav")), 0.4)
 
 
@@ -147,7 +145,9 @@ def test_rendered_pieces_sound_where_their_tables_say(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     pedalled(tmp_path / "in" / "a.mid")
     out = tmp_path / "out"
-    done = prepare(tmp_path / "in", out, "--soundfont", FONTS[0], "--note-ends", "sounding", "--seed", "3")
+    done = prepare(
+        tmp_path / "in", out, "--soundfont", SOUND_FONTS[0], "--note-ends", "sounding", "--seed", "3"
+    )
     assert done.exit_code == 0, done.output
     notes = read_notes(out / "a.tsv")
     samples, rate = soundfile.read(out / "a.flac")
@@ -157,15 +157,17 @@ def test_rendered_pieces_sound_where_their_tables_say(tmp_path: Path) -> None:
     presses = presses_of(read_performance(tmp_path / "in" / "a.mid"))
     assert presses and read_presses(out / "a.pedal") == pytest.approx(np.array(presses), abs=1e-5)
     report = json.loads((out / "prepared.json").read_text())
-    assert report["pieces"][0]["soundfont"] == FONTS[0].name and report["settings"]["seed"] == 3
+    assert report["pieces"][0]["soundfont"] == SOUND_FONTS[0].name and report["settings"]["seed"] == 3
     first = (out / "a.flac").read_bytes()
     (out / "a.tsv").unlink()
     assert (
         prepare(
-            tmp_path / "in", out, "--soundfont", FONTS[0], "--note-ends", "sounding", "--seed", "3"
+            tmp_path / "in", out, "--soundfont", SOUND_FONTS[0], "--note-ends", "sounding", "--seed", "3"
         ).exit_code
         == 0
     )
     assert (out / "a.flac").read_bytes() == first
-    other = prepare(tmp_path / "in", out, "--soundfont", FONTS[0], "--note-ends", "sounding", "--seed", "4")
+    other = prepare(
+        tmp_path / "in", out, "--soundfont", SOUND_FONTS[0], "--note-ends", "sounding", "--seed", "4"
+    )
     assert other.exit_code == 2 and "prepared with seed = 3, now 4 is wanted" in other.stderr

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from hppnet.cli import app
 from hppnet.training.prepare.piece import How, Outcome, Take
 from hppnet.training.prepare.run import run, unfinished_in
 
+from . import children
 from .data_sets import maestro_in, pair, prepare
 from .sounds import piano_like
 
@@ -63,13 +63,10 @@ def test_ctrl_c_leaves_whole_pieces_and_the_same_command_goes_on(tmp_path: Path)
         os.link(folder / "p0.wav", folder / f"p{n}.wav")
         os.link(folder / "p0.midi", folder / f"p{n}.midi")
     command = [sys.executable, "-m", "hppnet", "prepare", "pairs", str(folder), str(out)]
-    process = subprocess.Popen(
-        [*command, "--jobs", "2"], stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    while not list(out.glob("*.tsv")) and process.poll() is None:
-        time.sleep(0.02)
+    process = children.start([*command, "--jobs", "2"], stderr=subprocess.PIPE, start_new_session=True)
+    children.wait_until(lambda: list(out.glob("*.tsv")), "the first recording", process)
     os.killpg(process.pid, signal.SIGINT)  # to all, as a terminal does
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=children.PATIENCE_S)[1]
     made = [path.stem for path in out.glob("*.tsv")]
     assert process.returncode == 130 and "the same command goes on" in said, said
     assert 0 < len(made) < 30 and "Traceback" not in said

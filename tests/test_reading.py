@@ -13,10 +13,12 @@ import soundfile
 from hppnet.offline import ffmpeg, headers
 from hppnet.offline.reading import AudioError, likely_duration_s, open_recording
 
+from .needs import needs
+
 RATE = 44_100
 SECONDS = 12  # more than one block
 
-needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+needs_ffmpeg = needs("ffmpeg")
 
 
 def chord(seconds=SECONDS, rate=RATE):

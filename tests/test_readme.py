@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from typer.testing import CliRunner
+
+from hppnet.cli import app
 
 from .sounds import three_notes
 
@@ -54,20 +55,19 @@ def live_lines() -> list[str]:
 
 
 @pytest.mark.parametrize("line", live_lines())
-def test_live_commands_run(workplace: Path, line: str) -> None:
-    command = [sys.executable, "-m", *shlex.split(line)]
-    done = subprocess.run(command, cwd=workplace, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_live_commands_run(workplace: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    monkeypatch.chdir(workplace)
+    done = CliRunner().invoke(app, shlex.split(line)[1:])
+    assert done.exit_code == 0, done.output
 
 
 @pytest.mark.parametrize("line", transcribe_lines())
-def test_commands_run(workplace: Path, line: str) -> None:
+def test_commands_run(workplace: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
     words = shlex.split(line)[1:]
     words = [str(p) for w in words for p in (sorted(workplace.glob(w)) if "*" in w else [w])]
-    done = subprocess.run(
-        [sys.executable, "-m", "hppnet", *words], cwd=workplace, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    monkeypatch.chdir(workplace)
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
     assert list(workplace.rglob("*.mid"))
 
 

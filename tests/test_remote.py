@@ -21,7 +21,9 @@ from hppnet.offline.inputs import find_recordings
 from hppnet.offline.reading import AudioError, open_recording
 from hppnet.offline.remote import Url, local_copy, place_of, uploaded
 
-fsspec = pytest.importorskip("fsspec")
+from . import needs
+
+fsspec = needs.module("fsspec", "cluster")
 
 
 def wav(seconds: float = 1.0) -> bytes:
@@ -141,7 +143,7 @@ def test_members_of_archives(kind: str, tmp_path: Path, small: Path, monkeypatch
 
 
 def test_over_http(web: str, tmp_path: Path, small: Path) -> None:
-    pytest.importorskip("aiohttp")
+    needs.module("aiohttp", "cluster")
     result = transcribe(small, f"{web}/my%20take.wav", f"{web}/gone.wav", "-o", tmp_path / "out")
     assert (tmp_path / "out" / "my take.mid").exists()
     assert result.exit_code == 1 and f"{web}/gone.wav: cannot be read" in result.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import mido
@@ -13,8 +12,9 @@ from hppnet.model.notes import Note, write_midi
 from hppnet.model.tuning import estimate_cents
 from hppnet.training.rendering import Touch, play_with, render
 
+from .needs import SOUND_FONTS, needs
+
 NOTES = [Note(0.5 + 0.25 * n, 0.7 + 0.25 * n, 50 + (5 * n) % 30, 64) for n in range(12)]
-FONTS = sorted(Path("/usr/share/sounds").glob("sf*/*.sf[23]"), key=lambda p: p.stat().st_size)
 
 
 @pytest.fixture
@@ -44,12 +44,12 @@ def test_each_key_is_tuned_and_unisons_double_the_notes(performance: mido.MidiFi
     assert [(m.note, m.velocity) for m in alone if m.type == "note_on"] == voices[0]  # labels: the same
 
 
-@pytest.mark.skipif(not shutil.which("fluidsynth") or not FONTS, reason="needs fluidsynth and a sound font")
+@needs("fluidsynth")
 def test_rendered_notes_sound_when_and_as_high_as_they_should(performance: mido.MidiFile) -> None:
-    plain = render(performance, FONTS[0])
+    plain = render(performance, SOUND_FONTS[0])
     assert 0.5 < np.abs(plain).max() < 0.75
     assert np.abs(plain[: int(0.49 * 16_000)]).max() < 1e-3 < np.abs(plain[8000:8800]).max()
-    sharp = render(play_with(performance, Touch(cents=30.0)), FONTS[0])
+    sharp = render(play_with(performance, Touch(cents=30.0)), SOUND_FONTS[0])
     risen = estimate_cents([sharp], 16_000) - estimate_cents([plain], 16_000)
     assert risen == pytest.approx(30, abs=5)
 

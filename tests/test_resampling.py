@@ -9,6 +9,7 @@ from hppnet.model.resampling import Resampler
 from hppnet.model.tuning import estimate_cents
 
 from .sounds import piano_like
+from .tolerances import assert_same_sums
 
 
 def resampled(samples: np.ndarray, rate: int, block: int) -> np.ndarray:
@@ -41,7 +42,7 @@ def test_blocks_make_no_difference(rate: int) -> None:
     samples = np.random.default_rng(0).standard_normal(6000).astype(np.float32)
     whole = resampled(samples, rate, len(samples))
     for block in (1, 7, 333):
-        np.testing.assert_allclose(resampled(samples, rate, block), whole, atol=1e-6)
+        assert_same_sums(resampled(samples, rate, block), whole, 100)  # taps of soxr's filter
 
 
 @pytest.mark.parametrize("rate", [11_025, 22_050, 44_100, 48_000, 192_000])

@@ -138,6 +138,7 @@ def test_labels_that_end_otherwise(folder: Path, tmp_path: Path) -> None:
     assert_one_line(run("train", written(folder, "ends", more)), 2, "notes end alike", "sounding")
 
 
+@pytest.mark.slow
 def test_prepare_train_and_evaluate_in_a_row(tmp_path: Path) -> None:
     """200 steps on a small MAESTRO: what comes out finds the notes of its test split."""
     data = tmp_path / "data"
@@ -165,6 +166,7 @@ def test_prepare_train_and_evaluate_in_a_row(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "f1.json").read_text())["mean"]["onset_50ms"]["f1"] > 90
 
 
+@pytest.mark.slow
 def test_bench_train_counts_whole_steps(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     done = run(

@@ -13,6 +13,8 @@ from hppnet.cli import app
 from hppnet.training.curves import read_curves
 from hppnet.training.log import CsvTable, Means, read_table
 
+from . import needs
+
 
 def test_rows_are_means_and_the_last_rate() -> None:
     means = Means(every=3)
@@ -95,7 +97,7 @@ def test_plot_training_names_what_is_wrong(tmp_path: Path, text: str | None, wor
 
 
 def test_tensorboard_reads_what_was_written(tmp_path: Path) -> None:
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    accumulator = needs.module("tensorboard.backend.event_processing.event_accumulator", "train")
     from hppnet.training.board import Board
 
     board = Board(tmp_path, 0)

@@ -111,6 +111,7 @@ def assert_same_curve(one: Notebook, other: Notebook) -> None:
             assert other.steps[step][name] == pytest.approx(values[name], rel=2e-3), (step, name)
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_loss_curve_of_one(folder: Path) -> None:
     """Gloo, the same global batch, focal and Dice losses, and a signal that only one of them gets."""
     alone = Notebook()

@@ -27,6 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_music(tmp_path_factory.mktemp("training"))
 
 
+@pytest.mark.slow
 def test_it_learns_two_pieces_by_heart(folder: Path) -> None:
     """The whole chain, from sound to notes, offline and live: every note is found, and no other."""
     wanted = short_run(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -15,25 +13,25 @@ import numpy as np
 import pytest
 import soundfile
 
-from hppnet.api import read_blocks
 from hppnet.model.notes import presses_from, read_midi
 from hppnet.model.transcriber import Transcriber
-from hppnet.realtime.arrivals import matched, onset_f1
+from hppnet.realtime.arrivals import onset_f1
 
+from .children import wait_until
 from .live_fakes import PEDAL, sounding_after
+from .needs import CHROMIUM, module
 from .page_probes import CHOOSES_LATE, EDGE, SYNTH
 from .pedal_parts import saved, with_moving_pedal
-from .sounds import piano_like, three_notes
+from .sounds import TONE_WEIGHTS, piano_like, three_notes
 from .test_live_recording import pedal_at
 from .web_server import Running, serving_apart
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'hppnet[dev]'")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
+playwright = module("playwright.sync_api", "dev")
+pytestmark = pytest.mark.needs("chromium")
 
-TAKE = Path(__file__).parents[1] / "demo" / "take.opus"
-TAKE_S = 12.0  #: of the bundled recording
-ATTEMPTS = 3
+RATE = 48_000
+TAKE_S = 8.0
+SMALL = ("--checkpoint", str(TONE_WEIGHTS))  #: so small that every machine keeps up
 LEAD_S = 1.0  #: the page opens its ears a moment after the microphone began
 #: In place of a MIDI port, which no test machine has; the page asks for it as for a real one.
 MIDI_PORT = """
@@ -46,13 +44,12 @@ navigator.requestMIDIAccess = async () => ({outputs: new Map([["one", port]])});
 
 @pytest.fixture(scope="module")
 def microphone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray, int]:
-    """A WAV file, its samples and their rate: the bundled recording, after a moment of silence."""
-    blocks, rate = read_blocks(TAKE)
-    sound = np.concatenate(list(blocks))[: round(TAKE_S * rate)]
-    sound = np.concatenate([np.zeros(round(LEAD_S * rate), dtype=np.float32), sound])
+    """A WAV file, its samples and their rate: a moment of silence, then notes. The browser repeats it."""
+    onsets = {LEAD_S + 0.31 * i: 48 + (7 * i) % 36 for i in range(round((TAKE_S - 0.7) / 0.31))}
+    sound = piano_like(onsets, LEAD_S + TAKE_S, RATE)
     path = tmp_path_factory.mktemp("microphone") / "take.wav"
-    soundfile.write(path, sound, rate, subtype="PCM_16")
-    return path, sound, rate
+    soundfile.write(path, sound, RATE, subtype="PCM_16")
+    return path, sound, RATE
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +89,7 @@ def browser(engine: Any, microphone: tuple[Path, np.ndarray, int]) -> Iterator[A
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Running]:
-    with serving_apart() as found:
+    with serving_apart(*SMALL) as found:
         yield found
 
 
@@ -116,14 +113,6 @@ def strange(asked: str, url: str) -> bool:
     return not asked.startswith((url.split("#")[0], "blob:", "data:"))
 
 
-def until(found: Callable[[], Any], seconds: float = 60) -> Any:
-    end_s = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < end_s, "it did not come"
-        time.sleep(0.1)
-    return value
-
-
 def onsets(page: Any) -> list[tuple[float, int]]:
     return [(note["onset_s"], note["pitch"]) for note in page.evaluate("hppnet.notes")]
 
@@ -139,17 +128,14 @@ def test_the_page_shows_what_transcribe_gives(
     microphone: tuple[Path, np.ndarray, int],
     tmp_path: Path,
 ) -> None:
-    _, sound, rate = microphone
-    notes = transcriber.transcribe(sound, rate, latency_ms=132)
-    wanted = [(note.onset_s, note.pitch) for note in notes]
     with page_of(browser, running.page) as page:
-        listen_whole(page)
+        page.click("text=Listen")
+        wait_until(lambda: page.evaluate("hppnet.notes.length") >= 20, "notes")
         assert re.fullmatch(r"\d+ ms", page.inner_text("#round-trip"))
         assert page.inner_text("#algorithmic") == "133 ms"
         page.click("text=Stop")
         page.wait_for_selector("#save-midi:not([disabled])")
         found = onsets(page)
-        assert aligned_f1(wanted, found) >= 97
 
         # The take as files, and played back.
         with page.expect_download() as midi:
@@ -161,37 +147,17 @@ def test_the_page_shows_what_transcribe_gives(
         with page.expect_download() as audio:
             page.click("#save-audio")
         audio.value.save_as(tmp_path / "take.wav")
-        heard, heard_rate = soundfile.read(tmp_path / "take.wav")
-        assert len(heard) / heard_rate > TAKE_S - 1 and np.abs(heard).max() > 0.1
+        sound, rate = soundfile.read(tmp_path / "take.wav", dtype="float32")
+        notes = transcriber.transcribe(sound, rate, latency_ms=132)
+        assert onset_f1([(note.onset_s, note.pitch) for note in notes], found) >= 97
         page.evaluate(
             "document.querySelector('audio').currentTime = 3; document.querySelector('audio').play()"
         )
-        until(lambda: page.evaluate("hppnet.lit.length"))
+        wait_until(lambda: page.evaluate("hppnet.lit.length"))
 
         # In words, for those who do not see it.
         page.click("text=Say the last notes")
         assert re.fullmatch(r"([A-G]( sharp)? \d(, )?){8}", page.inner_text("#spoken"))
-
-
-def listen_whole(page: Any) -> None:
-    """Until nothing of the recording was dropped, which a machine that is busy with other things may do."""
-    for _ in range(ATTEMPTS):
-        page.click("text=Listen")
-        page.wait_for_timeout(1000 * (LEAD_S + TAKE_S + 0.5))
-        assert state(page) == "Listening"
-        if page.inner_text("#dropped") == "0":
-            return
-        page.evaluate("window.confirm = () => true")  # the take may go
-        page.click("text=Stop")
-        page.wait_for_selector("#save-midi:not([disabled])")
-    raise AssertionError("blocks were dropped each time: this machine is too busy to listen in real time")
-
-
-def aligned_f1(wanted: list[tuple[float, int]], found: list[tuple[float, int]]) -> float:
-    """The microphone began some moment before the page: by so much its times are earlier."""
-    shifts = [i * 0.02 for i in range(60)]
-    shift = max(shifts, key=lambda s: len(matched([(t - s, p) for t, p in wanted], found, -0.02, 0.02)))
-    return onset_f1([(t - shift, p) for t, p in wanted], found)
 
 
 def test_the_server_restarts_while_listening(browser: Any, moving: Path) -> None:
@@ -202,21 +168,21 @@ def test_the_server_restarts_while_listening(browser: Any, moving: Path) -> None
         page.select_option("#output", "midi")
         assert page.input_value("#output") == "port:one"
         page.click("text=Listen")
-        until(lambda: page.evaluate("hppnet.lit.length > 0 && hppnet.notes.length > 5"))
-        until(lambda: PEDAL in still_down(page.evaluate("sent")) and page.inner_text("#pedal") == "down")
-    until(lambda: "connection is lost" in state(page))
+        wait_until(lambda: page.evaluate("hppnet.lit.length > 0 && hppnet.notes.length > 5"))
+        wait_until(lambda: PEDAL in still_down(page.evaluate("sent")) and page.inner_text("#pedal") == "down")
+    wait_until(lambda: "connection is lost" in state(page))
     assert page.evaluate("hppnet.lit") == []
     assert page.evaluate("hppnet.presses.every((press) => press.up_s !== null)")
     assert still_down(page.evaluate("sent")) == set()
     before = page.evaluate("hppnet.notes.length")
     with serving_apart("--checkpoint", str(moving), port=first.port):
-        until(lambda: state(page) == "Listening")
-        until(lambda: page.evaluate("hppnet.notes.length") > before + 3)
+        wait_until(lambda: state(page) == "Listening")
+        wait_until(lambda: page.evaluate("hppnet.notes.length") > before + 3)
         times = [onset_s for onset_s, _ in onsets(page)]
         assert times[before] > times[before - 1] and times[before] > 2
         page.select_option("#latency", "52")  # a new stream in the same take
-        until(lambda: state(page) == "Listening" and page.inner_text("#algorithmic") == "53 ms")
-        until(lambda: page.evaluate("sent.length") > 500)
+        wait_until(lambda: state(page) == "Listening" and page.inner_text("#algorithmic") == "53 ms")
+        wait_until(lambda: page.evaluate("sent.length") > 500)
         sent = page.evaluate("window.dispatchEvent(new Event('pagehide')) && [...sent]")
         assert still_down(sent) == set()
         page.click("text=Stop")
@@ -258,9 +224,9 @@ def test_the_pedal_of_a_recording(browser: Any, moving: Path, tmp_path: Path) ->
 
         page.select_option("#output", "midi")
         page.evaluate("document.querySelector('audio').play()")
-        until(lambda: PEDAL in still_down(page.evaluate("sent")))
+        wait_until(lambda: PEDAL in still_down(page.evaluate("sent")))
         page.evaluate("document.querySelector('audio').pause()")
-        until(lambda: still_down(page.evaluate("sent")) == set())
+        wait_until(lambda: still_down(page.evaluate("sent")) == set())
 
 
 def test_an_output_chosen_while_the_pedal_is_down_has_it_down(browser: Any, running: Running) -> None:
@@ -268,8 +234,7 @@ def test_an_output_chosen_while_the_pedal_is_down_has_it_down(browser: Any, runn
         page.evaluate(CHOOSES_LATE)
         assert PEDAL in still_down(page.evaluate("sent"))
         page.evaluate("output.panic(); output.choose('midi')")
-        page.wait_for_timeout(300)  # longer than a panic's second round
-        assert still_down(page.evaluate("sent")) == set()
+        wait_until(lambda: still_down(page.evaluate("sent")) == set())
 
 
 def test_the_synthesiser_obeys_the_pedal(browser: Any, running: Running) -> None:
@@ -325,30 +290,30 @@ def test_what_is_no_sound_is_said_to_be_none(browser: Any, running: Running, tmp
     (tmp_path / "letter.txt").write_text("Dear Clara")
     with page_of(browser, running.page) as page:
         page.set_input_files("#file", str(tmp_path / "letter.txt"))
-        until(lambda: "cannot read that file as sound" in page.inner_text("#problem"))
+        wait_until(lambda: "cannot read that file as sound" in page.inner_text("#problem"))
         assert page.is_enabled("#listen")
 
 
 def test_refused_permission_is_explained(engine: Any, running: Running) -> None:
     with browsing(engine) as browser, page_of(browser, running.page) as page:
         page.click("text=Listen")
-        until(lambda: "may not use the microphone" in page.inner_text("#problem"))
+        wait_until(lambda: "may not use the microphone" in page.inner_text("#problem"))
         assert page.inner_text("#listen") == "Listen" and state(page) == "Not listening."
 
 
 def test_another_machine_needs_the_token_and_https(browser: Any) -> None:
-    with serving_apart("--host", "0.0.0.0", "--token", "correct horse") as found:
+    with serving_apart(*SMALL, "--host", "0.0.0.0", "--token", "correct horse") as found:
         url = f"http://piano.example:{found.port}/"
         with page_of(browser, url) as page:
             assert page.is_visible("#token-form")
             page.click("text=Listen")
             assert "https://" in page.inner_text("#problem")
             page.set_input_files("#file", {"name": "a.wav", "mimeType": "audio/wav", "buffer": wav()})
-            until(lambda: "token is missing or wrong" in page.inner_text("#problem"))
+            wait_until(lambda: "token is missing or wrong" in page.inner_text("#problem"))
         with page_of(browser, f"{url}#token=correct%20horse") as page:
             assert not page.is_visible("#token-form") and "token" not in page.url
             page.set_input_files("#file", {"name": "a.wav", "mimeType": "audio/wav", "buffer": wav()})
-            until(lambda: page.evaluate("hppnet.notes.length") >= 3)
+            wait_until(lambda: page.evaluate("hppnet.notes.length") >= 3)
 
 
 def wav() -> bytes:
@@ -360,14 +325,14 @@ def wav() -> bytes:
 
 
 def test_all_places_taken_is_said(browser: Any) -> None:
-    with serving_apart("--max-streams", "1") as found, page_of(browser, found.page) as one:
+    with serving_apart(*SMALL, "--max-streams", "1") as found, page_of(browser, found.page) as one:
         one.click("text=Listen")
-        until(lambda: state(one) == "Listening")
+        wait_until(lambda: state(one) == "Listening")
         with page_of(browser, found.page) as two:
             two.click("text=Listen")
-            until(lambda: "All places are taken" in state(two))
+            wait_until(lambda: "All places are taken" in state(two))
             one.click("text=Stop")
-            until(lambda: state(two) == "Listening")  # by itself
+            wait_until(lambda: state(two) == "Listening")  # by itself
 
 
 def test_everything_has_a_name_and_a_place_in_the_tab_order(browser: Any, running: Running) -> None:
@@ -387,6 +352,6 @@ def test_everything_has_a_name_and_a_place_in_the_tab_order(browser: Any, runnin
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.id") == "listen"
         page.keyboard.press("Enter")
-        until(lambda: state(page) == "Listening")
+        wait_until(lambda: state(page) == "Listening")
         page.keyboard.press("Enter")
-        until(lambda: page.inner_text("#listen") == "Listen")
+        wait_until(lambda: page.inner_text("#listen") == "Listen")

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 from hppnet.cli import app
 from hppnet.realtime.web.running import is_loopback
 
+from . import children
 from .web_server import greeted, started
 
 
@@ -29,7 +30,7 @@ def test_it_serves_until_a_signal(small: Path, ending: signal.Signals) -> None:
         assert b"hppnet" in urllib.request.urlopen(url).read()
         with greeted(url.replace("http", "ws") + "stream"):  # somebody listens
             process.send_signal(ending)
-            assert process.wait(30) == 0
+            assert process.wait(children.PATIENCE_S) == 0
         assert process.stderr is not None and process.stderr.read() == ""
 
 
@@ -69,6 +70,7 @@ def test_which_hosts_are_this_machine_alone() -> None:
     )
 
 
+@pytest.mark.slow
 def test_bench_serve_measures(small: Path, tmp_path: Path) -> None:
     file = tmp_path / "serve.json"
     done = run(

@@ -28,6 +28,7 @@ from hppnet.model.transcriber import Transcriber
 from hppnet.realtime.web.limits import Limits
 from hppnet.realtime.web.server import create_app
 
+from . import children
 from .pedal_parts import with_moving_pedal
 from .sounds import three_notes
 from .web_server import Running, events_of, greeted, hello, play, send_sound, serving
@@ -50,7 +51,7 @@ def closed(url: str, *messages: str | bytes, first: str | None = None) -> Connec
             for message in messages:
                 socket.send(message)
             while True:
-                socket.recv(timeout=20)
+                socket.recv(timeout=children.PATIENCE_S)
         except ConnectionClosed as end:
             return end
 
@@ -102,7 +103,7 @@ def test_the_hello_is_told_whether_the_pedal_is_heard(transcriber: Transcriber) 
     for model in (with_moving_pedal(transcriber, three_notes()), silent_pedal(transcriber)):
         with serving(model, SMALL) as found, connect(found.stream) as socket:
             socket.send(hello())
-            assert json.loads(socket.recv(timeout=20))["pedal"] == model.hears_pedal
+            assert json.loads(socket.recv(timeout=children.PATIENCE_S))["pedal"] == model.hears_pedal
 
 
 def silent_pedal(transcriber: Transcriber) -> Transcriber:
@@ -121,7 +122,7 @@ def test_the_client_of_the_protocols_page(running: Running, transcriber: Transcr
         [sys.executable, "-c", code, str(tmp_path / "take.wav"), running.stream],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=children.PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
     assert all(f"'pitch': {pitch}" in done.stdout for pitch in (60, 64, 67)), done.stdout
@@ -167,7 +168,7 @@ def test_sixteen_bits_do(running: Running) -> None:
 def test_a_ping_is_answered(running: Running) -> None:
     with greeted(running.stream) as socket:
         socket.send('{"type": "ping", "id": 41}')
-        assert json.loads(socket.recv(timeout=20)) == {"type": "pong", "id": 41}
+        assert json.loads(socket.recv(timeout=children.PATIENCE_S)) == {"type": "pong", "id": 41}
 
 
 def test_one_too_many_is_refused_politely_and_a_place_is_free_again(running: Running) -> None:
@@ -185,7 +186,7 @@ def test_the_server_closes_when_it_ends(transcriber: Transcriber) -> None:
         with serving(transcriber, SMALL) as found:
             socket = streams.enter_context(greeted(found.stream))
         with pytest.raises(ConnectionClosed) as end:
-            socket.recv(timeout=20)
+            socket.recv(timeout=children.PATIENCE_S)
     assert end.value.rcvd and end.value.rcvd.code in (1001, 1012)
 
 
@@ -246,7 +247,7 @@ def test_who_stops_reading_is_cut_off(transcriber: Transcriber) -> None:
         ping = frame('{"type": "ping", "id": 9007199254740991}')
         raw.sendall(frame(hello()))
         with pytest.raises(ConnectionError):  # cut off: no more can be sent
-            raw.settimeout(60)
+            raw.settimeout(children.PATIENCE_S)
             for _ in range(1_000_000):
                 raw.sendall(ping * 100)
         raw.close()
@@ -272,7 +273,7 @@ def frame(text: str) -> bytes:
     return bytes([0x81, 0x80 | len(data), 0, 0, 0, 0]) + data
 
 
-def wait_for(found: Callable[[], bool], seconds: float = 30) -> None:
+def wait_for(found: Callable[[], bool], seconds: float = children.PATIENCE_S) -> None:
     end_s = time.monotonic() + seconds
     while time.monotonic() < end_s:
         try:
@@ -311,7 +312,7 @@ def test_pages_of_other_origins_may_not_connect(running: Running, origin: str) -
 def test_our_own_page_may(running: Running) -> None:
     with connect(running.stream, origin=f"http://localhost:{running.port}") as socket:
         socket.send(hello())
-        assert json.loads(socket.recv(timeout=20))["type"] == "ready"
+        assert json.loads(socket.recv(timeout=children.PATIENCE_S))["type"] == "ready"
 
 
 def test_a_strangers_name_for_this_machine_is_refused(running: Running) -> None:
@@ -336,7 +337,7 @@ def test_the_page_asks_nobody_else(running: Running) -> None:
 
 @pytest.mark.parametrize("path", ["page/../server.py", "page/%2e%2e/server.py", "server.py", "page/", "docs"])
 def test_nothing_else_is_served(running: Running, path: str) -> None:
-    with sockets.create_connection(("127.0.0.1", running.port), timeout=20) as raw:
+    with sockets.create_connection(("127.0.0.1", running.port), timeout=children.PATIENCE_S) as raw:
         raw.sendall(f"GET /{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         assert raw.makefile("rb").readline().split()[1] in (b"404", b"400")
 
@@ -395,6 +396,6 @@ def misbehave(url: str, rng: np.random.Generator) -> None:
                     socket.send(np.full(40, rng.choice([np.nan, np.inf, 1e30]), dtype="<f4").tobytes())
             socket.send("}")  # the others may have been sound, if a poor one
             while True:
-                socket.recv(timeout=20)
+                socket.recv(timeout=children.PATIENCE_S)
         except ConnectionClosed as end:
             assert end.rcvd is not None and end.rcvd.code == 4400, end

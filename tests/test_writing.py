@@ -39,7 +39,8 @@ def test_no_notes(tmp_path):
 
 
 def test_numbers_of_numpy_and_names_that_are_no_utf8(tmp_path):
-    np = pytest.importorskip("numpy")
+    import numpy as np
+
     notes = [Note(np.float32(0.1), np.float64(0.2), np.int64(60), np.int32(5))]
     write_json(notes, tmp_path / "a.json", {"source": os.fsdecode(b"caf\xe9.wav")})
     write_csv(notes, tmp_path / "a.csv")

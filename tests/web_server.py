@@ -22,6 +22,8 @@ from hppnet.realtime.web.limits import Limits
 from hppnet.realtime.web.running import listening_socket, server
 from hppnet.realtime.web.server import create_app
 
+from . import children
+
 
 @dataclass(frozen=True)
 class Running:
@@ -59,7 +61,7 @@ def serving(
             yield Running(listener.getsockname()[1], process.pid)
         finally:
             process.terminate()
-            process.join(30)
+            process.join(children.PATIENCE_S)
         assert process.exitcode == 0, process.exitcode
 
 
@@ -70,9 +72,9 @@ def hello(sample_rate: int = 16_000, **more: Any) -> str:
 @contextmanager
 def greeted(url: str, sample_rate: int = 16_000, **more: Any) -> Iterator[ClientConnection]:
     """A connection whose hello was accepted."""
-    with connect(url, max_queue=None, open_timeout=20) as connection:
+    with connect(url, max_queue=None, open_timeout=children.PATIENCE_S) as connection:
         connection.send(hello(sample_rate, **more))
-        ready = json.loads(connection.recv(timeout=20))
+        ready = json.loads(connection.recv(timeout=children.PATIENCE_S))
         assert ready["type"] == "ready"
         yield connection
 
@@ -89,7 +91,7 @@ def play(connection: ClientConnection, samples: np.ndarray, rate: int = 16_000) 
         send_sound(connection, part)
         message: dict[str, Any] = {}
         while message.get("type") != "heard":
-            message = json.loads(connection.recv(timeout=20))
+            message = json.loads(connection.recv(timeout=children.PATIENCE_S))
             found += _events(message)
     return found
 
@@ -113,7 +115,7 @@ def _event(type: str, time_s: float, pitch: int = 0, velocity: int = 0, down: bo
 def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
     """``hppnet serve`` in a process of its own, and its first two lines."""
     command = [sys.executable, "-m", "hppnet", "serve", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = children.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         assert process.stdout is not None
         yield process, [process.stdout.readline().strip() for _ in range(2)]
@@ -130,4 +132,4 @@ def serving_apart(*arguments: str, port: int = 0) -> Iterator[Running]:
         assert found is not None
         yield Running(found, process.pid)
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(children.PATIENCE_S) == 0

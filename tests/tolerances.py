@@ -1,0 +1,59 @@
+"""How far two float32 results of the same computation may lie apart, from what is computed.
+
+Two sums of the same n terms, added in any order and with or without fused multiply-adds, each differ from the
+exact sum by at most n u S, where u = 2^-24 is float32's unit roundoff and S the sum of the terms' absolute
+values (Higham, "Accuracy and Stability of Numerical Algorithms", 2002, sections 3.1 and 4.2); from each other
+by at most twice that. A network is a chain of such sums: to first order the errors of its layers add up, so n
+is the number of additions along the longest way from an input to an output (``additions``), and S the size of
+the numbers that are compared. That is a bound for any processor, not a value seen on one, and still far below
+what a wrong term brings, which is of the order of S itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+UNIT_ROUNDOFF = 2.0**-24
+BINS = 352  #: the widest axis that a normalisation adds up
+
+
+def tolerance(wanted: Any, additions: int) -> float:
+    """The largest difference that rounding explains between ``wanted`` and the same sums in another order."""
+    size = float(np.abs(_array(wanted)).max(initial=1e-30))
+    return 2 * additions * UNIT_ROUNDOFF * size
+
+
+def assert_same_sums(found: Any, wanted: Any, additions: int, message: str = "") -> None:
+    """Both hold the same sums of so many terms, computed in any order; tensors or arrays of one shape."""
+    assert np.shape(found) == np.shape(wanted), f"expected shape {np.shape(wanted)}, got {np.shape(found)}"
+    np.testing.assert_allclose(
+        _array(found), _array(wanted), atol=tolerance(wanted, additions), rtol=0, err_msg=message
+    )
+
+
+def additions(network: nn.Module, steps: int) -> int:
+    """Additions along the longest way through a network, whose recurrent layers run so many steps.
+
+    A convolution or a linear layer adds up its inputs times its kernel, a normalisation two sums over the
+    frequency axis, a recurrent step its inputs and its units.
+    """
+    return sum(_additions(module, steps) for module in network.modules())
+
+
+def _additions(module: nn.Module, steps: int) -> int:
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        return module.weight[0].numel()
+    own = dict(module.named_parameters(recurse=False))
+    if "weight_h" in own:
+        return steps * (own["weight_x"].shape[-2] + own["weight_h"].shape[-2])
+    if set(own) == {"weight", "bias"} and own["weight"].dim() == 1:
+        return 2 * BINS
+    return sum(weights.numel() // weights.shape[-1] for weights in own.values() if weights.dim() > 1)
+
+
+def _array(values: Any) -> np.ndarray:
+    return values.detach().cpu().double().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
