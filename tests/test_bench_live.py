@@ -262,6 +262,7 @@ def test_a_thousand_faults(transcriber: Transcriber, music: np.ndarray) -> None:
     assert strike(20, music, RATE) == {name: [] for name in soak_signals.SIGNALS}
 
 
+@pytest.mark.slow
 def test_faults_are_the_same_every_time(small: Path, music: np.ndarray) -> None:
     model = Transcriber.load(small, device="cpu")
     one, two, other = (soak.faults(model, music, RATE, 4, seed=seed).faults for seed in (1, 1, 2))
@@ -276,6 +277,7 @@ def test_a_note_that_is_never_ended_is_noticed(
     assert any("stuck" in line for line in done.verdict())
 
 
+@pytest.mark.slow
 def test_a_key_struck_while_down_is_noticed(
     transcriber: Transcriber, music: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -293,7 +293,7 @@ def start(*arguments, **options):
 
 
 @unix
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_ctrl_c_leaves_finished_files_and_nothing_half(tmp_path, weights, jobs):
     for name, seconds in (("1.wav", 0.5), ("2.wav", 0.5), ("3.wav", 900), ("4.wav", 900)):
         noise(tmp_path / name, seconds)

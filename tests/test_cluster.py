@@ -191,10 +191,9 @@ def command(rec: Path, out: Path, small: Path, *options: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals as on Unix")
-@pytest.mark.parametrize(
-    "options", [pytest.param(("--cluster", "local:2"), marks=pytest.mark.slow), ("--jobs", "2")]
-)
+@pytest.mark.parametrize("options", [("--cluster", "local:2"), ("--jobs", "2")])
 def test_the_driver_is_killed_and_started_again(rec, tmp_path, small, options) -> None:
     """Every recording is done, none twice, none half."""
     out = tmp_path / "out"

@@ -46,7 +46,7 @@ def arpeggio(seconds: float) -> tuple[np.ndarray, list[Note]]:
 
 @pytest.fixture(scope="module")
 def take() -> tuple[np.ndarray, list[Note]]:
-    return arpeggio(8.0)
+    return arpeggio(5.0)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_what_is_played_comes_out(
 
 
 def test_no_key_hangs_or_is_struck_twice(journey: Journey) -> None:
-    assert len(notes_from(journey.events())) == sum(isinstance(e, NoteOn) for e in journey.events()) > 30
+    assert len(notes_from(journey.events())) == sum(isinstance(e, NoteOn) for e in journey.events()) > 15
     assert_nothing_hangs(journey)
 
 

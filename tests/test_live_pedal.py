@@ -207,7 +207,7 @@ def test_the_view_shows_it() -> None:
 def test_the_command_says_that_it_sends_it(moving: Transcriber, tmp_path: Path) -> None:
     import soundfile
 
-    soundfile.write(tmp_path / "x.wav", MUSIC[: 2 * RATE], RATE)
+    soundfile.write(tmp_path / "x.wav", MUSIC[:RATE], RATE)
     path = saved(moving, tmp_path / "moving.safetensors")
     options = ["live", "--from-file", str(tmp_path / "x.wav"), "--output", "none", "--checkpoint", str(path)]
     for number, (more, sends) in enumerate((([], True), (["--no-pedal"], False))):

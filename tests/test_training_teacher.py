@@ -47,6 +47,7 @@ def test_what_it_hears_alike_it_makes_alike(folder: Path) -> None:
     assert first_loss(folder, "alone", augmentation=replace(NOISY, no_piano=1.0)) > 1e-4
 
 
+@pytest.mark.slow
 def test_features_come_nearer_and_the_teacher_stays(folder: Path) -> None:
     notebook = Notebook()
     little = Losses(onset=1e-6, frame=0, offset=0, velocity=0, features=1.0)

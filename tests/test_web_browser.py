@@ -130,7 +130,7 @@ def test_the_page_shows_what_transcribe_gives(
 ) -> None:
     with page_of(browser, running.page) as page:
         page.click("text=Listen")
-        wait_until(lambda: page.evaluate("hppnet.notes.length") >= 20, "notes")
+        wait_until(lambda: page.evaluate("hppnet.notes.length") >= 10, "notes")
         assert re.fullmatch(r"\d+ ms", page.inner_text("#round-trip"))
         assert page.inner_text("#algorithmic") == "133 ms"
         page.click("text=Stop")
@@ -182,7 +182,7 @@ def test_the_server_restarts_while_listening(browser: Any, moving: Path) -> None
         assert times[before] > times[before - 1] and times[before] > 2
         page.select_option("#latency", "52")  # a new stream in the same take
         wait_until(lambda: state(page) == "Listening" and page.inner_text("#algorithmic") == "53 ms")
-        wait_until(lambda: page.evaluate("sent.length") > 500)
+        wait_until(lambda: page.evaluate("sent.length") > 150)
         sent = page.evaluate("window.dispatchEvent(new Event('pagehide')) && [...sent]")
         assert still_down(sent) == set()
         page.click("text=Stop")
@@ -301,6 +301,7 @@ def test_refused_permission_is_explained(engine: Any, running: Running) -> None:
         assert page.inner_text("#listen") == "Listen" and state(page) == "Not listening."
 
 
+@pytest.mark.slow
 def test_another_machine_needs_the_token_and_https(browser: Any) -> None:
     with serving_apart(*SMALL, "--host", "0.0.0.0", "--token", "correct horse") as found:
         url = f"http://piano.example:{found.port}/"
@@ -324,6 +325,7 @@ def wav() -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.slow
 def test_all_places_taken_is_said(browser: Any) -> None:
     with serving_apart(*SMALL, "--max-streams", "1") as found, page_of(browser, found.page) as one:
         one.click("text=Listen")
