@@ -178,18 +178,12 @@ def test_the_command_prints_the_table_and_writes_the_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jack, "missing", lambda: "jackd is not installed")
-    done = CliRunner().invoke(
-        app,
-        [
-            "bench",
-            "live",
-            "--seconds",
-            "5",
-            *SMALL,
-            "--json",
-            str(tmp_path / "live.json"),
-        ],
-    )
+    played = [Note(0.5 + 0.3 * i, 1.0 + 0.3 * i, 50 + (5 * i) % 30, 80) for i in range(14)]
+    soundfile.write(tmp_path / "x.wav", piano_like({n.onset_s: n.pitch for n in played}, 5.0, RATE), RATE)
+    write_midi(played, tmp_path / "x.mid")
+    recording = ["--recording", str(tmp_path / "x.wav"), "--notes", str(tmp_path / "x.mid")]
+    options = ["--seconds", "5", *SMALL, *recording, "--json", str(tmp_path / "live.json")]
+    done = CliRunner().invoke(app, ["bench", "live", *options])
     assert done.exit_code == 0, done.output
     for words in ("algorithmic latency", "jitter", "onset to note-on", "jackd is not installed"):
         assert words in " ".join(done.output.split())
