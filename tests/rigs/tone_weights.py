@@ -64,18 +64,19 @@ def main() -> None:
             folder=str(folder / "run"),
             cache=str(folder / "cache"),
             network=SIZES,
-            frames=160,
+            frames=128,
             precision="fp32",
             held_out=10,
             validate_every=0,
-            schedule=Schedule(steps=900, warm_up=30, shape="cosine", learning_rate=8e-3, ema=0.98),
+            look_ahead=(0, 4),
+            schedule=Schedule(steps=800, warm_up=30, shape="cosine", learning_rate=8e-3, ema=0.98),
             augmentation=replace(PLAIN, gain_db=(-6, 6), sudden=0.1),
         )
         watch = Notebook()
         trained(settings, watch)
         path, decoder = finish(settings)
         shutil.copyfile(path, TONE_WEIGHTS)
-        print(f"{TONE_WEIGHTS}: onset loss {watch.steps[900]['onset']:.3f}, {decoder}")
+        print(f"{TONE_WEIGHTS}: onset loss {watch.steps[800]['onset']:.3f}, {decoder}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
