@@ -172,7 +172,6 @@ class HPPNet(nn.Module):
         spectrum: Tensor,
         look_ahead: int | None = None,
         chunk: int = 8,
-        only: str = "",
         struck: Tensor | None = None,
         heads: Sequence[str] = HEADS,
     ) -> Judged:
@@ -180,23 +179,17 @@ class HPPNet(nn.Module):
 
         With a look-ahead R, ``chunk`` frames share one backward window of chunk + R: the last of
         them sees R frames of future, the first chunk - 1 more. Returns those of the T' frames of whole
-        windows. ``only`` "pedal", "velocity" or "keys" (the LSTMs and the second body) is taught then:
-        "pedal" leaves the keys out ([B, 0, P, H]), "keys" the pedal. ``struck`` [B, T', P] says where alone
-        velocities are asked for; no logits but those of ``heads`` say anything.
+        windows. ``struck`` [B, T', P] says where alone velocities are asked for; no logits but those of
+        ``heads`` say anything.
         """
         levels = normal(spectrum)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and only in ("", "keys")):
-            x, _ = self.features(levels, self.start(len(levels)).pasts)
+        x, _ = self.features(levels, self.start(len(levels)).pasts)
         shared = x[..., : self.config.body_channels]
         with torch.autocast(x.device.type, enabled=False):  # an LSTM adds up too much for half precision
-            if only == "pedal":
-                keys = spectrum.new_zeros(spectrum.shape[0], 0, KEYS, len(HEADS))
-            else:
-                with torch.set_grad_enabled(torch.is_grad_enabled() and only in ("", "keys")):
-                    keys = self._excerpt(x.float(), look_ahead, chunk, heads)
-                if "velocity" in heads:
-                    keys = self._with_velocity(keys, levels, look_ahead, struck)
-            if self.pedal is None or only == "keys":
+            keys = self._excerpt(x.float(), look_ahead, chunk, heads)
+            if "velocity" in heads:
+                keys = self._with_velocity(keys, levels, look_ahead, struck)
+            if self.pedal is None:
                 return Judged(keys, None, shared)
             pedal = self.pedal(self.pedal.hear(shared, levels), look_ahead)
         if look_ahead is not None:

@@ -85,7 +85,6 @@ def test_what_the_manual_shows_is_read(tmp_path: Path) -> None:
         (HEAD + SOURCE + "[[phases]]\nlosses = {}\n", r"\[\[phases\]\]: expected until"),
         (HEAD + SOURCE + "[[phases]]\nuntil = 9\n[[phases]]\nuntil = 9\n", "in the order of their until"),
         (HEAD + SOURCE + "[network]\nunits = 3\n", r"\[network\]: unknown settings \['units'\]"),
-        (HEAD + "velocity_only = true\n" + SOURCE + "[losses]\nvelocity = 0\n", "losses that count velocity"),
         (HEAD + 'config = "huge"\n' + SOURCE, "config must be one of default"),
         (HEAD + 'precision = "int8"\n' + SOURCE, "precision must be one of bf16"),
         (HEAD + 'batch = "four"\n' + SOURCE, "batch: expected int, got 'four'"),

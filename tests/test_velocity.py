@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
-from hppnet.model import checkpoint
 from hppnet.model.batching import joined, parted
 from hppnet.model.config import DecoderConfig, ModelConfig, NetworkConfig
 from hppnet.model.frontend import FLOOR_DB, normal
 from hppnet.model.network import HPPNet
 from hppnet.model.transcriber import Transcriber
 from hppnet.model.velocity import FUTURE, MEMORY, PAST, VelocityHead
-from hppnet.training import loop
-from hppnet.training.log import Watch
-from hppnet.training.run import begin
-from hppnet.training.settings import Settings, Source
-from hppnet.training.thresholds import finish
-from hppnet.training.widen import widen
-
-from .training_runs import TINY, fabric_of, make_music, short_run
 
 UNITS = 4
 SMALL = NetworkConfig(stem_channels=2, body_channels=2, lstm_units=2, pedal_units=2, velocity_units=UNITS)
@@ -160,25 +148,6 @@ def test_half_precision_says_the_same_of_whole_recordings() -> None:
     assert 0 < off < 0.02 < np.ptp(exact[..., 3])
 
 
-def test_new_it_changes_nothing_and_taught_it_adds_to_velocities_alone() -> None:
-    small, large = network_with(replace(SMALL, velocity_units=0)), HPPNet(SMALL).requires_grad_(False)
-    widen(small, large)
-    assert large.velocity is not None
-    for look_ahead in (None, 2):
-        before, new = small(spectra(20), look_ahead, 1), large(spectra(20), look_ahead, 1)
-        torch.testing.assert_close(new.keys, before.keys, atol=1e-5, rtol=0)
-        torch.testing.assert_close(new.pedal, before.pedal)
-        levels, count = normal(spectra(20)), new.keys.shape[1]
-        large.velocity.out.weight.fill_(0.3)
-        taught, added = large(spectra(20), look_ahead, 1), large.velocity(levels, count, look_ahead)
-        assert added.abs().max() > 1e-2
-        torch.testing.assert_close(taught.keys[..., :3], before.keys[..., :3], atol=1e-5, rtol=0)
-        torch.testing.assert_close(taught.keys[..., 3], before.keys[..., 3] + added, atol=1e-5, rtol=0)
-        large.velocity.out.weight.zero_()
-    with pytest.raises(ValueError, match="its velocity_units is 4, here 0"):
-        widen(large, small)
-
-
 def test_it_learns_that_a_louder_stroke_was_a_harder_one() -> None:
     torch.manual_seed(4)
     head, levels = VelocityHead(8), normal(torch.full((2, 20, 352), -70.0))
@@ -194,37 +163,3 @@ def test_it_learns_that_a_louder_stroke_was_a_harder_one() -> None:
         loss.backward()
         optimiser.step()
     assert loss < 0.005
-
-
-def test_taught_alone_it_alone_moves(tmp_path: Path) -> None:
-    folder = make_music(tmp_path)
-    begun = tmp_path / "begun.safetensors"
-    four = replace(TINY, pedal_units=2)
-    chosen = DecoderConfig(onset=0.31, frame=0.22, offset=0.23, pedal=0.64)
-    checkpoint.save(begun, HPPNet(four), ModelConfig(four, decoder=chosen))
-    sizes = replace(four, velocity_units=UNITS)
-    settings = short_run(folder, "velocity", network=sizes, begin=str(begun), velocity_only=True, seed=2)
-    before = begin(settings)[0].network.state_dict()
-
-    class Keep(Watch):
-        def step(self, step: int, values: dict[str, float]) -> None:
-            assert values["onset"] == 0 and values["loss"] == pytest.approx(values["velocity"], rel=1e-4)
-
-    loop.train(fabric_of(settings), settings, Keep())
-    after = begin(settings)[0].network.state_dict()
-    moved = {name for name in before if not torch.equal(before[name], after[name])}
-    assert moved and all(name.startswith("velocity.") for name in moved)
-    assert finish(replace(settings, held_out=2))[1] == chosen, "no note may change"
-
-
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"velocity_only": True, "network": TINY}, "velocity_only needs a head for velocities"),
-        ({"velocity_only": True, "pedal_only": True, "network": SMALL}, "got pedal_only and velocity_only"),
-        ({"velocity_only": True, "network": SMALL, "teacher": "shipped"}, "nothing for a teacher to do"),
-    ],
-)
-def test_settings_that_cannot_be(wrong: dict[str, object], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        Settings((Source("x"),), "run", "cache", **wrong)

@@ -19,8 +19,7 @@ from ..model.config import ModelConfig
 from ..model.network import HPPNet
 from ..model.shipped import DEFAULT
 from .balance import Balance
-from .settings import ALONE, Settings
-from .widen import widen
+from .settings import Settings
 
 SHIPPED = "shipped"  #: in ``begin`` and ``teacher``: the weights that come with the package
 
@@ -66,11 +65,8 @@ def begin(settings: Settings) -> tuple[Run, Callable[[], None]]:
     network = HPPNet(settings.sizes)
     if settings.begin:
         _take_over(network, weights_of(settings.begin))
-    if settings.only:
-        for name, weights in network.named_parameters():
-            weights.requires_grad_(name.split(".")[0] in ALONE[settings.only])
     optimiser = torch.optim.AdamW(
-        [weights for weights in network.parameters() if weights.requires_grad],
+        network.parameters(),
         lr=settings.schedule.learning_rate,
         weight_decay=settings.schedule.weight_decay,
     )
@@ -118,14 +114,12 @@ def config_of(settings: Settings, note_ends: str) -> ModelConfig:
 
 
 def _take_over(network: HPPNet, path: Path) -> None:
-    """The weights of a checkpoint of these sizes, or of smaller ones. Raises ValueError for others."""
+    """The weights of a checkpoint of these sizes. Raises ValueError for others."""
     known = network_of(path, "begin")
-    try:
-        widen(known, network)
-    except ValueError as error:
-        raise ValueError(
-            f"{path}: {error}; begin expects the sizes of [network], or fewer blocks, LSTM units or heads"
-        ) from error
+    pairs = ((name, vars(known.config)[name], size) for name, size in vars(network.config).items())
+    if differs := [f"its {name} is {a}, here {b}" for name, a, b in pairs if a != b and name != "name"]:
+        raise ValueError(f"{path}: {', '.join(differs)}; begin expects the sizes of [network]")
+    network.load_state_dict(known.state_dict())
 
 
 def _read(saved: Path) -> dict[str, Any]:

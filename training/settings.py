@@ -19,12 +19,6 @@ else:
     import tomli as tomllib
 
 PRECISIONS = ("bf16", "fp16", "fp32")
-#: What can be taught alone, over features that stay as they are -> the parts of the network that then move.
-ALONE = {
-    "pedal": ("pedal",),
-    "velocity": ("velocity",),
-    "keys": ("second", "ahead", "back", "weight", "bias"),
-}
 
 
 @dataclass(frozen=True)
@@ -49,11 +43,8 @@ class Settings:
     cache: str  #: where decoded sound is kept
     config: str = "default"  #: a named network
     network: NetworkConfig | None = None  #: other sizes than that network's: a table of what differs
-    begin: str = ""  #: a checkpoint that a new run goes on from, or "shipped"; a smaller network's is widened
+    begin: str = ""  #: a checkpoint that a new run goes on from, or "shipped"
     teacher: str = ""  #: a checkpoint, or "shipped": what its features are without room and noise is wanted
-    pedal_only: bool = False  #: the pedal's head is taught over frozen features: no note changes
-    velocity_only: bool = False  #: the velocities' head is taught alone: nothing but velocities changes
-    keys_only: bool = False  #: the keys' LSTMs (and second body) alone are taught: the pedal stays as it is
     batch: int = 4  #: excerpts a step, over all processes
     accumulate: int = 1  #: turns in which a process takes its part of a batch, to save memory
     frames: int = 256  #: of an excerpt
@@ -81,21 +72,6 @@ class Settings:
             raise ValueError(f"config must be one of {', '.join(CONFIGS)}, got {self.config!r}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
-        if self.pedal_only and not self.sizes.pedal_units:
-            raise ValueError("pedal_only needs a network with a pedal: [network] pedal_units = 64, say")
-        if self.velocity_only and not self.sizes.velocity_units:
-            raise ValueError("velocity_only needs a head for velocities: [network] velocity_units = 64, say")
-        alone = [name for name in ALONE if getattr(self, f"{name}_only")]
-        if len(alone) > 1:
-            got = " and ".join(f"{name}_only" for name in alone)
-            raise ValueError(f"expected one of them, got {got}; teach one after the other")
-        every = (self.losses, *(phase.losses for phase in self.phases))
-        if self.velocity_only and not all(losses.velocity for losses in every):
-            raise ValueError("velocity_only needs losses that count velocity: above 0 under [losses]")
-        if self.only and self.teacher:
-            raise ValueError(
-                f"{self.only}_only leaves the features as they are: there is nothing for a teacher to do"
-            )
         if not self.sources:
             raise ValueError("expected at least one [[sources]] with a folder, got none")
         for name in ("batch", "accumulate", "chunk", "save_every"):
@@ -118,11 +94,6 @@ class Settings:
     def sizes(self) -> NetworkConfig:
         """The network that is trained."""
         return self.network or CONFIGS[self.config]
-
-    @property
-    def only(self) -> str:
-        """What is taught alone, one of ALONE, or nothing."""
-        return next((name for name in ALONE if getattr(self, f"{name}_only")), "")
 
     def losses_at(self, step: int) -> Losses:
         """The losses of a step, counted from 0: its phase's; after the last phase the run's own."""

@@ -86,7 +86,7 @@ class Stepper:
         parts = dict(zip(PARTS, self._mean(sums).tolist(), strict=True))
         weights = self._weights(how)
         run.balance.update({head: parts[head] for head in HEADS})
-        if run.network.pedal is None or self.settings.only == "keys":
+        if run.network.pedal is None:
             del parts["pedal"]
         if self.teacher is None:
             del parts["features"]
@@ -95,8 +95,7 @@ class Stepper:
 
     def _heads(self, how: Losses) -> list[str]:
         """The heads that are taught."""
-        only = self.settings.only
-        return [head for head in HEADS if only in ("", "keys", head) and how.weights[head]]
+        return [head for head in HEADS if how.weights[head]]
 
     def _weights(self, how: Losses) -> dict[str, float]:
         """How much each of PARTS counts."""
@@ -121,7 +120,7 @@ class Stepper:
         with self.clock("forward"):
             struck = part.wanted[..., 0] > 0
             heads = self._heads(how)
-            judged = self.module(part.spectra, look_ahead, settings.chunk, settings.only, struck, heads)
+            judged = self.module(part.spectra, look_ahead, settings.chunk, struck, heads)
             parts = {head: whole.notes.new_zeros(()) for head in PARTS}
             if heads:
                 taught = head_losses(judged.keys.float(), part.wanted, how, whole.notes)

@@ -42,14 +42,11 @@ class Judged:
 
 
 def finish(settings: Settings) -> tuple[Path, DecoderConfig]:
-    """Writes ``final.safetensors``: the newest weights with thresholds chosen on what was kept back.
-
-    Where one head was taught alone only its own: what the others say has to stay as it was.
-    """
+    """Writes ``final.safetensors``: the newest weights with thresholds chosen on what was kept back."""
     folder = Path(settings.folder)
     network, config, about = checkpoint.load(folder / "last.safetensors")
-    pieces = gather(settings).kept if settings.only != "velocity" else []  # velocities have no threshold
-    decoder = choose(Transcriber(network, config), pieces, settings.only) if pieces else config.decoder
+    pieces = gather(settings).kept
+    decoder = choose(Transcriber(network, config), pieces) if pieces else config.decoder
     about = {**about, "thresholds chosen on": [piece.name for piece in pieces]}
     checkpoint.save(
         folder / "final.safetensors", network, dataclasses.replace(config, decoder=decoder), about
@@ -57,16 +54,14 @@ def finish(settings: Settings) -> tuple[Path, DecoderConfig]:
     return folder / "final.safetensors", decoder
 
 
-def choose(transcriber: Transcriber, pieces: Sequence[Piece], only: str = "") -> DecoderConfig:
+def choose(transcriber: Transcriber, pieces: Sequence[Piece]) -> DecoderConfig:
     """One set for all latencies: best mean F1 of full context and the default latency.
 
     The onset threshold by the onsets at 50 ms; then frame and offset together by onset + offset; the pedal's
-    by its frames and by when it goes down. ``only`` "pedal" chooses that alone, "keys" all but that.
+    by its frames and by when it goes down.
     """
     judged = [_judge(transcriber, piece, ms) for piece in pieces for ms in (None, DEFAULT_LATENCY_MS)]
     base = transcriber.config.decoder
-    if only == "pedal":
-        return replace(base, pedal=_choose_pedal(judged, base.pedal))
     base = replace(base, frame=0.3)
     onset = max(ONSETS, key=lambda t: _mean_f1(judged, replace(base, onset=t), None))
     base = replace(base, onset=onset)
@@ -75,7 +70,7 @@ def choose(transcriber: Transcriber, pieces: Sequence[Piece], only: str = "") ->
         pairs, key=lambda t: _mean_f1(judged, replace(base, frame=t[0], offset=t[1]), OFFSET_RATIO)
     )
     base = replace(base, frame=frame, offset=offset)
-    return base if only == "keys" else replace(base, pedal=_choose_pedal(judged, base.pedal))
+    return replace(base, pedal=_choose_pedal(judged, base.pedal))
 
 
 def _choose_pedal(judged: Sequence[Judged], default: float) -> float:
