@@ -74,17 +74,20 @@ def count_notes(wanted: Tensor) -> Tensor:
     return wanted[..., 0].sum() / 2
 
 
-def head_losses(logits: Tensor, wanted: Tensor, how: Losses, notes: Tensor) -> dict[str, Tensor]:
+def head_losses(
+    logits: Tensor, wanted: Tensor, how: Losses, notes: Tensor, ends: Tensor | None = None
+) -> dict[str, Tensor]:
     """Each head's loss, from logits and targets [B, T, 88, 4].
 
     Everything is summed and divided by the number of notes, so that a dense passage counts as much a
     note as a sparse one, and parts of a batch add up: ``notes`` is the number of the whole batch.
+    ``ends`` [B, T] weighs the frame and offset losses, where labels are less sure about ends.
     """
     notes = notes.clamp_min(1.0)
-    parts = {
-        head: _loss(logits[..., k], wanted[..., k], getattr(how, f"{head}_kind"), how) / notes
-        for k, head in enumerate(HEADS[:3])
-    }
+    parts = {}
+    for k, head in enumerate(HEADS[:3]):
+        share = None if ends is None or head == "onset" else ends[..., None]
+        parts[head] = _loss(logits[..., k], wanted[..., k], getattr(how, f"{head}_kind"), how, share) / notes
     onset, velocity = wanted[..., 0], wanted[..., 3]
     known = onset * (velocity > 0)
     parts["velocity"] = (known * (torch.sigmoid(logits[..., 3]) - velocity).square()).sum() / notes
@@ -104,32 +107,34 @@ def pedal_loss(logits: Tensor, wanted: Tensor, frames: Tensor) -> Tensor:
     return (entropy * known * (1 + 2 * near)).sum() / frames.clamp_min(1.0)
 
 
-def _loss(logits: Tensor, wanted: Tensor, kind: str, how: Losses) -> Tensor:
-    """The sum over logits and targets [B, T, 88] of one head."""
+def _loss(logits: Tensor, wanted: Tensor, kind: str, how: Losses, share: Tensor | None) -> Tensor:
+    """The sum over logits and targets [B, T, 88] of one head, weighted by ``share`` [B, T, 1]."""
     if kind == "focal":
-        return _focal(logits, wanted, how.focal_alpha, how.focal_gamma)
+        return _focal(logits, wanted, how.focal_alpha, how.focal_gamma, share)
     if kind == "combo":
-        share = how.combo_share
-        return share * _bce(logits, wanted, how.positive) + (1 - share) * _dice(logits, wanted)
-    return _bce(logits, wanted, how.positive)
+        entropy = _bce(logits, wanted, how.positive, share)
+        return how.combo_share * entropy + (1 - how.combo_share) * _dice(logits, wanted, share)
+    return _bce(logits, wanted, how.positive, share)
 
 
-def _bce(logits: Tensor, wanted: Tensor, positive: float) -> Tensor:
+def _bce(logits: Tensor, wanted: Tensor, positive: float, share: Tensor | None) -> Tensor:
     weight = None if positive == 1 else logits.new_tensor(positive)
-    return F.binary_cross_entropy_with_logits(logits, wanted, reduction="sum", pos_weight=weight)
+    return F.binary_cross_entropy_with_logits(logits, wanted, share, reduction="sum", pos_weight=weight)
 
 
-def _focal(logits: Tensor, wanted: Tensor, alpha: float, gamma: float) -> Tensor:
-    entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-    share = alpha * wanted + (1 - alpha) * (1 - wanted)
+def _focal(logits: Tensor, wanted: Tensor, alpha: float, gamma: float, share: Tensor | None) -> Tensor:
+    entropy = F.binary_cross_entropy_with_logits(logits, wanted, share, reduction="none")
+    balance = alpha * wanted + (1 - alpha) * (1 - wanted)
     # Not quite zero: the power's derivative at zero may be infinite.
     distance = (torch.sigmoid(logits) - wanted).abs().clamp_min(1e-6)
-    return (share * distance**gamma * entropy).sum()
+    return (balance * distance**gamma * entropy).sum()
 
 
-def _dice(logits: Tensor, wanted: Tensor) -> Tensor:
-    guess = torch.sigmoid(logits).flatten(1)
-    wanted = wanted.flatten(1)
+def _dice(logits: Tensor, wanted: Tensor, share: Tensor | None) -> Tensor:
+    guess = torch.sigmoid(logits)
+    if share is not None:
+        guess, wanted = guess * share, wanted * share
+    guess, wanted = guess.flatten(1), wanted.flatten(1)
     frames = wanted.sum(1)
     overlap = (2 * (guess * wanted).sum(1) + 1) / (guess.sum(1) + frames + 1)
     return ((1 - overlap) * frames).sum()

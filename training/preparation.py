@@ -1,0 +1,183 @@
+"""What a recipe needs before its first step and while it runs: recordings decoded, performances rendered."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import soundfile
+
+from ..model.timebase import SAMPLE_RATE
+from ..processes import end, interrupts_held_back, start
+from .dataset import open_recording
+from .prepare.ends import read_performance
+from .prepare.rendered import Rendered
+from .prepare.workers import in_processes
+from .renderings import Renderings, make
+from .settings import Settings
+from .sources import cache_of, gather, recordings, renders
+
+DECODED_PER_S = 150.0  #: seconds of sound that a core decodes in a second, at least
+RENDERED_PER_S = 20.0  #: and renders
+BYTES_PER_S = 2 * SAMPLE_RATE  #: of the cache
+SAMPLED = 6  #: performances whose length tells that of the others, by the size of their files
+
+Report = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a recipe's data take, in seconds of sound, and how much of it is in the cache already."""
+
+    decode_s: float
+    render_s: float
+    cached_bytes: int
+
+    def lines(self, cache: Path, jobs: int) -> list[str]:
+        """What to say of it before it begins."""
+        whole_s = self.decode_s + self.render_s
+        total = whole_s * BYTES_PER_S
+        said = [
+            f"{self.decode_s / 3600:.1f} h of recordings to decode "
+            f"(about {_minutes(self.decode_s / DECODED_PER_S / jobs)}), "
+            f"{total / 1e9:.1f} GB in {cache}, {self.cached_bytes / 1e9:.1f} GB of it there already"
+        ]
+        if self.render_s:
+            said.append(
+                f"{self.render_s / 3600:.1f} h of performances to render while training "
+                f"(about {_minutes(self.render_s / RENDERED_PER_S)} of one core in the background)"
+            )
+        return said
+
+    def check_disk(self, cache: Path) -> None:
+        """Raises ValueError where the disk has no room for it."""
+        wanted = (self.decode_s + self.render_s) * BYTES_PER_S - self.cached_bytes
+        place = next(folder for folder in (cache, *cache.absolute().parents) if folder.exists())
+        free = shutil.disk_usage(place).free
+        if wanted > free:
+            raise ValueError(
+                f"{cache}: expected {wanted / 1e9:.1f} GB free for decoded and rendered sound, "
+                f"there are {free / 1e9:.1f}; choose another disk with --cache"
+            )
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds > 5400 else f"{max(1, round(seconds / 60))} min"
+
+
+def estimate(settings: Settings) -> Estimate:
+    """How much sound a recipe decodes and renders. Raises ValueError as ``gather`` does."""
+    decode_s = render_s = 0.0
+    for source in (*settings.sources, *settings.validation):
+        if renders(source, settings):
+            from .renderings import performances
+
+            render_s += _length_s(performances(source, settings.path(source.folder)))
+        else:
+            infos = (soundfile.info(sound) for sound, _ in recordings(source, settings))
+            decode_s += sum(info.frames / info.samplerate for info in infos)
+    there = (path for path in Path(settings.cache).rglob("*.npy") if path.is_file())
+    return Estimate(decode_s, render_s, sum(path.stat().st_size for path in there))
+
+
+def _length_s(performances: list[Path]) -> float:
+    """How long performances are together: reading all of them would take a minute."""
+    some = performances[:: max(1, len(performances) // SAMPLED)]
+    known_s = sum(read_performance(path).length for path in some)
+    sizes = [sum(path.stat().st_size for path in paths) for paths in (performances, some)]
+    return known_s * sizes[0] / max(1, sizes[1])
+
+
+def decode(settings: Settings, jobs: int, report: Report = lambda done, total: None) -> None:
+    """Decodes every recording into the cache, in so many processes. Raises ValueError for a broken one."""
+    work = []
+    for source in (*settings.sources, *settings.validation):
+        if not renders(source, settings):
+            cache = cache_of(settings.path(source.folder), Path(settings.cache))
+            work += [(*pair, cache) for pair in recordings(source, settings)]
+    _all(partial(_attempt, _decode), work, jobs, report)
+
+
+def render_first(settings: Settings, jobs: int, report: Report = lambda done, total: None) -> None:
+    """Renders what the first step draws from, in so many processes."""
+    first = [(one, r) for one in gather(settings).renderings for r in one.order[: one.count(0)]]
+    work = [(r, one.note_ends) for one, r in first if not r.folder.exists()]
+    if work and shutil.which("fluidsynth") is None:
+        raise ValueError("this recipe renders performances: apt-get install fluidsynth")
+    _all(partial(_attempt, _render), work, jobs, report)
+
+
+def _decode(item: tuple[Path, Path, Path]) -> None:
+    open_recording(*item)
+
+
+def _render(item: tuple[Rendered, str]) -> None:
+    make(*item)
+
+
+def _attempt(work: Callable[[object], None], item: object) -> str:
+    """Why an item failed; nothing where it did not."""
+    try:
+        work(item)
+    except Exception as error:  # told by the process that asked for it
+        return " ".join(str(error).split()) or type(error).__name__
+    return ""
+
+
+def _all(work: Callable[[object], str], items: list[object], jobs: int, report: Report) -> None:
+    outcomes: Iterator[str]
+    if min(jobs, len(items)) <= 1:
+        outcomes = map(work, items)
+    else:
+        outcomes = in_processes(work, items, jobs, lambda item, why: why)
+    for done, failed in enumerate(outcomes):
+        if failed:
+            raise ValueError(failed)
+        report(done + 1, len(items))
+
+
+@contextmanager
+def rendering_ahead(settings: Settings) -> Iterator[None]:
+    """Meanwhile a process of low priority renders performances in the order in which steps need them."""
+    work = upcoming(gather(settings).renderings, settings.validate_every or settings.schedule.steps)
+    if not work:
+        yield
+        return
+    worker = start(_render_on, work)
+    try:
+        yield
+    finally:
+        with interrupts_held_back():
+            end([worker], 5.0)
+
+
+def upcoming(every: list[Renderings], first_validation: int) -> list[tuple[Rendered, str]]:
+    """All performances that are not in the cache yet, by the step that first needs them."""
+    due = [(step, n, r, one.note_ends) for one in every for n, (step, r) in enumerate(one.due())]
+    due += [(first_validation, 0, r, one.note_ends) for one in every for r in one.held]
+    due.sort(key=lambda item: item[:2])
+    return [(r, ends) for _, _, r, ends in due if not r.folder.exists()]
+
+
+def _render_on(pipe: Connection, work: list[tuple[Rendered, str]]) -> None:
+    """A process's life: ends with its work or with the training."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # FluidSynth and its files go too
+    parent = os.getppid()
+    os.nice(19)
+    for rendered, note_ends in work:
+        if os.getppid() != parent:
+            return  # killed: nobody is left to end this
+        try:
+            make(rendered, note_ends)
+        except Exception:
+            # The training meets the same when it needs the performance, and says so.
+            time.sleep(1)
