@@ -99,7 +99,7 @@ def train(
 
 
 def _prepare(fabric: Fabric, settings: Settings) -> None:
-    """Decodes and renders what the first step needs; what would stop the training is named before it starts."""
+    """Decodes and renders what the first step needs, and names what would stop the training."""
     from ..processes import cores
     from ..training.loop import check_batches
     from ..training.preparation import decode, estimate, render_first
