@@ -37,7 +37,7 @@ def test_a_tar_becomes_weights_and_scores(tmp_path: Path) -> None:
     done = elsewhere(tmp_path, "data.tar", "out", "0.1")
     assert done.returncode == 0, done.stderr
     _, _, about = checkpoint.load(tmp_path / "out" / "final.safetensors")
-    assert int(about["step"]) > 6, "of a tenth of a minute, not of the settings"
+    assert int(about["steps"]) > 6, "of a tenth of a minute, not of the settings"
     assert (tmp_path / "out" / "log.csv").exists()
     for name in ("two", "two-132"):
         assert len(json.loads((tmp_path / "out" / f"{name}.json").read_text())["files"]) == 2

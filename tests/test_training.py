@@ -91,7 +91,7 @@ def test_excerpts_depend_on_seed_step_and_place_alone(folder: Path) -> None:
 def test_noise_alone_has_no_notes(folder: Path) -> None:
     pieces = open_folder(folder / "music", folder / "cache")
     drawn = Excerpts([pieces], [1.0], 64, replace(PLAIN, no_piano=1.0))
-    spectrum, wanted, pedal, _ = drawn.batch(0, 0, range(2))
+    spectrum, wanted, pedal, _, _ = drawn.batch(0, 0, range(2))
     assert wanted.abs().max() == 0 and pedal.abs().max() == 0 and spectrum.max() > -80
 
 

@@ -15,7 +15,8 @@ from hppnet.training import loop
 from hppnet.training.augmentation import Augmentation
 from hppnet.training.launch import precision_plugin
 from hppnet.training.log import Watch
-from hppnet.training.settings import Schedule, Settings, Source
+from hppnet.training.schedule import Schedule
+from hppnet.training.settings import Settings, Source
 
 from .sounds import piano_like
 

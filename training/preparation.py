@@ -24,11 +24,12 @@ from .prepare.rendered import Rendered
 from .prepare.workers import in_processes
 from .renderings import Renderings, make
 from .settings import Settings
-from .sources import cache_of, gather, recordings, renders
+from .sources import Layout, cache_of, gather
 
 DECODED_PER_S = 150.0  #: seconds of sound that a core decodes in a second, at least
 RENDERED_PER_S = 20.0  #: and renders
 BYTES_PER_S = 2 * SAMPLE_RATE  #: of the cache
+WORTH_A_LINE_S = 10.0  #: work that takes longer is announced
 SAMPLED = 6  #: performances whose length tells that of the others, by the size of their files
 
 Report = Callable[[int, int], None]
@@ -36,36 +37,36 @@ Report = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a recipe's data take, in seconds of sound, and how much of it is in the cache already."""
+    """What a recipe's data still take, in seconds of sound."""
 
     decode_s: float
     render_s: float
-    cached_bytes: int
+
+    @property
+    def bytes(self) -> float:
+        return (self.decode_s + self.render_s) * BYTES_PER_S
 
     def lines(self, cache: Path, jobs: int) -> list[str]:
-        """What to say of it before it begins."""
-        whole_s = self.decode_s + self.render_s
-        total = whole_s * BYTES_PER_S
-        said = [
-            f"{self.decode_s / 3600:.1f} h of recordings to decode "
-            f"(about {_minutes(self.decode_s / DECODED_PER_S / jobs)}), "
-            f"{total / 1e9:.1f} GB in {cache}, {self.cached_bytes / 1e9:.1f} GB of it there already"
-        ]
+        """What to say of it before it begins; nothing where it is a matter of seconds."""
+        decoding_s, rendering_s = self.decode_s / DECODED_PER_S / jobs, self.render_s / RENDERED_PER_S
+        if decoding_s + rendering_s < WORTH_A_LINE_S:
+            return []
+        hours = f"{self.decode_s / 3600:.1f} h of recordings to decode first (about {_minutes(decoding_s)})"
+        said = [f"{hours}, {self.bytes / 1e9:.1f} GB of disk in {cache}"]
         if self.render_s:
             said.append(
                 f"{self.render_s / 3600:.1f} h of performances to render while training "
-                f"(about {_minutes(self.render_s / RENDERED_PER_S)} of one core in the background)"
+                f"(about {_minutes(rendering_s)} of one core, in the background)"
             )
         return said
 
     def check_disk(self, cache: Path) -> None:
         """Raises ValueError where the disk has no room for it."""
-        wanted = (self.decode_s + self.render_s) * BYTES_PER_S - self.cached_bytes
         place = next(folder for folder in (cache, *cache.absolute().parents) if folder.exists())
         free = shutil.disk_usage(place).free
-        if wanted > free:
+        if self.bytes > free:
             raise ValueError(
-                f"{cache}: expected {wanted / 1e9:.1f} GB free for decoded and rendered sound, "
+                f"{cache}: expected {self.bytes / 1e9:.1f} GB free for decoded and rendered sound, "
                 f"there are {free / 1e9:.1f}; choose another disk with --cache"
             )
 
@@ -74,19 +75,26 @@ def _minutes(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds > 5400 else f"{max(1, round(seconds / 60))} min"
 
 
-def estimate(settings: Settings) -> Estimate:
-    """How much sound a recipe decodes and renders. Raises ValueError as ``gather`` does."""
-    decode_s = render_s = 0.0
-    for source in (*settings.sources, *settings.validation):
-        if renders(source, settings):
-            from .renderings import performances
+def estimate(settings: Settings, layout: Layout) -> Estimate:
+    """How much sound a recipe has yet to decode and to render."""
+    infos = [soundfile.info(sound) for sound, _, cache in _to_decode(settings, layout)]
+    decode_s = sum(info.frames / info.samplerate for info in infos)
+    left = [
+        [rendered.midi for rendered in (*one.order, *one.held) if not rendered.folder.exists()]
+        for one in layout.trained
+        if isinstance(one, Renderings)
+    ]
+    return Estimate(decode_s, sum(_length_s(paths) for paths in left if paths))
 
-            render_s += _length_s(performances(source, settings.path(source.folder)))
-        else:
-            infos = (soundfile.info(sound) for sound, _ in recordings(source, settings))
-            decode_s += sum(info.frames / info.samplerate for info in infos)
-    there = (path for path in Path(settings.cache).rglob("*.npy") if path.is_file())
-    return Estimate(decode_s, render_s, sum(path.stat().st_size for path in there))
+
+def _to_decode(settings: Settings, layout: Layout) -> list[tuple[Path, Path, Path]]:
+    """Recordings that are not in the cache yet, their labels, and the folder of the cache for both."""
+    found = [(s, t) for s, t in zip(settings.sources, layout.trained, strict=True) if isinstance(t, list)]
+    work = {}
+    for source, pairs in [*found, *layout.kept]:
+        cache = cache_of(settings.path(source.folder), Path(settings.cache))
+        work |= {sound: (sound, labels, cache) for sound, labels in pairs}
+    return [one for one in work.values() if not (one[2] / f"{one[0].stem}.npy").exists()]
 
 
 def _length_s(performances: list[Path]) -> float:
@@ -97,19 +105,15 @@ def _length_s(performances: list[Path]) -> float:
     return known_s * sizes[0] / max(1, sizes[1])
 
 
-def decode(settings: Settings, jobs: int, report: Report = lambda done, total: None) -> None:
+def decode(settings: Settings, layout: Layout, jobs: int, report: Report = lambda done, total: None) -> None:
     """Decodes every recording into the cache, in so many processes. Raises ValueError for a broken one."""
-    work = []
-    for source in (*settings.sources, *settings.validation):
-        if not renders(source, settings):
-            cache = cache_of(settings.path(source.folder), Path(settings.cache))
-            work += [(*pair, cache) for pair in recordings(source, settings)]
-    _all(partial(_attempt, _decode), work, jobs, report)
+    _all(partial(_attempt, _decode), _to_decode(settings, layout), jobs, report)
 
 
-def render_first(settings: Settings, jobs: int, report: Report = lambda done, total: None) -> None:
+def render_first(layout: Layout, jobs: int, report: Report = lambda done, total: None) -> None:
     """Renders what the first step draws from, in so many processes."""
-    first = [(one, r) for one in gather(settings).renderings for r in one.order[: one.count(0)]]
+    every = [one for one in layout.trained if isinstance(one, Renderings)]
+    first = [(one, r) for one in every for r in one.order[: one.count(0)]]
     work = [(r, one.note_ends) for one, r in first if not r.folder.exists()]
     if work and shutil.which("fluidsynth") is None:
         raise ValueError("this recipe renders performances: apt-get install fluidsynth")

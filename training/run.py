@@ -73,17 +73,12 @@ def begin(settings: Settings, data: Mapping[str, str] | None = None) -> tuple[Ru
         lr=settings.schedule.learning_rate,
         weight_decay=settings.schedule.weight_decay,
     )
-    recipe = resolved(settings) | {f"data.{name}": digest for name, digest in (data or {}).items()}
+    recipe = _recipe(settings, data)
     run = Run(network, AveragedModel(network).requires_grad_(False), optimiser, recipe)
-    saved = Path(settings.folder) / "run.pt"
-    if not saved.exists():
+    state = check_saved(settings, data)
+    if state is None:
         return run, lambda: None
-    state = _read(saved)
-    if differs := difference(state["recipe"], recipe):
-        raise ValueError(
-            f"{saved}: this run was begun with other settings: {differs}; "
-            "undo that to go on, or choose another --folder to begin anew"
-        )
+    saved = Path(settings.folder) / "run.pt"
     try:
         network.load_state_dict(state["network"])
         run.average.load_state_dict(state["average"])
@@ -95,6 +90,27 @@ def begin(settings: Settings, data: Mapping[str, str] | None = None) -> tuple[Ru
     run.step, run.steps, run.best = state["step"], state["steps"], state["best"]
     run.balance, run.scaler = Balance(state["balance"]), state["scaler"]
     return run, lambda: optimiser.load_state_dict(state["optimiser"])
+
+
+def _recipe(settings: Settings, data: Mapping[str, str] | None) -> dict[str, Any]:
+    return resolved(settings) | {f"data.{name}": digest for name, digest in (data or {}).items()}
+
+
+def check_saved(settings: Settings, data: Mapping[str, str] | None = None) -> dict[str, Any] | None:
+    """What the folder's saved run holds; None where there is none.
+
+    Raises ValueError for one that cannot be read, or was begun with other settings or data.
+    """
+    saved = Path(settings.folder) / "run.pt"
+    if not saved.exists():
+        return None
+    state = _read(saved)
+    if differs := difference(state["recipe"], _recipe(settings, data)):
+        raise ValueError(
+            f"{saved}: this run was begun with other settings: {differs}; "
+            "undo that to go on, or choose another --folder to begin anew"
+        )
+    return state
 
 
 def weights_of(name: str) -> Path:

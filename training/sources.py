@@ -7,21 +7,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from .dataset import Batch, Ends, Excerpts, Piece, delayed, open_recordings, recordings_in
-from .prepare.rendered import Rendered
 from .prepared import note_ends_of
 from .renderings import Renderings, renderings
 from .settings import Settings, Source
 from .sound_files import sounds_in
 
 ALL_STEPS = 2**40  #: of a run that is given minutes: it is not known yet how many they hold
-
-One = TypeVar("One", Piece, Rendered)
 
 
 @dataclass(frozen=True)
@@ -48,37 +44,64 @@ class Material:
         return [one.at(step) if isinstance(one, Renderings) else one for one in self.trained]
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Which files a run is trained on, before any of them is decoded or rendered."""
+
+    trained: list[list[tuple[Path, Path]] | Renderings]  #: of each source: recordings with labels, or MIDI
+    kept: list[tuple[Source, list[tuple[Path, Path]]]]
+    note_ends: str
+    digests: dict[str, str]
+
+
+def lay_out(settings: Settings) -> Layout:
+    """Looks at all folders of a run. Raises ValueError, naming the folder, for one that cannot be used."""
+    for name in ("rooms", "noises"):
+        _check_folder(settings.path(getattr(settings.augmentation, name) or "."), f"augmentation.{name}")
+    ends = _note_ends([*settings.sources, *settings.validation], settings)
+    trained: list[list[tuple[Path, Path]] | Renderings] = []
+    kept: list[tuple[Source, list[tuple[Path, Path]]]] = []
+    digests: dict[str, str] = {}
+    for source in settings.sources:
+        if renders(source, settings):
+            found, how = renderings(source, settings, ends)
+            names = [one.name for one in found]
+            parts = [
+                [one for one, is_in in zip(found, part, strict=True) if is_in]
+                for part in split(names, source, settings)
+            ]
+            trained.append(Renderings(source, parts[0], parts[1], ends))
+            digests[source.title] = _digest([one.midi for one in found], how)
+        else:
+            pairs = recordings(source, settings)
+            names = [sound.stem for sound, _ in pairs]
+            parts_of = [
+                [pair for pair, is_in in zip(pairs, part, strict=True) if is_in]
+                for part in split(names, source, settings)
+            ]
+            trained.append(parts_of[0])
+            kept.append((source, parts_of[1]))
+            digests[source.title] = _digest([path for pair in pairs for path in pair])
+    kept += [(source, recordings(source, settings)) for source in settings.validation]
+    for name in ("rooms", "noises"):
+        if folder := getattr(settings.augmentation, name):
+            digests[f"augmentation.{name}"] = _digest(sounds_in(settings.path(folder)))
+    return Layout(trained, kept, ends, digests)
+
+
 @lru_cache(maxsize=1)
 def gather(settings: Settings) -> Material:
     """Opens all folders of a run; decodes, the first time, every recording.
 
     Raises ValueError, naming the folder, for one that is missing or cannot be trained on.
     """
-    for name in ("rooms", "noises"):
-        folder = getattr(settings.augmentation, name)
-        _check_folder(settings.path(folder or "."), f"augmentation.{name}")
-    ends = _note_ends([*settings.sources, *settings.validation], settings)
-    trained: list[list[Piece] | Renderings] = []
-    kept: list[Piece] = []
-    digests: dict[str, str] = {}
-    for source in settings.sources:
-        if renders(source, settings):
-            found, digest = renderings(source, settings, ends)
-            parts = split(found, source, settings)
-            trained.append(Renderings(source, *parts, ends))
-            digests[source.title] = _digest([r.midi for r in found], digest)
-        else:
-            pieces, held = split(_open(source, settings), source, settings)
-            trained.append(pieces)
-            kept += held
-            files = [path for pair in recordings(source, settings) for path in pair]
-            digests[source.title] = _digest(files)
-    for source in settings.validation:
-        kept += _open(source, settings)
-    for name in ("rooms", "noises"):
-        if folder := getattr(settings.augmentation, name):
-            digests[f"augmentation.{name}"] = _digest(sounds_in(settings.path(folder)))
-    return Material(trained, ends, digests, kept)
+    layout = lay_out(settings)
+    trained = [
+        of_one if isinstance(of_one, Renderings) else _open(source, of_one, settings)
+        for source, of_one in zip(settings.sources, layout.trained, strict=True)
+    ]
+    kept = [piece for source, pairs in layout.kept for piece in _open(source, pairs, settings)]
+    return Material(trained, layout.note_ends, layout.digests, kept)
 
 
 def recordings(source: Source, settings: Settings) -> list[tuple[Path, Path]]:
@@ -100,30 +123,30 @@ def renders(source: Source, settings: Settings) -> bool:
     return not recordings_in(folder)
 
 
-def split(found: list[One], source: Source, settings: Settings) -> tuple[list[One], list[One]]:
-    """What to train on, and what is kept back: ``source.kept``, or every ``held_out``-th and at least one.
+def split(names: list[str], source: Source, settings: Settings) -> tuple[list[bool], list[bool]]:
+    """Which to train on, and which to keep back: ``source.kept``, or every ``held_out``-th and at least one.
 
-    The second has at most ``held_out_most``. Raises ValueError where nothing is left to train on.
+    At most ``held_out_most`` of the latter are used. Raises ValueError where nothing is left to train on.
     """
     every, most = settings.held_out, settings.held_out_most
+    held = [False] * len(names)
     if settings.validation:
-        return found, []
-    if source.kept:
-        held = [one for one in found if one.name in source.kept]
-    elif every and len(found) > 1:
-        held = found[every - 1 :: every] or found[-1:]
-    else:
-        held = []
-    trained = [one for one in found if one not in held]
-    if not trained:
+        pass
+    elif source.kept:
+        if unknown := [name for name in source.kept if name not in names]:
+            raise ValueError(f"{source.folder}: expected {', '.join(unknown)}, to keep back, found none")
+        held = [name in source.kept for name in names]
+    elif every and len(names) > 1:
+        held = [n % every == every - 1 for n in range(len(names))]
+        held[-1] |= not any(held)
+    if all(held):
         raise ValueError(f"{source.folder}: all its recordings are kept back, raise held_out or set it to 0")
-    return trained, held[:most] if most else held
+    used = [is_held and (not most or sum(held[:n]) < most) for n, is_held in enumerate(held)]
+    return [not one for one in held], used
 
 
-def _open(source: Source, settings: Settings) -> list[Piece]:
-    folder = settings.path(source.folder)
-    pairs = recordings(source, settings)
-    pieces = open_recordings(pairs, cache_of(folder, Path(settings.cache)))
+def _open(source: Source, pairs: Sequence[tuple[Path, Path]], settings: Settings) -> list[Piece]:
+    pieces = open_recordings(pairs, cache_of(settings.path(source.folder), Path(settings.cache)))
     for piece, (_, labels) in zip(pieces, pairs, strict=True):
         if not len(piece.notes):
             raise ValueError(f"{labels}: expected notes, found none; leave the recording out")

@@ -40,11 +40,11 @@ Report = Callable[[str, int, int], None]
 class Judged:
     """A recording's probabilities [T, 88, 4] and its notes; the pedal's where the network has that head."""
 
-    mode: str  #: one of MODES
     probabilities: np.ndarray
     played: NoteArrays
     pedal: np.ndarray | None = None  #: the pedal's probabilities [T]
     pressed: list[Press] | None = None  #: what it did, where that is known
+    mode: str = "offline"  #: how it was transcribed, one of MODES
 
 
 def finish(settings: Settings, report: Report = lambda what, done, total: None) -> tuple[Path, DecoderConfig]:
@@ -134,7 +134,7 @@ def _judge(transcriber: Transcriber, piece: Piece, mode: str, seconds: float) ->
         begun = piece.pedal[piece.pedal[:, 0] < seconds]
         pressed = [Press(float(down), float(min(up, seconds))) for down, up in begun]
     notes = NoteArrays.of(played)
-    return Judged(mode, transcribed.probabilities, notes, transcribed.pedal_probabilities, pressed)
+    return Judged(transcribed.probabilities, notes, transcribed.pedal_probabilities, pressed, mode)
 
 
 def _mean_f1(judged: Sequence[Judged], decoder: DecoderConfig, offset_ratio: float | None) -> float:

@@ -103,21 +103,24 @@ def _prepare(fabric: Fabric, settings: Settings) -> None:
     from ..processes import cores
     from ..training.loop import check_batches
     from ..training.preparation import decode, estimate, render_first
-    from ..training.sources import gather
+    from ..training.run import check_saved
+    from ..training.sources import gather, lay_out
 
     check_batches(settings, fabric)
     if fabric.is_global_zero:
         cache, jobs = Path(settings.cache), cores()
         console = _console()
         with console.status("looking at the data"):
-            found = estimate(settings)
+            layout = lay_out(settings)
+            check_saved(settings, layout.digests)
+            found = estimate(settings, layout)
         found.check_disk(cache)
         for line in found.lines(cache, jobs):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         with _bar("decoding") as report:
-            decode(settings, jobs, report)
+            decode(settings, layout, jobs, report)
         with _bar("rendering") as report:
-            render_first(settings, jobs, report)
+            render_first(layout, jobs, report)
     gather(settings)
 
 
@@ -127,7 +130,8 @@ def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=_console(), transient=True)
+    console = _console()
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     task = bar.add_task(what, total=None)
 
     def report(done: int, total: int) -> None:
