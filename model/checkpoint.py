@@ -36,7 +36,7 @@ def save(path: Path, network: HPPNet, config: ModelConfig, about: dict[str, Any]
     ``about`` (JSON) says where the weights come from: data, steps, figures.
     """
     metadata = {
-        "format": FORMER_FORMAT if isinstance(network, FormerNetwork) else FORMAT,
+        "format": format_of(network),
         "config": json.dumps(dataclasses.asdict(config)),
         "about": json.dumps(about or {}),
     }
@@ -49,6 +49,11 @@ def save(path: Path, network: HPPNet, config: ModelConfig, about: dict[str, Any]
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def format_of(network: HPPNet) -> str:
+    """The format that a network is saved in."""
+    return FORMER_FORMAT if isinstance(network, FormerNetwork) else FORMAT
 
 
 def load(path: Path | None = None) -> tuple[HPPNet, ModelConfig, dict[str, Any]]:

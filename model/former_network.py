@@ -47,6 +47,7 @@ class FormerNetwork(HPPNet):
     """HPPNet as format 1 has it."""
 
     heads = len(HEADS)
+    every_velocity = KEYS
 
     def __init__(self, config: FormerConfig) -> None:
         super().__init__(config)
@@ -62,7 +63,7 @@ class FormerNetwork(HPPNet):
         return self.config.body_channels * (2 if second else 1)
 
     @property
-    def _bodies(self) -> list[list[ResidualBlock]]:
+    def bodies(self) -> list[list[ResidualBlock]]:
         bodies = [list(self.blocks), list(self.second)]
         return cast("list[list[ResidualBlock]]", [body for body in bodies if body])
 

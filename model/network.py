@@ -70,7 +70,8 @@ Probable = tuple[np.ndarray, np.ndarray | None]
 class HPPNet(nn.Module):
     """The network. ``forward`` is for training; ``step`` streams; whole recordings: ``FullContext``."""
 
-    heads = len(NOTE_HEADS)
+    heads = len(NOTE_HEADS)  #: with LSTMs
+    every_velocity = 0  #: velocities that are predicted in every frame: none, only where an onset may be
 
     def __init__(self, config: NetworkConfig | None = None) -> None:
         super().__init__()
@@ -101,18 +102,18 @@ class HPPNet(nn.Module):
         return self.config.body_channels
 
     @property
-    def _stem(self) -> list[CausalConv]:
+    def stem_layers(self) -> list[CausalConv]:
         return cast("list[CausalConv]", list(self.stem))
 
     @property
-    def _bodies(self) -> list[list[ResidualBlock]]:
+    def bodies(self) -> list[list[ResidualBlock]]:
         """Each from the pooled spectrum to features of its own."""
         return [cast("list[ResidualBlock]", list(self.blocks))]
 
     def start(self, batch: int = 1) -> NetworkState:
         """The state before the first frame."""
-        pasts = [conv.start(batch, BINS) for conv in self._stem]
-        pasts += [block.conv.start(batch, KEYS) for body in self._bodies for block in body]
+        pasts = [conv.start(batch, BINS) for conv in self.stem_layers]
+        pasts += [block.conv.start(batch, KEYS) for body in self.bodies for block in body]
         return NetworkState(
             tuple(pasts),
             self.forward_lstm.start(batch * KEYS),
@@ -127,7 +128,7 @@ class HPPNet(nn.Module):
         batch, frames, _ = levels.shape
         x = levels.unsqueeze(1)
         new: list[Tensor] = []
-        for conv, past in zip(self._stem, pasts, strict=False):
+        for conv, past in zip(self.stem_layers, pasts, strict=False):
             x, after = conv(x, past)
             x = F.relu(x)
             new.append(after)
@@ -135,7 +136,7 @@ class HPPNet(nn.Module):
         # One-dimensional pooling is ten times as fast as max_pool2d over one frame.
         x = F.max_pool1d(x.flatten(0, 2), BINS_PER_KEY).view(*x.shape[:3], KEYS)
         ends = []
-        for body in self._bodies:
+        for body in self.bodies:
             end = x
             for block in body:
                 end, after = block(end, pasts[len(new)])
