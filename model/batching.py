@@ -148,6 +148,6 @@ def parted(state: NetworkState, count: int) -> list[NetworkState]:
     pedals = [part.chunk(count, dim=1) for part in state.pedal or ()]
     pedal = cast("list[PedalState | None]", list(zip(*pedals, strict=True)) or [None] * count)
     return [
-        NetworkState(own, (hidden, cell), *rest, own_pedal)
-        for own, hidden, cell, *rest, own_pedal in zip(pasts, *parts, pedal, strict=True)
+        NetworkState(own, (hidden, cell), features, gates, history, own_pedal)
+        for own, hidden, cell, features, gates, history, own_pedal in zip(pasts, *parts, pedal, strict=True)
     ]

@@ -82,7 +82,7 @@ class VelocityHead(nn.Module):
         clip, frame, key = where
         rows = (frame[:, None] + torch.arange(frames, device=x.device)) * x.shape[1]
         rows += (clip * KEYS + key)[:, None]
-        own = x.flatten(0, 1).index_select(0, rows.flatten()).view(len(rows), -1)
+        own = x.flatten(0, 1).index_select(0, rows.flatten()).view(len(rows), frames * x.shape[2])
         place = self.loudness(loudness(history[:, :, KEYS:], count)[clip, frame])
         place = place + self.future[future] + self.key[key]
         units = (
