@@ -34,7 +34,7 @@ class CausalConv(nn.Module):
         return self.conv(joined), joined[:, :, joined.shape[2] - self.past_frames :]
 
 
-class HarmonicConv(nn.Module):
+class HarmonicDilatedConv(nn.Module):
     """Each bin sees the bins of its partials: shifted copies side by side, then 1 x 1.
 
     The shifts are ``round(bins_per_octave * log2 h)`` (harmonic dilated convolution, HPPNet, Wei et
@@ -112,12 +112,15 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.conv = CausalConv(channels, channels, kernel)
         self.norm = FrequencyNorm(channels)
-        self.second = HarmonicConv(channels, channels, harmonics, bins_per_octave=12) if harmonics else None
-        self.second_norm = FrequencyNorm(channels) if harmonics else None  # both or neither
+        self.harmonic: HarmonicDilatedConv | None = None
+        self.harmonic_norm: FrequencyNorm | None = None
+        if harmonics:
+            self.harmonic = HarmonicDilatedConv(channels, channels, harmonics, bins_per_octave=12)
+            self.harmonic_norm = FrequencyNorm(channels)
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
         y, past = self.conv(x, past)
         y = F.relu(self.norm(y))
-        if self.second is not None and self.second_norm is not None:
-            y = self.second_norm(self.second(y))
+        if self.harmonic is not None and self.harmonic_norm is not None:
+            y = self.harmonic_norm(self.harmonic(y))
         return x + y, past

@@ -1,7 +1,7 @@
 """The heads' LSTMs by PyTorch's own: a call for a whole sequence, which on a GPU is cuDNN's.
 
-``LibraryLSTM`` transcribes, ``run`` is for training. The numbers are those of ``HeadLSTM`` but for rounding;
-it is worth it for long sequences, and not live.
+``LibraryLSTM`` transcribes, ``run`` is for training. The numbers are those of ``FineGrainedLSTM`` but for
+rounding; it is worth it for long sequences, and not live.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor, nn
 
-from .lstm import HeadLSTM, State
+from .lstm import FineGrainedLSTM, State
 
 
 class LibraryLSTM:
-    """A HeadLSTM by PyTorch's own LSTM, head after head: a call for a whole sequence, on a GPU cuDNN's."""
+    """A FineGrainedLSTM by PyTorch's own, head after head: a call for a whole sequence, on a GPU cuDNN's."""
 
-    def __init__(self, lstm: HeadLSTM) -> None:
+    def __init__(self, lstm: FineGrainedLSTM) -> None:
         features = lstm.weight_x.shape[1]
         self._heads = []
         for head in range(lstm.heads):
@@ -29,7 +29,7 @@ class LibraryLSTM:
             self._heads.append(own.to(lstm.bias.device).requires_grad_(False))
 
     def weigh(self, x: Tensor, state: State, weight: Tensor) -> tuple[Tensor, State]:
-        """As ``HeadLSTM.weigh``: x [S, N, C] to weighed hidden states [H, S, N], and the state."""
+        """As ``FineGrainedLSTM.weigh``: x [S, N, C] to weighed hidden states [H, S, N], and the state."""
         weighed, hidden, cell = [], [], []
         for own, h, c, w in zip(self._heads, *state, weight, strict=True):
             with _exact():
@@ -41,7 +41,7 @@ class LibraryLSTM:
 
 
 def run(x: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor, reverse: bool, keep: int) -> Tensor:
-    """As ``HeadLSTM.run``, for training: x [S, N, C] to the first hidden states [H, keep, N, U].
+    """As ``FineGrainedLSTM.run``, for training: x [S, N, C] to the first hidden states [H, keep, N, U].
 
     A loop over frames costs a GPU ten small operations a frame, and autograd a graph of them all.
     """

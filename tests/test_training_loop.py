@@ -213,7 +213,7 @@ def test_taught_frames_are_those_the_network_judges(look_ahead: int | None) -> N
 
     wanted = short_run(Path(), "x", chunk=5)
     judged = HPPNet(TINY)(torch.zeros(1, wanted.frames, 352), look_ahead, wanted.chunk)
-    assert judged.keys.shape[1] == taught_frames(wanted, look_ahead)
+    assert judged.notes.shape[1] == taught_frames(wanted, look_ahead)
 
 
 def test_the_gradient_is_clipped_before_the_step(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The velocities' other head: streams like the rest, adds to what their LSTM says, and is taught alone."""
+"""The velocity head: streams like the rest, and predicts where an onset may be alone."""
 
 from __future__ import annotations
 
@@ -13,19 +13,17 @@ from hppnet.model.network import HPPNet
 from hppnet.model.transcriber import Transcriber
 from hppnet.model.velocity import FUTURE, MEMORY, PAST, VelocityHead
 
-UNITS = 4
-SMALL = NetworkConfig(stem_channels=2, body_channels=2, lstm_units=2, pedal_units=2, velocity_units=UNITS)
+SMALL = NetworkConfig(stem_channels=2, body_channels=2, lstm_units=2, pedal_units=2, velocity_units=4)
 
 
 def network_with(config: NetworkConfig = SMALL) -> HPPNet:
-    """Weights that let everything of the head through, and nothing of the velocities' LSTM."""
+    """Random weights; an onset may be anywhere."""
     torch.manual_seed(2)
     network = HPPNet(config).eval()
-    if network.velocity is not None:
-        with torch.no_grad():
-            for weights in network.velocity.parameters():
-                weights.copy_(torch.randn_like(weights) * 0.2)
-            network.weight[3] = 0
+    with torch.no_grad():
+        for weights in network.velocity.parameters():
+            weights.copy_(torch.randn_like(weights) * 0.2)
+        network.weight[0], network.bias[0] = 0.0, 0.0
     return network.requires_grad_(False)
 
 
@@ -35,7 +33,9 @@ def spectra(frames: int, batch: int = 1) -> torch.Tensor:
 
 
 def velocities(network: HPPNet, spectrum: torch.Tensor, look_ahead: int | None) -> torch.Tensor:
-    return network(spectrum, look_ahead, chunk=1).keys[..., 3]
+    """Of all keys in all frames."""
+    shape = (len(spectrum), spectrum.shape[1] - (look_ahead or 0), 88)
+    return network(spectrum, look_ahead, 1, torch.ones(shape, dtype=torch.bool)).velocity
 
 
 @pytest.mark.parametrize("look_ahead", [0, 1, 4, 6])
@@ -44,9 +44,9 @@ def test_blocks_of_any_size_give_one_velocity(look_ahead: int, cuts: list[int]) 
     network = network_with()
     state, parts = network.start(), []
     for part in spectra(30).split(cuts, dim=1):
-        judged, state = network.step(part, state, look_ahead)
-        assert judged.keys.shape[2:] == (88, 4)
-        parts.append(judged.keys[..., 3])
+        predictions, state = network.step(part, state, look_ahead)
+        assert predictions.keys.shape[2:] == (88, 4)
+        parts.append(predictions.keys[..., 3])
     wanted = velocities(network, spectra(30), look_ahead)
     torch.testing.assert_close(torch.cat(parts, 1), wanted, atol=1e-5, rtol=0)
 
@@ -77,8 +77,9 @@ def test_what_was_loud_is_forgotten_after_five_seconds() -> None:
 
 def test_loudness_is_known_from_the_first_frame_on() -> None:
     """The silence before a recording is not a quiet passage."""
-    steady = spectra(1).expand(1, 40, 352)
-    found = velocities(network_with(), steady, 2)[0, PAST:]
+    steady, network = spectra(1).expand(1, 40, 352), network_with()
+    network.velocity.features.zero_()  # features see where the sound begins
+    found = velocities(network, steady, 2)[0, PAST:]
     torch.testing.assert_close(found, found[:1].expand_as(found), atol=1e-5, rtol=0)
 
 
@@ -86,34 +87,61 @@ def test_loudness_is_known_from_the_first_frame_on() -> None:
 def test_each_look_ahead_is_learned_by_itself(look_ahead: int | None, future: int) -> None:
     network = network_with().requires_grad_(True)
     velocities(network, spectra(20), look_ahead).sum().backward()
-    assert network.velocity is not None and network.velocity.future.grad is not None
+    assert network.velocity.future.grad is not None
     assert network.velocity.future.grad.any(1).nonzero().tolist() == [[future]]
 
 
 def test_beyond_the_keyboard_and_before_the_beginning_is_silence() -> None:
     head = network_with().velocity
-    assert isinstance(head, VelocityHead)
     head.key.zero_()
-    found = head(normal(torch.full((1, 12, 352), FLOOR_DB)), 12, None)
+    history = torch.cat([head.start(), head.summarise(normal(torch.full((1, 12, 352), FLOOR_DB)))], dim=1)
+    found = head(history, torch.zeros(PAST + 12, 88, 2), torch.ones(1, 12, 88, dtype=torch.bool), None)
     torch.testing.assert_close(found, found[:1, :1, :1].expand_as(found), atol=1e-5, rtol=0)
 
 
-def test_where_nothing_is_struck_nothing_is_computed_and_elsewhere_the_same() -> None:
+@pytest.mark.parametrize("look_ahead", [0, 2, 4, None])
+def test_a_velocity_sees_its_own_keys_features_around_it(look_ahead: int | None) -> None:
+    head, count, frame = network_with().velocity, 12, 6
+    history = torch.cat([head.start(2), head.summarise(normal(spectra(16, 2)))], dim=1)
+    x = torch.randn(PAST + 16, 2 * 88, 2)
+    onsets = torch.zeros(2, count, 88, dtype=torch.bool)
+    onsets[1, frame, 40] = True
+    before = head(history, x, onsets, look_ahead)
+    future = FUTURE if look_ahead is None else min(FUTURE, look_ahead)
+    seen = set()
+    for at in range(len(x)):
+        changed = x.clone()
+        changed[at, 88 + 40] += 1
+        others = x.clone()
+        others[at, [40, 88 + 39, 88 + 41]] += 1
+        assert torch.equal(head(history, others, onsets, look_ahead), before)
+        if not torch.equal(head(history, changed, onsets, look_ahead), before):
+            seen.add(at - PAST - frame)
+    assert seen == set(range(-PAST, future + 1))
+
+
+def test_elsewhere_nothing_is_computed_and_at_onsets_the_same() -> None:
     head = network_with().velocity
-    assert isinstance(head, VelocityHead)
-    heard = torch.cat([head.start(2), head.hear(normal(spectra(12, 2)))], dim=1)
-    struck = torch.rand(2, 12, 88) < 0.1
-    all_of_them, some = head.judge(heard, 12, None), head.judge(heard, 12, None, struck)
-    torch.testing.assert_close(some[struck], all_of_them[struck], atol=1e-5, rtol=0)
-    assert not some[~struck].any()
+    history = torch.cat([head.start(2), head.summarise(normal(spectra(12, 2)))], dim=1)
+    x = torch.randn(PAST + 12, 2 * 88, 2)
+    onsets = torch.rand(2, 12, 88) < 0.1
+    everywhere, some = head(history, x, torch.ones_like(onsets), None), head(history, x, onsets, None)
+    torch.testing.assert_close(some[onsets], everywhere[onsets], atol=1e-5, rtol=0)
+    assert not some[~onsets].any() and everywhere.min() > 0
+
+
+def test_no_onset_threshold_lies_below_what_velocities_are_predicted_for() -> None:
+    with pytest.raises(ValueError, match=r"the onset threshold must be at least 0\.05, got 0\.04"):
+        DecoderConfig(onset=0.04)
 
 
 def test_states_of_several_streams_join_and_part() -> None:
     network = network_with()
     states = [network.step(spectra(9, 2)[k : k + 1], network.start(), 4)[1] for k in range(2)]
     for before, after in zip(states, parted(joined(states), 2), strict=True):
-        assert before.velocity is not None and after.velocity is not None
-        assert torch.equal(before.velocity, after.velocity) and before.velocity.shape[1] == MEMORY + 4
+        assert torch.equal(before.history, after.history) and before.history.shape[1] == MEMORY + 4
+        assert torch.equal(before.features, after.features) and before.features.shape[0] == PAST + 4
+        assert torch.equal(before.gates, after.gates) and before.gates.shape[1] == 4
 
 
 @pytest.mark.parametrize("seconds", [0.5, 9.3])
@@ -150,14 +178,15 @@ def test_half_precision_says_the_same_of_whole_recordings() -> None:
 
 def test_it_learns_that_a_louder_stroke_was_a_harder_one() -> None:
     torch.manual_seed(4)
-    head, levels = VelocityHead(8), normal(torch.full((2, 20, 352), -70.0))
+    head, levels = VelocityHead(2, 32), normal(torch.full((2, 20, 352), -70.0))
     levels[0, 10:, 160:164] += 0.6  # 22 dB in key 40
     levels[1, 10:, 160:164] += 1.2
-    struck = torch.zeros(2, 20, 88, dtype=torch.bool)
-    struck[:, 10, 40] = True
+    onsets = torch.zeros(2, 20, 88, dtype=torch.bool)
+    onsets[:, 10, 40] = True
     optimiser = torch.optim.Adam(head.parameters(), lr=0.02)
     for _ in range(60):
-        found = torch.sigmoid(head(levels, 20, None, struck)[:, 10, 40])
+        history = torch.cat([head.start(2), head.summarise(levels)], dim=1)
+        found = head(history, torch.zeros(PAST + 20, 2 * 88, 2), onsets, None)[:, 10, 40]
         loss = (found - torch.tensor([0.3, 0.8])).square().sum()
         optimiser.zero_grad()
         loss.backward()

@@ -84,7 +84,7 @@ def in_toml(settings: Settings, **more: object) -> str:
         **more,
     }
     lines = [f"{name} = {_toml(value)}" for name, value in values.items()]
-    sizes = ("stem_channels", "body_channels", "lstm_units", "velocity_units")
+    sizes = ("stem_channels", "body_channels", "lstm_units", "pedal_units", "velocity_units")
     lines += ["[network]", *(f"{n} = {getattr(network, n)}" for n in sizes), "[schedule]"]
     lines += [
         f"{name} = {getattr(schedule, name)}" for name in ("steps", "warm_up", "decay", "learning_rate")

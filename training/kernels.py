@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from ..model import library_lstm
-from ..model.layers import HarmonicConv
-from ..model.lstm import HeadLSTM
+from ..model.layers import HarmonicDilatedConv
+from ..model.lstm import FineGrainedLSTM
 from ..model.network import HPPNet
 
 FLAGS = ["-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
@@ -46,33 +46,33 @@ def accelerate(network: HPPNet, device: str = "cpu", harmonic: bool = True) -> b
     """
     there = device == "cpu" and compiled() is not None
     for module in network.modules():
-        if isinstance(module, HeadLSTM):
+        if isinstance(module, FineGrainedLSTM):
             module.kernel = lstm if there and _fits(module) else library_lstm.run
-        elif there and harmonic and isinstance(module, HarmonicConv) and _in_eights(module):
+        elif there and harmonic and isinstance(module, HarmonicDilatedConv) and _in_eights(module):
             module.kernel = convolve
     return there
 
 
-def _in_eights(module: HarmonicConv) -> bool:
+def _in_eights(module: HarmonicDilatedConv) -> bool:
     """Whether kernels.cpp has this convolution's channels, forward and backward."""
     return module.conv.out_channels % 8 == 0 and module.conv.in_channels // len(module.shifts) % 8 == 0
 
 
-def _fits(module: HeadLSTM) -> bool:
+def _fits(module: FineGrainedLSTM) -> bool:
     """Whether kernels.cpp has this LSTM's sizes: its units, and the rows of its weights in steps of 64."""
     rows = -(-(module.weight_x.shape[1] + module.units) // 64) * 64
     return (module.units, rows) in {(24, 64), (24, 128), (32, 64), (32, 128), (64, 192)}
 
 
 def lstm(x: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor, reverse: bool, keep: int) -> Tensor:
-    """As ``HeadLSTM.run``: x [S, N, C] to the first hidden states [H, keep, N, U], in fp32."""
+    """As ``FineGrainedLSTM.run``: x [S, N, C] to the first hidden states [H, keep, N, U], in fp32."""
     weight = torch.cat([weight_x, weight_h], dim=1)
     hidden = _Scan.apply(x.float().contiguous(), weight, bias[:, 0].contiguous(), reverse, keep)
     return hidden.transpose(0, 1)
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor, shifts: tuple[int, ...]) -> Tensor:
-    """As ``HarmonicConv.forward``: x [B, C, T, F] to [B, O, T, F], in x's type."""
+    """As ``HarmonicDilatedConv.forward``: x [B, C, T, F] to [B, O, T, F], in x's type."""
     outputs = weight.shape[0]
     kernel = weight[:, :, 0, 0].view(outputs, len(shifts), -1).permute(1, 2, 0).contiguous()
     return _Harmonic.apply(x.contiguous(), kernel, shifts) + bias[:, None, None].to(x.dtype)

@@ -22,7 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..model.config import HEADS
+from ..model.config import HEADS, NOTE_HEADS
+from ..model.network import Logits
 
 KINDS = ("bce", "focal", "combo")
 NEAR_FRAMES = 10  #: of a change of the pedal: 0.2 s
@@ -49,7 +50,7 @@ class Losses:
     balance: str = "fixed"  #: or "uncertainty", see :mod:`.balance`
 
     def __post_init__(self) -> None:
-        for head in HEADS[:3]:
+        for head in NOTE_HEADS:
             if (kind := getattr(self, f"{head}_kind")) not in KINDS:
                 raise ValueError(f"{head}_kind must be one of {', '.join(KINDS)}, got {kind!r}")
         if self.balance not in BALANCES:
@@ -75,9 +76,9 @@ def count_notes(wanted: Tensor) -> Tensor:
 
 
 def head_losses(
-    logits: Tensor, wanted: Tensor, how: Losses, notes: Tensor, ends: Tensor | None = None
+    logits: Logits, wanted: Tensor, how: Losses, notes: Tensor, ends: Tensor | None = None
 ) -> dict[str, Tensor]:
-    """Each head's loss, from logits and targets [B, T, 88, 4].
+    """Each head's loss, from the network's logits and targets [B, T, 88, 4].
 
     Everything is summed and divided by the number of notes, so that a dense passage counts as much a
     note as a sparse one, and parts of a batch add up: ``notes`` is the number of the whole batch.
@@ -85,12 +86,13 @@ def head_losses(
     """
     notes = notes.clamp_min(1.0)
     parts = {}
-    for k, head in enumerate(HEADS[:3]):
+    for k, head in enumerate(NOTE_HEADS):
         share = None if ends is None or head == "onset" else ends[..., None]
-        parts[head] = _loss(logits[..., k], wanted[..., k], getattr(how, f"{head}_kind"), how, share) / notes
+        kind = getattr(how, f"{head}_kind")
+        parts[head] = _loss(logits.notes[..., k], wanted[..., k], kind, how, share) / notes
     onset, velocity = wanted[..., 0], wanted[..., 3]
     known = onset * (velocity > 0)
-    parts["velocity"] = (known * (torch.sigmoid(logits[..., 3]) - velocity).square()).sum() / notes
+    parts["velocity"] = (known * (logits.velocity - velocity).square()).sum() / notes
     return parts
 
 

@@ -97,10 +97,6 @@ class Stepper:
         loss = sum(weights[name] * value for name, value in parts.items())
         return {**parts, "loss": loss, "norm": norm, "rate": rate}
 
-    def _heads(self, how: Losses) -> list[str]:
-        """The heads that are taught."""
-        return [head for head in HEADS if how.weights[head]]
-
     def _weights(self, how: Losses) -> dict[str, float]:
         """How much each of PARTS counts."""
         return {**self.run.balance.weights(how), "pedal": how.pedal, "features": how.features}
@@ -122,17 +118,14 @@ class Stepper:
         """Gradients of a share of the batch; its losses [PARTS], of which the parts' sum is the whole's."""
         how = settings.losses
         with self.clock("forward"):
-            struck = part.wanted[..., 0] > 0
-            heads = self._heads(how)
-            judged = self.module(part.spectra, look_ahead, settings.chunk, struck, heads)
+            onsets = (part.wanted[..., 0] > 0) & (part.wanted[..., 3] > 0)
+            logits = self.module(part.spectra, look_ahead, settings.chunk, onsets)
             parts = {head: whole.notes.new_zeros(()) for head in PARTS}
-            if heads:
-                taught = head_losses(judged.keys.float(), part.wanted, how, whole.notes, part.ends)
-                parts |= {head: taught[head] for head in heads}
-            if judged.pedal is not None:
-                parts["pedal"] = pedal_loss(judged.pedal, part.pedal, whole.pedal_frames)
+            parts |= head_losses(logits, part.wanted, how, whole.notes, part.ends)
+            if logits.pedal is not None:
+                parts["pedal"] = pedal_loss(logits.pedal, part.pedal, whole.pedal_frames)
             if whole.spread is not None:
-                parts["features"] = feature_loss(by_excerpt(judged.features), part.plain, whole.spread)
+                parts["features"] = feature_loss(by_excerpt(logits.features), part.plain, whole.spread)
                 parts["features"] *= len(part.spectra) / whole.excerpts
             weights = self._weights(how)
             loss = torch.stack([weights[head] * parts[head] for head in PARTS]).sum()
