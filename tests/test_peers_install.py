@@ -20,7 +20,13 @@ FIRST_S = 10
 
 @pytest.mark.slow
 def test_the_peers_install_into_an_empty_environment_and_label_ten_seconds(tmp_path: Path) -> None:
-    for name in ("hppnet", "model", "offline", "realtime", "training"):  # a build would write into the checkout
+    for name in (
+        "hppnet",
+        "model",
+        "offline",
+        "realtime",
+        "training",
+    ):  # a build writes there
         (tmp_path / "source").mkdir(exist_ok=True)
         (tmp_path / "source" / name).symlink_to(ROOT / name)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
@@ -35,9 +41,7 @@ def test_the_peers_install_into_an_empty_environment_and_label_ten_seconds(tmp_p
     assert "transkun==2.0.1" in kept and "nvidia" not in kept
     (tmp_path / "in").mkdir()
     with soundfile.SoundFile(ROOT / "demo" / "take.opus") as take:
-        soundfile.write(
-            tmp_path / "in" / "take.flac", take.read(FIRST_S * take.samplerate), take.samplerate
-        )
+        soundfile.write(tmp_path / "in" / "take.flac", take.read(FIRST_S * take.samplerate), take.samplerate)
     command = ["prepare", "label", tmp_path / "in", "-o", tmp_path / "out", "--model", "transkun"]
     subprocess.run([python.with_name("hppnet"), *command], check=True)
     found = read_table(tmp_path / "out" / "take.tsv")
