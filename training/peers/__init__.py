@@ -18,9 +18,7 @@ class Prediction(NamedTuple):
     """What a peer finds in one recording."""
 
     notes: list[Note]  #: in any order
-    pedal: (
-        list[Press] | None
-    )  #: presses of the sustain pedal, in any order; None: not predicted
+    pedal: list[Press] | None  #: presses of the sustain pedal, in any order; None: not predicted
 
 
 class Peer(Protocol):
