@@ -113,6 +113,10 @@ def attempt(source: Source, how: How) -> Outcome:
 
 def make(source: Source, how: How) -> Outcome:
     """Makes the files of a piece, whole or not at all. Raises what ``source.take`` raises, OSError."""
+    if how.arrays:
+        from .arrays import say_front_end
+
+        say_front_end(source.folder)
     take = source.take(how.note_ends)
     if not take.notes:
         raise ValueError("no note on the piano's 88 keys")
