@@ -6,7 +6,7 @@ on (seed, step, place in the batch), as those that :mod:`.dataset` draws from so
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +36,8 @@ class ArrayPiece:
     pedal: np.ndarray | None = None  #: [n, 2]: presses, down and up (s); None: not known
 
 
-def open_arrays(folder: Path) -> list[ArrayPiece]:
-    """Every recording of a folder that ``hppnet prepare --arrays`` has made.
+def open_arrays(folder: Path, takes: Callable[[str], bool]) -> list[ArrayPiece]:
+    """The recordings, of the names that ``takes`` takes, of a folder that ``prepare --arrays`` has made.
 
     Raises ValueError, naming the file, for a folder without arrays, arrays of another front end, and arrays
     that are missing, broken or of different lengths.
@@ -48,10 +48,15 @@ def open_arrays(folder: Path) -> list[ArrayPiece]:
             "run hppnet prepare with --arrays, or set arrays = false"
         )
     check_front_end(folder)
-    names = sorted(path.stem for path in (folder / SPECTRA).glob("*.npy"))
-    if not names:
-        raise ValueError(f"{folder / SPECTRA}: expected arrays (.npy), found none")
-    return [_open(folder, name) for name in names]
+    paths = arrays_in(folder, takes)
+    if not paths:
+        raise ValueError(f"{folder / SPECTRA}: expected arrays (.npy) of the names wanted, found none")
+    return [_open(folder, path.stem) for path in paths]
+
+
+def arrays_in(folder: Path, takes: Callable[[str], bool]) -> list[Path]:
+    """The files of spectra, sorted by name."""
+    return sorted(path for path in (folder / SPECTRA).glob("*.npy") if takes(path.stem))
 
 
 def _open(folder: Path, name: str) -> ArrayPiece:
@@ -114,7 +119,13 @@ class ArrayExcerpts:
         wanted = torch.stack([_cut(array, start, self.frames, 0.0) for array in piece.targets], dim=-1)
         presses = None if piece.pedal is None else piece.pedal - start * FRAME_S
         pedal = torch.from_numpy(pedal_target(presses, self.frames))
-        return spectra, wanted, pedal, spectra if self.taught else spectra.new_zeros(0)
+        return (
+            spectra,
+            wanted,
+            pedal,
+            spectra if self.taught else spectra.new_zeros(0),
+            torch.ones(self.frames),
+        )
 
 
 def _cut(array: np.ndarray, start: int, frames: int, fill: float) -> Tensor:

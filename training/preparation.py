@@ -23,7 +23,7 @@ from .prepare.ends import read_performance
 from .prepare.rendered import Rendered
 from .prepare.workers import in_processes
 from .renderings import Renderings, make
-from .settings import Settings
+from .settings import Settings, Source
 from .sources import cache_of, gather, recordings, renders
 
 DECODED_PER_S = 150.0  #: seconds of sound that a core decodes in a second, at least
@@ -77,7 +77,7 @@ def _minutes(seconds: float) -> str:
 def estimate(settings: Settings) -> Estimate:
     """How much sound a recipe decodes and renders. Raises ValueError as ``gather`` does."""
     decode_s = render_s = 0.0
-    for source in (*settings.sources, *settings.validation):
+    for source in with_sound(settings):
         if renders(source, settings):
             from .renderings import performances
 
@@ -87,6 +87,11 @@ def estimate(settings: Settings) -> Estimate:
             decode_s += sum(info.frames / info.samplerate for info in infos)
     there = (path for path in Path(settings.cache).rglob("*.npy") if path.is_file())
     return Estimate(decode_s, render_s, sum(path.stat().st_size for path in there))
+
+
+def with_sound(settings: Settings) -> list[Source]:
+    """The sources that are decoded or rendered: those of arrays need neither."""
+    return [source for source in (*settings.sources, *settings.validation) if not source.arrays]
 
 
 def _length_s(performances: list[Path]) -> float:
@@ -100,7 +105,7 @@ def _length_s(performances: list[Path]) -> float:
 def decode(settings: Settings, jobs: int, report: Report = lambda done, total: None) -> None:
     """Decodes every recording into the cache, in so many processes. Raises ValueError for a broken one."""
     work = []
-    for source in (*settings.sources, *settings.validation):
+    for source in with_sound(settings):
         if not renders(source, settings):
             cache = cache_of(settings.path(source.folder), Path(settings.cache))
             work += [(*pair, cache) for pair in recordings(source, settings)]

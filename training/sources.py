@@ -12,6 +12,7 @@ from typing import TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from .array_source import ArrayExcerpts, ArrayPiece, arrays_in, open_arrays
 from .dataset import Batch, Ends, Excerpts, Piece, delayed, open_recordings, recordings_in
 from .prepare.rendered import Rendered
 from .prepared import note_ends_of
@@ -28,10 +29,11 @@ One = TypeVar("One", Piece, Rendered)
 class Material:
     """The recordings of a run."""
 
-    trained: list[list[Piece] | Renderings]  #: of each source, those to train on
+    trained: list[list[Piece] | Renderings]  #: of each source with sound, those to train on
     note_ends: str  #: what all labels call the end of a note: keys or sounding
     digests: dict[str, str] = field(default_factory=dict)  #: of each source's files, by its title
     recorded: list[Piece] = field(default_factory=list)  #: kept back and not rendered
+    arrays: list[list[ArrayPiece]] = field(default_factory=list)  #: of each source, where these hold arrays
 
     @property
     def kept(self) -> list[Piece]:
@@ -60,9 +62,15 @@ def gather(settings: Settings) -> Material:
     ends = _note_ends([*settings.sources, *settings.validation], settings)
     trained: list[list[Piece] | Renderings] = []
     kept: list[Piece] = []
+    arrays: list[list[ArrayPiece]] = []
     digests: dict[str, str] = {}
     for source in settings.sources:
-        if renders(source, settings):
+        if source.arrays:
+            folder = settings.path(source.folder)
+            _check_folder(folder, "a source")
+            arrays.append(open_arrays(folder, source.takes))
+            digests[source.title] = _digest(arrays_in(folder, source.takes))
+        elif renders(source, settings):
             found, digest = renderings(source, settings, ends)
             parts = split(found, source, settings)
             trained.append(Renderings(source, *parts, ends))
@@ -78,7 +86,7 @@ def gather(settings: Settings) -> Material:
     for name in ("rooms", "noises"):
         if folder := getattr(settings.augmentation, name):
             digests[f"augmentation.{name}"] = _digest(sounds_in(settings.path(folder)))
-    return Material(trained, ends, digests, kept)
+    return Material(trained, ends, digests, kept, arrays)
 
 
 def recordings(source: Source, settings: Settings) -> list[tuple[Path, Path]]:
@@ -170,13 +178,13 @@ class Steps(Dataset[Batch]):
 
     def __init__(self, settings: Settings, rank: int = 0, processes: int = 1) -> None:
         self._settings, self._rank, self._processes = settings, rank, processes
-        self._excerpts: tuple[object, Excerpts] | None = None
+        self._excerpts: tuple[object, Excerpts | ArrayExcerpts] | None = None
 
     def __getitem__(self, step: int) -> Batch:
         how = self._settings.at(step)
         return self._drawn_by(how, step).batch(how.seed, step, share(how.batch, self._rank, self._processes))
 
-    def _drawn_by(self, how: Settings, step: int) -> Excerpts:
+    def _drawn_by(self, how: Settings, step: int) -> Excerpts | ArrayExcerpts:
         """The same for as long as neither the phase nor the number of renderings changes."""
         material = gather(self._settings)
         counts = tuple(one.count(step) for one in material.renderings)
@@ -186,8 +194,14 @@ class Steps(Dataset[Batch]):
         return self._excerpts[1]
 
 
-def _excerpts(how: Settings, settings: Settings, material: Material, step: int) -> Excerpts:
+def _excerpts(how: Settings, settings: Settings, material: Material, step: int) -> Excerpts | ArrayExcerpts:
     drawn = {source.title: source for source in how.sources}
+    if material.arrays:
+        all_of_them = zip(settings.sources, material.arrays, strict=True)
+        weighted = [(drawn[source.title].weight, one) for source, one in all_of_them if source.title in drawn]
+        return ArrayExcerpts(
+            [one for _, one in weighted], [w for w, _ in weighted], how.frames, bool(how.teacher)
+        )
     every = zip(settings.sources, material.at(step), strict=True)
     of_each = [(drawn[source.title], pieces) for source, pieces in every if source.title in drawn]
     places = {
