@@ -13,6 +13,7 @@ import soundfile
 from hppnet.model.notes import read_midi
 from hppnet.training.notes_table import read_table
 from hppnet.training.pedal_table import read_presses
+from hppnet.training.prepared import note_ends_of
 
 ROOT = Path(__file__).parents[1]
 FIRST_S = 10
@@ -53,3 +54,9 @@ def test_the_peers_install_into_an_empty_environment_and_label_ten_seconds(tmp_p
     assert np.mean(right) > 0.9 and len(found) < 1.1 * len(played)
     presses = read_presses(tmp_path / "out" / "take.pedal")
     assert presses is not None and len(presses) > 5
+    # Basic Pitch, as its adapter says: without what pip cannot resolve.
+    subprocess.run([*pip, "install", "--no-deps", "basic-pitch==0.4.0"], check=True)
+    command = ["prepare", "label", tmp_path / "in", "-o", tmp_path / "other", "--model", "basic-pitch"]
+    subprocess.run([python.with_name("hppnet"), *command], check=True)
+    assert note_ends_of(tmp_path / "other") == "sounding" and not (tmp_path / "other" / "take.pedal").exists()
+    assert len(read_table(tmp_path / "other" / "take.tsv")) > len(played) / 2

@@ -178,7 +178,7 @@ def label(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="With recordings, at any depth.")],
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="OUT", help="For the results.  [default: DIR-labelled]"),
+        typer.Option("-o", "--output", metavar="OUT", show_default="DIR-labelled", help="For the results."),
     ] = None,
     model: Annotated[str, typer.Option(help="Who labels: hppnet, transkun or basic-pitch.")] = "hppnet",
     checkpoint: Checkpoint = None,
