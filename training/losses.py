@@ -16,7 +16,7 @@ Velocity is taught by a square error where the onset target is above zero and th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -44,6 +44,7 @@ class Losses:
     frame_kind: str = "bce"
     offset_kind: str = "bce"
     positive: float = 1.0  #: of a cross-entropy, where there is something to find
+    onset_positive: float = 0.0  #: in its place for onsets; 0: the same
     focal_alpha: float = 0.25
     focal_gamma: float = 2.0
     combo_share: float = 0.5  #: of cross-entropy; the rest is Dice
@@ -60,14 +61,18 @@ class Losses:
         for name in ("pedal", "features"):
             if getattr(self, name) < 0:
                 raise ValueError(f"losses must not count less than 0, got {getattr(self, name):g} for {name}")
-        if self.positive <= 0 or self.focal_gamma < 0:
-            raise ValueError("positive must be above 0, focal_gamma at least 0")
+        if self.positive <= 0 or min(self.focal_gamma, self.onset_positive) < 0:
+            raise ValueError("positive must be above 0, focal_gamma and onset_positive at least 0")
         if not (0 <= self.focal_alpha <= 1 and 0 <= self.combo_share <= 1):
             raise ValueError("focal_alpha and combo_share must lie between 0 and 1")
 
     @property
     def weights(self) -> dict[str, float]:
         return {head: getattr(self, head) for head in HEADS}
+
+    def of(self, head: str) -> Losses:
+        """How one head is taught: ``positive`` is the head's."""
+        return replace(self, positive=self.onset_positive or self.positive) if head == "onset" else self
 
 
 def count_notes(wanted: Tensor) -> Tensor:
@@ -89,7 +94,7 @@ def head_losses(
     for k, head in enumerate(NOTE_HEADS):
         share = None if ends is None or head == "onset" else ends[..., None]
         kind = getattr(how, f"{head}_kind")
-        parts[head] = _loss(logits.notes[..., k], wanted[..., k], kind, how, share) / notes
+        parts[head] = _loss(logits.notes[..., k], wanted[..., k], kind, how.of(head), share) / notes
     onset, velocity = wanted[..., 0], wanted[..., 3]
     known = onset * (velocity > 0)
     parts["velocity"] = (known * (logits.velocity - velocity).square()).sum() / notes

@@ -19,12 +19,13 @@ import soundfile
 from ..model.timebase import SAMPLE_RATE
 from ..processes import end, interrupts_held_back, start
 from .dataset import open_recording
+from .layout import Layout
 from .prepare.ends import read_performance
 from .prepare.rendered import Rendered
 from .prepare.workers import in_processes
 from .renderings import Renderings, make
 from .settings import Settings
-from .sources import Layout, cache_of, gather
+from .sources import cache_of, gather
 
 DECODED_PER_S = 150.0  #: seconds of sound that a core decodes in a second, at least
 RENDERED_PER_S = 20.0  #: and renders

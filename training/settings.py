@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +14,8 @@ from .augmentation import Augmentation
 from .losses import Losses
 from .schedule import Phase, Schedule, count
 
+#: Settings of a source that mean nothing where it holds arrays.
+_OF_SOUND = ("delay_ms", "kept", "offset_weight", "pedalled_weight", "render")
 PRECISIONS = ("bf16", "fp16", "fp32")
 
 
@@ -58,12 +60,22 @@ class Source:
     offset_weight: float = 1.0  #: of the frame and offset losses, where labels are less sure about ends
     pedalled_weight: float = 1.0  #: in place of ``offset_weight`` while the pedal is down
     render: Rendering | None = None
+    arrays: bool = False  #: spectra and targets as hppnet prepare --arrays leaves them, in place of sound
 
     def __post_init__(self) -> None:
+        if self.arrays:
+            self._check_arrays()
         if self.weight <= 0:
             raise ValueError(f"a source's weight must be above 0, got {self.weight:g}")
         if min(self.offset_weight, self.pedalled_weight) < 0:
             raise ValueError("offset_weight and pedalled_weight must not be negative")
+
+    def _check_arrays(self) -> None:
+        for f in fields(self):
+            if f.name in _OF_SOUND and getattr(self, f.name) != f.default:
+                raise ValueError(
+                    f"arrays are drawn from as they are: leave {f.name} out, or set arrays = false"
+                )
 
     @property
     def title(self) -> str:
@@ -130,7 +142,23 @@ class Settings:
             raise ValueError("look_ahead must be two numbers of frames in order, full_context 0 to 1")
         if self.frames < self.chunk + high:
             raise ValueError(f"frames must be at least chunk + look-ahead, got {self.frames}")
+        self._check_arrays()
         self._check_phases()
+
+    def _check_arrays(self) -> None:
+        """All sources hold arrays or none: what is done to sound cannot be done to them."""
+        if any(source.arrays for source in self.validation):
+            raise ValueError("[[validation]]: expected recordings, they are heard whole; leave arrays out")
+        if not any(source.arrays for source in self.sources):
+            return
+        if not all(source.arrays for source in self.sources):
+            raise ValueError("expected arrays = true for all [[sources]] or for none, got both")
+        if self.augmentation != Augmentation() or any(phase.augmentation for phase in self.phases):
+            raise ValueError("sources with arrays have no sound to vary: leave out augmentation")
+        if self.held_out and not self.validation:
+            raise ValueError(
+                "sources with arrays keep nothing back: name [[validation]], or set held_out = 0"
+            )
 
     def _check_phases(self) -> None:
         titles = [source.title for source in self.sources]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from .dataset import Batch, Ends, Excerpts, Piece, delayed, open_recordings, recordings_in
-from .prepared import note_ends_of
-from .renderings import Renderings, renderings
+from .array_source import ArrayExcerpts, ArrayPiece, open_arrays
+from .dataset import Batch, Ends, Excerpts, Piece, delayed, open_recordings
+from .layout import Pair, lay_out
+from .renderings import Renderings
 from .settings import Settings, Source
-from .sound_files import sounds_in
 
 ALL_STEPS = 2**40  #: of a run that is given minutes: it is not known yet how many they hold
 
@@ -24,10 +24,11 @@ ALL_STEPS = 2**40  #: of a run that is given minutes: it is not known yet how ma
 class Material:
     """The recordings of a run."""
 
-    trained: list[list[Piece] | Renderings]  #: of each source, those to train on
+    trained: list[list[Piece] | Renderings]  #: of each source with sound, those to train on
     note_ends: str  #: what all labels call the end of a note: keys or sounding
     digests: dict[str, str] = field(default_factory=dict)  #: of each source's files, by its title
     recorded: list[Piece] = field(default_factory=list)  #: kept back and not rendered
+    arrays: list[list[ArrayPiece]] = field(default_factory=list)  #: of each source, where these hold arrays
 
     @property
     def kept(self) -> list[Piece]:
@@ -44,51 +45,6 @@ class Material:
         return [one.at(step) if isinstance(one, Renderings) else one for one in self.trained]
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Which files a run is trained on, before any of them is decoded or rendered."""
-
-    trained: list[list[tuple[Path, Path]] | Renderings]  #: of each source: recordings with labels, or MIDI
-    kept: list[tuple[Source, list[tuple[Path, Path]]]]
-    note_ends: str
-    digests: dict[str, str]
-
-
-def lay_out(settings: Settings) -> Layout:
-    """Looks at all folders of a run. Raises ValueError, naming the folder, for one that cannot be used."""
-    for name in ("rooms", "noises"):
-        _check_folder(settings.path(getattr(settings.augmentation, name) or "."), f"augmentation.{name}")
-    ends = _note_ends([*settings.sources, *settings.validation], settings)
-    trained: list[list[tuple[Path, Path]] | Renderings] = []
-    kept: list[tuple[Source, list[tuple[Path, Path]]]] = []
-    digests: dict[str, str] = {}
-    for source in settings.sources:
-        if renders(source, settings):
-            found, how = renderings(source, settings, ends)
-            names = [one.name for one in found]
-            parts = [
-                [one for one, is_in in zip(found, part, strict=True) if is_in]
-                for part in split(names, source, settings)
-            ]
-            trained.append(Renderings(source, parts[0], parts[1], ends))
-            digests[source.title] = _digest([one.midi for one in found], how)
-        else:
-            pairs = recordings(source, settings)
-            names = [sound.stem for sound, _ in pairs]
-            parts_of = [
-                [pair for pair, is_in in zip(pairs, part, strict=True) if is_in]
-                for part in split(names, source, settings)
-            ]
-            trained.append(parts_of[0])
-            kept.append((source, parts_of[1]))
-            digests[source.title] = _digest([path for pair in pairs for path in pair])
-    kept += [(source, recordings(source, settings)) for source in settings.validation]
-    for name in ("rooms", "noises"):
-        if folder := getattr(settings.augmentation, name):
-            digests[f"augmentation.{name}"] = _digest(sounds_in(settings.path(folder)))
-    return Layout(trained, kept, ends, digests)
-
-
 @lru_cache(maxsize=1)
 def gather(settings: Settings) -> Material:
     """Opens all folders of a run; decodes, the first time, every recording.
@@ -101,51 +57,15 @@ def gather(settings: Settings) -> Material:
         for source, of_one in zip(settings.sources, layout.trained, strict=True)
     ]
     kept = [piece for source, pairs in layout.kept for piece in _open(source, pairs, settings)]
-    return Material(trained, layout.note_ends, layout.digests, kept)
+    arrays = [
+        open_arrays(settings.path(source.folder), source.takes)
+        for source in settings.sources
+        if source.arrays
+    ]
+    return Material(trained, layout.note_ends, layout.digests, kept, arrays)
 
 
-def recordings(source: Source, settings: Settings) -> list[tuple[Path, Path]]:
-    """The recordings that a source takes, each with its labels. Raises ValueError where there is none."""
-    folder = settings.path(source.folder)
-    _check_folder(folder, "a source")
-    found = [pair for pair in recordings_in(folder) if source.takes(pair[0].stem)]
-    if not found:
-        raise ValueError(f"{folder}: expected sound files with labels (.tsv, .mid) beside them, found none")
-    return found
-
-
-def renders(source: Source, settings: Settings) -> bool:
-    """Whether a source is rendered here: ``hppnet prepare pack`` may have done so before."""
-    if source.render is None:
-        return False
-    folder = settings.path(source.folder)
-    _check_folder(folder, "a source")
-    return not recordings_in(folder)
-
-
-def split(names: list[str], source: Source, settings: Settings) -> tuple[list[bool], list[bool]]:
-    """Which to train on, and which to keep back: ``source.kept``, or every ``held_out``-th and at least one.
-
-    At most ``held_out_most`` of the latter are used. Raises ValueError where nothing is left to train on.
-    """
-    every, most = settings.held_out, settings.held_out_most
-    held = [False] * len(names)
-    if settings.validation:
-        pass
-    elif source.kept:
-        if unknown := [name for name in source.kept if name not in names]:
-            raise ValueError(f"{source.folder}: expected {', '.join(unknown)}, to keep back, found none")
-        held = [name in source.kept for name in names]
-    elif every and len(names) > 1:
-        held = [n % every == every - 1 for n in range(len(names))]
-        held[-1] |= not any(held)
-    if all(held):
-        raise ValueError(f"{source.folder}: all its recordings are kept back, raise held_out or set it to 0")
-    used = [is_held and (not most or sum(held[:n]) < most) for n, is_held in enumerate(held)]
-    return [not one for one in held], used
-
-
-def _open(source: Source, pairs: Sequence[tuple[Path, Path]], settings: Settings) -> list[Piece]:
+def _open(source: Source, pairs: Sequence[Pair], settings: Settings) -> list[Piece]:
     pieces = open_recordings(pairs, cache_of(settings.path(source.folder), Path(settings.cache)))
     for piece, (_, labels) in zip(pieces, pairs, strict=True):
         if not len(piece.notes):
@@ -166,40 +86,18 @@ def cache_of(folder: Path, cache: Path) -> Path:
     return place
 
 
-def _digest(files: Iterable[Path], *more: str) -> str:
-    """SHA-256 over names, sizes and, of labels and performances, contents."""
-    hasher = hashlib.sha256("\n".join(more).encode())
-    for path in sorted(files, key=lambda path: path.name):
-        content = b"" if path.suffix.lower() not in (".tsv", ".mid", ".midi", ".pedal") else path.read_bytes()
-        hasher.update(f"{path.name}\t{path.stat().st_size}\t{hashlib.sha256(content).hexdigest()}\n".encode())
-    return hasher.hexdigest()
-
-
-def _check_folder(folder: Path, what: str) -> None:
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: expected a folder ({what}), found none")
-
-
-def _note_ends(sources: Sequence[Source], settings: Settings) -> str:
-    said = {source.folder: note_ends_of(settings.path(source.folder)) for source in sources}
-    if len(set(said.values())) > 1:
-        each = ", ".join(f"{folder}: {ends}" for folder, ends in said.items())
-        raise ValueError(f"expected labels whose notes end alike (hppnet prepare --note-ends), got {each}")
-    return next(iter(said.values()))
-
-
 class Steps(Dataset[Batch]):
     """A step's number to the part of its batch that this process draws: the given share of its places."""
 
     def __init__(self, settings: Settings, rank: int = 0, processes: int = 1) -> None:
         self._settings, self._rank, self._processes = settings, rank, processes
-        self._excerpts: tuple[object, Excerpts] | None = None
+        self._excerpts: tuple[object, Excerpts | ArrayExcerpts] | None = None
 
     def __getitem__(self, step: int) -> Batch:
         how = self._settings.at(step)
         return self._drawn_by(how, step).batch(how.seed, step, share(how.batch, self._rank, self._processes))
 
-    def _drawn_by(self, how: Settings, step: int) -> Excerpts:
+    def _drawn_by(self, how: Settings, step: int) -> Excerpts | ArrayExcerpts:
         """The same for as long as neither the phase nor the number of renderings changes."""
         material = gather(self._settings)
         counts = tuple(one.count(step) for one in material.renderings)
@@ -209,8 +107,14 @@ class Steps(Dataset[Batch]):
         return self._excerpts[1]
 
 
-def _excerpts(how: Settings, settings: Settings, material: Material, step: int) -> Excerpts:
+def _excerpts(how: Settings, settings: Settings, material: Material, step: int) -> Excerpts | ArrayExcerpts:
     drawn = {source.title: source for source in how.sources}
+    if material.arrays:
+        all_of_them = zip(settings.sources, material.arrays, strict=True)
+        weighted = [(drawn[source.title].weight, one) for source, one in all_of_them if source.title in drawn]
+        return ArrayExcerpts(
+            [one for _, one in weighted], [w for w, _ in weighted], how.frames, bool(how.teacher)
+        )
     every = zip(settings.sources, material.at(step), strict=True)
     of_each = [(drawn[source.title], pieces) for source, pieces in every if source.title in drawn]
     places = {

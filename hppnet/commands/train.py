@@ -101,10 +101,11 @@ def train(
 def _prepare(fabric: Fabric, settings: Settings) -> None:
     """Decodes and renders what the first step needs, and names what would stop the training."""
     from ..processes import cores
+    from ..training.layout import lay_out
     from ..training.loop import check_batches
     from ..training.preparation import decode, estimate, render_first
     from ..training.run import check_saved
-    from ..training.sources import gather, lay_out
+    from ..training.sources import gather
 
     check_batches(settings, fabric)
     if fabric.is_global_zero:
