@@ -11,6 +11,7 @@ import typer
 from ..failure import fail
 from .options import Checkpoint
 from .prepare_label import carry_out_labels
+from .prepare_pack import pack
 from .prepare_run import carry_out, fetch
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ Arrays = Annotated[
     bool, typer.Option("--arrays", help="Also features (float16, dB) and targets as .npy, a folder each.")
 ]
 Only = Annotated[str, typer.Option(metavar="PATTERN", help="Only pieces whose name fits (* and ?).")]
+
+
+app.command()(pack)
 
 
 @app.callback()

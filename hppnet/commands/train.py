@@ -68,10 +68,13 @@ def train(
         from ..training.interruption import Interrupted
         from ..training.launch import fabric_for, launch
         from ..training.preparation import rendering_ahead
+        from ..training.prepare.packed import unpack
     except ModuleNotFoundError as error:
         fail(f"train needs {error.name}: pip install 'hppnet[train]'")
     try:
         wanted = recipes.read(recipe, data=data, sets=sets or [], folder=folder, cache=cache)
+        if data is not None:
+            wanted = replace(wanted, data=str(unpack(data, Path(wanted.cache))))
         if minutes is not None:
             wanted = replace(wanted, minutes=minutes)
         fabric = fabric_for(wanted.precision, device.value, processes)
@@ -118,15 +121,15 @@ def _prepare(fabric: Fabric, settings: Settings) -> None:
         found.check_disk(cache)
         for line in found.lines(cache, jobs):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
-        with _bar("decoding") as report:
+        with progress_bar("decoding") as report:
             decode(settings, layout, jobs, report)
-        with _bar("rendering") as report:
+        with progress_bar("rendering") as report:
             render_first(layout, jobs, report)
     gather(settings)
 
 
 @contextmanager
-def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar that appears with the first report."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -175,7 +178,7 @@ def _last_line(error: Exception) -> str:
 def _finish(settings: Settings) -> None:
     from ..training.thresholds import finish
 
-    with _bar("choosing thresholds") as report:
+    with progress_bar("choosing thresholds") as report:
         path, decoder = finish(settings, lambda what, done, total: report(done, total))
     print(f"{path}: onset {decoder.onset:g}, frame {decoder.frame:g}, offset {decoder.offset:g}")
 
