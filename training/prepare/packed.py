@@ -130,7 +130,7 @@ def _pack_source(
     for piece in pieces:
         wanted = BYTES_PER_S * len(piece.samples) / SAMPLE_RATE
         # At least one to train on beside what is kept back.
-        if taken + wanted > room and done.pieces > len(held) + 1:
+        if taken + wanted > room and done.pieces > len(held):
             break
         taken += write(piece, folder)
         done.pieces += 1
