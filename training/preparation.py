@@ -7,12 +7,13 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TypeVar
 
 import soundfile
 
@@ -34,6 +35,7 @@ WORTH_A_LINE_S = 10.0  #: work that takes longer is announced
 SAMPLED = 6  #: performances whose length tells that of the others, by the size of their files
 
 Report = Callable[[int, int], None]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,10 @@ def estimate(settings: Settings, layout: Layout) -> Estimate:
 def _to_decode(settings: Settings, layout: Layout) -> list[tuple[Path, Path, Path]]:
     """Recordings that are not in the cache yet, their labels, and the folder of the cache for both."""
     found = [(s, t) for s, t in zip(settings.sources, layout.trained, strict=True) if isinstance(t, list)]
-    work = {}
+    work: dict[Path, tuple[Path, Path, Path]] = {}
     for source, pairs in [*found, *layout.kept]:
+        if not pairs:
+            continue
         cache = cache_of(settings.path(source.folder), Path(settings.cache))
         work |= {sound: (sound, labels, cache) for sound, labels in pairs}
     return [one for one in work.values() if not (one[2] / f"{one[0].stem}.npy").exists()]
@@ -129,7 +133,7 @@ def _render(item: tuple[Rendered, str]) -> None:
     make(*item)
 
 
-def _attempt(work: Callable[[object], None], item: object) -> str:
+def _attempt(work: Callable[[Item], None], item: Item) -> str:
     """Why an item failed; nothing where it did not."""
     try:
         work(item)
@@ -138,7 +142,7 @@ def _attempt(work: Callable[[object], None], item: object) -> str:
     return ""
 
 
-def _all(work: Callable[[object], str], items: list[object], jobs: int, report: Report) -> None:
+def _all(work: Callable[[Item], str], items: Sequence[Item], jobs: int, report: Report) -> None:
     outcomes: Iterator[str]
     if min(jobs, len(items)) <= 1:
         outcomes = map(work, items)

@@ -136,10 +136,17 @@ def config_of(settings: Settings, note_ends: str) -> ModelConfig:
 def _take_over(network: HPPNet, path: Path) -> None:
     """The weights of a checkpoint of these sizes. Raises ValueError for others."""
     known = network_of(path, "initialize_from")
-    pairs = ((name, vars(known.config)[name], size) for name, size in vars(network.config).items())
+    sizes = vars(known.config)
+    pairs = ((name, sizes.get(name), size) for name, size in vars(network.config).items())
     if differs := [f"its {name} is {a}, here {b}" for name, a, b in pairs if a != b and name != "name"]:
         raise ValueError(f"{path}: {', '.join(differs)}; initialize_from expects the sizes of [network]")
-    network.load_state_dict(known.state_dict())
+    try:
+        network.load_state_dict(known.state_dict())
+    except RuntimeError:
+        raise ValueError(
+            f"{path}: expected weights of today's network, these are of an earlier one; "
+            "initialize_from cannot go on with them"
+        ) from None
 
 
 def _read(saved: Path) -> dict[str, Any]:

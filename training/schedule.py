@@ -53,12 +53,16 @@ class Schedule:
 
     def over(self, steps: int) -> Schedule:
         """The same course over another number of steps."""
-        given = {name: getattr(self, name) for name in ("warm_up", "decay", "mean_from")}
-        share = steps / self.steps
+
+        def scaled(value: float) -> float:
+            return value if value < 1 else int(value * steps / self.steps)
+
         return replace(
             self,
             steps=steps,
-            **{name: value if value < 1 else int(share * value) for name, value in given.items()},
+            warm_up=scaled(self.warm_up),
+            decay=scaled(self.decay),
+            mean_from=scaled(self.mean_from),
         )
 
     def keeps(self, step: int) -> float:

@@ -66,6 +66,8 @@ def gather(settings: Settings) -> Material:
 
 
 def _open(source: Source, pairs: Sequence[Pair], settings: Settings) -> list[Piece]:
+    if not pairs:
+        return []
     pieces = open_recordings(pairs, cache_of(settings.path(source.folder), Path(settings.cache)))
     for piece, (_, labels) in zip(pieces, pairs, strict=True):
         if not len(piece.notes):
@@ -117,16 +119,13 @@ def _excerpts(how: Settings, settings: Settings, material: Material, step: int) 
         )
     every = zip(settings.sources, material.at(step), strict=True)
     of_each = [(drawn[source.title], pieces) for source, pieces in every if source.title in drawn]
-    places = {
-        name: str(settings.path(folder))
-        for name in ("rooms", "noises")
-        if (folder := getattr(how.augmentation, name))
-    }
+    said = how.augmentation
+    rooms, noises = (str(settings.path(name)) if name else "" for name in (said.rooms, said.noises))
     return Excerpts(
         [pieces for _, pieces in of_each],
         [source.weight for source, _ in of_each],
         how.frames,
-        replace(how.augmentation, **places),
+        replace(said, rooms=rooms, noises=noises),
         bool(how.teacher),
         [Ends(source.offset_weight, source.pedalled_weight) for source, _ in of_each],
     )

@@ -19,7 +19,7 @@ def carry_out_labels(
     only: str,
 ) -> None:
     """Labels all recordings of ``folder``; exits as the other commands of ``prepare`` do."""
-    from ..model.shipped import digest
+    from ..model.shipped import identity
     from ..offline.inputs import SOUND_SUFFIXES
     from ..offline.reading import open_recording
     from ..training import peers
@@ -40,7 +40,7 @@ def carry_out_labels(
             peer = loaded(labeller)  # its checkpoint says where notes end
         except LoadError as error:
             fail(str(error))
-        settings["weights"] = digest(checkpoint)
+        settings["weights"] = identity(checkpoint)
     if out is None:
         out = Path(f"{os.path.abspath(folder)}-labelled")
     place = out
