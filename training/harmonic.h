@@ -90,19 +90,17 @@ static void harmonic_weights(const Tensor& x, const Tensor& dy, const std::vecto
   }
 }
 
-// x [B, C, T, F], w [shifts, C, O] and bias [O] or none, fp32 -> y [B, O, T, F] in x's type (fp32 or bf16).
+// x [B, C, T, F], w [shifts, C, O] and bias [O] or none, fp32 -> y [B, O, T, F] in x's type.
 Tensor harmonic_forward(Tensor x, Tensor w, std::optional<Tensor> bias, std::vector<int64_t> shifts) {
   TORCH_CHECK(w.size(2) % 8 == 0, "the harmonic kernel needs channels in eights, got ", w.size(2));
   const float* b = bias.has_value() ? bias->data_ptr<float>() : nullptr;
   Tensor y = at::empty({x.size(0), w.size(2), x.size(2), x.size(3)}, x.options());
-  if (x.scalar_type() == at::kBFloat16) harmonic<at::BFloat16>(x, w, b, shifts, y);
-  else harmonic<float>(x, w, b, shifts, y);
+  by_type(x, [&](auto zero) { harmonic<decltype(zero)>(x, w, b, shifts, y); });
   return y;
 }
 
 Tensor harmonic_weight_grad(Tensor x, Tensor dy, std::vector<int64_t> shifts) {
   Tensor dw = at::empty({int64_t(shifts.size()), x.size(1), dy.size(1)}, x.options().dtype(at::kFloat));
-  if (x.scalar_type() == at::kBFloat16) harmonic_weights<at::BFloat16>(x, dy, shifts, dw);
-  else harmonic_weights<float>(x, dy, shifts, dw);
+  by_type(x, [&](auto zero) { harmonic_weights<decltype(zero)>(x, dy, shifts, dw); });
   return dw;
 }

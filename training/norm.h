@@ -85,16 +85,16 @@ static void norm_back(const Tensor& x, const Tensor& weight, const Tensor& bias,
 
 Tensor norm_forward(Tensor x, Tensor weight, Tensor bias, bool relu, std::optional<Tensor> passing) {
   Tensor y = at::empty_like(x);
-  if (x.scalar_type() == at::kBFloat16)
-    norm<at::BFloat16>(x, weight, bias, relu, passing ? passing->data_ptr<at::BFloat16>() : nullptr, y);
-  else norm<float>(x, weight, bias, relu, passing ? passing->data_ptr<float>() : nullptr, y);
+  by_type(x, [&](auto zero) {
+    using T = decltype(zero);
+    norm<T>(x, weight, bias, relu, passing ? passing->data_ptr<T>() : nullptr, y);
+  });
   return y;
 }
 
 std::vector<Tensor> norm_backward(Tensor x, Tensor weight, Tensor bias, bool relu, Tensor grad) {
   Tensor dx = at::empty_like(x), dw = at::zeros_like(weight), db = at::zeros_like(bias);
-  if (x.scalar_type() == at::kBFloat16) norm_back<at::BFloat16>(x, weight, bias, relu, grad, dx, dw, db);
-  else norm_back<float>(x, weight, bias, relu, grad, dx, dw, db);
+  by_type(x, [&](auto zero) { norm_back<decltype(zero)>(x, weight, bias, relu, grad, dx, dw, db); });
   return {dx, dw, db};
 }
 
@@ -129,8 +129,7 @@ std::vector<Tensor> pool_forward(Tensor x) {
   auto sizes = x.sizes().vec();
   sizes.back() /= 4;
   Tensor y = at::empty(sizes, x.options()), which = at::empty(sizes, x.options().dtype(at::kByte));
-  if (x.scalar_type() == at::kBFloat16) pool<at::BFloat16>(x, y, which);
-  else pool<float>(x, y, which);
+  by_type(x, [&](auto zero) { pool<decltype(zero)>(x, y, which); });
   return {y, which};
 }
 
@@ -138,7 +137,6 @@ Tensor pool_backward(Tensor grad, Tensor which) {
   auto sizes = grad.sizes().vec();
   sizes.back() *= 4;
   Tensor dx = at::empty(sizes, grad.options());
-  if (grad.scalar_type() == at::kBFloat16) pool_back<at::BFloat16>(grad, which, dx);
-  else pool_back<float>(grad, which, dx);
+  by_type(grad, [&](auto zero) { pool_back<decltype(zero)>(grad, which, dx); });
   return dx;
 }

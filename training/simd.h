@@ -30,3 +30,11 @@ static inline vf vexp(vf x) {
 }
 static inline vf sigmoid(vf x) { return 1.f / (1.f + vexp(-x)); }
 static inline vf tanh_(vf x) { return 2.f * sigmoid(2.f * x) - 1.f; }
+
+// Calls f with a value of x's type: float, bfloat16 or half.
+template <typename F>
+static void by_type(const Tensor& x, F f) {
+  if (x.scalar_type() == at::kBFloat16) f(at::BFloat16());
+  else if (x.scalar_type() == at::kHalf) f(at::Half());
+  else f(float());
+}
