@@ -40,19 +40,21 @@ class LibraryLSTM:
         return torch.stack(weighed), (torch.stack(hidden), torch.stack(cell))
 
 
-def run(x: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor, reverse: bool, keep: int) -> Tensor:
-    """As ``FineGrainedLSTM.run``, for training: x [S, N, C] to the first hidden states [H, keep, N, U].
+def run(
+    x: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor, output: Tensor, reverse: bool, keep: int
+) -> Tensor:
+    """As ``FineGrainedLSTM.run``, for training: x [S, N, C] to the first weighed states [H, keep, N].
 
     A loop over frames costs a GPU ten small operations a frame, and autograd a graph of them all.
     """
     x = x.float().flip(0) if reverse else x.float()
     states = []
-    for own_x, own_h, own_bias in zip(weight_x, weight_h, bias[:, 0], strict=True):
+    for own_x, own_h, own_bias, own_output in zip(weight_x, weight_h, bias[:, 0], output, strict=True):
         zeros = x.new_zeros(1, x.shape[1], own_h.shape[0])
         weights = _theirs(own_x, own_h, own_bias)
         with _exact():
             out = torch.lstm(x, (zeros, zeros), weights, True, 1, 0.0, True, False, False)[0]
-        states.append((out.flip(0) if reverse else out)[:keep])
+        states.append((out.flip(0) if reverse else out)[:keep] @ own_output)
     return torch.stack(states)
 
 

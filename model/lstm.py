@@ -37,11 +37,15 @@ class FineGrainedLSTM(nn.Module):
         zeros = self.bias.new_zeros(self.heads, sequences, self.units)
         return zeros, zeros
 
-    def run(self, x: Tensor, reverse: bool = False, keep: int | None = None) -> Tensor:
-        """Whole sequences x [S, N, C] from the zero state to the first hidden states [H, keep, N, U]."""
+    def run(self, x: Tensor, weight: Tensor, reverse: bool = False, keep: int | None = None) -> Tensor:
+        """Whole sequences x [S, N, C] from the zero state to the first weighed states [H, keep, N].
+
+        ``weight`` [H, U] are the output weights.
+        """
         if self.kernel is not None:
-            return self.kernel(x, self.weight_x, self.weight_h, self.bias, reverse, keep or x.shape[0])
-        return self.scan(self.project(x), self.start(x.shape[1]), reverse)[0][:, :keep]
+            weights = (self.weight_x, self.weight_h, self.bias, weight)
+            return self.kernel(x, *weights, reverse, keep or x.shape[0])
+        return weighed(self.scan(self.project(x), self.start(x.shape[1]), reverse)[0][:, :keep], weight)
 
     def project(self, x: Tensor) -> Tensor:
         """The input's part of the gates: x [S, N, C] to [H, S, N, 4U]."""

@@ -24,10 +24,10 @@ from torch import Tensor, nn
 
 from .config import HEADS, NOTE_HEADS, ONSET_FLOOR, NetworkConfig
 from .frontend import normal
-from .layers import CausalConv, HarmonicDilatedConv, ResidualBlock
+from .layers import CausalConv, HarmonicDilatedConv, PoolToKeys, ResidualBlock
 from .lstm import FineGrainedLSTM, State, weighed
 from .pedal import PedalHead, PedalState
-from .timebase import BINS, BINS_PER_KEY, BINS_PER_OCTAVE, KEYS
+from .timebase import BINS, BINS_PER_OCTAVE, KEYS
 from .velocity import PAST, VelocityHead
 
 ONSET = HEADS.index("onset")
@@ -85,6 +85,7 @@ class HPPNet(nn.Module):
         self.harmonic = HarmonicDilatedConv(
             config.stem_channels, config.body_channels, harmonics, BINS_PER_OCTAVE
         )
+        self.pool = PoolToKeys()
         self.blocks = nn.ModuleList(
             ResidualBlock(config.body_channels, size, config.block_harmonics) for size in config.block_kernels
         )
@@ -132,9 +133,7 @@ class HPPNet(nn.Module):
             x, after = conv(x, past)
             x = F.relu(x)
             new.append(after)
-        x = F.relu(self.harmonic(x))
-        # One-dimensional pooling is ten times as fast as max_pool2d over one frame.
-        x = F.max_pool1d(x.flatten(0, 2), BINS_PER_KEY).view(*x.shape[:3], KEYS)
+        x = self.pool(self.harmonic(x))
         ends = []
         for body in self.bodies:
             end = x
@@ -228,18 +227,19 @@ class HPPNet(nn.Module):
                 velocity = self.velocity(history, torch.cat([before, x]), onsets, look_ahead)
             if self.pedal is None:
                 return Logits(notes, velocity, None, x)
-            pedal = self.pedal(self.pedal.project(x, levels), look_ahead)
+            pedal = self.pedal(x, levels, look_ahead)
         return Logits(notes, velocity, pedal[:, : notes.shape[1]], x)
 
     def _excerpt(self, x: Tensor, look_ahead: int | None, chunk: int) -> Tensor:
         """Logits [B, T', P, H] of features [T, N, C]."""
+        forward_weight, backward_weight = self.output_weights
         if look_ahead is None:
-            ahead, back = self.forward_lstm.run(x), self.backward_lstm.run(x, reverse=True)
+            ahead = self.forward_lstm.run(x, forward_weight)
+            back = self.backward_lstm.run(x, backward_weight, reverse=True)
         else:
             windows = x.unfold(0, chunk + look_ahead, chunk).permute(3, 0, 1, 2)  # [chunk + R, n, N, C]
             n = windows.shape[1]
-            back = self.backward_lstm.run(windows.flatten(1, 2), reverse=True, keep=chunk)
+            back = self.backward_lstm.run(windows.flatten(1, 2), backward_weight, reverse=True, keep=chunk)
             back = back.unflatten(2, (n, -1)).transpose(1, 2).flatten(1, 2)
-            ahead = self.forward_lstm.run(x[: n * chunk])
-        forward_weight, backward_weight = self.output_weights
-        return self.logits(weighed(ahead, forward_weight) + weighed(back, backward_weight))
+            ahead = self.forward_lstm.run(x[: n * chunk], forward_weight)
+        return self.logits(ahead + back)

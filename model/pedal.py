@@ -14,6 +14,8 @@ cost a stream more than all else here together.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -29,6 +31,8 @@ class PedalHead(nn.Module):
     def __init__(self, features: int, units: int) -> None:
         super().__init__()
         self.units = units
+        #: Training puts a faster road for the LSTM here (training/kernels.py).
+        self.kernel: Callable[..., Tensor] | None = None
         self.bins = nn.Linear(BINS, units)
         self.key = nn.Linear(features, features)
         self.join = nn.Linear(units + 2 * features, units)
@@ -43,10 +47,14 @@ class PedalHead(nn.Module):
 
     def project(self, x: Tensor, levels: Tensor) -> Tensor:
         """The gates [T, B, G] of features x [T, N, >= C] and levels [B, T, F]."""
+        return self.gates(self._joined(x, levels))
+
+    def _joined(self, x: Tensor, levels: Tensor) -> Tensor:
+        """What the gates are of: [T, B, U]."""
         keys = torch.relu(self.key(x[..., : self.key.in_features].detach().float()))
         keys = keys.view(len(x), len(levels), KEYS, -1)  # a view: unflatten takes longer than the mean
         bins = torch.relu(self.bins(levels.transpose(0, 1)))
-        return self.gates(torch.relu(self.join(torch.cat([bins, keys.mean(2), keys.amax(2)], dim=2))))
+        return torch.relu(self.join(torch.cat([bins, keys.mean(2), keys.amax(2)], dim=2)))
 
     def predict(
         self, gates: Tensor, state: PedalState, count: int, look_ahead: int | None
@@ -80,10 +88,21 @@ class PedalHead(nn.Module):
             states.append(hidden)
         return torch.stack(states), (hidden[None], cell[None])
 
-    def forward(self, gates: Tensor, look_ahead: int | None) -> Tensor:
+    def forward(self, x: Tensor, levels: Tensor, look_ahead: int | None) -> Tensor:
         """Logits [B, T'] of an excerpt, for training: of the T' frames that have R frames of future."""
-        count = len(gates) - (look_ahead or 0)
-        return self.predict(gates, self.start(gates.shape[1]), count, look_ahead)[0]
+        count = len(x) - (look_ahead or 0)
+        joined = self._joined(x, levels)
+        if self.kernel is None:
+            return self.predict(self.gates(joined), self.start(len(levels)), count, look_ahead)[0]
+        (of_lstm, others), (bias, other_bias) = (
+            part.split([4 * self.units, 2 * self.units]) for part in (self.gates.weight, self.gates.bias)
+        )
+        forward_weight, backward_weight = self.out.weight.chunk(2, dim=1)
+        weights = (of_lstm.T[None], self.recurrent.weight.T[None], bias[None, None], forward_weight)
+        ahead = self.kernel(joined[:count], *weights, False, count)[0]
+        f, z = torch.sigmoid(nn.functional.linear(joined, others, other_bias)).chunk(2, dim=2)
+        back = _backwards(z, f)[:count] if look_ahead is None else _from_ahead(z, f, count, look_ahead)
+        return (ahead + back @ backward_weight[0] + self.out.bias).T
 
 
 def _backwards(z: Tensor, f: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from hppnet.cli import app
 from hppnet.model import checkpoint
 from hppnet.model.frontend import FLOOR_DB, FrontEnd
+from hppnet.model.network import Logits
 from hppnet.training.array_source import ArrayExcerpts, open_arrays
 from hppnet.training.augmentation import Augmentation
 from hppnet.training.dataset import read_notes
@@ -137,7 +138,8 @@ def test_a_source_of_arrays_has_no_settings_of_sound(setting: dict[str, object])
 
 
 def test_onsets_that_are_there_may_count_more() -> None:
-    logits, wanted = torch.zeros(1, 8, 88, 4), torch.zeros(1, 8, 88, 4)
+    wanted = torch.zeros(1, 8, 88, 4)
+    logits = Logits(torch.zeros(1, 8, 88, 3), torch.zeros(1, 8, 88), None, torch.zeros(0))
     wanted[0, 2, 5] = 1.0
     once, twice = (
         head_losses(logits, wanted, Losses(onset_positive=positive), torch.tensor(1.0))
