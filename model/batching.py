@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .frontend import FrontEnd, front_end_of
-from .network import PIECE_FRAMES, HPPNet, Judged, NetworkState
+from .network import PIECE_FRAMES, HPPNet, NetworkState, Predictions
 from .notes import Event
 from .pedal import PedalState
 from .stream import Stream, Watch
@@ -88,7 +88,7 @@ def step_together(streams: Iterable[SharedStream]) -> None:
         groups: dict[tuple[FrontEnd, int, int, int], list[SharedStream]] = {}
         for stream in waiting:
             frames = min(PIECE_FRAMES, stream.waiting_frames)
-            key = (stream.front_end, stream.look_ahead, frames, stream._state.waiting.shape[0])
+            key = (stream.front_end, stream.look_ahead, frames, stream._state.gates.shape[1])
             groups.setdefault(key, []).append(stream)
         for (_, _, frames, _), group in groups.items():
             for part in _affordable(group, frames):
@@ -108,13 +108,14 @@ def _step(streams: Sequence[SharedStream], frames: int) -> None:
     network, look_ahead = streams[0]._network, streams[0].look_ahead
     spectra = streams[0].front_end.frames(torch.stack([stream._spectra.cut(frames) for stream in streams]))
     state = joined([stream._state for stream in streams])
-    judged, state = network.step(spectra.to(network.bias.device), state, look_ahead)
-    keys, pedal = judged.keys.cpu(), None if judged.pedal is None else judged.pedal.cpu()  # once for all
+    predictions, state = network.step(spectra.to(network.bias.device), state, look_ahead)
+    # Once for all.
+    keys, pedal = predictions.keys.cpu(), None if predictions.pedal is None else predictions.pedal.cpu()
     for number, (stream, own) in enumerate(zip(streams, parted(state, len(streams)), strict=True)):
         stream._state = own
         try:
             own_pedal = None if pedal is None else pedal[number : number + 1]
-            stream._events += stream._decode(Judged(keys[number : number + 1], own_pedal))
+            stream._events += stream._decode(Predictions(keys[number : number + 1], own_pedal))
         except Exception as error:  # what watches a stream may refuse its numbers
             stream._fault = error
 
@@ -125,11 +126,16 @@ def joined(states: Sequence[NetworkState]) -> NetworkState:
         return states[0]
     pasts = tuple(torch.cat(past) for past in zip(*(state.pasts for state in states), strict=True))
     hidden, cell = (torch.cat([state.forward[part] for state in states], dim=1) for part in (0, 1))
-    waiting = torch.cat([state.waiting for state in states], dim=1)
     pedals = [state.pedal for state in states if state.pedal is not None]
     pedal = cast("PedalState", tuple(torch.cat(part, dim=1) for part in zip(*pedals, strict=True)))
-    heard = [state.velocity for state in states if state.velocity is not None]
-    return NetworkState(pasts, (hidden, cell), waiting, pedal or None, torch.cat(heard) if heard else None)
+    return NetworkState(
+        pasts,
+        (hidden, cell),
+        torch.cat([state.features for state in states], dim=1),
+        torch.cat([state.gates for state in states], dim=2),
+        torch.cat([state.history for state in states]),
+        pedal or None,
+    )
 
 
 def parted(state: NetworkState, count: int) -> list[NetworkState]:
@@ -137,11 +143,11 @@ def parted(state: NetworkState, count: int) -> list[NetworkState]:
     if count == 1:
         return [state]
     pasts = zip(*(past.chunk(count) for past in state.pasts), strict=True)
-    parts: list[Sequence[Tensor]] = [part.chunk(count, dim=1) for part in (*state.forward, state.waiting)]
+    parts: list[Sequence[Tensor]] = [part.chunk(count, dim=1) for part in (*state.forward, state.features)]
+    parts += [state.gates.chunk(count, dim=2), state.history.chunk(count)]
     pedals = [part.chunk(count, dim=1) for part in state.pedal or ()]
     pedal = cast("list[PedalState | None]", list(zip(*pedals, strict=True)) or [None] * count)
-    heard: Sequence[Tensor | None] = [None] * count if state.velocity is None else state.velocity.chunk(count)
     return [
-        NetworkState(own, (hidden, cell), waiting, own_pedal, own_heard)
-        for own, hidden, cell, waiting, own_pedal, own_heard in zip(pasts, *parts, pedal, heard, strict=True)
+        NetworkState(own, (hidden, cell), features, gates, history, own_pedal)
+        for own, hidden, cell, features, gates, history, own_pedal in zip(pasts, *parts, pedal, strict=True)
     ]

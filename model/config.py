@@ -8,6 +8,9 @@ from dataclasses import dataclass, field, replace
 from .frontend import FrontEndConfig
 
 HEADS = ("onset", "frame", "offset", "velocity")
+NOTE_HEADS = HEADS[:3]  #: those that have LSTMs; a velocity is predicted only where an onset may be
+#: Velocities are predicted where the onset probability is at least this; no onset threshold may be lower.
+ONSET_FLOOR = 0.05
 
 
 @dataclass(frozen=True)
@@ -21,31 +24,24 @@ class NetworkConfig:
     harmonics_down: tuple[int, ...] = (2, 3)  #: h: of which this may be a partial
     body_channels: int = 32
     block_kernels: tuple[tuple[int, int], ...] = ((3, 5),) * 4  #: (frames, keys), a residual block each
-    #: Of a second body beside that, which the keys' LSTMs hear too and the pedal's head does not; (): none
-    second_kernels: tuple[tuple[int, int], ...] = ()
     #: Harmonic shifts in keys in each block (Harmonica: at several depths is better than once).
     block_harmonics: tuple[int, ...] = (1, 2, 3, 4, 5, -2, -3, -4)
     lstm_units: int = 32  #: a direction and head
     pedal_units: int = 0  #: a direction of the sustain pedal's head; 0: it has none
-    velocity_units: int = 0  #: of a head that adds to the velocities' LSTMs; 0: there is none
+    velocity_units: int = 64  #: of the velocity head
 
     def __post_init__(self) -> None:
-        if min(self.stem_channels, self.body_channels, self.lstm_units) < 1:
-            raise ValueError("channels and LSTM units must be positive")
-        if min(self.pedal_units, self.velocity_units) < 0:
-            raise ValueError("the units of the pedal and of velocities must not be negative")
-
-    @property
-    def features(self) -> int:
-        """Channels of what the keys' LSTMs hear."""
-        return self.body_channels * (2 if self.second_kernels else 1)
+        if min(self.stem_channels, self.body_channels, self.lstm_units, self.velocity_units) < 1:
+            raise ValueError("channels, LSTM units and velocity units must be positive")
+        if self.pedal_units < 0:
+            raise ValueError("the units of the pedal must not be negative")
 
 
 @dataclass(frozen=True)
 class DecoderConfig:
     """Thresholds on probabilities, 0 to 1."""
 
-    onset: float = 0.45  #: a local maximum above this is an onset
+    onset: float = 0.45  #: a local maximum above this is an onset; at least ONSET_FLOOR
     frame: float = 0.4  #: below this a note has ended
     offset: float = 0.4  #: a local maximum above this ends a note
     pedal: float = 0.5  #: the sustain pedal goes down above this, and up below (see pedal_decoder)
@@ -54,6 +50,8 @@ class DecoderConfig:
         for name, value in dataclasses.asdict(self).items():
             if not 0 < value < 1:
                 raise ValueError(f"the {name} threshold must lie between 0 and 1, got {value:g}")
+        if self.onset < ONSET_FLOOR:
+            raise ValueError(f"the onset threshold must be at least {ONSET_FLOOR:g}, got {self.onset:g}")
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ class ModelConfig:
             raise ValueError(f"note_ends must be keys or sounding, got {self.note_ends!r}")
 
 
-_DEFAULT = NetworkConfig(velocity_units=64)
+_DEFAULT = NetworkConfig(pedal_units=64)
 
 _PAPER = NetworkConfig(
     name="hppnet-tiny",
@@ -88,11 +86,10 @@ _PAPER = NetworkConfig(
     lstm_units=32,
 )
 
-#: name -> sizes. ``shipped`` are those of the weights that come with the package; ``hppnet-*`` follow the
-#: paper (Wei et al., ISMIR 2022) as far as a causal network can.
+#: name -> sizes. ``default`` is the network that ships; ``hppnet-*`` follow the paper (Wei et al., ISMIR
+#: 2022) as far as a causal network can.
 CONFIGS: dict[str, NetworkConfig] = {
     "default": _DEFAULT,
-    "shipped": replace(_DEFAULT, name="shipped", pedal_units=64, second_kernels=_DEFAULT.block_kernels),
     "hppnet-tiny": _PAPER,
     "hppnet-large": replace(_PAPER, name="hppnet-large", body_channels=128, lstm_units=64),
 }

@@ -12,11 +12,13 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from .config import HEADS
 from .library_lstm import LibraryLSTM
 from .lstm import State
-from .network import VELOCITY, HPPNet
+from .network import HPPNet
 from .pedal import PedalState
 from .timebase import KEYS
+from .velocity import PAST
 
 
 class FullContext:
@@ -25,8 +27,8 @@ class FullContext:
     def __init__(self, network: HPPNet, half: bool = False) -> None:
         """``half`` multiplies in bf16 where nothing is carried from frame to frame."""
         self._network, self._half = network, half
-        self._ahead, self._back = LibraryLSTM(network.ahead), LibraryLSTM(network.back)
-        self._weights = network.weight.split(network.config.lstm_units, dim=1)  # of both
+        self._ahead, self._back = LibraryLSTM(network.forward_lstm), LibraryLSTM(network.backward_lstm)
+        self._weights = network.output_weights
 
     def keys(
         self,
@@ -34,26 +36,28 @@ class FullContext:
         counts: Sequence[int],
         ending: Sequence[bool],
         states: Sequence[State],
-        strokes: Sequence[Tensor] = (),
+        histories: Sequence[Tensor],
     ) -> tuple[Tensor, list[State]]:
-        """Probabilities [B, T, P, H] of features [T, P, C] of each row, and the forward LSTMs' states.
+        """Probabilities [B, T, P, 4] of features [PAST + T, P, C] of each row, and the forward LSTMs' states.
 
-        ``strokes`` is what the velocities' other head heard of each row [1, MEMORY + T, P + 3].
+        ``histories`` are what the velocity head keeps of each row, [1, MEMORY + T, P + 3].
 
         Rows of all lengths run together: what is beyond a row's end is never looked at, and backwards each
         begins at its own end, because it is turned round by itself.
         """
+        wholes, rows = rows, [x[PAST:] for x in rows]
         judged = [x[:n] for x, n in zip(rows, counts, strict=True)]
         # A recording's last window may be longer than one that others go on after: hence two stretches.
         window = min((n for n, last in zip(counts, ending, strict=True) if not last), default=max(counts))
         ahead, after = self.ahead(judged, window, states)
         logits = (ahead + self.back(rows, counts)).permute(2, 1, 3, 0) + self._network.bias
-        head = self._network.velocity
-        if head is not None:
-            with torch.autocast(logits.device.type, torch.bfloat16, enabled=self._half):
-                for row, (heard, count) in enumerate(zip(strokes, counts, strict=True)):
-                    logits[row, :count, :, VELOCITY] += head.judge(heard, count, None)[0]
-        return torch.sigmoid(logits), after
+        out = logits.new_zeros(*logits.shape[:3], len(HEADS))
+        with torch.autocast(logits.device.type, torch.bfloat16, enabled=self._half):
+            for row, (history, x, count) in enumerate(zip(histories, wholes, counts, strict=True)):
+                if count:
+                    own = logits[row : row + 1, :count]
+                    out[row, :count] = self._network.probabilities(own, history, x, None)[0]
+        return out, after
 
     def ahead(
         self, rows: Sequence[Tensor], window: int, states: Sequence[State]
@@ -79,7 +83,9 @@ class FullContext:
         if not max(map(len, rows)):
             return out
         turned = _stacked([x.flip(0) for x in rows]).flatten(1, 2)
-        weighed, _ = self._back.weigh(turned, self._network.back.start(turned.shape[1]), self._weights[1])
+        weighed, _ = self._back.weigh(
+            turned, self._network.backward_lstm.start(turned.shape[1]), self._weights[1]
+        )
         for number, (x, count) in enumerate(zip(rows, counts, strict=True)):
             own = weighed[:, : len(x)].unflatten(2, (len(rows), KEYS))[:, :, number]
             out[:, :count, number] = own.flip(1)[:, :count]
@@ -87,12 +93,12 @@ class FullContext:
 
     def pedal(
         self,
-        heard: Sequence[Tensor],
+        gates: Sequence[Tensor],
         counts: Sequence[int],
         ending: Sequence[bool],
         states: Sequence[PedalState | None],
     ) -> tuple[Tensor | None, list[PedalState | None]]:
-        """The pedal's probabilities [B, T] from all that is heard [T, 1, G] of each row, and its states.
+        """The pedal's probabilities [B, T] from gates [T, 1, G] of each row, and its states.
 
         Rows that end are judged apart, their gates shut after their ends: from those its backward unit
         makes nothing, and forwards nobody goes on from there.
@@ -100,16 +106,16 @@ class FullContext:
         head = self._network.pedal
         if head is None:
             return None, list(states)
-        out = heard[0].new_zeros(len(heard), max(counts))
+        out = gates[0].new_zeros(len(gates), max(counts))
         after_all = list(states)
         for last in (False, True):
             group = [number for number, own in enumerate(ending) if own == last]
             count = max((counts[number] for number in group), default=0)
             if count:
-                x = _stacked([heard[number][:, 0] for number in group], float("-inf"))
+                x = _stacked([gates[number][:, 0] for number in group], float("-inf"))
                 before = [cast("PedalState", states[number]) for number in group]
                 hidden, cell = (torch.cat([state[part] for state in before], dim=1) for part in (0, 1))
-                logits, after = head.judge(x, (hidden, cell, x[:0]), count, None)
+                logits, after = head.predict(x, (hidden, cell, x[:0]), count, None)
                 out[group, :count] = torch.sigmoid(logits)
                 for place, number in enumerate(group):
                     own = slice(place, place + 1)

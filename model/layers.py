@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .timebase import BINS_PER_KEY
+
 
 class CausalConv(nn.Module):
     """Convolution over (frames, bins) that sees the current frame and the ``frames - 1`` before it."""
@@ -34,7 +36,7 @@ class CausalConv(nn.Module):
         return self.conv(joined), joined[:, :, joined.shape[2] - self.past_frames :]
 
 
-class HarmonicConv(nn.Module):
+class HarmonicDilatedConv(nn.Module):
     """Each bin sees the bins of its partials: shifted copies side by side, then 1 x 1.
 
     The shifts are ``round(bins_per_octave * log2 h)`` (harmonic dilated convolution, HPPNet, Wei et
@@ -98,11 +100,34 @@ class FrequencyNorm(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
+        #: Training puts a faster one here (training/kernels.py).
+        self.kernel: Callable[..., Tensor] | None = None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, relu: bool = False, passing: Tensor | None = None) -> Tensor:
+        """The norm of x [B, C, T, F]; then its positive part, or added to what passes by, where asked."""
+        if self.kernel is not None:
+            return self.kernel(x, self.weight, self.bias, relu, passing)
         # layer_norm over the last axis is the fastest road to the statistics.
         normal = F.layer_norm(x, x.shape[-1:], eps=1e-3)
-        return normal * self.weight[:, None, None].to(x.dtype) + self.bias[:, None, None].to(x.dtype)
+        y = normal * self.weight[:, None, None].to(x.dtype) + self.bias[:, None, None].to(x.dtype)
+        if passing is not None:
+            return passing + y
+        return F.relu(y) if relu else y
+
+
+class PoolToKeys(nn.Module):
+    """The positive part of the largest of a key's bins: x [B, C, T, 4 P] to [B, C, T, P]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: Training puts a faster one here (training/kernels.py).
+        self.kernel: Callable[[Tensor], Tensor] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.kernel is not None:
+            return self.kernel(x)
+        # One-dimensional pooling is ten times as fast as max_pool2d over one frame.
+        return F.max_pool1d(F.relu(x).flatten(0, 2), BINS_PER_KEY).view(*x.shape[:3], -1)
 
 
 class ResidualBlock(nn.Module):
@@ -112,12 +137,15 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.conv = CausalConv(channels, channels, kernel)
         self.norm = FrequencyNorm(channels)
-        self.second = HarmonicConv(channels, channels, harmonics, bins_per_octave=12) if harmonics else None
-        self.second_norm = FrequencyNorm(channels) if harmonics else None  # both or neither
+        self.harmonic: HarmonicDilatedConv | None = None
+        self.harmonic_norm: FrequencyNorm | None = None
+        if harmonics:
+            self.harmonic = HarmonicDilatedConv(channels, channels, harmonics, bins_per_octave=12)
+            self.harmonic_norm = FrequencyNorm(channels)
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
         y, past = self.conv(x, past)
-        y = F.relu(self.norm(y))
-        if self.second is not None and self.second_norm is not None:
-            y = self.second_norm(self.second(y))
-        return x + y, past
+        if self.harmonic is None or self.harmonic_norm is None:
+            return x + self.norm(y, relu=True), past
+        y = self.harmonic(self.norm(y, relu=True))
+        return self.harmonic_norm(y, passing=x), past

@@ -1,7 +1,7 @@
 """The heads' LSTMs by PyTorch's own: a call for a whole sequence, which on a GPU is cuDNN's.
 
-``LibraryLSTM`` transcribes, ``run`` is for training. The numbers are those of ``HeadLSTM`` but for rounding;
-it is worth it for long sequences, and not live.
+``LibraryLSTM`` transcribes, ``run`` is for training. The numbers are those of ``FineGrainedLSTM`` but for
+rounding; it is worth it for long sequences, and not live.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor, nn
 
-from .lstm import HeadLSTM, State
+from .lstm import FineGrainedLSTM, State
 
 
 class LibraryLSTM:
-    """A HeadLSTM by PyTorch's own LSTM, head after head: a call for a whole sequence, on a GPU cuDNN's."""
+    """A FineGrainedLSTM by PyTorch's own, head after head: a call for a whole sequence, on a GPU cuDNN's."""
 
-    def __init__(self, lstm: HeadLSTM) -> None:
+    def __init__(self, lstm: FineGrainedLSTM) -> None:
         features = lstm.weight_x.shape[1]
         self._heads = []
         for head in range(lstm.heads):
@@ -29,7 +29,7 @@ class LibraryLSTM:
             self._heads.append(own.to(lstm.bias.device).requires_grad_(False))
 
     def weigh(self, x: Tensor, state: State, weight: Tensor) -> tuple[Tensor, State]:
-        """As ``HeadLSTM.weigh``: x [S, N, C] to weighed hidden states [H, S, N], and the state."""
+        """As ``FineGrainedLSTM.weigh``: x [S, N, C] to weighed hidden states [H, S, N], and the state."""
         weighed, hidden, cell = [], [], []
         for own, h, c, w in zip(self._heads, *state, weight, strict=True):
             with _exact():
@@ -40,19 +40,21 @@ class LibraryLSTM:
         return torch.stack(weighed), (torch.stack(hidden), torch.stack(cell))
 
 
-def run(x: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor, reverse: bool, keep: int) -> Tensor:
-    """As ``HeadLSTM.run``, for training: x [S, N, C] to the first hidden states [H, keep, N, U].
+def run(
+    x: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor, output: Tensor, reverse: bool, keep: int
+) -> Tensor:
+    """As ``FineGrainedLSTM.run``, for training: x [S, N, C] to the first weighed states [H, keep, N].
 
     A loop over frames costs a GPU ten small operations a frame, and autograd a graph of them all.
     """
     x = x.float().flip(0) if reverse else x.float()
     states = []
-    for own_x, own_h, own_bias in zip(weight_x, weight_h, bias[:, 0], strict=True):
+    for own_x, own_h, own_bias, own_output in zip(weight_x, weight_h, bias[:, 0], output, strict=True):
         zeros = x.new_zeros(1, x.shape[1], own_h.shape[0])
         weights = _theirs(own_x, own_h, own_bias)
         with _exact():
             out = torch.lstm(x, (zeros, zeros), weights, True, 1, 0.0, True, False, False)[0]
-        states.append((out.flip(0) if reverse else out)[:keep])
+        states.append((out.flip(0) if reverse else out)[:keep] @ own_output)
     return torch.stack(states)
 
 

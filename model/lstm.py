@@ -15,11 +15,10 @@ from torch import Tensor, nn
 STRETCH = 64  #: steps whose gates lie in memory at a time
 
 State = tuple[Tensor, Tensor]  #: hidden and cell state, each [H, N, U]
-Heads = slice | list[int]  #: which of them: as an index
 
 
-class HeadLSTM(nn.Module):
-    """One direction of every head: features [S, N, C] to hidden states [H, S, N, U]."""
+class FineGrainedLSTM(nn.Module):
+    """One direction of the heads (the paper's FG-LSTM): features [S, N, C] to states [H, S, N, U]."""
 
     def __init__(self, heads: int, features: int, units: int) -> None:
         super().__init__()
@@ -38,17 +37,15 @@ class HeadLSTM(nn.Module):
         zeros = self.bias.new_zeros(self.heads, sequences, self.units)
         return zeros, zeros
 
-    def run(
-        self, x: Tensor, reverse: bool = False, keep: int | None = None, heads: Heads = slice(None)
-    ) -> Tensor:
-        """Whole sequences x [S, N, C] from the zero state to the first hidden states [H, keep, N, U].
+    def run(self, x: Tensor, weight: Tensor, reverse: bool = False, keep: int | None = None) -> Tensor:
+        """Whole sequences x [S, N, C] from the zero state to the first weighed states [H, keep, N].
 
-        Of some ``heads`` alone where asked.
+        ``weight`` [H, U] are the output weights.
         """
         if self.kernel is not None:
-            weights = (part[heads] for part in (self.weight_x, self.weight_h, self.bias))
+            weights = (self.weight_x, self.weight_h, self.bias, weight)
             return self.kernel(x, *weights, reverse, keep or x.shape[0])
-        return self.scan(self.project(x), self.start(x.shape[1]), reverse)[0][heads, :keep]
+        return weighed(self.scan(self.project(x), self.start(x.shape[1]), reverse)[0][:, :keep], weight)
 
     def project(self, x: Tensor) -> Tensor:
         """The input's part of the gates: x [S, N, C] to [H, S, N, 4U]."""
@@ -66,13 +63,13 @@ class HeadLSTM(nn.Module):
             out[s] = hidden
         return torch.stack(out, dim=1), (hidden, cell)
 
-    def windows(self, x: Tensor, count: int, look_ahead: int) -> Tensor:
-        """Reverse hidden states [H, count, N, U] of frames 0 to count - 1, each begun ``look_ahead`` ahead.
+    def windows(self, gates: Tensor, count: int, look_ahead: int) -> Tensor:
+        """Reverse hidden states [H, count, N, U] of frames 0 to count - 1, each started ``look_ahead`` ahead.
 
-        The windows of all frames are one batch: it makes no difference how many come at once.
+        From projected gates [H, S, N, 4U], which must hold those frames and ``look_ahead`` more. The windows
+        of all frames are one batch: it makes no difference how many come at once.
         """
-        gates = self.project(x)
-        sequences = x.shape[1]
+        sequences = gates.shape[2]
         # The state before a window is zero: its first step needs no matrix product.
         whole = gates[:, look_ahead : look_ahead + count].flatten(1, 2)
         hidden, cell = self.step(whole, gates.new_zeros(self.heads, count * sequences, self.units))
@@ -112,4 +109,4 @@ def _tanh(x: Tensor) -> Tensor:
 
 def weighed(hidden: Tensor, weight: Tensor) -> Tensor:
     """Hidden states [H, S, N, U] times each head's output weights [H, U]: [H, S, N]."""
-    return (hidden * weight[:, None, None]).sum(-1)
+    return torch.bmm(hidden.flatten(1, 2), weight[:, :, None]).view(hidden.shape[:3])

@@ -4,17 +4,16 @@ After Wei, Li, Yang, Xu and Li, "HPPNet: Modeling the Harmonic Structure and Pit
 Piano Transcription" (ISMIR 2022). Letters: B batch, C channels, T frames, F bins, P keys, H heads,
 U LSTM units, N = B * P sequences.
 
-        spectrum [B, T, 352] -> stem -> harmonic convolution -> pool 4 bins to a key
-          -> residual blocks, and a second body of them where there is one -> features [T, N, C]
-             -> forward LSTM, its state carried for ever ----\\
-             -> backward LSTM, begun R frames ahead of each --+-> logits [B, T, P, H]
-             -> pooled over keys, beside the spectrum -> the pedal's own head -> logits [B, T]
-        spectrum -> another head for velocities, where there is one -> added to their logits
+        spectrum [B, T, 352] -> stem -> harmonic dilated convolution -> pool 4 bins to a key
+          -> residual blocks -> features [T, N, C]
+             -> forward LSTM, its state carried for ever -----\\
+             -> backward LSTM, started R frames ahead of each --+-> onset, frame, offset [B, T, P, H]
+             -> beside the spectrum, where an onset may be -> velocity head [B, T, P]
+             -> pooled over keys, beside the spectrum -> pedal head [B, T]
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
@@ -23,36 +22,45 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import HEADS, NetworkConfig
+from .config import HEADS, NOTE_HEADS, ONSET_FLOOR, NetworkConfig
 from .frontend import normal
-from .layers import CausalConv, HarmonicConv, ResidualBlock
-from .lstm import HeadLSTM, Heads, State, weighed
+from .layers import CausalConv, HarmonicDilatedConv, PoolToKeys, ResidualBlock
+from .lstm import FineGrainedLSTM, State, weighed
 from .pedal import PedalHead, PedalState
-from .timebase import BINS, BINS_PER_KEY, BINS_PER_OCTAVE, KEYS
-from .velocity import VelocityHead
+from .timebase import BINS, BINS_PER_OCTAVE, KEYS
+from .velocity import PAST, VelocityHead
 
-VELOCITY = HEADS.index("velocity")
+ONSET = HEADS.index("onset")
 #: Frames that go through the convolutions at once: more would fall out of the processor's cache.
 PIECE_FRAMES = 25
 
 
 @dataclass(frozen=True)
 class NetworkState:
-    """All that a stream remembers between two calls; a value, never changed in place."""
+    """All that a stream keeps between two calls; a value, never changed in place."""
 
     pasts: tuple[Tensor, ...]  #: earlier frames, one tensor a causal convolution
     forward: State  #: of the forward LSTMs
-    waiting: Tensor  #: features [<= R, N, C] of frames whose future has not come yet
-    pedal: PedalState | None = None  #: of the pedal's head, where there is one
-    velocity: Tensor | None = None  #: what the velocities' head heard, [B, MEMORY + <= R, P + 3], likewise
+    features: Tensor  #: [PAST + <= R, N, C]: of PAST frames, then of those whose future has not come yet
+    gates: Tensor  #: of the backward LSTMs [H, <= R, N, 4U], projected once, of those frames too
+    history: Tensor  #: what the velocity head keeps of the spectrum, [B, MEMORY + <= R, P + 3], likewise
+    pedal: PedalState | None = None  #: of the pedal head, where there is one
 
 
-class Judged(NamedTuple):
-    """What the network makes of frames: logits."""
+class Predictions(NamedTuple):
+    """What the network predicts of frames: probabilities."""
 
-    keys: Tensor  #: [B, T, P, H]
+    keys: Tensor  #: [B, T, P, 4], heads as in HEADS; the velocity is 0 where an onset is below ONSET_FLOOR
     pedal: Tensor | None = None  #: [B, T], where the network has the head
-    features: Tensor | None = None  #: [T, N, C] of all frames by the first body, in training
+
+
+class Logits(NamedTuple):
+    """What the losses need of an excerpt."""
+
+    notes: Tensor  #: [B, T, P, H]: of onset, frame and offset
+    velocity: Tensor  #: 0 to 1, no logits: [B, T, P], 0 where none was asked for
+    pedal: Tensor | None  #: [B, T], where the network has the head
+    features: Tensor  #: [T, N, C] of all frames
 
 
 #: Of one recording: probabilities [T, 88, 4], and the pedal's [T] where the network has that head.
@@ -61,6 +69,9 @@ Probable = tuple[np.ndarray, np.ndarray | None]
 
 class HPPNet(nn.Module):
     """The network. ``forward`` is for training; ``step`` streams; whole recordings: ``FullContext``."""
+
+    heads = len(NOTE_HEADS)  #: with LSTMs
+    every_velocity = 0  #: velocities that are predicted in every frame: none, only where an onset may be
 
     def __init__(self, config: NetworkConfig | None = None) -> None:
         super().__init__()
@@ -71,52 +82,60 @@ class HPPNet(nn.Module):
             for a, b, kernel in zip(sizes, sizes[1:], config.stem_kernels, strict=False)
         )
         harmonics = config.harmonics_up + tuple(-h for h in config.harmonics_down)
-        self.harmonic = HarmonicConv(config.stem_channels, config.body_channels, harmonics, BINS_PER_OCTAVE)
-        self.blocks, self.second = (
-            nn.ModuleList(ResidualBlock(config.body_channels, size, config.block_harmonics) for size in sizes)
-            for sizes in (config.block_kernels, config.second_kernels)
+        self.harmonic = HarmonicDilatedConv(
+            config.stem_channels, config.body_channels, harmonics, BINS_PER_OCTAVE
         )
-        self.ahead = HeadLSTM(len(HEADS), config.features, config.lstm_units)
-        self.back = HeadLSTM(len(HEADS), config.features, config.lstm_units)
-        self.weight = nn.Parameter(torch.randn(len(HEADS), 2 * config.lstm_units) * config.lstm_units**-0.5)
-        # Most frames hold no onset: beginning near zero saves the first hundred steps.
-        self.bias = nn.Parameter(torch.tensor([-3.0, -3.0, -3.0, 0.0]))
+        self.pool = PoolToKeys()
+        self.blocks = nn.ModuleList(
+            ResidualBlock(config.body_channels, size, config.block_harmonics) for size in config.block_kernels
+        )
+        self.forward_lstm = FineGrainedLSTM(self.heads, self.channels, config.lstm_units)
+        self.backward_lstm = FineGrainedLSTM(self.heads, self.channels, config.lstm_units)
+        self.weight = nn.Parameter(torch.randn(self.heads, 2 * config.lstm_units) * config.lstm_units**-0.5)
+        # Most frames hold no onset: starting near zero saves the first hundred steps.
+        self.bias = nn.Parameter(torch.tensor([-3.0, -3.0, -3.0, 0.0])[: self.heads].clone())
         self.pedal = PedalHead(config.body_channels, config.pedal_units) if config.pedal_units else None
-        self.velocity = VelocityHead(config.velocity_units) if config.velocity_units else None
+        self.velocity = VelocityHead(self.channels, config.velocity_units)
 
     @property
-    def _stem(self) -> list[CausalConv]:
+    def channels(self) -> int:
+        """Of the features."""
+        return self.config.body_channels
+
+    @property
+    def stem_layers(self) -> list[CausalConv]:
         return cast("list[CausalConv]", list(self.stem))
 
     @property
-    def _bodies(self) -> list[list[ResidualBlock]]:
-        """The body, and the second where there is one."""
-        bodies = [list(self.blocks), list(self.second)]
-        return cast("list[list[ResidualBlock]]", [body for body in bodies if body])
+    def bodies(self) -> list[list[ResidualBlock]]:
+        """Each from the pooled spectrum to features of its own."""
+        return [cast("list[ResidualBlock]", list(self.blocks))]
 
     def start(self, batch: int = 1) -> NetworkState:
         """The state before the first frame."""
-        pasts = [conv.start(batch, BINS) for conv in self._stem]
-        pasts += [block.conv.start(batch, KEYS) for body in self._bodies for block in body]
-        waiting = self.bias.new_zeros(0, batch * KEYS, self.config.features)
-        pedal = self.pedal.start(batch) if self.pedal is not None else None
-        velocity = self.velocity.start(batch) if self.velocity is not None else None
-        return NetworkState(tuple(pasts), self.ahead.start(batch * KEYS), waiting, pedal, velocity)
+        pasts = [conv.start(batch, BINS) for conv in self.stem_layers]
+        pasts += [block.conv.start(batch, KEYS) for body in self.bodies for block in body]
+        return NetworkState(
+            tuple(pasts),
+            self.forward_lstm.start(batch * KEYS),
+            self.bias.new_zeros(PAST, batch * KEYS, self.channels),
+            self.bias.new_zeros(self.heads, 0, batch * KEYS, 4 * self.config.lstm_units),
+            self.velocity.start(batch),
+            self.pedal.start(batch) if self.pedal is not None else None,
+        )
 
     def features(self, levels: Tensor, pasts: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Levels [B, T, 352] (see ``frontend``) to features [T, N, C]; and the pasts for the next call."""
         batch, frames, _ = levels.shape
         x = levels.unsqueeze(1)
         new: list[Tensor] = []
-        for conv, past in zip(self._stem, pasts, strict=False):
+        for conv, past in zip(self.stem_layers, pasts, strict=False):
             x, after = conv(x, past)
             x = F.relu(x)
             new.append(after)
-        x = F.relu(self.harmonic(x))
-        # One-dimensional pooling is ten times as fast as max_pool2d over one frame.
-        x = F.max_pool1d(x.flatten(0, 2), BINS_PER_KEY).view(*x.shape[:3], KEYS)
+        x = self.pool(self.harmonic(x))
         ends = []
-        for body in self._bodies:
+        for body in self.bodies:
             end = x
             for block in body:
                 end, after = block(end, pasts[len(new)])
@@ -125,105 +144,102 @@ class HPPNet(nn.Module):
         x = ends[0] if len(ends) == 1 else torch.cat(ends, dim=1)
         return x.permute(2, 0, 3, 1).reshape(frames, batch * KEYS, -1), tuple(new)
 
-    def judge(self, x: Tensor, state: State, count: int, look_ahead: int) -> tuple[Tensor, State]:
-        """The LSTMs' logits [B, count, P, H] of the first ``count`` frames of features x [T, N, C].
+    def step(
+        self, spectrum: Tensor, state: NetworkState, look_ahead: int
+    ) -> tuple[Predictions, NetworkState]:
+        """New frames [B, T, 352] to predictions of those frames, T', whose R frames of future are there."""
+        levels = normal(spectrum)
+        new, pasts = self.features(levels, state.pasts)
+        features = torch.cat([state.features, new])
+        gates = torch.cat([state.gates, self.backward_lstm.project(new)], dim=1)
+        history = torch.cat([state.history, self.velocity.summarise(levels)], dim=1)
+        count = max(0, gates.shape[1] - look_ahead)
+        pedal, pedal_state = self._step_pedal(new, levels, state.pedal, count, look_ahead)
+        forward = state.forward
+        keys = spectrum.new_zeros(len(spectrum), 0, KEYS, len(HEADS))
+        if count:
+            forward_weight, backward_weight = self.output_weights
+            ahead, forward = self.forward_lstm.weigh(features[PAST : PAST + count], forward, forward_weight)
+            back = weighed(self.backward_lstm.windows(gates, count, look_ahead), backward_weight)
+            keys = self.probabilities(self.logits(ahead + back), history, features, look_ahead)
+        after = NetworkState(
+            pasts, forward, features[count:], gates[:, count:], history[:, count:], pedal_state
+        )
+        return Predictions(keys, pedal), after
 
-        Each frame sees exactly ``look_ahead`` frames of future, which x must hold. Returns the forward
-        LSTMs' state after those frames too.
-        """
-        ahead_weight, back_weight = self.weight.split(self.config.lstm_units, dim=1)
-        ahead, state = self.ahead.weigh(x[:count], state, ahead_weight)
-        back = weighed(self.back.windows(x, count, look_ahead), back_weight)
-        return self._logits(ahead + back), state
+    @property
+    def output_weights(self) -> tuple[Tensor, Tensor]:
+        """[H, U] of the forward and of the backward LSTMs."""
+        forward, backward = self.weight.split(self.config.lstm_units, dim=1)
+        return forward, backward
 
-    def _logits(self, weighed_states: Tensor) -> Tensor:
+    def logits(self, weighed_states: Tensor) -> Tensor:
         """Weighed hidden states [H, T, N] to logits [B, T, P, H]."""
         return (weighed_states.permute(1, 2, 0) + self.bias).unflatten(1, (-1, KEYS)).transpose(0, 1)
 
-    def step(self, spectrum: Tensor, state: NetworkState, look_ahead: int) -> tuple[Judged, NetworkState]:
-        """New frames [B, T, 352] to logits of those frames, T', whose R frames of future are there."""
-        levels = normal(spectrum)
-        features, pasts = self.features(levels, state.pasts)
-        x = torch.cat([state.waiting, features])
-        count = max(0, x.shape[0] - look_ahead)
-        pedal, pedal_state = self._step_pedal(features, levels, state.pedal, count, look_ahead)
-        if count == 0:
-            keys, forward = spectrum.new_zeros(spectrum.shape[0], 0, KEYS, len(HEADS)), state.forward
-        else:
-            keys, forward = self.judge(x, state.forward, count, look_ahead)
-        heard = state.velocity
-        if self.velocity is not None and heard is not None:
-            velocity, heard = self.velocity.step(levels, heard, count, look_ahead)
-            keys[..., VELOCITY] += velocity
-        return Judged(keys, pedal), NetworkState(pasts, forward, x[count:], pedal_state, heard)
+    def probabilities(
+        self, logits: Tensor, history: Tensor, features: Tensor, look_ahead: int | None
+    ) -> Tensor:
+        """The LSTMs' logits [B, T, P, H] to probabilities [B, T, P, 4], heads as in HEADS.
+
+        From the velocity head's history and the features of these frames, the PAST before and those after.
+        """
+        notes = torch.sigmoid(logits.float())
+        velocity = self.velocity(history, features, notes[..., ONSET] >= ONSET_FLOOR, look_ahead)
+        return torch.cat([notes, velocity[..., None]], dim=3)
 
     def _step_pedal(
         self, features: Tensor, levels: Tensor, state: PedalState | None, count: int, look_ahead: int
     ) -> tuple[Tensor | None, PedalState | None]:
         if self.pedal is None or state is None:
             return None, None
-        heard = torch.cat([state[2], self.pedal.hear(features, levels)])
+        gates = torch.cat([state[2], self.pedal.project(features, levels)])
         if count == 0:
-            return levels.new_zeros(levels.shape[0], 0), (*state[:2], heard)
-        return self.pedal.judge(heard, state, count, look_ahead)
+            return levels.new_zeros(levels.shape[0], 0), (*state[:2], gates)
+        logits, after = self.pedal.predict(gates, state, count, look_ahead)
+        return torch.sigmoid(logits), after
 
     def forward(
         self,
         spectrum: Tensor,
         look_ahead: int | None = None,
         chunk: int = 8,
-        only: str = "",
-        struck: Tensor | None = None,
-        heads: Sequence[str] = HEADS,
-    ) -> Judged:
+        onsets: Tensor | None = None,
+    ) -> Logits:
         """Logits of an excerpt [B, T, 352], for training.
 
         With a look-ahead R, ``chunk`` frames share one backward window of chunk + R: the last of
         them sees R frames of future, the first chunk - 1 more. Returns those of the T' frames of whole
-        windows. ``only`` "pedal", "velocity" or "keys" (the LSTMs and the second body) is taught then:
-        "pedal" leaves the keys out ([B, 0, P, H]), "keys" the pedal. ``struck`` [B, T', P] says where alone
-        velocities are asked for; no logits but those of ``heads`` say anything.
+        windows. ``onsets`` [B, T', P] (bool) says where velocities are wanted; without it nowhere.
         """
         levels = normal(spectrum)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and only in ("", "keys")):
-            x, _ = self.features(levels, self.start(len(levels)).pasts)
-        shared = x[..., : self.config.body_channels]
-        with torch.autocast(x.device.type, enabled=False):  # an LSTM adds up too much for half precision
-            if only == "pedal":
-                keys = spectrum.new_zeros(spectrum.shape[0], 0, KEYS, len(HEADS))
-            else:
-                with torch.set_grad_enabled(torch.is_grad_enabled() and only in ("", "keys")):
-                    keys = self._excerpt(x.float(), look_ahead, chunk, heads)
-                if "velocity" in heads:
-                    keys = self._with_velocity(keys, levels, look_ahead, struck)
-            if self.pedal is None or only == "keys":
-                return Judged(keys, None, shared)
-            pedal = self.pedal(self.pedal.hear(shared, levels), look_ahead)
-        if look_ahead is not None:
-            pedal = pedal[:, : pedal.shape[1] // chunk * chunk]
-        return Judged(keys, pedal, shared)
+        x, _ = self.features(levels, self.start(len(levels)).pasts)
+        # An LSTM adds up too much for half precision.
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.float()
+            notes = self._excerpt(x, look_ahead, chunk)
+            velocity = torch.zeros(notes.shape[:3], device=notes.device)
+            if onsets is not None:
+                history = torch.cat(
+                    [self.velocity.start(len(levels)), self.velocity.summarise(levels)], dim=1
+                )
+                before = x.new_zeros(PAST, *x.shape[1:])
+                velocity = self.velocity(history, torch.cat([before, x]), onsets, look_ahead)
+            if self.pedal is None:
+                return Logits(notes, velocity, None, x)
+            pedal = self.pedal(x, levels, look_ahead)
+        return Logits(notes, velocity, pedal[:, : notes.shape[1]], x)
 
-    def _with_velocity(
-        self, keys: Tensor, levels: Tensor, look_ahead: int | None, struck: Tensor | None
-    ) -> Tensor:
-        """The LSTMs' logits [B, T', P, H], and what the other head adds to the velocities'."""
-        if self.velocity is None:
-            return keys
-        velocity = self.velocity(levels, keys.shape[1], look_ahead, struck)
-        return torch.cat([keys[..., :VELOCITY], keys[..., VELOCITY:] + velocity[..., None]], dim=3)
-
-    def _excerpt(self, x: Tensor, look_ahead: int | None, chunk: int, heads: Sequence[str]) -> Tensor:
-        own: Heads = slice(None) if len(heads) == len(HEADS) else [HEADS.index(head) for head in heads]
-        ahead_weight, back_weight = self.weight[own].split(self.config.lstm_units, dim=1)
+    def _excerpt(self, x: Tensor, look_ahead: int | None, chunk: int) -> Tensor:
+        """Logits [B, T', P, H] of features [T, N, C]."""
+        forward_weight, backward_weight = self.output_weights
         if look_ahead is None:
-            ahead, back = self.ahead.run(x, heads=own), self.back.run(x, reverse=True, heads=own)
+            ahead = self.forward_lstm.run(x, forward_weight)
+            back = self.backward_lstm.run(x, backward_weight, reverse=True)
         else:
             windows = x.unfold(0, chunk + look_ahead, chunk).permute(3, 0, 1, 2)  # [chunk + R, n, N, C]
             n = windows.shape[1]
-            back = self.back.run(windows.flatten(1, 2), reverse=True, keep=chunk, heads=own)
+            back = self.backward_lstm.run(windows.flatten(1, 2), backward_weight, reverse=True, keep=chunk)
             back = back.unflatten(2, (n, -1)).transpose(1, 2).flatten(1, 2)
-            ahead = self.ahead.run(x[: n * chunk], heads=own)
-        states = weighed(ahead, ahead_weight) + weighed(back, back_weight)
-        if len(states) < len(HEADS):
-            states = states.new_zeros(len(HEADS), *states.shape[1:]).index_put((torch.tensor(own),), states)
-        return self._logits(states)
+            ahead = self.forward_lstm.run(x[: n * chunk], forward_weight)
+        return self.logits(ahead + back)

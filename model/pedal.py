@@ -3,8 +3,8 @@
 Letters: B batch, T frames, N = B * 88 sequences, C features, F bins, U units, G = 6 U gates.
 
 With the dampers up, what is released rings on, all strings ring along, and the spectrum fills between the
-partials of what is played: the head hears all bins. What is played the keys' features know; the pedal is one
-thing for all keys, so these are pooled: how they are in the mean, and where they are highest.
+partials of what is played: the head receives all bins. What is played the keys' features tell; the pedal is
+one thing for all keys, so these are pooled: how they are in the mean, and where they are highest.
 
 Forwards an LSTM remembers. Backwards, where every frame begins anew R frames ahead, a unit without a matrix
 product in its loop looks back at what came after: h[t] = f[t] h[t + 1] + (1 - f[t]) z[t], z and f from the
@@ -14,12 +14,14 @@ cost a stream more than all else here together.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from .timebase import BINS, KEYS
 
-#: Hidden and cell state [1, B, U] of the forward LSTM; what is heard [<= R, B, G] in frames without future.
+#: Hidden and cell state [1, B, U] of the forward LSTM; gates [<= R, B, G] of frames without future.
 PedalState = tuple[Tensor, Tensor, Tensor]
 
 
@@ -29,6 +31,8 @@ class PedalHead(nn.Module):
     def __init__(self, features: int, units: int) -> None:
         super().__init__()
         self.units = units
+        #: Training puts a faster road for the LSTM here (training/kernels.py).
+        self.kernel: Callable[..., Tensor] | None = None
         self.bins = nn.Linear(BINS, units)
         self.key = nn.Linear(features, features)
         self.join = nn.Linear(units + 2 * features, units)
@@ -41,32 +45,38 @@ class PedalHead(nn.Module):
         zeros = self.out.bias.new_zeros(1, batch, self.units)
         return zeros, zeros, self.out.bias.new_zeros(0, batch, 6 * self.units)
 
-    def hear(self, x: Tensor, levels: Tensor) -> Tensor:
-        """What is heard of the pedal [T, B, G], from features x [T, N, >= C] and levels [B, T, F]."""
+    def project(self, x: Tensor, levels: Tensor) -> Tensor:
+        """The gates [T, B, G] of features x [T, N, >= C] and levels [B, T, F]."""
+        return self.gates(self._joined(x, levels))
+
+    def _joined(self, x: Tensor, levels: Tensor) -> Tensor:
+        """What the gates are of: [T, B, U]."""
         keys = torch.relu(self.key(x[..., : self.key.in_features].detach().float()))
         keys = keys.view(len(x), len(levels), KEYS, -1)  # a view: unflatten takes longer than the mean
         bins = torch.relu(self.bins(levels.transpose(0, 1)))
-        return self.gates(torch.relu(self.join(torch.cat([bins, keys.mean(2), keys.amax(2)], dim=2))))
+        return torch.relu(self.join(torch.cat([bins, keys.mean(2), keys.amax(2)], dim=2)))
 
-    def judge(
-        self, heard: Tensor, state: PedalState, count: int, look_ahead: int | None
+    def predict(
+        self, gates: Tensor, state: PedalState, count: int, look_ahead: int | None
     ) -> tuple[Tensor, PedalState]:
-        """Logits [B, count] of the first ``count`` frames of what is heard [T, B, G].
+        """Logits [B, count] of the first ``count`` frames, from gates [T, B, G].
 
         Each frame sees exactly ``look_ahead`` frames of future (they must be there), or with None all
-        there are. Returns the state after those frames too, with what was heard in the others.
+        there are. Returns the state after those frames too, with the gates of the others.
         """
-        forward, backward = heard.split([4 * self.units, 2 * self.units], dim=2)
-        ahead, (hidden, cell) = self._run_ahead(forward[:count], *state[:2])
-        f, z = torch.sigmoid(backward).chunk(2, dim=2)
+        forwards, backwards = gates.split([4 * self.units, 2 * self.units], dim=2)
+        ahead, (hidden, cell) = self._run_forward(forwards[:count], *state[:2])
+        f, z = torch.sigmoid(backwards).chunk(2, dim=2)
         back = _backwards(z, f)[:count] if look_ahead is None else _from_ahead(z, f, count, look_ahead)
-        return self.out(torch.cat([ahead, back], dim=2))[..., 0].T, (hidden, cell, heard[count:])
+        return self.out(torch.cat([ahead, back], dim=2))[..., 0].T, (hidden, cell, gates[count:])
 
-    def _run_ahead(self, gates: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def _run_forward(
+        self, gates: Tensor, hidden: Tensor, cell: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """States [T, B, U] of the LSTM, and the last ones.
 
-        Written out, one frame takes half as long as by nn.LSTM. The cell is ``HeadLSTM.step`` with PyTorch's
-        tanh: for so few numbers one operation is sooner done than four that are quicker each.
+        Written out, one frame takes half as long as by nn.LSTM. The cell is ``FineGrainedLSTM.step`` with
+        PyTorch's tanh: for so few numbers one operation is sooner done than four that are quicker each.
         """
         weight, states = self.recurrent.weight.T, []
         hidden, cell = hidden[0], cell[0]
@@ -78,10 +88,21 @@ class PedalHead(nn.Module):
             states.append(hidden)
         return torch.stack(states), (hidden[None], cell[None])
 
-    def forward(self, heard: Tensor, look_ahead: int | None) -> Tensor:
+    def forward(self, x: Tensor, levels: Tensor, look_ahead: int | None) -> Tensor:
         """Logits [B, T'] of an excerpt, for training: of the T' frames that have R frames of future."""
-        count = len(heard) - (look_ahead or 0)
-        return self.judge(heard, self.start(heard.shape[1]), count, look_ahead)[0]
+        count = len(x) - (look_ahead or 0)
+        joined = self._joined(x, levels)
+        if self.kernel is None:
+            return self.predict(self.gates(joined), self.start(len(levels)), count, look_ahead)[0]
+        (of_lstm, others), (bias, other_bias) = (
+            part.split([4 * self.units, 2 * self.units]) for part in (self.gates.weight, self.gates.bias)
+        )
+        forward_weight, backward_weight = self.out.weight.chunk(2, dim=1)
+        weights = (of_lstm.T[None], self.recurrent.weight.T[None], bias[None, None], forward_weight)
+        ahead = self.kernel(joined[:count], *weights, False, count)[0]
+        f, z = torch.sigmoid(nn.functional.linear(joined, others, other_bias)).chunk(2, dim=2)
+        back = _backwards(z, f)[:count] if look_ahead is None else _from_ahead(z, f, count, look_ahead)
+        return (ahead + back @ backward_weight[0] + self.out.bias).T
 
 
 def _backwards(z: Tensor, f: Tensor) -> Tensor:

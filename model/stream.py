@@ -14,7 +14,7 @@ from torch import Tensor
 from .config import DecoderConfig
 from .decoder import Decoder
 from .frontend import FrontEnd
-from .network import PIECE_FRAMES, HPPNet, Judged, Probable
+from .network import PIECE_FRAMES, HPPNet, Predictions, Probable
 from .notes import Event
 from .spectra import Spectra
 from .timebase import FRAME_S
@@ -71,29 +71,27 @@ class Stream:
     def _hear(self, spectra: Tensor, total: int | None = None) -> list[Event]:
         events: list[Event] = []
         for piece in spectra.split(PIECE_FRAMES, dim=1) if spectra.shape[1] else ():
-            judged, self._state = self._network.step(
+            predictions, self._state = self._network.step(
                 piece.to(self._network.bias.device), self._state, self.look_ahead
             )
-            events.extend(self._decode(judged, total))
+            events.extend(self._decode(predictions, total))
         return events
 
-    def _decode(self, judged: Judged, total: int | None = None) -> list[Event]:
-        """Events of the logits of one stream; of the frames up to ``total`` only, where that is given."""
-        frames = judged.keys.shape[1]
+    def _decode(self, predictions: Predictions, total: int | None = None) -> list[Event]:
+        """Events of the predictions for one stream; of frames up to ``total`` only, if given."""
+        frames = predictions.keys.shape[1]
         owed = frames if total is None else min(frames, total - self._judged)
-        probabilities, pedal = probable(judged, owed)
+        probabilities, pedal = probable(predictions, owed)
         self._judged += owed
         show(probabilities, self._watch)
         show(pedal, self._watch_pedal)
         return self._decoder.feed(probabilities, pedal)
 
 
-def probable(judged: Judged, count: int) -> Probable:
-    """Probabilities [count, 88, 4] of one stream's first frames, and the pedal's [count] if it is judged."""
-    keys = torch.sigmoid(judged.keys[0, :count].float()).cpu().numpy()
-    if judged.pedal is None:
-        return keys, None
-    return keys, torch.sigmoid(judged.pedal[0, :count].float()).cpu().numpy()
+def probable(predictions: Predictions, count: int) -> Probable:
+    """Probabilities [count, 88, 4] of one stream's first frames, and the pedal's [count] if predicted."""
+    keys = predictions.keys[0, :count].cpu().numpy()
+    return keys, None if predictions.pedal is None else predictions.pedal[0, :count].cpu().numpy()
 
 
 def show(probabilities: np.ndarray | None, watch: Watch | None) -> None:

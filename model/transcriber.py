@@ -20,7 +20,7 @@ from .frontend import front_end_of
 from .network import HPPNet
 from .notes import Note, Press, notes_from, presses_from
 from .recording import Recording
-from .shipped import DEFAULT, digest
+from .shipped import DEFAULT, identity
 from .stream import Stream, Watch
 from .timebase import FRAME_S, KEYS, frames_for_latency
 from .windows import Windows
@@ -48,7 +48,7 @@ class Transcriber:
 
     network: HPPNet
     config: ModelConfig
-    checkpoint_name: str = "unnamed"  #: file name and digest of the weights
+    checkpoint_name: str = "unnamed"  #: file name and identity of the weights
     about: dict[str, Any] = field(default_factory=dict)
     precision: str = "fp32"  #: of whole recordings; streams always compute in fp32
     reader: Reader | None = None
@@ -69,7 +69,7 @@ class Transcriber:
         chosen = choose_device(device)
         network, config, about = checkpoint.load(Path(path) if path is not None else None)
         file = Path(path) if path is not None else DEFAULT
-        name = f"{file.name} {digest(file)}"
+        name = f"{file.name} {identity(file)}"
         return cls(network.to(chosen), config, name, about, choose_precision(precision, chosen), reader)
 
     @property

@@ -26,6 +26,7 @@ from .network import PIECE_FRAMES, HPPNet, Probable
 from .pedal import PedalState
 from .slices import CONTEXT_FRAMES
 from .timebase import HOP, KEYS
+from .velocity import PAST
 
 #: Frames of every recording that go through the convolutions at once on a GPU.
 GPU_PIECE_FRAMES = 250
@@ -37,9 +38,9 @@ class Past:
 
     pasts: tuple[Tensor, ...]  #: earlier frames [1, C, past, bins], one tensor a causal convolution
     forward: State  #: of the forward LSTMs, each [H, P, U]
-    waiting: Tensor  #: features [T, P, C] of the context, not judged yet
-    pedal: PedalState | None = None  #: of the pedal's head, with what it heard in the context
-    velocity: Tensor | None = None  #: what the velocities' head heard [1, MEMORY + T, P + 3], likewise
+    waiting: Tensor  #: features [PAST + T, P, C]: of PAST frames, then of the context, not judged yet
+    history: Tensor  #: what the velocity head keeps of the spectrum, [1, MEMORY + T, P + 3], likewise
+    pedal: PedalState | None = None  #: of the pedal head, with its gates of the context
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ class Heard(NamedTuple):
     """What new frames of each row are, to the heads: nothing in the lists of heads that there are not."""
 
     features: list[Tensor]  #: [T, P, C]
-    pedal: list[Tensor]  #: [T, 1, G], after what waited
-    strokes: list[Tensor]  #: for velocities [1, MEMORY + T, P + 3], after what waited
+    histories: list[Tensor]  #: for velocities [1, MEMORY + T, P + 3], after what waited
+    pedal: list[Tensor]  #: gates [T, 1, G], after what waited; none without the head
     pasts: list[tuple[Tensor, ...]]  #: of the convolutions, for the frames to come
 
 
@@ -120,7 +121,7 @@ class Windows:
     def start(self) -> Past:
         """The past before a recording's first window."""
         state = self.network.start()
-        return Past(state.pasts, state.forward, state.waiting, state.pedal, state.velocity)
+        return Past(state.pasts, state.forward, state.features, state.history, state.pedal)
 
     @torch.inference_mode()
     def judge(self, rows: Sequence[Row]) -> Judged:
@@ -131,19 +132,19 @@ class Windows:
         frames = [self._frames(row.sound) for row in rows]
         heard = self._hear(self._spectra(rows, frames), frames, [row.past for row in rows])
         whole = [torch.cat([row.past.waiting, x]) for row, x in zip(rows, heard.features, strict=True)]
-        counts = [len(x) - (0 if row.last else self.context) for row, x in zip(rows, whole, strict=True)]
+        counts = [
+            len(x) - PAST - (0 if row.last else self.context) for row, x in zip(rows, whole, strict=True)
+        ]
         ending = [row.last for row in rows]
         states = [row.past.forward for row in rows]
-        keys, forward = self._full_context.keys(whole, counts, ending, states, heard.strokes)
+        keys, forward = self._full_context.keys(whole, counts, ending, states, heard.histories)
         pedal, pedal_states = self._full_context.pedal(
             heard.pedal, counts, ending, [row.past.pedal for row in rows]
         )
-        waiting: list[Tensor | None] = [x[:, n:].clone() for x, n in zip(heard.strokes, counts, strict=False)]
-        waiting = waiting or [None] * len(rows)
         after = [
-            Past(past, state, x[count:].clone(), pedal_state, velocity)
-            for past, state, x, count, pedal_state, velocity in zip(
-                heard.pasts, forward, whole, counts, pedal_states, waiting, strict=True
+            Past(past, state, x[count:].clone(), history[:, count:].clone(), pedal_state)
+            for past, state, x, history, count, pedal_state in zip(
+                heard.pasts, forward, whole, heard.histories, counts, pedal_states, strict=True
             )
         ]
         return Judged(keys, pedal, counts, after)
@@ -174,8 +175,8 @@ class Windows:
     def _hear(self, spectra: Tensor, frames: Sequence[int], before: Sequence[Past]) -> Heard:
         """The convolutions over spectra [B, T, 352], of each row the first ``frames``."""
         parts: list[list[Tensor]] = [[row.waiting[:0]] for row in before]
-        turns: list[list[Tensor]] = [[] if row.pedal is None else [row.pedal[2]] for row in before]
-        strokes: list[list[Tensor]] = [[] if row.velocity is None else [row.velocity] for row in before]
+        gates: list[list[Tensor]] = [[] if row.pedal is None else [row.pedal[2]] for row in before]
+        histories: list[list[Tensor]] = [[row.history] for row in before]
         pasts = [row.pasts for row in before]
         for first in range(0, max(frames), self._piece):
             going = [number for number, count in enumerate(frames) if count > first]
@@ -185,20 +186,19 @@ class Windows:
                 joined = tuple(torch.cat(past) for past in zip(*(pasts[n] for n in group), strict=True))
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
                     new, joined = self.network.features(levels, joined)
-                pedal = None if self.network.pedal is None else self.network.pedal.hear(new, levels)
-                stroke = None if self.network.velocity is None else self.network.velocity.hear(levels)
+                pedal = None if self.network.pedal is None else self.network.pedal.project(new, levels)
+                summary = self.network.velocity.summarise(levels)
                 new = new.float().unflatten(1, (len(group), KEYS))
                 for place, number in enumerate(group):
                     own = frames[number] - first
                     parts[number].append(new[:own, place])
                     pasts[number] = tuple(past[place : place + 1] for past in joined)
+                    histories[number].append(summary[place : place + 1, :own])
                     if pedal is not None:
-                        turns[number].append(pedal[:own, place : place + 1])
-                    if stroke is not None:
-                        strokes[number].append(stroke[place : place + 1, :own])
+                        gates[number].append(pedal[:own, place : place + 1])
         return Heard(
             [torch.cat(part) for part in parts],
-            [torch.cat(part) for part in turns if part],
-            [torch.cat(part, dim=1) for part in strokes if part],
+            [torch.cat(part, dim=1) for part in histories],
+            [torch.cat(part) for part in gates if part],
             pasts,
         )

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from unittest import mock
 
 from ..model.decoder import Decoder
+from ..model.former_network import FormerNetwork
 from ..model.frontend import FrontEnd
 from ..model.full_context import FullContext
 from ..model.transcriber import Transcriber
@@ -59,12 +60,16 @@ def _parts(transcriber: Transcriber) -> Iterator[tuple[str, object, str]]:
     yield from (("convolutions: stem", conv, "forward") for conv in network.stem)
     yield ("convolutions: harmonic", network.harmonic, "forward")
     yield from (("convolutions: body", block, "forward") for block in network.blocks)
-    yield from (("convolutions: second body", block, "forward") for block in network.second)
-    yield ("LSTM forward", network.ahead, "weigh")  # live
-    yield ("LSTM backward", network.back, "windows")
+    if isinstance(network, FormerNetwork):
+        yield from (("convolutions: second body", block, "forward") for block in network.second)
+    yield ("LSTM forward", network.forward_lstm, "weigh")  # live
+    yield ("LSTM backward", network.backward_lstm, "project")
+    yield ("LSTM backward", network.backward_lstm, "windows")
     yield ("LSTM forward", FullContext, "ahead")  # of whole recordings
     yield ("LSTM backward", FullContext, "back")
+    yield ("velocity", network.velocity, "summarise")
+    yield ("velocity", network, "probabilities")
     if network.pedal is not None:
-        yield ("pedal", network.pedal, "hear")
-        yield ("pedal", network.pedal, "judge")
+        yield ("pedal", network.pedal, "project")
+        yield ("pedal", network.pedal, "predict")
     yield ("decoder", Decoder, "feed")

@@ -11,7 +11,6 @@ import torch
 from hppnet.model.checkpoint import save
 from hppnet.model.config import NetworkConfig
 from hppnet.model.frontend import front_end_of
-from hppnet.model.network import HPPNet
 from hppnet.model.notes import presses_from
 from hppnet.model.timebase import frames_for_latency
 from hppnet.model.transcriber import Transcriber
@@ -36,14 +35,14 @@ def _with_head(transcriber: Transcriber, sound: np.ndarray, seed: int) -> Transc
     """With a random head that says down in half of the frames."""
     torch.manual_seed(seed)
     config = replace(transcriber.config, network=replace(transcriber.config.network, pedal_units=UNITS))
-    network = HPPNet(config.network).eval().requires_grad_(False)
+    network = type(transcriber.network)(config.network).eval().requires_grad_(False)
     notes = {k: v for k, v in transcriber.network.state_dict().items() if not k.startswith("pedal.")}
     network.load_state_dict(notes, strict=False)
     assert network.pedal is not None
     spectrum = front_end_of(config.front_end).frames(torch.from_numpy(sound)[None])
     look_ahead = frames_for_latency(LATENCY_MS, config.front_end.look_ahead)
     with torch.inference_mode():
-        middle = network.step(spectrum, network.start(), look_ahead)[0].pedal.median()
+        middle = network.step(spectrum, network.start(), look_ahead)[0].pedal.logit().median()
     network.pedal.out.bias -= middle
     network.pedal.out.weight *= 200
     network.pedal.out.bias *= 200

@@ -99,7 +99,7 @@ def test_every_part_has_its_share(checkpoint, work):
     shares = bench_parts.where_time_goes(transcriber, lambda: work(transcriber, bench.piano_like(1)))
     assert list(shares) == [
         *("front end", "convolutions: stem", "convolutions: harmonic", "convolutions: body"),
-        *("LSTM forward", "LSTM backward", "decoder", "everything else"),
+        *("LSTM forward", "LSTM backward", "velocity", "decoder", "everything else"),
     ]
     assert all(share > 0 for share in shares.values()), shares
     assert sum(shares.values()) == pytest.approx(100)

@@ -40,7 +40,7 @@ def weights(tmp_path_factory):
     config = ModelConfig(network=NetworkConfig(stem_channels=2, body_channels=4, lstm_units=2))
     network = HPPNet(config.network)
     with torch.no_grad():
-        network.bias[:] = torch.tensor([-0.3, 2.0, -2.0, 0.0])
+        network.bias[:] = torch.tensor([-0.3, 2.0, -2.0])
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     checkpoint.save(path, network, config)
     return path

@@ -159,7 +159,7 @@ def test_several_processes_give_the_same_scores(tmp_path, folder):
     config = ModelConfig(NetworkConfig(stem_channels=2, body_channels=2, lstm_units=2))
     torch.manual_seed(0)
     network = HPPNet(config.network)
-    network.bias.data[:] = torch.tensor([-1.0, 1.0, -1.0, 0.0])
+    network.bias.data[:] = torch.tensor([-1.0, 1.0, -1.0])
     save(checkpoint, network, config)
     # Thresholds low enough for a network that has learned nothing to hear something.
     options = ["--checkpoint", checkpoint, "--first-seconds", 3, "--onset-threshold", 0.05]

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import sys
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 
+from hppnet.model.notes import Note, Press
 from hppnet.offline.reading import open_recording
 from hppnet.training import peers
 from hppnet.training.conditions import Conditions
 from hppnet.training.hearing import LoadError, Pair, hear_all, hear_in_processes
+from hppnet.training.peers.transkun import prediction
 from hppnet.training.programs import Listening, PeerProgram
 
 from .evaluation_parts import run, two_recordings
 from .peer_parts import HELD, Broken, Impulses
 from .sounds import three_notes
+
+EVENTS = [(0.25, -64, 3), (0.5, 60, 99), (0.5, -67, 127)]  #: start (s), pitch, velocity
 
 
 @pytest.fixture
@@ -39,6 +44,7 @@ def test_a_peer_is_heard_and_measured_in_its_own_process(pairs):
     answers = heard(Impulses, Listening(), pairs)
     (one,) = answers["a"]
     assert [note.onset_s for note in one.notes] == [0.5, 2.0] and one.run == "impulses"
+    assert one.pedal == [Press(0.5, 1.0), Press(2.0, 2.5)]
     assert one.sound_s == 3.0 and one.wall_s > 0
     assert one.peak_mib is None or HELD / 2**20 < one.peak_mib < 400
     assert isinstance(answers["b"], str) and "b.wav" in answers["b"] and "\n" not in answers["b"]
@@ -66,6 +72,11 @@ def test_a_missing_peer_is_named_with_the_command_that_installs_it(name, monkeyp
     result = run(two_recordings(tmp_path / "recordings"), "--model", name)
     assert result.exit_code == 1 and result.stderr.count("\n") == 1
     assert f"--model {name} needs " in result.stderr and "pip install 'hppnet[peers]'" in result.stderr
+
+
+def test_transkuns_pedal_is_told_from_its_notes_and_from_the_soft_pedal():
+    events = [SimpleNamespace(start=s, end=s + 1, pitch=p, velocity=v) for s, p, v in EVENTS]
+    assert prediction(events) == ([Note(0.5, 1.5, 60, 99)], [Press(0.25, 1.25)])
 
 
 @pytest.mark.parametrize("name", peers.NAMES)

@@ -14,6 +14,7 @@ from hppnet.model.recording import Recording
 from hppnet.model.stream import Stream
 from hppnet.model.timebase import FRAME_S, HOP, LATENCIES, latency_s
 from hppnet.model.transcriber import Transcriber
+from hppnet.model.velocity import PAST
 from hppnet.model.windows import Windows
 
 from .sounds import piano_like, three_notes
@@ -230,5 +231,5 @@ def test_what_a_recording_keeps_is_bounded_by_its_window(transcriber: Transcribe
     )
     for _ in range(20):
         driver.feed(np.zeros(16_000, np.float32))
-        assert len(driver._past.waiting) <= 25
+        assert len(driver._past.waiting) <= PAST + 25
         assert driver._slices.waiting_frames <= 75

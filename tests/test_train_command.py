@@ -15,7 +15,8 @@ from typer.testing import CliRunner, Result
 from hppnet.cli import app
 from hppnet.model import checkpoint
 from hppnet.model.config import NetworkConfig
-from hppnet.training.settings import Schedule, Source
+from hppnet.training.schedule import Schedule
+from hppnet.training.settings import Source
 
 from .data_sets import maestro_in, prepare
 from .training_runs import PLAIN, in_toml, make_music, short_run
@@ -24,6 +25,14 @@ from .training_runs import PLAIN, in_toml, make_music, short_run
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_music(tmp_path_factory.mktemp("train"))
+
+
+@pytest.fixture(scope="module")
+def begun(folder: Path) -> Path:
+    """The recipe of a run that is over."""
+    file = written(folder, "begun")
+    assert run("train", file).exit_code == 0
+    return file
 
 
 def run(*words: object) -> Result:
@@ -59,10 +68,8 @@ def test_a_run_leaves_checkpoints_and_logs_and_goes_on(folder: Path) -> None:
         (row,) = csv.DictReader(handle)
     assert row["step"] == "6" and float(row["rate"]) == pytest.approx(1.5e-3)
     assert list((place / "tensorboard").iterdir())
-    longer = in_toml(short_run(folder, "whole", schedule=Schedule(steps=8, warm_up=1, decay=2)))
-    file.write_text(longer)
-    assert run("train", file).exit_code == 0
-    assert torch.load(place / "run.pt", weights_only=True)["step"] == 8
+    assert run("train", file, "--device", "cpu").exit_code == 0
+    assert torch.load(place / "run.pt", weights_only=True)["step"] == 6
     assert not [path.name for path in place.iterdir() if path.name.startswith(".")]
 
 
@@ -100,23 +107,49 @@ def test_everything_kept_back(folder: Path) -> None:
     assert_one_line(run("train", written(folder, "kept", held_out=1)), 2, "music", "kept back")
 
 
-def test_a_run_of_another_config(folder: Path) -> None:
-    assert run("train", written(folder, "other")).exit_code == 0
-    text = (folder / "other.toml").read_text()
-    (folder / "other.toml").write_text(text.replace("lstm_units = 2", "lstm_units = 3"))
-    assert_one_line(run("train", folder / "other.toml"), 1, "run.pt", "other sizes", "choose another folder")
-    # The same shapes and another meaning: the weights would load and be wrong.
-    (folder / "other.toml").write_text(
-        text.replace("lstm_units = 2", "lstm_units = 2\nharmonics_down = [2, 4]")
-    )
-    assert_one_line(run("train", folder / "other.toml"), 1, "other sizes")
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (("lstm_units = 2", "lstm_units = 3"), "network.lstm_units was 2, now it is 3"),
+        # The same shapes and another meaning: the weights would load and be wrong.
+        (("lstm_units = 2", "lstm_units = 2\nharmonics_down = [2, 4]"), "network.harmonics_down was [2, 3]"),
+        (("steps = 6", "steps = 8"), "schedule.steps was 6, now it is 8"),
+        (("[[sources]]", "[[sources]]\nweight = 2.0"), "sources.0.weight was 1.0, now it is 2.0"),
+        (("[[sources]]", "[[phases]]\nsteps = 2\n[[sources]]"), "phases"),
+    ],
+)
+def test_going_on_after_an_edit_names_the_setting(
+    folder: Path, begun: Path, edit: tuple[str, str], words: str
+) -> None:
+    edited = folder / "begun" / "edited.toml"
+    edited.write_text(begun.read_text().replace(*edit, 1))
+    assert_one_line(run("train", edited), 2, "run.pt", words, "choose another --folder")
+
+
+def test_going_on_with_another_set_names_it(begun: Path) -> None:
+    done = run("train", begun, "--set", "schedule.learning_rate=0.5")
+    assert_one_line(done, 2, "schedule.learning_rate was 0.003, now it is 0.5")
+
+
+def test_going_on_over_other_recordings_names_the_source(tmp_path: Path) -> None:
+    make_music(tmp_path)
+    file = written(tmp_path, "relabelled")
+    assert run("train", file).exit_code == 0
+    with (tmp_path / "music" / "two.tsv").open("a") as table:
+        table.write("\n2.5\t2.6\t60\t70\n")
+    assert_one_line(run("train", file), 2, f"data.{tmp_path / 'music'} was")
+
+
+def test_workers_minutes_and_the_cache_may_change(folder: Path, begun: Path) -> None:
+    free = ("--set", "workers=1", "--minutes", "1", "--cache", folder / "elsewhere")
+    assert run("train", begun, *free).exit_code == 0
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip file", b"PK\x03\x04 cut"])
 def test_a_broken_saved_run(folder: Path, content: bytes) -> None:
     (folder / "torn").mkdir(exist_ok=True)
     (folder / "torn" / "run.pt").write_bytes(content)
-    assert_one_line(run("train", written(folder, "torn")), 1, "run.pt", "remove it to begin anew")
+    assert_one_line(run("train", written(folder, "torn")), 2, "run.pt", "remove it to begin anew")
 
 
 def test_a_batch_that_does_not_divide(folder: Path) -> None:

@@ -15,12 +15,13 @@ import torch
 from hppnet.model.config import NetworkConfig
 from hppnet.model.decoder import Decoder
 from hppnet.model.frontend import FrontEndConfig, front_end_of
+from hppnet.model.layers import FrequencyNorm, PoolToKeys
 from hppnet.model.network import HPPNet
 from hppnet.model.notes import notes_from
 from hppnet.model.timebase import HOP, SAMPLE_RATE
 from hppnet.training.augmentation import in_the_world, mixed
 from hppnet.training.dataset import Excerpts, open_folder
-from hppnet.training.kernels import accelerate, compiled
+from hppnet.training.kernels import accelerate, compiled, norm, pool
 from hppnet.training.labels import targets
 from hppnet.training.notes_table import LabelError
 from hppnet.training.rooms import FIRST_ARRIVAL, made_room
@@ -65,9 +66,9 @@ def test_faster_roads_give_what_the_plain_one_gives(
 
     def gradients() -> tuple[torch.Tensor, list[torch.Tensor]]:
         network.zero_grad()
-        out = network(spectrum, look_ahead, 5).keys
+        out = network(spectrum, look_ahead, 5).notes
         out.square().sum().backward()
-        return out.detach(), [p.grad.clone() for p in network.parameters()]
+        return out.detach(), [p.grad.clone() for p in network.parameters() if p.grad is not None]
 
     plain, plain_grads = gradients()
     if device == "cpu" and compiled() is None:
@@ -96,7 +97,7 @@ def test_excerpts_depend_on_seed_step_and_place_alone(folder: Path) -> None:
 def test_noise_alone_has_no_notes(folder: Path) -> None:
     pieces = open_folder(folder / "music", folder / "cache")
     drawn = Excerpts([pieces], [1.0], 64, replace(PLAIN, no_piano=1.0))
-    spectrum, wanted, pedal, _ = drawn.batch(0, 0, range(2))
+    spectrum, wanted, pedal, _, _ = drawn.batch(0, 0, range(2))
     assert wanted.abs().max() == 0 and pedal.abs().max() == 0 and spectrum.max() > -80
 
 
@@ -178,3 +179,34 @@ def test_a_made_up_room_begins_with_the_direct_sound_and_dies_away() -> None:
         assert (
             np.abs(wet[:8000]).max() < 1e-6 < np.abs(wet[8032:]).max() and int(np.abs(wet).argmax()) == 8000
         )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_compiled_norms_and_pooling_are_pytorchs(dtype: torch.dtype) -> None:
+    """Results and gradients, with what is added or cut off afterwards, in every precision of training."""
+    if compiled() is None:
+        pytest.skip("no C++ compiler here: PyTorch is all there is")
+    torch.manual_seed(0)
+    layer, to_keys = FrequencyNorm(3), PoolToKeys()
+    with torch.no_grad():
+        layer.weight.normal_()
+        layer.bias.normal_()
+    x, passing = (torch.randn(2, 3, 4, 88, dtype=dtype).requires_grad_() for _ in range(2))
+    # Where a value is near 0, rounding decides whether it is cut off.
+    probe = torch.randn(2, 3, 4, 88) * (layer(x).abs() > 0.1)
+
+    def results() -> list[torch.Tensor]:
+        inputs = [x, passing, layer.weight, layer.bias]
+        outputs = [layer(x, relu=True), layer(x, passing=passing), layer(x), to_keys(x)]
+        found = [out.detach() for out in outputs]
+        for out in outputs:
+            total = (out.float() * probe[..., : out.shape[3]].detach()).sum()
+            grads = torch.autograd.grad(total, inputs, allow_unused=True)
+            found += [grad for grad in grads if grad is not None]
+        return [part.float() for part in found]
+
+    plain = results()
+    layer.kernel, to_keys.kernel = norm, pool
+    step = torch.finfo(dtype).eps  # what PyTorch rounds between its operations, and adds up over 88 keys
+    for one, other in zip(results(), plain, strict=True):
+        torch.testing.assert_close(one, other, atol=30 * step * float(other.abs().max()), rtol=0)

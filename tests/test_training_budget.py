@@ -73,13 +73,14 @@ def test_what_was_planned_holds_after_a_stop(folder: Path, monkeypatch: pytest.M
         assert values["rate"] == whole.steps[step]["rate"] and values["loss"] == whole.steps[step]["loss"]
 
 
-def test_without_minutes_it_goes_on_by_its_steps(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_minutes_it_goes_on_as_planned(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     how = a_minute(folder, "longer")
-    loop.train(fabric_of(how), how, Ticking(monkeypatch, 2.0))
+    with pytest.raises(Interrupted):
+        loop.train(fabric_of(how), how, Ticking(monkeypatch, 2.0, stop_at=11))
     later = Ticking(monkeypatch, 2.0)
-    how = replace(how, minutes=0.0, schedule=replace(how.schedule, steps=27, decay=5))
+    how = replace(how, minutes=0.0)
     loop.train(fabric_of(how), how, later)
-    assert sorted(later.steps) == [26, 27] and not later.plans
+    assert max(later.steps) == 25
 
 
 def test_when_steps_become_slower_it_ends_in_time_and_saves(
@@ -97,15 +98,16 @@ def test_when_steps_become_slower_it_ends_in_time_and_saves(
 
 
 def test_phases_are_stretched_and_stay_in_order() -> None:
-    phases = (Phase(10), Phase(11), Phase(80))
+    phases = (Phase(10), Phase(0.01), Phase(69))
     how = Settings(
         (Source("x"),), "run", "cache", schedule=Schedule(steps=100, warm_up=4, decay=40, mean_from=60)
     )
     longer = over(replace(how, phases=phases), 1000)
     assert (longer.schedule.steps, longer.schedule.decay, longer.schedule.mean_from) == (1000, 400, 600)
-    assert [phase.until for phase in longer.phases] == [100, 111, 802]
-    shorter = over(replace(how, phases=phases), 3)
-    assert [phase.until for phase in shorter.phases] == [1, 2, 4]
+    assert longer.phase_ends == [100, 110, 800]
+    assert over(replace(how, phases=phases), 3).phase_ends == [1, 2, 3]
+    whole = over(replace(how, phases=(Phase(100),)), 7)
+    assert whole.phase_ends == [7], "a phase of all steps is one still"
 
 
 def test_minutes_below_nothing_are_refused() -> None:

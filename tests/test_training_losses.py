@@ -11,9 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hppnet.model.network import Logits
 from hppnet.training.balance import Balance
 from hppnet.training.labels import targets
 from hppnet.training.losses import KINDS, Losses, count_notes, head_losses
+
+
+def losses_of(logits: Tensor, wanted: Tensor, how: Losses, notes: Tensor) -> dict[str, Tensor]:
+    """From logits [B, T, 88, 4], of velocities too."""
+    whole = Logits(logits[..., :3], torch.sigmoid(logits[..., 3]), None, logits)
+    return head_losses(whole, wanted, how, notes)
 
 
 @pytest.fixture
@@ -23,7 +30,7 @@ def wanted() -> Tensor:
 
 
 def total(logits: Tensor, wanted: Tensor, how: Losses) -> float:
-    parts = head_losses(logits, wanted, how, count_notes(wanted))
+    parts = losses_of(logits, wanted, how, count_notes(wanted))
     return float(sum(how.weights[head] * part for head, part in parts.items()))
 
 
@@ -47,17 +54,17 @@ def test_focal_loss_is_lins_on_targets_of_0_and_1() -> None:
     # Lin et al. (2017), equation 5, written out.
     expected = -(0.3 * y * (1 - p) ** 1.5 * p.log() + 0.7 * (1 - y) * p**1.5 * (1 - p).log()).sum()
     how = Losses(onset_kind="focal", focal_alpha=0.3, focal_gamma=1.5)
-    got = head_losses(logits, wanted, how, torch.tensor(10.0))["onset"]
+    got = losses_of(logits, wanted, how, torch.tensor(10.0))["onset"]
     assert float(got) == pytest.approx(float(expected) / 10, rel=1e-4)
-    even = head_losses(logits, wanted, replace(how, focal_alpha=0.5, focal_gamma=0.0), torch.tensor(10.0))
-    plain = head_losses(logits, wanted, Losses(), torch.tensor(10.0))
+    even = losses_of(logits, wanted, replace(how, focal_alpha=0.5, focal_gamma=0.0), torch.tensor(10.0))
+    plain = losses_of(logits, wanted, Losses(), torch.tensor(10.0))
     assert float(even["onset"]) == pytest.approx(float(plain["onset"]) / 2, rel=1e-4)
 
 
 def test_focal_gradients_are_finite_where_the_guess_is_exact() -> None:
     logits = torch.full((1, 5, 88, 4), -200.0, requires_grad=True)
     how = Losses(onset_kind="focal", focal_gamma=0.5)
-    head_losses(logits, torch.zeros(1, 5, 88, 4), how, torch.tensor(1.0))["onset"].backward()
+    losses_of(logits, torch.zeros(1, 5, 88, 4), how, torch.tensor(1.0))["onset"].backward()
     assert logits.grad is not None and torch.isfinite(logits.grad).all()
 
 
@@ -66,16 +73,16 @@ def test_dice_counts_overlap_whatever_the_silence(wanted: Tensor) -> None:
     how = Losses(frame_kind="combo", combo_share=0.0)
     notes = count_notes(wanted)
     frames = float(wanted[..., 1].sum() / notes)
-    missed = head_losses(torch.full_like(wanted, -30.0), wanted, how, notes)["frame"]
-    found = head_losses((wanted - 0.5) * 60, wanted, how, notes)["frame"]
-    silent = head_losses(torch.zeros_like(wanted), torch.zeros_like(wanted), how, notes)["frame"]
+    missed = losses_of(torch.full_like(wanted, -30.0), wanted, how, notes)["frame"]
+    found = losses_of((wanted - 0.5) * 60, wanted, how, notes)["frame"]
+    silent = losses_of(torch.zeros_like(wanted), torch.zeros_like(wanted), how, notes)["frame"]
     assert frames * 0.9 < float(missed) <= frames and float(found) < 1e-3 and float(silent) == 0
 
 
 def test_positive_weighs_what_there_is_to_find(wanted: Tensor) -> None:
     logits = torch.zeros_like(wanted)
     notes = count_notes(wanted)
-    plain, more = (float(head_losses(logits, wanted, Losses(positive=p), notes)["frame"]) for p in (1.0, 3.0))
+    plain, more = (float(losses_of(logits, wanted, Losses(positive=p), notes)["frame"]) for p in (1.0, 3.0))
     assert more - plain == pytest.approx(2 * math.log(2) * float(wanted[..., 1].sum() / notes), rel=1e-5)
 
 
@@ -86,8 +93,8 @@ def test_parts_of_a_batch_add_up(kind: str) -> None:
     logits, wanted = torch.randn(4, 6, 88, 4), torch.rand(4, 6, 88, 4)
     how = Losses(onset_kind=kind, frame_kind=kind, offset_kind=kind)
     notes = count_notes(wanted)
-    whole = head_losses(logits, wanted, how, notes)
-    parts = [head_losses(a, b, how, notes) for a, b in zip(logits.split(1), wanted.split(1), strict=True)]
+    whole = losses_of(logits, wanted, how, notes)
+    parts = [losses_of(a, b, how, notes) for a, b in zip(logits.split(1), wanted.split(1), strict=True)]
     for head, value in whole.items():
         assert float(value) == pytest.approx(sum(float(part[head]) for part in parts), rel=1e-5)
 
@@ -95,12 +102,12 @@ def test_parts_of_a_batch_add_up(kind: str) -> None:
 def test_unknown_velocities_teach_nothing(wanted: Tensor) -> None:
     wanted[..., 3] = 0
     logits = torch.randn_like(wanted)
-    assert head_losses(logits, wanted, Losses(), count_notes(wanted))["velocity"] == 0
+    assert losses_of(logits, wanted, Losses(), count_notes(wanted))["velocity"] == 0
 
 
 def test_the_default_is_binary_cross_entropy_a_note(wanted: Tensor) -> None:
     logits = torch.randn_like(wanted)
-    parts = head_losses(logits, wanted, Losses(), count_notes(wanted))
+    parts = losses_of(logits, wanted, Losses(), count_notes(wanted))
     for k, head in enumerate(("onset", "frame", "offset")):
         entropy = F.binary_cross_entropy_with_logits(logits[..., k], wanted[..., k], reduction="sum")
         assert float(parts[head]) == pytest.approx(float(entropy) / 2, rel=1e-5)

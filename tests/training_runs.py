@@ -15,7 +15,8 @@ from hppnet.training import loop
 from hppnet.training.augmentation import Augmentation
 from hppnet.training.launch import precision_plugin
 from hppnet.training.log import Watch
-from hppnet.training.settings import Schedule, Settings, Source
+from hppnet.training.schedule import Schedule
+from hppnet.training.settings import Settings, Source
 
 from .sounds import piano_like
 
@@ -83,7 +84,7 @@ def in_toml(settings: Settings, **more: object) -> str:
         **more,
     }
     lines = [f"{name} = {_toml(value)}" for name, value in values.items()]
-    sizes = ("stem_channels", "body_channels", "lstm_units", "velocity_units")
+    sizes = ("stem_channels", "body_channels", "lstm_units", "pedal_units", "velocity_units")
     lines += ["[network]", *(f"{n} = {getattr(network, n)}" for n in sizes), "[schedule]"]
     lines += [
         f"{name} = {getattr(schedule, name)}" for name in ("steps", "warm_up", "decay", "learning_rate")

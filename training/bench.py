@@ -24,7 +24,7 @@ from ..processes import cores
 from .augmentation import Augmentation
 from .kernels import compiled
 from .launch import fabric_for, launch
-from .loop import set_up, share
+from .loop import check_batches, set_up
 from .settings import Settings, Source
 from .sources import batches
 from .step import Clock
@@ -55,7 +55,7 @@ def measure(
         if processes is None and (device == "cpu" or not torch.cuda.is_available()):
             processes = math.gcd(batch, usable)
         fabric = fabric_for(settings.precision, device, processes)
-        share(batch, fabric)
+        check_batches(settings, fabric)
         compiled()  # once, not in every process at once
         figures = launch(fabric, partial(_work, settings=settings, seconds=seconds, threads=threads))
     figures["detail"] |= {
@@ -75,7 +75,7 @@ def _work(fabric: Fabric, settings: Settings, seconds: float, threads: int) -> d
     torch.set_num_threads(threads)
     stepper = set_up(fabric, settings)
     _warm_front_ends(settings.augmentation)
-    coming = iter(batches(settings, share(settings.batch, fabric), 0, pin=fabric.device.type == "cuda"))
+    coming = iter(batches(settings, 0, fabric.device.type == "cuda", fabric.global_rank, fabric.world_size))
     for _ in range(WARM_UP):
         stepper.take(next(coming))
     settle = torch.cuda.synchronize if fabric.device.type == "cuda" else lambda: None

@@ -53,9 +53,10 @@ class Budget:
 
 def over(settings: Settings, steps: int) -> Settings:
     """The same settings over another number of steps: schedule and phases are stretched."""
-    share = steps / settings.schedule.steps
+    before = settings.schedule.steps
+    # As shares they stay in proportion; just below 1, since 1 is a step.
     phases = tuple(
-        replace(phase, until=number + max(1, int(phase.until * share)))
-        for number, phase in enumerate(settings.phases)
+        phase if phase.steps < 1 else replace(phase, steps=min(phase.steps / before, 1 - 1e-9))
+        for phase in settings.phases
     )
     return replace(settings, schedule=settings.schedule.over(steps), phases=phases)

@@ -7,7 +7,7 @@ processes, changes nothing of what is seen.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..model.frontend import FLOOR_DB, FrontEndConfig, front_end_of
-from ..model.notes import without_overlaps
+from ..model.notes import Note, without_overlaps
 from ..model.timebase import FRAME_S, HOP, SAMPLE_RATE
 from .augmentation import (
     Augmentation,
@@ -29,9 +29,10 @@ from .augmentation import (
     without_piano,
 )
 from .labels import pedal_target, targets
-from .notes_table import read_labels
+from .notes_table import LABEL_SUFFIXES, read_labels
 from .pedal_table import PEDAL_SUFFIX, read_presses
-from .sound_files import SUFFIXES
+from .prepare.recorded import pedal_of
+from .sound_files import SUFFIXES, read_sound
 
 #: A cache's folder for the notes, named after how they are made of labels: to be raised when that changes.
 NOTES_CACHE = "notes-1"
@@ -45,6 +46,18 @@ class Batch(NamedTuple):
     wanted: Tensor  #: targets [B, T, 88, 4]
     pedal: Tensor  #: the pedal's targets [B, T]; -1: not known
     plain: Tensor  #: log power before room, noise and clipping [B, T, 352], for a teacher; else [B, 0]
+    ends: Tensor  #: how much the frame and offset losses count [B, T]
+
+
+class Ends(NamedTuple):
+    """How far a source's labels are believed about the ends of notes: weights of their losses."""
+
+    weight: float = 1.0
+    pedalled: float = 1.0  #: while the pedal is down
+
+    def over(self, pedal: Tensor) -> Tensor:
+        """The weights [T], from the pedal's targets [T]."""
+        return torch.where(pedal > 0.5, self.pedalled, self.weight).to(pedal.dtype)
 
 
 @dataclass(frozen=True)
@@ -62,28 +75,53 @@ def read_notes(path: Path) -> np.ndarray:
 
     Raises LabelError for other files.
     """
-    notes = without_overlaps(read_labels(path))
-    return np.array([(n.onset_s, n.offset_s, n.pitch, n.velocity) for n in notes]).reshape(-1, 4)
+    return notes_array(without_overlaps(read_labels(path)))
+
+
+def notes_array(notes: Iterable[Note]) -> np.ndarray:
+    """Notes as an array [n, 4]: onset (s), offset (s), pitch, velocity."""
+    return np.array([(n.onset_s, n.offset_s, n.pitch, n.velocity) for n in notes], dtype=float).reshape(-1, 4)
+
+
+def recordings_in(folder: Path) -> list[tuple[Path, Path]]:
+    """Every recording of a folder that has labels of the same name beside it, with them; sorted by name."""
+    found = []
+    for sound in sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES):
+        labels = (sound.with_suffix(suffix) for suffix in LABEL_SUFFIXES)
+        if (label := next((path for path in labels if path.exists()), None)) is not None:
+            found.append((sound, label))
+    return found
 
 
 def open_folder(folder: Path, cache: Path) -> list[Piece]:
     """Every recording of a folder that has labels beside it; both read once, into ``cache``."""
-    notes_cache = cache / NOTES_CACHE
-    notes_cache.mkdir(parents=True, exist_ok=True)
-    paths = sorted(p for p in Path(folder).iterdir() if p.suffix in SUFFIXES)
-    pieces = [
-        Piece(
-            p.stem,
-            _cached(p, cache / f"{p.stem}.npy", _samples),
-            _cached(p.with_suffix(".tsv"), notes_cache / f"{p.stem}.npy", read_notes),
-            read_presses(p.with_suffix(PEDAL_SUFFIX)),
-        )
-        for p in paths
-        if p.with_suffix(".tsv").exists()
-    ]
-    if not pieces:
+    pairs = recordings_in(Path(folder))
+    if not pairs:
         raise ValueError(f"{folder}: expected sound files with .tsv labels beside them, found none")
-    return pieces
+    return open_recordings(pairs, cache)
+
+
+def open_recordings(pairs: Sequence[tuple[Path, Path]], cache: Path) -> list[Piece]:
+    """Recordings, each with its labels; both read once, into ``cache``."""
+    return [open_recording(sound, labels, cache) for sound, labels in pairs]
+
+
+def open_recording(sound: Path, labels: Path, cache: Path) -> Piece:
+    """A recording with its labels; both read once, into ``cache``.
+
+    What the pedal does is in ``NAME.pedal``, or in the labels where these are MIDI.
+    """
+    notes = cache / NOTES_CACHE
+    notes.mkdir(parents=True, exist_ok=True)
+    table = read_presses(sound.with_suffix(PEDAL_SUFFIX))
+    if table is None and (presses := pedal_of((labels,))) is not None:
+        table = np.array(presses, dtype=float).reshape(-1, 2)
+    return Piece(
+        sound.stem,
+        _cached(sound, cache / f"{sound.stem}.npy", _samples),
+        _cached(labels, notes / f"{sound.stem}.npy", read_notes),
+        table,
+    )
 
 
 def delayed(piece: Piece, delay_s: float) -> Piece:
@@ -103,11 +141,14 @@ def _cached(source: Path, array: Path, read: Callable[[Path], np.ndarray]) -> np
 
 
 def _samples(sound: Path) -> np.ndarray:
-    """Samples [n], int16."""
-    samples, rate = soundfile.read(sound, dtype="int16")
-    if rate != SAMPLE_RATE or samples.ndim != 1:
-        raise ValueError(f"{sound}: expected mono at {SAMPLE_RATE} Hz, got {rate} Hz, shape {samples.shape}")
-    return samples
+    """Samples [n], int16, of a recording of any rate. Raises ValueError, naming it, for what is no sound."""
+    try:
+        known = soundfile.info(sound)
+        if (known.samplerate, known.channels) == (SAMPLE_RATE, 1):
+            return np.asarray(soundfile.read(sound, dtype="int16")[0])
+    except (OSError, soundfile.LibsndfileError):
+        pass  # named below
+    return np.clip(np.round(32768 * read_sound(sound)), -32768, 32767).astype(np.int16)
 
 
 class Excerpts:
@@ -120,25 +161,25 @@ class Excerpts:
         frames: int,
         how: Augmentation,
         taught: bool = False,
+        ends: Sequence[Ends] = (),
     ) -> None:
         self.sources, self.frames, self.how, self.taught = sources, frames, how, taught
+        self._ends = ends or [Ends()] * len(sources)
         self._odds = np.asarray(weights) / np.sum(weights)
         self._lengths = [np.array([len(p.samples) for p in pieces], dtype=float) for pieces in sources]
 
-    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """One excerpt: log power [T, 352] in dB, targets [T, 88, 4] and the pedal's [T] (-1: not known).
-
-        Last, for a teacher, the log power [T, 352] as it was before room, noise and clipping ([0] without).
-        """
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
+        """One excerpt, the parts of a :class:`Batch` without its first dimension."""
         keys, cents = self._shift(rng)
         front = front_end_of(FrontEndConfig(tuning_cents=cents - 100 * keys))
-        samples, notes, pedal = self._heard(rng, front.before, front.after)
+        samples, notes, pedal, ends = self._cut_out(rng, front.before, front.after)
         if rng.random() < self.how.no_piano:
             samples, notes = without_piano(len(samples), self.how, rng), notes[:0]
             pedal = np.zeros((0, 2))
         elif rng.random() < self.how.mix:
-            other = self._heard(rng, front.before, front.after)
+            other = self._cut_out(rng, front.before, front.after)
             samples, notes = mixed((samples, notes), other[:2], rng)
+            ends = Ends(min(ends.weight, other[3].weight), 1.0)
             pedal = None  # two pianos, two pedals
         plain = at_another_level(samples, self.how, rng)
         sounds = np.stack([in_the_world(plain, self.how, rng), plain][: 1 + self.taught])
@@ -146,14 +187,19 @@ class Excerpts:
         if rng.random() < self.how.sudden:
             sounds[:, : front.before] = 0
         spectra = (front.frames(torch.from_numpy(sounds)) + curve).clamp_min(FLOOR_DB)
-        wanted = targets(notes, self.frames, keys).stacked(), pedal_target(pedal, self.frames)
-        heard = spectra[0], torch.from_numpy(wanted[0]), torch.from_numpy(wanted[1])
-        return *heard, spectra[1] if self.taught else spectra.new_zeros(0)
+        pedal_wanted = torch.from_numpy(pedal_target(pedal, self.frames))
+        return (
+            spectra[0],
+            torch.from_numpy(targets(notes, self.frames, keys).stacked()),
+            pedal_wanted,
+            spectra[1] if self.taught else spectra.new_zeros(0),
+            ends.over(pedal_wanted),
+        )
 
-    def _heard(
+    def _cut_out(
         self, rng: np.random.Generator, before: int, after: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """An excerpt's samples, with what the front end needs around them; its notes and presses."""
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, Ends]:
+        """Samples of an excerpt and what the front end needs around it, its notes, presses and weights."""
         source = int(rng.choice(len(self.sources), p=self._odds))
         lengths = self._lengths[source]
         piece = self.sources[source][rng.choice(len(lengths), p=lengths / lengths.sum())]
@@ -162,7 +208,7 @@ class Excerpts:
         start_s, end_s = start / SAMPLE_RATE, start / SAMPLE_RATE + self.frames * FRAME_S
         near = (piece.notes[:, 1] > start_s - MARGIN_S) & (piece.notes[:, 0] < end_s + MARGIN_S)
         pedal = None if piece.pedal is None else piece.pedal - start_s
-        return samples, piece.notes[near] - [start_s, start_s, 0, 0], pedal
+        return samples, piece.notes[near] - [start_s, start_s, 0, 0], pedal, self._ends[source]
 
     def _shift(self, rng: np.random.Generator) -> tuple[int, int]:
         """A transposition in keys and a detuning in cents: the transform's bins move, the sound stays."""

@@ -1,47 +1,36 @@
 #!/usr/bin/env bash
-# Trains on a machine that is there for some minutes only: unpacks, renders, trains, evaluates, leaves the weights.
+# Trains on a machine that is there for some minutes and reaches nothing else; leaves weights, logs and scores.
 #
-#   training/elsewhere.sh DATA OUT MINUTES
+#   hppnet prepare pack RECIPE --data ROOT -o DATA                   # first, where the data are
+#   training/elsewhere.sh RECIPE DATA OUT MINUTES [EVALUATE...]      # then, there
 #
-# DATA is a folder, or a tar of what is in one:
-#   settings.toml   what to train on (folders as they lie in DATA), and how; its own folder is "run"
-#   midi/           performances to render into rendered/, by all of pianos/*.sf2 and *.sf3 (needs fluidsynth)
-#   evaluate/NAME/  recordings with labels that the weights are scored on
-# OUT gets final.safetensors, the logs, and NAME.json and NAME-132.json: the scores offline and live.
+# RECIPE is a file or a name, DATA what pack wrote (or a folder laid out like ROOT), EVALUATE folders of
+# recordings with labels. OUT gets final.safetensors, the logs, and NAME.json and NAME-132.json for each of
+# those: the scores offline and live. The run itself lies in OUT/run: the same command goes on with it.
 #
-# MINUTES is how long it trains; the rest comes on top. HPPNET="python -m hppnet" calls it otherwise.
+# MINUTES is how long it trains; choosing thresholds and scores come on top. HPPNET="python -m hppnet" calls it
+# otherwise, SETS="schedule.steps=30 batch=4" changes settings.
 set -euo pipefail
 
 fail() { printf 'elsewhere.sh: %s\n' "$*" >&2; exit 2; }
 
-[ $# -eq 3 ] || fail "expected DATA OUT MINUTES, got $# words"
-[ -e "$1" ] || fail "$1: expected a folder or a tar, found nothing"
+[ $# -ge 4 ] || fail "expected RECIPE DATA OUT MINUTES, got $# words"
+recipe=$1 data=$2 out=$3 minutes=$4
+shift 4
+[ -d "$data" ] || fail "$data: expected the folder that hppnet prepare pack wrote, found none"
+for folder in "$@"; do
+  [ -d "$folder" ] || fail "$folder: expected a folder of recordings with labels, found none"
+done
 read -ra hppnet <<<"${HPPNET:-hppnet}"
-mkdir -p "$2"
-out=$(cd "$2" && pwd)
-minutes=$3
+sets=()
+for change in ${SETS:-}; do sets+=(--set "$change"); done
 
-data=$1
-if [ -f "$1" ]; then
-  data=$out/data
-  mkdir -p "$data"
-  tar -xf "$1" -C "$data"
-fi
-cd "$data"
-[ -f settings.toml ] || fail "$1: expected settings.toml in it, found none"
-# Known before the minutes are spent: afterwards the weights would not be found.
-grep -Eq '^folder *= *"run"' settings.toml || fail "$1: expected folder = \"run\" in settings.toml, found none"
-
-if [ -d midi ]; then
-  pianos=()
-  for piano in pianos/*.sf[23]; do pianos+=(--soundfont "$piano"); done
-  "${hppnet[@]}" prepare render midi rendered "${pianos[@]}"
-fi
-"${hppnet[@]}" train settings.toml --minutes "$minutes"
-cp run/final.safetensors run/*.csv "$out"
-for folder in evaluate/*/; do
-  [ -d "$folder" ] || continue
+mkdir -p "$out"
+"${hppnet[@]}" train "$recipe" --data "$data" --folder "$out/run" --cache "$out/cache" --minutes "$minutes" \
+  ${sets[@]+"${sets[@]}"}
+cp "$out"/run/final.safetensors "$out"/run/*.csv "$out"
+for folder in "$@"; do
   name=$(basename "$folder")
-  "${hppnet[@]}" evaluate "$folder" --checkpoint run/final.safetensors --json "$out/$name.json"
-  "${hppnet[@]}" evaluate "$folder" --checkpoint run/final.safetensors --streaming --json "$out/$name-132.json"
+  "${hppnet[@]}" evaluate "$folder" --checkpoint "$out/final.safetensors" --json "$out/$name.json"
+  "${hppnet[@]}" evaluate "$folder" --checkpoint "$out/final.safetensors" --streaming --json "$out/$name-132.json"
 done

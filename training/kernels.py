@@ -1,7 +1,7 @@
-"""Faster training steps: the LSTM and the harmonic convolution in C++ (kernels.cpp), or PyTorch's LSTMs.
+"""Faster training steps: LSTMs, harmonic convolutions, norms and pooling in C++, or PyTorch's LSTMs.
 
-The former are for CPUs, compiled at first use where a compiler is found; otherwise training goes on slower
-and with the same results.
+The C++ (kernels.cpp) is for CPUs, compiled at first use where a compiler is found; otherwise training is
+slower and has the same results.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from ..model import library_lstm
-from ..model.layers import HarmonicConv
-from ..model.lstm import HeadLSTM
+from ..model.layers import FrequencyNorm, HarmonicDilatedConv, PoolToKeys
+from ..model.lstm import FineGrainedLSTM
 from ..model.network import HPPNet
+from ..model.pedal import PedalHead
 
 FLAGS = ["-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 
@@ -46,64 +47,117 @@ def accelerate(network: HPPNet, device: str = "cpu", harmonic: bool = True) -> b
     """
     there = device == "cpu" and compiled() is not None
     for module in network.modules():
-        if isinstance(module, HeadLSTM):
-            module.kernel = lstm if there and _fits(module) else library_lstm.run
-        elif there and harmonic and isinstance(module, HarmonicConv) and _in_eights(module):
+        if isinstance(module, FineGrainedLSTM):
+            fits = _fits(module.weight_x.shape[1], module.units)
+            module.kernel = lstm if there and fits else library_lstm.run
+        elif isinstance(module, PedalHead):
+            fits = _fits(module.units, module.units)
+            module.kernel = lstm if there and fits else library_lstm.run
+        elif there and isinstance(module, FrequencyNorm):
+            module.kernel = norm
+        elif there and isinstance(module, PoolToKeys):
+            module.kernel = pool
+        elif there and harmonic and isinstance(module, HarmonicDilatedConv) and _in_eights(module):
             module.kernel = convolve
     return there
 
 
-def _in_eights(module: HarmonicConv) -> bool:
+def _in_eights(module: HarmonicDilatedConv) -> bool:
     """Whether kernels.cpp has this convolution's channels, forward and backward."""
     return module.conv.out_channels % 8 == 0 and module.conv.in_channels // len(module.shifts) % 8 == 0
 
 
-def _fits(module: HeadLSTM) -> bool:
-    """Whether kernels.cpp has this LSTM's sizes: its units, and the rows of its weights in steps of 64."""
-    rows = -(-(module.weight_x.shape[1] + module.units) // 64) * 64
-    return (module.units, rows) in {(24, 64), (24, 128), (32, 64), (32, 128), (64, 192)}
+def _fits(features: int, units: int) -> bool:
+    """Whether kernels.cpp has an LSTM's sizes: its units, and the rows of its weights in steps of 64."""
+    rows = -(-(features + units) // 64) * 64
+    return (units, rows) in {(24, 64), (24, 128), (32, 64), (32, 128), (64, 128), (64, 192)}
 
 
-def lstm(x: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor, reverse: bool, keep: int) -> Tensor:
-    """As ``HeadLSTM.run``: x [S, N, C] to the first hidden states [H, keep, N, U], in fp32."""
+def lstm(
+    x: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor, output: Tensor, reverse: bool, keep: int
+) -> Tensor:
+    """As ``FineGrainedLSTM.run``: x [S, N, C] to the first weighed states [H, keep, N], in fp32."""
     weight = torch.cat([weight_x, weight_h], dim=1)
-    hidden = _Scan.apply(x.float().contiguous(), weight, bias[:, 0].contiguous(), reverse, keep)
-    return hidden.transpose(0, 1)
+    x, bias, output = x.float().contiguous(), bias[:, 0].contiguous(), output.contiguous()
+    return _Scan.apply(x, weight, bias, output, reverse, keep).transpose(0, 1)
+
+
+def norm(x: Tensor, weight: Tensor, bias: Tensor, relu: bool, passing: Tensor | None) -> Tensor:
+    """As ``FrequencyNorm.forward``: x [B, C, T, F] to the same, in x's type."""
+    passing = None if passing is None else passing.to(x.dtype).contiguous()
+    return _Norm.apply(x.contiguous(), weight, bias, relu, passing)
+
+
+def pool(x: Tensor) -> Tensor:
+    """As ``PoolToKeys.forward``: x [B, C, T, 4 P] to [B, C, T, P], in x's type."""
+    return _Pool.apply(x.contiguous())
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor, shifts: tuple[int, ...]) -> Tensor:
-    """As ``HarmonicConv.forward``: x [B, C, T, F] to [B, O, T, F], in x's type."""
+    """As ``HarmonicDilatedConv.forward``: x [B, C, T, F] to [B, O, T, F], in x's type."""
     outputs = weight.shape[0]
     kernel = weight[:, :, 0, 0].view(outputs, len(shifts), -1).permute(1, 2, 0).contiguous()
-    return _Harmonic.apply(x.contiguous(), kernel, shifts) + bias[:, None, None].to(x.dtype)
+    return _Harmonic.apply(x.contiguous(), kernel, bias, shifts)
 
 
 class _Scan(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, reverse: bool, keep: int) -> Tensor:
-        hidden, cells = compiled().scan_forward(x, weight, bias, reverse)
-        ctx.save_for_backward(x, weight, bias, hidden, cells)
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, output: Tensor, reverse: bool, keep: int
+    ) -> Tensor:
+        weighed, hidden, cells = compiled().scan_forward(x, weight, bias, output, reverse, keep)
+        ctx.save_for_backward(x, weight, bias, output, hidden, cells)
         ctx.reverse = reverse
-        return hidden[:keep]
+        return weighed
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, bias, hidden, cells = ctx.saved_tensors
-        grads = compiled().scan_backward(x, weight, bias, ctx.reverse, hidden, cells, grad.contiguous())
+        x, weight, bias, output, hidden, cells = ctx.saved_tensors
+        grad = grad.contiguous()
+        grads = compiled().scan_backward(x, weight, bias, output, ctx.reverse, hidden, cells, grad)
         return *grads, None, None
+
+
+class _Norm(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, relu: bool, passing: Tensor | None
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight, bias)
+        ctx.relu, ctx.passing = relu, passing is not None
+        return compiled().norm_forward(x, weight, bias, relu, passing)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        grad = grad.contiguous()
+        grads = compiled().norm_backward(*ctx.saved_tensors, ctx.relu, grad)
+        return *grads, None, grad if ctx.passing else None
+
+
+class _Pool(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        y, which = compiled().pool_forward(x)
+        ctx.save_for_backward(which)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return compiled().pool_backward(grad.contiguous(), *ctx.saved_tensors)
 
 
 class _Harmonic(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, shifts: tuple[int, ...]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, shifts: tuple[int, ...]) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.shifts = shifts
-        return compiled().harmonic_forward(x, weight, shifts)
+        return compiled().harmonic_forward(x, weight, bias, shifts)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         grad = grad.contiguous()
         back = [-s for s in ctx.shifts]
-        dx = compiled().harmonic_forward(grad, weight.transpose(1, 2).contiguous(), back)
-        return dx, compiled().harmonic_weight_grad(x, grad, ctx.shifts), None
+        dx = compiled().harmonic_forward(grad, weight.transpose(1, 2).contiguous(), None, back)
+        dw = compiled().harmonic_weight_grad(x, grad, ctx.shifts)
+        return dx, dw, grad.sum((0, 2, 3), dtype=torch.float), None

@@ -7,20 +7,23 @@ what is drawn depends on (seed, step, place) alone, and all that changes is save
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
 import torch
 from lightning.fabric import Fabric
+from torch.utils.data import DataLoader
 
 from ..model.memory import keep_memory
 from .budget import Budget, over
+from .dataset import Batch
 from .interruption import Interrupted, Request, requests
 from .kernels import accelerate
 from .log import Watch
 from .run import begin, config_of, save, save_weights, weights_of
 from .settings import Settings
-from .sources import Material, batches, gather
+from .sources import Material, batches, gather, share
 from .step import Stepper
 from .teacher import teacher
 from .validation import validate
@@ -33,16 +36,16 @@ def train(fabric: Fabric, settings: Settings, watch: Watch | None = None) -> Pat
     cannot be used, Interrupted after a signal, when everything has been saved.
     """
     watch = watch if watch is not None and fabric.is_global_zero else Watch()
-    places = share(settings.batch, fabric)
+    check_batches(settings, fabric)
     material = gather(settings)
-    stepper = set_up(fabric, settings)
+    stepper = set_up(fabric, settings, material.digests)
     run = stepper.run
-    coming = iter(batches(settings, places, run.step, pin=fabric.device.type == "cuda"))
-    watch.begin(run.step)
-    began = time.monotonic()
     budget = Budget(fabric, 0 if run.steps else settings.minutes, run.step)
-    if settings.minutes and run.steps:
+    watch.begin(run.step)
+    if run.steps:
         settings = _go_by(over(settings, run.steps), stepper, watch)
+    coming = iter(_batches(settings, fabric, run.step))
+    began = time.monotonic()
     ends = budget.ends(run.step, settings.schedule.steps)
     with requests() as request:
         while not ends:
@@ -52,6 +55,7 @@ def train(fabric: Fabric, settings: Settings, watch: Watch | None = None) -> Pat
             watch.step(run.step, {**values, "s": time.monotonic() - began})
             if (plan := budget.plan(run.step, settings)) is not None:
                 settings = _go_by(plan, stepper, watch)
+                coming = iter(_batches(settings, fabric, run.step))  # the phases are others now
             ends = budget.ends(run.step, settings.schedule.steps)
             if settings.validate_every and (ends or run.step % settings.validate_every == 0):
                 _validate(stepper, material, watch)
@@ -63,6 +67,17 @@ def train(fabric: Fabric, settings: Settings, watch: Watch | None = None) -> Pat
     return Path(settings.folder) / "last.safetensors"
 
 
+def _batches(settings: Settings, fabric: Fabric, first: int) -> DataLoader[Batch]:
+    pin = fabric.device.type == "cuda"
+    return batches(settings, first, pin, fabric.global_rank, fabric.world_size)
+
+
+def check_batches(settings: Settings, fabric: Fabric) -> None:
+    """Raises ValueError where the batch of any phase cannot be shared among the processes."""
+    for end in [1, *(end + 1 for end in settings.phase_ends)]:
+        share(settings.at(end - 1).batch, fabric.global_rank, fabric.world_size)
+
+
 def _go_by(plan: Settings, stepper: Stepper, watch: Watch) -> Settings:
     """What a run of so many minutes goes by from here on."""
     stepper.settings, stepper.run.steps = plan, plan.schedule.steps
@@ -70,10 +85,10 @@ def _go_by(plan: Settings, stepper: Stepper, watch: Watch) -> Settings:
     return plan
 
 
-def set_up(fabric: Fabric, settings: Settings) -> Stepper:
+def set_up(fabric: Fabric, settings: Settings, data: Mapping[str, str] | None = None) -> Stepper:
     """The run, new or saved, on its devices and ready for its next step."""
     fabric.seed_everything(settings.seed, verbose=False)
-    run, restore_optimiser = begin(settings)
+    run, restore_optimiser = begin(settings, data)
     teaches = teacher(weights_of(settings.teacher), settings.sizes) if settings.teacher else None
     device = fabric.device.type
     if device == "cpu":
@@ -94,14 +109,6 @@ def set_up(fabric: Fabric, settings: Settings) -> Stepper:
     return Stepper(fabric, settings, run, module, optimiser, teaches)
 
 
-def share(batch: int, fabric: Fabric) -> range:
-    """Which places of the global batch this process draws."""
-    if batch % fabric.world_size:
-        raise ValueError(f"the batch ({batch}) must divide by the number of processes ({fabric.world_size})")
-    each = batch // fabric.world_size
-    return range(fabric.global_rank * each, (fabric.global_rank + 1) * each)
-
-
 def _asked(fabric: Fabric, request: Request) -> int:
     """The signal that any process was sent: all have to end after the same step."""
     if fabric.world_size == 1:
@@ -113,14 +120,14 @@ def _asked(fabric: Fabric, request: Request) -> int:
 def _validate(stepper: Stepper, material: Material, watch: Watch) -> None:
     """In the first process; the others wait."""
     run, settings = stepper.run, stepper.settings
-    if material.kept and stepper.fabric.is_global_zero:
+    if stepper.fabric.is_global_zero and (kept := material.kept):
         config = config_of(settings, material.note_ends)
-        found = validate(run.average, config, material.kept, settings.validate_s, watch.validating)
+        found = validate(run.averaged, config, kept, settings.validate_s, watch.validating)
         watch.validated(run.step, found.values, found.picture)
         if found.f1 > run.best:
             run.best = found.f1
             path = Path(settings.folder) / "best.safetensors"
-            save_weights(path, run, settings, material.note_ends, validation=found.values)
+            save_weights(path, run, settings, material.note_ends, figures=found.values)
     stepper.fabric.barrier()
 
 

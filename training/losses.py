@@ -16,13 +16,14 @@ Velocity is taught by a square error where the onset target is above zero and th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..model.config import HEADS
+from ..model.config import HEADS, NOTE_HEADS
+from ..model.network import Logits
 
 KINDS = ("bce", "focal", "combo")
 NEAR_FRAMES = 10  #: of a change of the pedal: 0.2 s
@@ -43,13 +44,14 @@ class Losses:
     frame_kind: str = "bce"
     offset_kind: str = "bce"
     positive: float = 1.0  #: of a cross-entropy, where there is something to find
+    onset_positive: float = 0.0  #: in its place for onsets; 0: the same
     focal_alpha: float = 0.25
     focal_gamma: float = 2.0
     combo_share: float = 0.5  #: of cross-entropy; the rest is Dice
     balance: str = "fixed"  #: or "uncertainty", see :mod:`.balance`
 
     def __post_init__(self) -> None:
-        for head in HEADS[:3]:
+        for head in NOTE_HEADS:
             if (kind := getattr(self, f"{head}_kind")) not in KINDS:
                 raise ValueError(f"{head}_kind must be one of {', '.join(KINDS)}, got {kind!r}")
         if self.balance not in BALANCES:
@@ -59,8 +61,8 @@ class Losses:
         for name in ("pedal", "features"):
             if getattr(self, name) < 0:
                 raise ValueError(f"losses must not count less than 0, got {getattr(self, name):g} for {name}")
-        if self.positive <= 0 or self.focal_gamma < 0:
-            raise ValueError("positive must be above 0, focal_gamma at least 0")
+        if self.positive <= 0 or min(self.focal_gamma, self.onset_positive) < 0:
+            raise ValueError("positive must be above 0, focal_gamma and onset_positive at least 0")
         if not (0 <= self.focal_alpha <= 1 and 0 <= self.combo_share <= 1):
             raise ValueError("focal_alpha and combo_share must lie between 0 and 1")
 
@@ -68,26 +70,34 @@ class Losses:
     def weights(self) -> dict[str, float]:
         return {head: getattr(self, head) for head in HEADS}
 
+    def of(self, head: str) -> Losses:
+        """How one head is taught: ``positive`` is the head's."""
+        return replace(self, positive=self.onset_positive or self.positive) if head == "onset" else self
+
 
 def count_notes(wanted: Tensor) -> Tensor:
     """How many notes begin in targets [B, T, 88, 4]: an onset's triangle adds up to 2."""
     return wanted[..., 0].sum() / 2
 
 
-def head_losses(logits: Tensor, wanted: Tensor, how: Losses, notes: Tensor) -> dict[str, Tensor]:
-    """Each head's loss, from logits and targets [B, T, 88, 4].
+def head_losses(
+    logits: Logits, wanted: Tensor, how: Losses, notes: Tensor, ends: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Each head's loss, from the network's logits and targets [B, T, 88, 4].
 
     Everything is summed and divided by the number of notes, so that a dense passage counts as much a
     note as a sparse one, and parts of a batch add up: ``notes`` is the number of the whole batch.
+    ``ends`` [B, T] weighs the frame and offset losses, where labels are less sure about ends.
     """
     notes = notes.clamp_min(1.0)
-    parts = {
-        head: _loss(logits[..., k], wanted[..., k], getattr(how, f"{head}_kind"), how) / notes
-        for k, head in enumerate(HEADS[:3])
-    }
+    parts = {}
+    for k, head in enumerate(NOTE_HEADS):
+        share = None if ends is None or head == "onset" else ends[..., None]
+        kind = getattr(how, f"{head}_kind")
+        parts[head] = _loss(logits.notes[..., k], wanted[..., k], kind, how.of(head), share) / notes
     onset, velocity = wanted[..., 0], wanted[..., 3]
     known = onset * (velocity > 0)
-    parts["velocity"] = (known * (torch.sigmoid(logits[..., 3]) - velocity).square()).sum() / notes
+    parts["velocity"] = (known * (logits.velocity - velocity).square()).sum() / notes
     return parts
 
 
@@ -104,32 +114,34 @@ def pedal_loss(logits: Tensor, wanted: Tensor, frames: Tensor) -> Tensor:
     return (entropy * known * (1 + 2 * near)).sum() / frames.clamp_min(1.0)
 
 
-def _loss(logits: Tensor, wanted: Tensor, kind: str, how: Losses) -> Tensor:
-    """The sum over logits and targets [B, T, 88] of one head."""
+def _loss(logits: Tensor, wanted: Tensor, kind: str, how: Losses, share: Tensor | None) -> Tensor:
+    """The sum over logits and targets [B, T, 88] of one head, weighted by ``share`` [B, T, 1]."""
     if kind == "focal":
-        return _focal(logits, wanted, how.focal_alpha, how.focal_gamma)
+        return _focal(logits, wanted, how.focal_alpha, how.focal_gamma, share)
     if kind == "combo":
-        share = how.combo_share
-        return share * _bce(logits, wanted, how.positive) + (1 - share) * _dice(logits, wanted)
-    return _bce(logits, wanted, how.positive)
+        entropy = _bce(logits, wanted, how.positive, share)
+        return how.combo_share * entropy + (1 - how.combo_share) * _dice(logits, wanted, share)
+    return _bce(logits, wanted, how.positive, share)
 
 
-def _bce(logits: Tensor, wanted: Tensor, positive: float) -> Tensor:
+def _bce(logits: Tensor, wanted: Tensor, positive: float, share: Tensor | None) -> Tensor:
     weight = None if positive == 1 else logits.new_tensor(positive)
-    return F.binary_cross_entropy_with_logits(logits, wanted, reduction="sum", pos_weight=weight)
+    return F.binary_cross_entropy_with_logits(logits, wanted, share, reduction="sum", pos_weight=weight)
 
 
-def _focal(logits: Tensor, wanted: Tensor, alpha: float, gamma: float) -> Tensor:
-    entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-    share = alpha * wanted + (1 - alpha) * (1 - wanted)
+def _focal(logits: Tensor, wanted: Tensor, alpha: float, gamma: float, share: Tensor | None) -> Tensor:
+    entropy = F.binary_cross_entropy_with_logits(logits, wanted, share, reduction="none")
+    balance = alpha * wanted + (1 - alpha) * (1 - wanted)
     # Not quite zero: the power's derivative at zero may be infinite.
     distance = (torch.sigmoid(logits) - wanted).abs().clamp_min(1e-6)
-    return (share * distance**gamma * entropy).sum()
+    return (balance * distance**gamma * entropy).sum()
 
 
-def _dice(logits: Tensor, wanted: Tensor) -> Tensor:
-    guess = torch.sigmoid(logits).flatten(1)
-    wanted = wanted.flatten(1)
+def _dice(logits: Tensor, wanted: Tensor, share: Tensor | None) -> Tensor:
+    guess = torch.sigmoid(logits)
+    if share is not None:
+        guess, wanted = guess * share, wanted * share
+    guess, wanted = guess.flatten(1), wanted.flatten(1)
     frames = wanted.sum(1)
     overlap = (2 * (guess * wanted).sum(1) + 1) / (guess.sum(1) + frames + 1)
     return ((1 - overlap) * frames).sum()

@@ -131,9 +131,10 @@ class PeerProgram:
         with tempfile.TemporaryDirectory() as folder:
             path, sound_s = self._file(name, recording, Path(folder, "sound.wav"))
             begin = time.perf_counter()
-            notes = self.peer.transcribe(path)
+            notes, pedal = self.peer.transcribe(path)
             took = time.perf_counter() - begin
-        return [Heard(self.peer.name, sorted(notes), sound_s, took, peak_mib())]
+        pedal = None if pedal is None else sorted(pedal)
+        return [Heard(self.peer.name, sorted(notes), sound_s, took, peak_mib(), pedal)]
 
     def _file(self, name: str, recording: Path, copy: Path) -> tuple[Path, float]:
         """What the peer is to read, and its length in seconds. Broken recordings are found out here."""

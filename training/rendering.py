@@ -38,9 +38,9 @@ class Touch:
     seed: int = 0  #: of the deviations
 
     @classmethod
-    def random(cls, rng: np.random.Generator) -> Touch:
+    def random(cls, rng: np.random.Generator, exponents: tuple[float, float] = (0.75, 2.0)) -> Touch:
         """Mostly softer than played: soft notes are what a transcriber misses."""
-        exponent = float(np.exp(rng.uniform(np.log(0.75), np.log(2.0))))
+        exponent = float(np.exp(rng.uniform(*np.log(exponents))))
         unison = float(rng.uniform(0.5, 4)) if rng.random() < 0.4 else 0.0
         seed = int(rng.integers(2**31))
         spread = [float(rng.uniform(0, width)) for width in (6, 5)]

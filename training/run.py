@@ -2,105 +2,120 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
-import json
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from torch.optim.swa_utils import AveragedModel
 
 from ..model import checkpoint
 from ..model.config import ModelConfig
 from ..model.network import HPPNet
 from ..model.shipped import DEFAULT
 from .balance import Balance
-from .settings import ALONE, Settings
-from .widen import widen
+from .recipe import difference, digest_of, resolved
+from .settings import Settings
 
-SHIPPED = "shipped"  #: in ``begin`` and ``teacher``: the weights that come with the package
+SHIPPED = "default"  #: in ``initialize_from`` and ``teacher``: the weights that come with the package
+NEEDED = {"network", "average", "optimiser", "step", "recipe"}
 
 
 @dataclass
 class Run:
-    """All that changes while training."""
+    """All that changes while training, and what it must go on with."""
 
     network: HPPNet
-    average: HPPNet  #: exponential moving average of the weights: what is shipped
+    average: AveragedModel  #: of the weights over steps: what is saved as a checkpoint
     optimiser: torch.optim.Optimizer
+    recipe: dict[str, Any] = field(default_factory=dict)  #: all settings it was begun with, by dotted name
     balance: Balance = field(default_factory=Balance)
     step: int = 0
     steps: int = 0  #: of a run that was given minutes, once they are known
     best: float = -1.0  #: highest validation F1 so far, in percent
     scaler: dict[str, Any] = field(default_factory=dict)  #: the gradient scaler's state (fp16)
 
+    @property
+    def averaged(self) -> HPPNet:
+        """The network with averaged weights."""
+        return cast(HPPNet, self.average.module)
+
     def state(self) -> dict[str, Any]:
         return {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "recipe": self.recipe,
             "step": self.step,
             "steps": self.steps,
             "balance": self.balance.means,
             "best": self.best,
             "scaler": self.scaler,
-            "sizes": _sizes(self.network),
         }
 
 
-def _sizes(network: HPPNet) -> str:
-    return json.dumps(dataclasses.asdict(network.config))
-
-
-def begin(settings: Settings) -> tuple[Run, Callable[[], None]]:
+def begin(settings: Settings, data: Mapping[str, str] | None = None) -> tuple[Run, Callable[[], None]]:
     """A fresh run, or the saved one where the folder holds one.
 
     The function that comes with it restores the optimiser; call it when the network is on its device,
-    where the optimiser's state has to go too. Raises ValueError for a saved run that does not fit.
+    where the optimiser's state has to go too. ``data`` are digests by source. Raises ValueError for a saved
+    run that cannot be read, or that was begun with other settings or data.
     """
     torch.manual_seed(settings.seed)
     network = HPPNet(settings.sizes)
-    if settings.begin:
-        _take_over(network, weights_of(settings.begin))
-    if settings.only:
-        for name, weights in network.named_parameters():
-            weights.requires_grad_(name.split(".")[0] in ALONE[settings.only])
+    if settings.initialize_from:
+        _take_over(network, weights_of(settings.initialize_from))
     optimiser = torch.optim.AdamW(
-        [weights for weights in network.parameters() if weights.requires_grad],
+        network.parameters(),
         lr=settings.schedule.learning_rate,
         weight_decay=settings.schedule.weight_decay,
     )
-    run = Run(network, copy.deepcopy(network).requires_grad_(False), optimiser)
-    saved = Path(settings.folder) / "run.pt"
-    if not saved.exists():
+    recipe = _recipe(settings, data)
+    run = Run(network, AveragedModel(network).requires_grad_(False), optimiser, recipe)
+    state = check_saved(settings, data)
+    if state is None:
         return run, lambda: None
-    state = _read(saved)
+    saved = Path(settings.folder) / "run.pt"
     try:
-        if state.get("sizes", _sizes(network)) != _sizes(network):
-            raise RuntimeError("other sizes")
         network.load_state_dict(state["network"])
         run.average.load_state_dict(state["average"])
-    except (RuntimeError, KeyError) as error:
+    except RuntimeError as error:
         raise ValueError(
-            f'{saved}: expected the network "{settings.sizes.name}", found one of other sizes; '
-            "choose another folder, or the config this run was begun with"
+            f"{saved}: its weights are of another network than this version's; "
+            "choose another --folder to begin anew"
         ) from error
-    run.step = state["step"]
-    run.steps = state.get("steps", 0)
-    # What earlier versions did not save begins anew.
-    run.balance = Balance(state.get("balance"))
-    run.best = state.get("best", -1.0)
-    run.scaler = state.get("scaler", {})
+    run.step, run.steps, run.best = state["step"], state["steps"], state["best"]
+    run.balance, run.scaler = Balance(state["balance"]), state["scaler"]
     return run, lambda: optimiser.load_state_dict(state["optimiser"])
 
 
+def _recipe(settings: Settings, data: Mapping[str, str] | None) -> dict[str, Any]:
+    return resolved(settings) | {f"data.{name}": digest for name, digest in (data or {}).items()}
+
+
+def check_saved(settings: Settings, data: Mapping[str, str] | None = None) -> dict[str, Any] | None:
+    """What the folder's saved run holds; None where there is none.
+
+    Raises ValueError for one that cannot be read, or was begun with other settings or data.
+    """
+    saved = Path(settings.folder) / "run.pt"
+    if not saved.exists():
+        return None
+    state = _read(saved)
+    if differs := difference(state["recipe"], _recipe(settings, data)):
+        raise ValueError(
+            f"{saved}: this run was begun with other settings: {differs}; "
+            "undo that to go on, or choose another --folder to begin anew"
+        )
+    return state
+
+
 def weights_of(name: str) -> Path:
-    """The checkpoint that ``begin`` or ``teacher`` names."""
-    return DEFAULT if name == SHIPPED else Path(name)
+    """The checkpoint that ``initialize_from`` or ``teacher`` names."""
+    return DEFAULT if name == SHIPPED else Path(name).expanduser()
 
 
 def network_of(path: Path, setting: str) -> HPPNet:
@@ -113,19 +128,25 @@ def network_of(path: Path, setting: str) -> HPPNet:
 
 def config_of(settings: Settings, note_ends: str) -> ModelConfig:
     """What a run's weights are saved with: the thresholds of what it began with, until others are chosen."""
-    begun = checkpoint.load(weights_of(settings.begin))[1] if settings.begin else ModelConfig()
+    name = settings.initialize_from
+    begun = checkpoint.load(weights_of(name))[1] if name else ModelConfig()
     return ModelConfig(settings.sizes, decoder=begun.decoder, note_ends=note_ends)
 
 
 def _take_over(network: HPPNet, path: Path) -> None:
-    """The weights of a checkpoint of these sizes, or of smaller ones. Raises ValueError for others."""
-    known = network_of(path, "begin")
+    """The weights of a checkpoint of these sizes. Raises ValueError for others."""
+    known = network_of(path, "initialize_from")
+    sizes = vars(known.config)
+    pairs = ((name, sizes.get(name), size) for name, size in vars(network.config).items())
+    if differs := [f"its {name} is {a}, here {b}" for name, a, b in pairs if a != b and name != "name"]:
+        raise ValueError(f"{path}: {', '.join(differs)}; initialize_from expects the sizes of [network]")
     try:
-        widen(known, network)
-    except ValueError as error:
+        network.load_state_dict(known.state_dict())
+    except RuntimeError:
         raise ValueError(
-            f"{path}: {error}; begin expects the sizes of [network], or fewer blocks, LSTM units or heads"
-        ) from error
+            f"{path}: expected weights of today's network, these are of an earlier one; "
+            "initialize_from cannot go on with them"
+        ) from None
 
 
 def _read(saved: Path) -> dict[str, Any]:
@@ -133,8 +154,10 @@ def _read(saved: Path) -> dict[str, Any]:
         state = torch.load(saved, weights_only=True, map_location="cpu")
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise ValueError(f"{saved}: expected a saved run, cannot be read; remove it to begin anew") from error
-    if not isinstance(state, dict) or not {"network", "average", "optimiser", "step"} <= set(state):
-        raise ValueError(f"{saved}: expected a saved run, found something else; remove it to begin anew")
+    if not isinstance(state, dict) or NEEDED - set(state):
+        raise ValueError(
+            f"{saved}: expected a saved run of this version, found something else; remove it to begin anew"
+        )
     return state
 
 
@@ -157,5 +180,16 @@ def save(run: Run, settings: Settings, note_ends: str = "keys") -> None:
 def save_weights(path: Path, run: Run, settings: Settings, note_ends: str, **about: object) -> None:
     """Writes the averaged weights as a checkpoint, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    told = {"step": run.step, "batch": settings.batch, "frames": settings.frames, **about}
-    checkpoint.save(path, run.average, config_of(settings, note_ends), told)
+    checkpoint.save(path, run.averaged, config_of(settings, note_ends), {**told_of(run, settings), **about})
+
+
+def told_of(run: Run, settings: Settings) -> dict[str, object]:
+    """Where a run's weights come from, for the checkpoint."""
+    data = {name.removeprefix("data."): d for name, d in run.recipe.items() if name.startswith("data.")}
+    return {
+        "recipe": settings.text,
+        "recipe_digest": digest_of(run.recipe),
+        "data": data,
+        "steps": run.step,
+        "hours": round(settings.hours(run.step), 3),
+    }

@@ -1,39 +1,50 @@
-"""Learning rates and phases: what changes as a training goes on."""
+"""Steps, learning rates and phases: what changes as a training goes on.
+
+Numbers of steps may be given as shares: ``0.3`` is three tenths of all steps, ``300`` is 300 steps.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
+from .augmentation import Augmentation
 from .losses import Losses
 
 SHAPES = ("linear", "cosine")
+
+
+def count(value: float, steps: int) -> int:
+    """A number of steps; ``value`` below 1 is a share of ``steps``."""
+    return int(value) if value >= 1 else round(value * steps)
 
 
 @dataclass(frozen=True)
 class Schedule:
     """Steps and learning rates: a short warm-up, then by its ``shape``.
 
-    linear: a long constant part and a fall to zero over the last ``decay`` steps. The constant part
-    may be stopped or lengthened at any time: raise ``steps`` and resume.
+    linear: a long constant part and a fall to zero over the last ``decay`` steps.
     cosine: half a cosine from the warm-up to the last step (Loshchilov and Hutter, "SGDR", ICLR
     2017, without restarts); ``decay`` does not count.
     """
 
     steps: int = 10_000
-    warm_up: int = 200
+    warm_up: float = 200  #: steps, or below 1 a share of them, over which the rate rises
     shape: str = "linear"
-    decay: int = 2_000  #: the last steps, over which a linear rate falls to zero
+    decay: float = 2_000  #: the last steps, or a share, over which a linear rate falls to zero
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
     clip: float = 3.0  #: largest norm of the gradient, applied before the step
-    ema: float = 0.998  #: of the weights that are saved, a step
-    mean_from: int = 0  #: from this step on that average forgets nothing: a plain mean; 0: it always forgets
+    ema: float = 0.998  #: of the averaged weights, a step: what is saved as a checkpoint
+    mean_from: float = 0  #: step, or share, from which on the average is a plain mean; 0: never
 
     def __post_init__(self) -> None:
         if self.shape not in SHAPES:
             raise ValueError(f"shape must be one of {', '.join(SHAPES)}, got {self.shape!r}")
-        if not 0 <= self.warm_up + (self.decay if self.shape == "linear" else 0) <= self.steps:
+        if self.steps < 1 or min(self.warm_up, self.decay) < 0:
+            raise ValueError("steps must be at least 1, warm_up and decay must not be negative")
+        falls = count(self.decay, self.steps) if self.shape == "linear" else 0
+        if count(self.warm_up, self.steps) + falls > self.steps:
             raise ValueError(f"warm_up + decay must be at most steps ({self.steps})")
         if self.learning_rate <= 0 or self.clip <= 0 or not 0 <= self.ema < 1:
             raise ValueError("learning_rate and clip must be positive, ema at least 0 and below 1")
@@ -42,13 +53,16 @@ class Schedule:
 
     def over(self, steps: int) -> Schedule:
         """The same course over another number of steps."""
-        share = steps / self.steps
+
+        def scaled(value: float) -> float:
+            return value if value < 1 else int(value * steps / self.steps)
+
         return replace(
             self,
             steps=steps,
-            warm_up=int(share * self.warm_up),
-            decay=int(share * self.decay),
-            mean_from=int(share * self.mean_from),
+            warm_up=scaled(self.warm_up),
+            decay=scaled(self.decay),
+            mean_from=scaled(self.mean_from),
         )
 
     def keeps(self, step: int) -> float:
@@ -57,15 +71,16 @@ class Schedule:
         From ``mean_from`` on, 1 / (1 - ema) steps are in them already and each new one counts as much
         (stochastic weight averaging, Izmailov et al., UAI 2018).
         """
-        known = min(step, self.mean_from or step)
+        known = min(step, count(self.mean_from, self.steps) or step)
         # A young average would be mostly the random start: let it forget faster.
         keeps = min(self.ema, (known + 1) / (known + 10))
         return 1 - 1 / (1 / (1 - keeps) + step - known)
 
     def rate(self, step: int, peak: float | None = None) -> float:
         """The learning rate of a step, counted from 0; ``peak`` in place of ``learning_rate``."""
-        up = min(1.0, (step + 1) / max(1, self.warm_up))
-        fall = self.decay if self.shape == "linear" else self.steps - self.warm_up
+        warm_up = count(self.warm_up, self.steps)
+        up = min(1.0, (step + 1) / max(1, warm_up))
+        fall = count(self.decay, self.steps) if self.shape == "linear" else self.steps - warm_up
         left = min(1.0, max(0.0, (self.steps - step) / max(1, fall)))
         down = left if self.shape == "linear" else (1 - math.cos(math.pi * left)) / 2
         return (self.learning_rate if peak is None else peak) * min(up, down)
@@ -73,12 +88,24 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Phase:
-    """What holds for the steps before ``until``."""
+    """What differs from the run's settings for so many steps; a setting that is None does not."""
 
-    until: int
-    learning_rate: float | None = None  #: in place of the schedule's
-    losses: Losses = field(default_factory=Losses)
+    steps: float  #: how many, or below 1 a share of all
+    learning_rate: float | None = None
+    batch: int | None = None
+    frames: int | None = None
+    chunk: int | None = None
+    full_context: float | None = None
+    look_ahead: tuple[int, int] | None = None
+    weights: tuple[tuple[str, float], ...] | None = None  #: of sources, by name; 0 leaves one out
+    losses: Losses | None = None
+    augmentation: Augmentation | None = None
 
     def __post_init__(self) -> None:
-        if self.until < 1 or (self.learning_rate is not None and self.learning_rate <= 0):
-            raise ValueError("a phase's until and learning_rate must be positive")
+        if self.steps <= 0 or (self.learning_rate is not None and self.learning_rate <= 0):
+            raise ValueError("a phase's steps and learning_rate must be positive")
+
+    def changes(self) -> dict[str, object]:
+        """The settings that this phase replaces, apart from its rate and the sources' weights."""
+        names = ("batch", "frames", "chunk", "full_context", "look_ahead", "losses", "augmentation")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}

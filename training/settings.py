@@ -1,43 +1,89 @@
-"""A training run's settings, read from TOML: small dataclasses that check themselves."""
+"""A training run's settings: small frozen dataclasses that check themselves. ``recipe.py`` reads them."""
 
 from __future__ import annotations
 
-import dataclasses
-import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from fnmatch import fnmatchcase
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from ..model.config import CONFIGS, NetworkConfig
+from ..model.timebase import FRAME_S
 from .augmentation import Augmentation
 from .losses import Losses
-from .schedule import Phase, Schedule
+from .schedule import Phase, Schedule, count
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
+#: Settings of a source that mean nothing where it holds arrays.
+_OF_SOUND = ("delay_ms", "kept", "offset_weight", "pedalled_weight", "render")
 PRECISIONS = ("bf16", "fp16", "fp32")
-#: What can be taught alone, over features that stay as they are -> the parts of the network that then move.
-ALONE = {
-    "pedal": ("pedal",),
-    "velocity": ("velocity",),
-    "keys": ("second", "ahead", "back", "weight", "bias"),
-}
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """How a source's MIDI performances are rendered, one after another while the training goes on.
+
+    A step draws from the first ``first + step // every`` of them, in an order that ``seed`` shuffles: what
+    a step sees depends on its number alone, not on how fast a machine renders.
+    """
+
+    pianos: tuple[tuple[str, float], ...]  #: sound fonts, and how often each is drawn
+    first: int = 8  #: performances that step 0 draws from
+    every: int = 8  #: steps until there is one more
+    seed: int = 0
+    velocity_exponent: tuple[float, float] = (0.75, 2.0)  #: range of the exponent that bends velocities
+    restrike_chance: float = 0.0  #: how often a performance has repeated notes added
+
+    def __post_init__(self) -> None:
+        if not self.pianos or min(weight for _, weight in self.pianos) <= 0:
+            raise ValueError('render: expected pianos = { "FILE.sf3" = WEIGHT } with weights above 0')
+        if self.first < 1 or self.every < 1 or self.seed < 0:
+            raise ValueError("render: first and every must be at least 1, seed must not be negative")
+        low, high = self.velocity_exponent
+        if not 0 < low <= high or not 0 <= self.restrike_chance <= 1:
+            raise ValueError(
+                "render: velocity_exponent must be two positive numbers in order, restrike_chance 0 to 1"
+            )
 
 
 @dataclass(frozen=True)
 class Source:
-    """A folder of recordings with labels, and how often it is drawn from."""
+    """A folder of recordings with labels, or of MIDI performances to render, and how often it is drawn."""
 
-    folder: str
+    folder: str  #: relative to --data
     weight: float = 1.0
-    delay_ms: float = 0.0  #: how much later its attacks are heard after their labels than other sources'
+    delay_ms: float = 0.0  #: how much later than its labels its onsets are audible, against other sources
+    name: str = ""  #: by default the folder
+    only: str = "*"  #: pattern of names to take
+    without: tuple[str, ...] = ()  #: patterns of names to leave out
+    kept: tuple[str, ...] = ()  #: names to keep back, in place of the rule of ``held_out``
+    offset_weight: float = 1.0  #: of the frame and offset losses, where labels are less sure about ends
+    pedalled_weight: float = 1.0  #: in place of ``offset_weight`` while the pedal is down
+    render: Rendering | None = None
+    arrays: bool = False  #: spectra and targets as hppnet prepare --arrays leaves them, in place of sound
 
     def __post_init__(self) -> None:
+        if self.arrays:
+            self._check_arrays()
         if self.weight <= 0:
             raise ValueError(f"a source's weight must be above 0, got {self.weight:g}")
+        if min(self.offset_weight, self.pedalled_weight) < 0:
+            raise ValueError("offset_weight and pedalled_weight must not be negative")
+
+    def _check_arrays(self) -> None:
+        for f in fields(self):
+            if f.name in _OF_SOUND and getattr(self, f.name) != f.default:
+                raise ValueError(
+                    f"arrays are drawn from as they are: leave {f.name} out, or set arrays = false"
+                )
+
+    @property
+    def title(self) -> str:
+        return self.name or self.folder
+
+    def takes(self, name: str) -> bool:
+        """Whether the recording or performance of this name belongs to it."""
+        return fnmatchcase(name, self.only) and not any(fnmatchcase(name, one) for one in self.without)
 
 
 @dataclass(frozen=True)
@@ -45,15 +91,13 @@ class Settings:
     """One training run."""
 
     sources: tuple[Source, ...]
-    folder: str  #: where checkpoints and logs go
-    cache: str  #: where decoded sound is kept
+    folder: str = ""  #: where checkpoints and logs go
+    cache: str = ""  #: where decoded and rendered sound is kept
+    data: str = ""  #: the folder that sources, rooms, noises and pianos are relative to
     config: str = "default"  #: a named network
     network: NetworkConfig | None = None  #: other sizes than that network's: a table of what differs
-    begin: str = ""  #: a checkpoint that a new run goes on from, or "shipped"; a smaller network's is widened
-    teacher: str = ""  #: a checkpoint, or "shipped": what its features are without room and noise is wanted
-    pedal_only: bool = False  #: the pedal's head is taught over frozen features: no note changes
-    velocity_only: bool = False  #: the velocities' head is taught alone: nothing but velocities changes
-    keys_only: bool = False  #: the keys' LSTMs (and second body) alone are taught: the pedal stays as it is
+    initialize_from: str = ""  #: a checkpoint whose weights a new run begins with, or "default"
+    teacher: str = ""  #: a checkpoint, or "default", whose features without room and noise are the target
     batch: int = 4  #: excerpts a step, over all processes
     accumulate: int = 1  #: turns in which a process takes its part of a batch, to save memory
     frames: int = 256  #: of an excerpt
@@ -63,7 +107,8 @@ class Settings:
     precision: str = "bf16"  #: of the convolutions; or fp16 (with a gradient scaler), fp32
     compile: bool = False  #: the convolutions by torch.compile
     workers: int = 0  #: processes that draw excerpts ahead, for each process that trains
-    held_out: int = 20  #: of every so many recordings one is kept back, for validation and thresholds
+    held_out: int = 20  #: of every so many recordings one is kept back, at least one a source; 0: none
+    held_out_most: int = 0  #: how many of those a source contributes to validation and thresholds; 0: all
     validation: tuple[Source, ...] = ()  #: folders to validate on; then nothing is kept back
     validate_every: int = 1_000  #: steps; 0: never
     validate_s: float = 20.0  #: of each recording
@@ -75,44 +120,61 @@ class Settings:
     losses: Losses = field(default_factory=Losses)
     phases: tuple[Phase, ...] = ()
     augmentation: Augmentation = field(default_factory=Augmentation)
+    text: str = ""  #: of the recipe, for the checkpoint
 
     def __post_init__(self) -> None:
         if self.config not in CONFIGS:
             raise ValueError(f"config must be one of {', '.join(CONFIGS)}, got {self.config!r}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
-        if self.pedal_only and not self.sizes.pedal_units:
-            raise ValueError("pedal_only needs a network with a pedal: [network] pedal_units = 64, say")
-        if self.velocity_only and not self.sizes.velocity_units:
-            raise ValueError("velocity_only needs a head for velocities: [network] velocity_units = 64, say")
-        alone = [name for name in ALONE if getattr(self, f"{name}_only")]
-        if len(alone) > 1:
-            got = " and ".join(f"{name}_only" for name in alone)
-            raise ValueError(f"expected one of them, got {got}; teach one after the other")
-        every = (self.losses, *(phase.losses for phase in self.phases))
-        if self.velocity_only and not all(losses.velocity for losses in every):
-            raise ValueError("velocity_only needs losses that count velocity: above 0 under [losses]")
-        if self.only and self.teacher:
-            raise ValueError(
-                f"{self.only}_only leaves the features as they are: there is nothing for a teacher to do"
-            )
         if not self.sources:
             raise ValueError("expected at least one [[sources]] with a folder, got none")
         for name in ("batch", "accumulate", "chunk", "save_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if min(self.workers, self.held_out, self.validate_every, self.minutes) < 0 or self.validate_s <= 0:
-            raise ValueError(
-                "workers, held_out, validate_every and minutes must not be negative, validate_s positive"
-            )
+        for name in ("workers", "held_out", "held_out_most", "validate_every", "minutes"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.validate_s <= 0:
+            raise ValueError(f"validate_s must be positive, got {self.validate_s}")
         low, high = self.look_ahead
         if not 0 <= low <= high or not 0 <= self.full_context <= 1:
             raise ValueError("look_ahead must be two numbers of frames in order, full_context 0 to 1")
         if self.frames < self.chunk + high:
             raise ValueError(f"frames must be at least chunk + look-ahead, got {self.frames}")
-        until = [phase.until for phase in self.phases]
-        if until != sorted(set(until)):
-            raise ValueError(f"[[phases]] must come in the order of their until, got {until}")
+        self._check_arrays()
+        self._check_phases()
+
+    def _check_arrays(self) -> None:
+        """All sources hold arrays or none: what is done to sound cannot be done to them."""
+        if any(source.arrays for source in self.validation):
+            raise ValueError("[[validation]]: expected recordings, they are heard whole; leave arrays out")
+        if not any(source.arrays for source in self.sources):
+            return
+        if not all(source.arrays for source in self.sources):
+            raise ValueError("expected arrays = true for all [[sources]] or for none, got both")
+        if self.augmentation != Augmentation() or any(phase.augmentation for phase in self.phases):
+            raise ValueError("sources with arrays have no sound to vary: leave out augmentation")
+        if self.held_out and not self.validation:
+            raise ValueError(
+                "sources with arrays keep nothing back: name [[validation]], or set held_out = 0"
+            )
+
+    def _check_phases(self) -> None:
+        titles = [source.title for source in self.sources]
+        if len(set(titles)) < len(titles):
+            raise ValueError(
+                f"expected sources of different names, got {', '.join(titles)}; give them a name"
+            )
+        for number, phase in enumerate(self.phases):
+            if unknown := set(dict(phase.weights or ())) - set(titles):
+                known = ", ".join(titles)
+                raise ValueError(f"phases.{number}.weights: no source {sorted(unknown)}; known are {known}")
+            self._with(phase)  # checks itself
+        steps = self.schedule.steps
+        taken = sum(phase.steps if phase.steps >= 1 else phase.steps * steps for phase in self.phases)
+        if taken > steps + 1e-6:
+            raise ValueError(f"the phases take {taken:g} steps, the schedule has {steps}")
 
     @property
     def sizes(self) -> NetworkConfig:
@@ -120,107 +182,48 @@ class Settings:
         return self.network or CONFIGS[self.config]
 
     @property
-    def only(self) -> str:
-        """What is taught alone, one of ALONE, or nothing."""
-        return next((name for name in ALONE if getattr(self, f"{name}_only")), "")
+    def phase_ends(self) -> list[int]:
+        """The step after the last one of each phase; after the last phase the run's own settings hold."""
+        ends, steps = [0], self.schedule.steps
+        for phase in self.phases:
+            ends.append(min(steps, ends[-1] + max(1, count(phase.steps, steps))))
+        return ends[1:]
+
+    def at(self, step: int) -> Settings:
+        """The settings of a step, counted from 0: with its phase's changes, and without phases."""
+        phase = self._phase(step)
+        return replace(self, phases=()) if phase is None else self._with(phase)
 
     def losses_at(self, step: int) -> Losses:
-        """The losses of a step, counted from 0: its phase's; after the last phase the run's own."""
+        """The losses of a step, counted from 0."""
         phase = self._phase(step)
-        return phase.losses if phase else self.losses
+        return self.losses if phase is None or phase.losses is None else phase.losses
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
         phase = self._phase(step)
         return self.schedule.rate(step, phase.learning_rate if phase else None)
 
+    def hours(self, steps: int) -> float:
+        """How much sound the first ``steps`` steps train on, in hours."""
+        ends = [0, *(min(end, steps) for end in self.phase_ends), steps]
+        parts = ((b - a, self.at(a)) for a, b in pairwise(ends) if b > a)
+        return sum(n * how.batch * how.frames * FRAME_S for n, how in parts) / 3600
+
+    def path(self, name: str) -> Path:
+        """A file or folder that the recipe names."""
+        return Path(self.data, name).expanduser()
+
     def _phase(self, step: int) -> Phase | None:
-        return next((phase for phase in self.phases if step < phase.until), None)
+        found = zip(self.phases, self.phase_ends, strict=True)
+        return next((phase for phase, end in found if step < end), None)
 
-
-def read(path: Path) -> Settings:
-    """Settings from a TOML file. Raises ValueError naming the file and what is wrong in it."""
-    try:
-        return _settings(tomllib.loads(Path(path).read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ValueError(f"{path}: expected a settings file, cannot be read ({error.strerror})") from error
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
-def _settings(raw: dict[str, Any]) -> Settings:
-    _check_keys(Settings, raw, "")
-    for name in ("sources", "validation"):
-        raw[name] = tuple(_build(Source, table, f"[[{name}]]") for table in _tables(raw, name))
-    for name, kind in (("schedule", Schedule), ("augmentation", Augmentation)):
-        raw[name] = _build(kind, raw.get(name, {}), f"[{name}]")
-    losses = raw.get("losses", {})
-    raw["losses"] = _build(Losses, losses, "[losses]")
-    raw["phases"] = tuple(_phase(table, losses) for table in _tables(raw, "phases"))
-    if "network" in raw:
-        named = CONFIGS.get(raw.get("config", "default"), NetworkConfig())
-        changed = {"name": f"{named.name}, changed", **raw["network"]}
-        raw["network"] = _build(NetworkConfig, {**dataclasses.asdict(named), **changed}, "[network]")
-    return _build(Settings, raw)
-
-
-def _phase(table: dict[str, Any], losses: dict[str, Any]) -> Phase:
-    """A phase says what differs from [losses]."""
-    changed = {**losses, **table.get("losses", {})}
-    phase: Phase = _build(Phase, {**table, "losses": _build(Losses, changed, "[[phases]]")}, "[[phases]]")
-    return phase
-
-
-def _tables(raw: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    tables = raw.get(name, [])
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise ValueError(f"expected [[{name}]] tables, got {tables!r}")
-    return tables
-
-
-def _check_keys(kind: Any, values: dict[str, Any], where: str) -> None:
-    if not isinstance(values, dict):
-        raise ValueError(f"expected a table {where}, got {values!r}")
-    fields = {f.name: f for f in dataclasses.fields(kind)}
-    place = f"{where}: " if where else ""
-    if unknown := set(values) - set(fields):
-        raise ValueError(f"{place}unknown settings {sorted(unknown)}; known are {sorted(fields)}")
-    needed = {name for name, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING}
-    if missing := sorted(needed - set(values) - {"sources"}):
-        raise ValueError(f"{place}expected {', '.join(missing)}, got none")
-
-
-def _build(kind: Any, values: dict[str, Any], where: str = "") -> Any:
-    _check_keys(kind, values, where)
-    given = {name: _tuples(value) for name, value in values.items()}
-    for f in dataclasses.fields(kind):
-        if f.name in given:
-            _check_type(f, given[f.name])
-    return kind(**given)
-
-
-#: What a setting of a type may be in TOML; a whole number may stand for any number.
-_IN_TOML: dict[str, Any] = {
-    "int": int,
-    "float": (int, float),
-    "float | None": (int, float),
-    "str": str,
-    "bool": bool,
-    "tuple[int, int]": tuple,
-    "tuple[float, float]": tuple,
-}
-
-
-def _check_type(f: dataclasses.Field[Any], value: Any) -> None:
-    kind = str(f.type)
-    wanted = _IN_TOML.get(kind)
-    if wanted is None:
-        return
-    fits = isinstance(value, wanted) and isinstance(value, bool) == (wanted is bool)
-    if not fits or (wanted is tuple and len(value) != 2):
-        said = {"tuple[int, int]": "two whole numbers", "tuple[float, float]": "two numbers"}.get(kind, kind)
-        raise ValueError(f"{f.name}: expected {said}, got {value!r}")
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+    def _with(self, phase: Phase) -> Settings:
+        changes: dict[str, Any] = phase.changes()
+        weights = dict(phase.weights or ())
+        changes["sources"] = tuple(
+            replace(source, weight=weight)
+            for source in self.sources
+            if (weight := weights.get(source.title, source.weight))
+        )
+        return replace(self, phases=(), **changes)

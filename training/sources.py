@@ -1,18 +1,20 @@
-"""What a run is taught from: its folders opened, its recordings shared out, its batches in order."""
+"""What a run is trained on: its folders opened, its recordings shared out, its batches in order."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from .dataset import Batch, Excerpts, Piece, delayed, open_folder
-from .prepared import note_ends_of
+from .array_source import ArrayExcerpts, ArrayPiece, open_arrays
+from .dataset import Batch, Ends, Excerpts, Piece, delayed, open_recordings
+from .layout import Pair, lay_out
+from .renderings import Renderings
 from .settings import Settings, Source
 
 ALL_STEPS = 2**40  #: of a run that is given minutes: it is not known yet how many they hold
@@ -22,9 +24,25 @@ ALL_STEPS = 2**40  #: of a run that is given minutes: it is not known yet how ma
 class Material:
     """The recordings of a run."""
 
-    trained: list[list[Piece]]  #: of each source, those to train on
-    kept: list[Piece]  #: those for validation and thresholds
+    trained: list[list[Piece] | Renderings]  #: of each source with sound, those to train on
     note_ends: str  #: what all labels call the end of a note: keys or sounding
+    digests: dict[str, str] = field(default_factory=dict)  #: of each source's files, by its title
+    recorded: list[Piece] = field(default_factory=list)  #: kept back and not rendered
+    arrays: list[list[ArrayPiece]] = field(default_factory=list)  #: of each source, where these hold arrays
+
+    @property
+    def kept(self) -> list[Piece]:
+        """The recordings for validation and thresholds; those not rendered yet are rendered."""
+        rendered = [piece for one in self.trained if isinstance(one, Renderings) for piece in one.kept()]
+        return [*self.recorded, *rendered]
+
+    @property
+    def renderings(self) -> list[Renderings]:
+        return [one for one in self.trained if isinstance(one, Renderings)]
+
+    def at(self, step: int) -> list[list[Piece]]:
+        """Of each source the recordings that a step draws from."""
+        return [one.at(step) if isinstance(one, Renderings) else one for one in self.trained]
 
 
 @lru_cache(maxsize=1)
@@ -33,44 +51,31 @@ def gather(settings: Settings) -> Material:
 
     Raises ValueError, naming the folder, for one that is missing or cannot be trained on.
     """
-    for name in ("rooms", "noises"):
-        _check_folder(getattr(settings.augmentation, name) or ".", f"augmentation.{name}")
-    ends = _note_ends([*settings.sources, *settings.validation])
-    opened = [_open(source, settings) for source in settings.sources]
-    if settings.validation:
-        kept = [piece for source in settings.validation for piece in _open(source, settings)]
-        return Material(opened, kept, ends)
-    parts = [split(pieces, settings.held_out) for pieces in opened]
-    for (trained, _), source in zip(parts, settings.sources, strict=True):
-        if not trained:
-            raise ValueError(
-                f"{source.folder}: all its recordings are kept back, raise held_out or set it to 0"
-            )
-    return Material([trained for trained, _ in parts], [piece for _, kept in parts for piece in kept], ends)
+    layout = lay_out(settings)
+    trained = [
+        of_one if isinstance(of_one, Renderings) else _open(source, of_one, settings)
+        for source, of_one in zip(settings.sources, layout.trained, strict=True)
+    ]
+    kept = [piece for source, pairs in layout.kept for piece in _open(source, pairs, settings)]
+    arrays = [
+        open_arrays(settings.path(source.folder), source.takes)
+        for source in settings.sources
+        if source.arrays
+    ]
+    return Material(trained, layout.note_ends, layout.digests, kept, arrays)
 
 
-def split(pieces: list[Piece], held_out: int) -> tuple[list[Piece], list[Piece]]:
-    """Pieces to train on, and every ``held_out``-th, kept back (none with 0)."""
-    if not held_out:
-        return pieces, []
-    kept = [n % held_out == held_out - 1 for n in range(len(pieces))]
-    trained = [piece for piece, k in zip(pieces, kept, strict=True) if not k]
-    return trained, [piece for piece, k in zip(pieces, kept, strict=True) if k]
-
-
-def _open(source: Source, settings: Settings) -> list[Piece]:
-    folder = Path(source.folder)
-    _check_folder(source.folder, "a source")
-    pieces = open_folder(folder, _cache_of(folder, Path(settings.cache)))
-    for piece in pieces:
+def _open(source: Source, pairs: Sequence[Pair], settings: Settings) -> list[Piece]:
+    if not pairs:
+        return []
+    pieces = open_recordings(pairs, cache_of(settings.path(source.folder), Path(settings.cache)))
+    for piece, (_, labels) in zip(pieces, pairs, strict=True):
         if not len(piece.notes):
-            raise ValueError(
-                f"{folder / piece.name}.tsv: expected notes, found none; leave the recording out"
-            )
+            raise ValueError(f"{labels}: expected notes, found none; leave the recording out")
     return [delayed(piece, source.delay_ms / 1000) for piece in pieces] if source.delay_ms else pieces
 
 
-def _cache_of(folder: Path, cache: Path) -> Path:
+def cache_of(folder: Path, cache: Path) -> Path:
     """Where a folder's decoded sound is kept: under its name, unless another folder has taken that."""
     name = str(folder.resolve())
     place = cache / folder.name
@@ -83,45 +88,66 @@ def _cache_of(folder: Path, cache: Path) -> Path:
     return place
 
 
-def _check_folder(folder: str, what: str) -> None:
-    if not Path(folder).is_dir():
-        raise ValueError(f"{folder}: expected a folder ({what}), found none")
-
-
-def _note_ends(sources: Sequence[Source]) -> str:
-    said = {source.folder: note_ends_of(Path(source.folder)) for source in sources}
-    if len(set(said.values())) > 1:
-        each = ", ".join(f"{folder}: {ends}" for folder, ends in said.items())
-        raise ValueError(f"expected labels whose notes end alike (hppnet prepare --note-ends), got {each}")
-    return next(iter(said.values()))
-
-
 class Steps(Dataset[Batch]):
-    """A step's number to what this process is taught in it: the given places of the batch."""
+    """A step's number to the part of its batch that this process draws: the given share of its places."""
 
-    def __init__(self, settings: Settings, places: range) -> None:
-        self._settings, self._places = settings, places
-        self._excerpts: Excerpts | None = None
+    def __init__(self, settings: Settings, rank: int = 0, processes: int = 1) -> None:
+        self._settings, self._rank, self._processes = settings, rank, processes
+        self._excerpts: tuple[object, Excerpts | ArrayExcerpts] | None = None
 
     def __getitem__(self, step: int) -> Batch:
-        if self._excerpts is None:
-            self._excerpts = _excerpts(self._settings)
-        return self._excerpts.batch(self._settings.seed, step, self._places)
+        how = self._settings.at(step)
+        return self._drawn_by(how, step).batch(how.seed, step, share(how.batch, self._rank, self._processes))
+
+    def _drawn_by(self, how: Settings, step: int) -> Excerpts | ArrayExcerpts:
+        """The same for as long as neither the phase nor the number of renderings changes."""
+        material = gather(self._settings)
+        counts = tuple(one.count(step) for one in material.renderings)
+        known = (how, counts)
+        if self._excerpts is None or self._excerpts[0] != known:
+            self._excerpts = known, _excerpts(how, self._settings, material, step)
+        return self._excerpts[1]
 
 
-def _excerpts(settings: Settings) -> Excerpts:
-    weights = [source.weight for source in settings.sources]
-    trained = gather(settings).trained
-    return Excerpts(trained, weights, settings.frames, settings.augmentation, bool(settings.teacher))
+def _excerpts(how: Settings, settings: Settings, material: Material, step: int) -> Excerpts | ArrayExcerpts:
+    drawn = {source.title: source for source in how.sources}
+    if material.arrays:
+        all_of_them = zip(settings.sources, material.arrays, strict=True)
+        weighted = [(drawn[source.title].weight, one) for source, one in all_of_them if source.title in drawn]
+        return ArrayExcerpts(
+            [one for _, one in weighted], [w for w, _ in weighted], how.frames, bool(how.teacher)
+        )
+    every = zip(settings.sources, material.at(step), strict=True)
+    of_each = [(drawn[source.title], pieces) for source, pieces in every if source.title in drawn]
+    said = how.augmentation
+    rooms, noises = (str(settings.path(name)) if name else "" for name in (said.rooms, said.noises))
+    return Excerpts(
+        [pieces for _, pieces in of_each],
+        [source.weight for source, _ in of_each],
+        how.frames,
+        replace(said, rooms=rooms, noises=noises),
+        bool(how.teacher),
+        [Ends(source.offset_weight, source.pedalled_weight) for source, _ in of_each],
+    )
 
 
-def batches(settings: Settings, places: range, first: int, pin: bool) -> DataLoader[Batch]:
+def share(batch: int, rank: int, processes: int) -> range:
+    """Which places of the batch a process draws. Raises ValueError where they cannot be shared evenly."""
+    if batch % processes:
+        raise ValueError(f"the batch ({batch}) must divide by the number of processes ({processes})")
+    each = batch // processes
+    return range(rank * each, (rank + 1) * each)
+
+
+def batches(
+    settings: Settings, first: int, pin: bool = False, rank: int = 0, processes: int = 1
+) -> DataLoader[Batch]:
     """The batches of all steps from ``first`` on, in order; ``workers`` processes draw them ahead.
 
-    Only settings and places go to a worker: it opens the folders itself, or has them from a fork.
+    Only settings go to a worker: it opens the folders itself, or has them from a fork.
     """
     return DataLoader(
-        Steps(settings, places),
+        Steps(settings, rank, processes),
         batch_size=None,
         sampler=range(first, ALL_STEPS if settings.minutes else settings.schedule.steps),
         num_workers=settings.workers,

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ..model.config import HEADS
 from ..model.network import HPPNet
@@ -66,10 +67,13 @@ class Stepper:
 
         Returns what the log wants to know, of the whole batch: the same in all processes.
         """
-        run, how = self.run, self.settings.losses_at(self.run.step)
-        look_ahead = draw_look_ahead(self.settings, run.step)
-        frames = taught_frames(self.settings, look_ahead)
-        batch = batch._replace(wanted=batch.wanted[:, :frames], pedal=batch.pedal[:, :frames])
+        run, settings = self.run, self.settings.at(self.run.step)
+        how = settings.losses
+        look_ahead = draw_look_ahead(settings, run.step)
+        frames = taught_frames(settings, look_ahead)
+        batch = batch._replace(
+            **{name: getattr(batch, name)[:, :frames] for name in ("wanted", "pedal", "ends")}
+        )
         batch, whole = self._look_over(batch)
         self.optimiser.zero_grad()
         turns = min(self.settings.accumulate, len(batch.spectra))
@@ -77,7 +81,7 @@ class Stepper:
         for n, shares in enumerate(zip(*(tensor.tensor_split(turns) for tensor in batch), strict=True)):
             part = Batch(*(share.to(self.fabric.device) for share in shares))
             with self.fabric.no_backward_sync(self.module, enabled=n < turns - 1):  # type: ignore[arg-type]
-                sums += self._turn(part, look_ahead, whole, how)
+                sums += self._turn(part, look_ahead, whole, settings)
         rate = self.settings.rate(run.step)
         with self.clock("optimiser"):
             norm = self._move(rate)
@@ -86,17 +90,12 @@ class Stepper:
         parts = dict(zip(PARTS, self._mean(sums).tolist(), strict=True))
         weights = self._weights(how)
         run.balance.update({head: parts[head] for head in HEADS})
-        if run.network.pedal is None or self.settings.only == "keys":
+        if run.network.pedal is None:
             del parts["pedal"]
         if self.teacher is None:
             del parts["features"]
         loss = sum(weights[name] * value for name, value in parts.items())
         return {**parts, "loss": loss, "norm": norm, "rate": rate}
-
-    def _heads(self, how: Losses) -> list[str]:
-        """The heads that are taught."""
-        only = self.settings.only
-        return [head for head in HEADS if only in ("", "keys", head) and how.weights[head]]
 
     def _weights(self, how: Losses) -> dict[str, float]:
         """How much each of PARTS counts."""
@@ -115,21 +114,18 @@ class Stepper:
         spread = self._mean(moments(told))
         return batch._replace(plain=told), Whole(len(batch.spectra), counts[0], counts[1], spread)
 
-    def _turn(self, part: Batch, look_ahead: int | None, whole: Whole, how: Losses) -> Tensor:
+    def _turn(self, part: Batch, look_ahead: int | None, whole: Whole, settings: Settings) -> Tensor:
         """Gradients of a share of the batch; its losses [PARTS], of which the parts' sum is the whole's."""
-        settings = self.settings
+        how = settings.losses
         with self.clock("forward"):
-            struck = part.wanted[..., 0] > 0
-            heads = self._heads(how)
-            judged = self.module(part.spectra, look_ahead, settings.chunk, settings.only, struck, heads)
+            onsets = (part.wanted[..., 0] > 0) & (part.wanted[..., 3] > 0)
+            logits = self.module(part.spectra, look_ahead, settings.chunk, onsets)
             parts = {head: whole.notes.new_zeros(()) for head in PARTS}
-            if heads:
-                taught = head_losses(judged.keys.float(), part.wanted, how, whole.notes)
-                parts |= {head: taught[head] for head in heads}
-            if judged.pedal is not None:
-                parts["pedal"] = pedal_loss(judged.pedal, part.pedal, whole.pedal_frames)
+            parts |= head_losses(logits, part.wanted, how, whole.notes, part.ends)
+            if logits.pedal is not None:
+                parts["pedal"] = pedal_loss(logits.pedal, part.pedal, whole.pedal_frames)
             if whole.spread is not None:
-                parts["features"] = feature_loss(by_excerpt(judged.features), part.plain, whole.spread)
+                parts["features"] = feature_loss(by_excerpt(logits.features), part.plain, whole.spread)
                 parts["features"] *= len(part.spectra) / whole.excerpts
             weights = self._weights(how)
             loss = torch.stack([weights[head] * parts[head] for head in PARTS]).sum()
@@ -171,8 +167,7 @@ def taught_frames(settings: Settings, look_ahead: int | None) -> int:
     return (settings.frames - look_ahead) // settings.chunk * settings.chunk
 
 
-@torch.no_grad()
 def average(run: Run, keeps: float) -> None:
-    """Lets the averaged weights follow."""
-    for mean, now in zip(run.average.parameters(), run.network.parameters(), strict=True):
-        mean.lerp_(now, 1 - keeps)
+    """Lets the averaged weights follow; so much of them stays."""
+    run.average.multi_avg_fn = get_ema_multi_avg_fn(keeps)
+    run.average.update_parameters(run.network)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,66 +16,96 @@ from ..model.decoder import Decoder
 from ..model.notes import Press, notes_from, presses_from
 from ..model.pedal_decoder import PedalDecoder
 from ..model.timebase import SAMPLE_RATE
-from ..model.transcriber import DEFAULT_LATENCY_MS, Transcriber
+from ..model.transcriber import Transcriber
 from .dataset import Piece
 from .pedal_scores import score_pedal
 from .scores import OFFSET_RATIO, ONSET_TOLERANCE_S, PRF, NoteArrays, match
 from .settings import Settings
 from .sources import gather
-from .validation import beginning
+from .validation import MODES, beginning
 
 ONSETS = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55)
 FRAMES = (0.1, 0.2, 0.3, 0.4, 0.5)
 OFFSETS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
 PEDALS = (0.3, 0.4, 0.5, 0.6, 0.7)
-LISTEN_S = 60  #: of each recording
+LISTEN_S = 60  #: of each recording at most
+LISTEN_ALL_S = 300  #: of all: a sweep must not take longer than a few minutes
+
+
+#: Tells how far choosing has come: recordings transcribed and then candidates tried, of how many.
+Report = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A recording's probabilities [T, 88, 4] and its notes; the pedal's where the network hears it."""
+    """A recording's probabilities [T, 88, 4] and its notes; the pedal's where the network has that head."""
 
     probabilities: np.ndarray
     played: NoteArrays
     pedal: np.ndarray | None = None  #: the pedal's probabilities [T]
     pressed: list[Press] | None = None  #: what it did, where that is known
+    mode: str = "offline"  #: how it was transcribed, one of MODES
 
 
-def finish(settings: Settings) -> tuple[Path, DecoderConfig]:
-    """Writes ``final.safetensors``: the newest weights with thresholds chosen on what was kept back.
-
-    Where one head was taught alone only its own: what the others say has to stay as it was.
-    """
+def finish(settings: Settings, report: Report = lambda what, done, total: None) -> tuple[Path, DecoderConfig]:
+    """Writes ``final.safetensors``: the newest weights with thresholds chosen on what was kept back."""
     folder = Path(settings.folder)
     network, config, about = checkpoint.load(folder / "last.safetensors")
-    pieces = gather(settings).kept if settings.only != "velocity" else []  # velocities have no threshold
-    decoder = choose(Transcriber(network, config), pieces, settings.only) if pieces else config.decoder
-    about = {**about, "thresholds chosen on": [piece.name for piece in pieces]}
+    pieces = gather(settings).kept
+    decoder, figures = config.decoder, {}
+    if pieces:
+        judged = judge(Transcriber(network, config), pieces, report)
+        decoder = choose(judged, config.decoder, report)
+        figures = figures_of(judged, decoder)
+    about = {**about, "figures": figures, "kept": [piece.name for piece in pieces]}
     checkpoint.save(
         folder / "final.safetensors", network, dataclasses.replace(config, decoder=decoder), about
     )
     return folder / "final.safetensors", decoder
 
 
-def choose(transcriber: Transcriber, pieces: Sequence[Piece], only: str = "") -> DecoderConfig:
+def judge(
+    transcriber: Transcriber, pieces: Sequence[Piece], report: Report = lambda what, done, total: None
+) -> list[Judged]:
+    """What the network says of the beginning of each recording, offline and streaming."""
+    seconds = min(LISTEN_S, LISTEN_ALL_S / len(pieces))
+    judged = []
+    for number, piece in enumerate(pieces):
+        report("transcribing what was kept back", number, len(pieces))
+        judged += [_judge(transcriber, piece, mode, seconds) for mode in MODES]
+    return judged
+
+
+def choose(
+    judged: Sequence[Judged], base: DecoderConfig, report: Report = lambda what, done, total: None
+) -> DecoderConfig:
     """One set for all latencies: best mean F1 of full context and the default latency.
 
     The onset threshold by the onsets at 50 ms; then frame and offset together by onset + offset; the pedal's
-    by its frames and by when it goes down. ``only`` "pedal" chooses that alone, "keys" all but that.
+    by its frames and by when it goes down.
     """
-    judged = [_judge(transcriber, piece, ms) for piece in pieces for ms in (None, DEFAULT_LATENCY_MS)]
-    base = transcriber.config.decoder
-    if only == "pedal":
-        return replace(base, pedal=_choose_pedal(judged, base.pedal))
+    pairs = list(itertools.product(FRAMES, OFFSETS))
+    tried = itertools.count()
+
+    def mean_f1(decoder: DecoderConfig, offset_ratio: float | None) -> float:
+        report("choosing thresholds", next(tried), len(ONSETS) + len(pairs))
+        return _mean_f1(judged, decoder, offset_ratio)
+
     base = replace(base, frame=0.3)
-    onset = max(ONSETS, key=lambda t: _mean_f1(judged, replace(base, onset=t), None))
+    onset = max(ONSETS, key=lambda t: mean_f1(replace(base, onset=t), None))
     base = replace(base, onset=onset)
-    pairs = itertools.product(FRAMES, OFFSETS)
-    frame, offset = max(
-        pairs, key=lambda t: _mean_f1(judged, replace(base, frame=t[0], offset=t[1]), OFFSET_RATIO)
-    )
-    base = replace(base, frame=frame, offset=offset)
-    return base if only == "keys" else replace(base, pedal=_choose_pedal(judged, base.pedal))
+    frame, offset = max(pairs, key=lambda t: mean_f1(replace(base, frame=t[0], offset=t[1]), OFFSET_RATIO))
+    return replace(base, frame=frame, offset=offset, pedal=_choose_pedal(judged, base.pedal))
+
+
+def figures_of(judged: Sequence[Judged], decoder: DecoderConfig) -> dict[str, float]:
+    """F1 in percent, as a validation names it, of onsets at 50 ms and of notes with their ends."""
+    found = {}
+    for mode in MODES:
+        of_mode = [one for one in judged if one.mode == mode]
+        for name, ratio in (("onset", None), ("note", OFFSET_RATIO)):
+            found[f"{mode}_{name}"] = round(_mean_f1(of_mode, decoder, ratio), 2)
+    return found
 
 
 def _choose_pedal(judged: Sequence[Judged], default: float) -> float:
@@ -93,17 +123,18 @@ def _pedal_f1(judged: Judged, threshold: float) -> float:
     return sum(one.f1 for one in (scored.frame, scored.down) if one is not None)
 
 
-def _judge(transcriber: Transcriber, piece: Piece, latency_ms: float | None) -> Judged:
-    samples, played = beginning(piece, LISTEN_S)
-    heard = transcriber.transcribe_blocks(
-        [samples], SAMPLE_RATE, latency_ms=latency_ms, keep_probabilities=True
+def _judge(transcriber: Transcriber, piece: Piece, mode: str, seconds: float) -> Judged:
+    samples, played = beginning(piece, seconds)
+    transcribed = transcriber.transcribe_blocks(
+        [samples], SAMPLE_RATE, latency_ms=MODES[mode], keep_probabilities=True
     )
-    assert heard.probabilities is not None
+    assert transcribed.probabilities is not None
     pressed = None
     if piece.pedal is not None:
-        begun = piece.pedal[piece.pedal[:, 0] < LISTEN_S]
-        pressed = [Press(float(down), float(min(up, LISTEN_S))) for down, up in begun]
-    return Judged(heard.probabilities, NoteArrays.of(played), heard.pedal_probabilities, pressed)
+        begun = piece.pedal[piece.pedal[:, 0] < seconds]
+        pressed = [Press(float(down), float(min(up, seconds))) for down, up in begun]
+    notes = NoteArrays.of(played)
+    return Judged(transcribed.probabilities, notes, transcribed.pedal_probabilities, pressed, mode)
 
 
 def _mean_f1(judged: Sequence[Judged], decoder: DecoderConfig, offset_ratio: float | None) -> float:

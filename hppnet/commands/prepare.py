@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..failure import fail
+from .options import Checkpoint
+from .prepare_label import carry_out_labels
+from .prepare_pack import pack
 from .prepare_run import carry_out, fetch
 
 if TYPE_CHECKING:
@@ -33,6 +36,9 @@ Arrays = Annotated[
     bool, typer.Option("--arrays", help="Also features (float16, dB) and targets as .npy, a folder each.")
 ]
 Only = Annotated[str, typer.Option(metavar="PATTERN", help="Only pieces whose name fits (* and ?).")]
+
+
+app.command()(pack)
 
 
 @app.callback()
@@ -169,6 +175,27 @@ def render(
         fail(str(error), code=2)
     plan = Plan("render", note_ends.value, choices.settings())
     carry_out(lambda: find_performances(folder, out, choices), out, plan, jobs, arrays, only)
+
+
+@app.command()
+def label(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="With recordings, at any depth.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="OUT", show_default="DIR-labelled", help="For the results."),
+    ] = None,
+    model: Annotated[str, typer.Option(help="Who labels: hppnet, transkun or basic-pitch.")] = "hppnet",
+    checkpoint: Checkpoint = None,
+    jobs: Jobs = None,
+    arrays: Arrays = False,
+    only: Only = "*",
+) -> None:
+    """Recordings without labels: a transcriber says what was played, so that train can adapt to a piano.
+
+    Notes end with their keys, and the pedal is written beside them. Basic Pitch predicts no pedal: its notes
+    end with their sound, and prepared.json says so.
+    """
+    carry_out_labels(folder, out, model, checkpoint, jobs, arrays, only)
 
 
 def _choices(

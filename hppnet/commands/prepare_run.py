@@ -114,7 +114,7 @@ def _make(found: Found, out: Path, plan: Plan, how: How, jobs: int, only: str) -
     finally:
         write_report(out, plan, outcomes, missing)
     if outcomes and outcomes[-1].hopeless:
-        fail(f"{out}: cannot be written any more, stopped; {missing} pieces are still to be made")
+        fail(f"{out}: stopped, what was just said concerns every piece; {missing} are still to be made")
     return outcomes
 
 

@@ -1,8 +1,10 @@
-"""``hppnet train``: teaches a network what a settings file says, and goes on where it stopped."""
+"""``hppnet train``: trains a network by a recipe, and goes on where it stopped."""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,12 +17,30 @@ from .options import Device
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
+    from rich.console import Console
 
     from ..training.settings import Settings
 
 
 def train(
-    settings_file: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to train on, and how.")],
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A TOML file, or a name: default, maestro, paper.")
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="ROOT", help="Folder that the recipe's sources are in.  [default: this one]"),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="For checkpoints and logs.  [default: runs/RECIPE]")
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="For decoded and rendered sound.  [default: the platform's cache]"),
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Change a setting: schedule.steps=30; repeatable."),
+    ] = None,
     processes: Annotated[
         int | None,
         typer.Option(
@@ -34,34 +54,42 @@ def train(
         typer.Option(min=0.1, help="How long: the schedule is stretched to as many steps."),
     ] = None,
 ) -> None:
-    """Train a network, or go on training it.
+    """Train a network by a recipe, or go on training it.
 
-    The run's folder holds everything that resuming needs, log.csv and validation.csv, TensorBoard's files,
-    last.safetensors, usable at any time, and best.safetensors by validation. When all steps are done,
-    thresholds are chosen on the recordings kept back for it: final.safetensors.
+    The same command goes on where it stopped. The run's folder holds everything that resuming needs,
+    log.csv and validation.csv, TensorBoard's files, last.safetensors, usable at any time, and
+    best.safetensors by validation. When all steps are done, thresholds are chosen on the recordings kept
+    back for it: final.safetensors.
 
     Also started by torchrun, fabric run or srun, for several machines.
     """
     try:
-        from ..training import settings
+        from ..training import recipe as recipes
         from ..training.interruption import Interrupted
         from ..training.launch import fabric_for, launch
+        from ..training.preparation import rendering_ahead
+        from ..training.prepare.packed import unpack
     except ModuleNotFoundError as error:
         fail(f"train needs {error.name}: pip install 'hppnet[train]'")
     try:
-        wanted = settings.read(settings_file)
+        wanted = recipes.read(recipe, data=data, sets=sets or [], folder=folder, cache=cache)
+        if data is not None:
+            wanted = replace(wanted, data=str(unpack(data, Path(wanted.cache))))
         if minutes is not None:
             wanted = replace(wanted, minutes=minutes)
         fabric = fabric_for(wanted.precision, device.value, processes)
-        _check(fabric, wanted)
+        _prepare(fabric, wanted)
     except (ValueError, OSError) as error:
         fail(str(error), code=2)
+    except KeyboardInterrupt:
+        fail("interrupted: what was prepared is kept, the same command goes on", code=130)
     try:
-        signal_number = launch(fabric, partial(_work, settings=wanted, threads=threads))
-        if signal_number:
-            raise Interrupted(signal_number)
-        if fabric.is_global_zero:
-            _finish(wanted)
+        with rendering_ahead(wanted) if fabric.is_global_zero else nullcontext():
+            signal_number = launch(fabric, partial(_work, settings=wanted, threads=threads))
+            if signal_number:
+                raise Interrupted(signal_number)
+            if fabric.is_global_zero:
+                _finish(wanted)
     except (KeyboardInterrupt, Interrupted) as error:
         code = 128 + getattr(error, "signal_number", signal.SIGINT)
         fail(f"interrupted: the same command goes on from the last save in {wanted.folder}", code=code)
@@ -73,16 +101,51 @@ def train(
         fail(_last_line(error))
 
 
-def _check(fabric: Fabric, settings: Settings) -> None:
-    """What would stop the training is named before processes are started."""
-    from rich.console import Console
-
-    from ..training.loop import share
+def _prepare(fabric: Fabric, settings: Settings) -> None:
+    """Decodes and renders what the first step needs, and names what would stop the training."""
+    from ..processes import cores
+    from ..training.layout import lay_out
+    from ..training.loop import check_batches
+    from ..training.preparation import decode, estimate, render_first
+    from ..training.run import check_saved
     from ..training.sources import gather
 
-    share(settings.batch, fabric)
-    with Console(stderr=True, quiet=not fabric.is_global_zero).status("opening the recordings"):
-        gather(settings)
+    check_batches(settings, fabric)
+    if fabric.is_global_zero:
+        cache, jobs = Path(settings.cache), cores()
+        console = _console()
+        with console.status("looking at the data"):
+            layout = lay_out(settings)
+            check_saved(settings, layout.digests)
+            found = estimate(settings, layout)
+        found.check_disk(cache)
+        for line in found.lines(cache, jobs):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        with progress_bar("decoding") as report:
+            decode(settings, layout, jobs, report)
+        with progress_bar("rendering") as report:
+            render_first(layout, jobs, report)
+    gather(settings)
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar that appears with the first report."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = _console()
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task(what, total=None)
+
+    def report(done: int, total: int) -> None:
+        bar.start()
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield report
+    finally:
+        bar.stop()
 
 
 def _work(fabric: Fabric, settings: Settings, threads: int) -> int:
@@ -113,10 +176,14 @@ def _last_line(error: Exception) -> str:
 
 
 def _finish(settings: Settings) -> None:
-    from rich.console import Console
-
     from ..training.thresholds import finish
 
-    with Console(stderr=True).status("choosing thresholds on the recordings kept back"):
-        path, decoder = finish(settings)
+    with progress_bar("choosing thresholds") as report:
+        path, decoder = finish(settings, lambda what, done, total: report(done, total))
     print(f"{path}: onset {decoder.onset:g}, frame {decoder.frame:g}, offset {decoder.offset:g}")
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True)

@@ -73,9 +73,9 @@ class Task:
         return None if path is None else Manifest(path, self.digest(), self.settings, self.shard)
 
     def digest(self) -> str:
-        from ..model.shipped import digest
+        from ..model.shipped import identity
 
-        return digest(None if self.settings.checkpoint is None else Path(self.settings.checkpoint))
+        return identity(None if self.settings.checkpoint is None else Path(self.settings.checkpoint))
 
     def left(self, manifest: Manifest | None) -> Iterator[Job]:
         """The jobs that are still to be done."""

@@ -32,6 +32,8 @@ SIZES = NetworkConfig(
     block_kernels=((3, 3),),
     block_harmonics=(1, 2, 3, -2),
     lstm_units=8,
+    velocity_units=4,
+    pedal_units=0,
 )
 RECORDINGS, SECONDS = 40, 20.0
 SOUNDING_S = 0.5  #: a tone's release after its onset, unless its key is played again before

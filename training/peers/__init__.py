@@ -1,7 +1,7 @@
-"""Other people's piano transcribers, to be compared with: an adapter a file, a process of its own each.
+"""Piano transcribers behind one protocol: other people's, to compare with and to label with, and hppnet.
 
-They are installed on demand (``pip install 'hppnet[peers]'`` has what pip can resolve); each adapter says
-how. An adapter imports its program in ``load`` only.
+Other people's are installed on demand (``pip install 'hppnet[peers]'`` has what pip can resolve); each
+adapter says how. An adapter imports its program in ``load`` only.
 """
 
 from __future__ import annotations
@@ -9,26 +9,34 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from ...model.notes import Note
+from ...model.notes import Note, Press
+
+
+class Prediction(NamedTuple):
+    """What a peer finds in one recording."""
+
+    notes: list[Note]  #: in any order
+    pedal: list[Press] | None  #: presses of the sustain pedal, in any order; None: not predicted
 
 
 class Peer(Protocol):
-    """Another's transcriber."""
+    """A transcriber."""
 
     name: str  #: as after ``--model``
     needs: tuple[str, ...]  #: the modules that it imports
     install: str  #: the command that installs them
+    note_ends: str  #: where its notes end: keys or sounding, as in ``prepared``
 
     def load(self) -> None:
         """Imports the program and loads its weights."""
 
-    def transcribe(self, path: Path) -> list[Note]:
-        """The notes of a sound file that libsndfile can read, in any order."""
+    def transcribe(self, path: Path) -> Prediction:
+        """Transcribes a sound file that libsndfile can read."""
 
 
-#: name -> (module of this package, class)
+#: name -> (module of this package, class). hppnet itself is made by ``own.OwnPeer``: it takes a checkpoint.
 _ADAPTERS = {
     "basic-pitch": ("basic_pitch", "BasicPitch"),
     "transkun": ("transkun", "Transkun"),

@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from ...model.notes import Note
-from . import rounded_velocity
+from . import Prediction, rounded_velocity
 
 
 class BasicPitch:
     """Version 0.4, with its default thresholds."""
 
     name = "basic-pitch"
-    needs = ("basic_pitch", "onnxruntime", "resampy", "pkg_resources", "sklearn", "librosa")
+    needs = ("basic_pitch", "onnxruntime", "resampy", "sklearn", "librosa")
     # Its wheel asks for a TensorFlow that newer Pythons do not have and that ONNX does not need.
     install = "pip install 'hppnet[peers]' && pip install --no-deps basic-pitch==0.4.0"
+    note_ends = "sounding"  #: it knows no pedal: a note ends with its sound
 
     def load(self) -> None:
         logging.getLogger().setLevel(logging.ERROR)  # it warns of every runtime that is not installed
@@ -31,10 +32,11 @@ class BasicPitch:
         self._model: Any = inference.Model(onnx)
         self._predict: Any = inference.predict
 
-    def transcribe(self, path: Path) -> list[Note]:
+    def transcribe(self, path: Path) -> Prediction:
         with contextlib.redirect_stdout(io.StringIO()):  # it tells what it reads
             _, _, events = self._predict(path, self._model)
-        return [
+        notes = [
             Note(float(begin), float(end), int(pitch), rounded_velocity(127 * float(amplitude)))
             for begin, end, pitch, amplitude, _ in events
         ]
+        return Prediction(notes, pedal=None)

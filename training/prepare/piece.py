@@ -18,6 +18,7 @@ import soundfile
 
 from ...model.notes import Note, without_overlaps
 from ...model.timebase import SAMPLE_RATE
+from ..hearing import LoadError
 from ..notes_table import COLUMNS
 from ..pedal_table import PEDAL_SUFFIX, write_presses
 
@@ -72,7 +73,7 @@ class Outcome:
     seconds: float = 0.0
     notes: int = 0
     why: str | None = None
-    hopeless: bool = False  #: no other piece could be written either
+    hopeless: bool = False  #: no other piece could be made either
     about: dict[str, object] | None = None
 
 
@@ -112,6 +113,10 @@ def attempt(source: Source, how: How) -> Outcome:
 
 def make(source: Source, how: How) -> Outcome:
     """Makes the files of a piece, whole or not at all. Raises what ``source.take`` raises, OSError."""
+    if how.arrays:
+        from .arrays import say_front_end
+
+        say_front_end(source.folder)
     take = source.take(how.note_ends)
     if not take.notes:
         raise ValueError("no note on the piano's 88 keys")
@@ -177,6 +182,8 @@ def write_table(path: Path, notes: Iterable[Note]) -> None:
 
 
 def _hopeless(error: Exception, how: How) -> bool:
+    if isinstance(error, LoadError):
+        return True
     full = shutil.disk_usage(how.unfinished).free < _NO_ROOM  # libsndfile does not say why it cannot write
     return full or (isinstance(error, OSError) and error.errno in _FULL)
 

@@ -37,6 +37,7 @@ class Choices:
     restrike_chance: float = 0.0  #: how often a piece has keys struck again and again
     seed: int = 0
     plain: bool = False  #: everything but the piano as it is: the player's own touch, in tune, no room
+    velocity_exponent: tuple[float, float] = (0.75, 2.0)  #: range of the exponent that bends velocities
 
     def of(self, name: str) -> Choice:
         """The choice for a piece; always the same for a seed and a name."""
@@ -45,7 +46,7 @@ class Choices:
         soundfont = self.soundfonts[int(rng.choice(len(self.soundfonts), p=odds))]
         if self.plain:
             return Choice(soundfont, Touch())
-        touch = Touch.random(rng).striking_again(self.restrike_chance)
+        touch = Touch.random(rng, self.velocity_exponent).striking_again(self.restrike_chance)
         wet, dry = float(rng.uniform(0.3, 1.0)), float(rng.uniform(0.0, 0.7))
         room = None
         if self.rooms and rng.random() < self.room_chance:

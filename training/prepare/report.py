@@ -17,7 +17,7 @@ from .piece import Outcome
 class Plan:
     """What all pieces of a prepared folder share; another run can go on only with the same."""
 
-    kind: str  #: maestro, maps, pairs or render
+    kind: str  #: maestro, maps, pairs, render or label
     note_ends: str  #: keys or sounding
     settings: dict[str, object] = field(default_factory=dict)  #: of the kind
 

@@ -1,0 +1,119 @@
+"""``hppnet info``: what a checkpoint is, computes and was made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..failure import fail
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def info(
+    checkpoint: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="A checkpoint.  [default: the weights that come with hppnet]"),
+    ] = None,
+    latency: Annotated[float, typer.Option(help="Milliseconds for which multiply-adds are counted.")] = 132,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
+) -> None:
+    """Show what a checkpoint is: sizes, thresholds, multiply-adds a frame, recipe, data and figures."""
+    from ..model.checkpoint import CheckpointError
+
+    try:
+        found = describe(checkpoint, latency)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--latency") from None
+    except (CheckpointError, OSError) as error:
+        fail(str(error))
+    if as_json:
+        import json
+
+        print(json.dumps(found, indent=2))
+    else:
+        _show(found)
+
+
+def describe(path: Path | None, latency_ms: float) -> dict[str, Any]:
+    """All that is known of a checkpoint, or of the one that ships.
+
+    Raises CheckpointError for a bad file, ValueError for a latency that there is not.
+    """
+    import dataclasses
+
+    from ..model import checkpoint
+    from ..model.cost import multiply_adds
+    from ..model.shipped import DEFAULT, identity
+    from ..model.timebase import MAX_LOOK_AHEAD_FRAMES, frames_for_latency, latency_s
+
+    network, config, about = checkpoint.load(path)
+    file = path or DEFAULT
+    look_ahead = frames_for_latency(latency_ms, config.front_end.look_ahead)
+    parts = multiply_adds(network, look_ahead)
+    reachable = range(MAX_LOOK_AHEAD_FRAMES + 1)
+    return {
+        "file": str(file),
+        "bytes": file.stat().st_size,
+        "name": config.network.name,
+        "format": checkpoint.format_of(network),
+        "identity": identity(file),
+        "weights": sum(weights.numel() for weights in network.parameters()),
+        "note_ends": config.note_ends,
+        "pedal": config.hears_pedal,
+        "thresholds": dataclasses.asdict(config.decoder),
+        "latencies_ms": [round(1000 * latency_s(r, config.front_end.look_ahead)) for r in reachable],
+        "multiply_adds": {"latency_ms": latency_ms, **parts, "total": sum(parts.values())},
+        "config": dataclasses.asdict(config),
+        "about": about,
+    }
+
+
+def _show(found: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    ends = {"keys": "notes end at key releases", "sounding": "notes end when the sound ends"}
+    lines = [
+        f"{found['file']}: {found['name']}, identity {found['identity']}, format {found['format']}",
+        f"{found['weights']:,} weights, {found['bytes'] / 1e6:.1f} MB; {ends[found['note_ends']]}; "
+        f"{'with' if found['pedal'] else 'without'} the sustain pedal",
+        "Thresholds: " + ", ".join(f"{name} {value:g}" for name, value in found["thresholds"].items()),
+        f"Latencies: {', '.join(map(str, found['latencies_ms']))} ms, or full context",
+        f"Multiply-adds a frame at {found['multiply_adds']['latency_ms']:g} ms, in millions:",
+    ]
+    for line in lines:
+        console.print(line, markup=False)
+    console.print(_parts(found["multiply_adds"]))
+    for name, value in found["about"].items():
+        _tell(console.print, name, value)
+
+
+def _parts(counts: dict[str, float]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2))
+    for name, count in counts.items():
+        if name != "latency_ms":
+            table.add_row(f"  {name}", f"{count / 1e6:.2f}")
+    return table
+
+
+def _tell(write: Any, name: str, value: Any, indent: str = "") -> None:
+    """Writes what a checkpoint says about itself: tables and texts of several lines below their names."""
+    name = str(name).replace("_", " ")
+    if isinstance(value, dict):
+        write(f"{indent}{name}:", markup=False)
+        for inner, part in value.items():
+            _tell(write, inner, part, indent + "  ")
+    elif isinstance(value, str) and "\n" in value.strip():
+        write(f"{indent}{name}:", markup=False)
+        for line in value.strip().splitlines():
+            write(f"{indent}  {line}", markup=False)
+    elif isinstance(value, list):
+        write(f"{indent}{name}: {', '.join(map(str, value))}", markup=False)
+    else:
+        write(f"{indent}{name}: {value}", markup=False)

@@ -1,0 +1,47 @@
+"""``hppnet prepare pack``: a recipe's data in parts of at most 50 MB, for a machine elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..failure import fail
+
+
+def pack(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A TOML file, or a name: default.")],
+    data: Annotated[Path, typer.Option(metavar="ROOT", help="Folder that the recipe's sources are in.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the parts.")],
+    size: Annotated[float, typer.Option(min=1, metavar="MB", help="Of all parts together.")] = 60.0,
+    cache: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="For decoded and rendered sound.  [default: the platform's cache]"),
+    ] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change a setting; repeatable.")
+    ] = None,
+) -> None:
+    """Pack what a recipe trains on, for a machine that reaches nothing else.
+
+    Recordings are encoded anew as Opus, performances rendered here; where not all fits, each source gets room
+    by its weight, and what is left out is said. Elsewhere: hppnet train RECIPE --data DIR --minutes 12.
+    """
+    from ..training import recipe as recipes
+    from ..training.layout import lay_out
+    from ..training.prepare.packed import pack as write
+    from .train import progress_bar
+
+    try:
+        settings = recipes.read(recipe, data=data, cache=cache, sets=sets or [])
+        with progress_bar("packing") as report:
+            found = write(settings, lay_out(settings), output, size, report)
+    except (ValueError, OSError, RuntimeError) as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        fail("interrupted: what was rendered is kept, the same command begins the parts anew", code=130)
+    for source in found.sources:
+        print(source.line())
+    for part in found.parts:
+        print(f"{part}: {part.stat().st_size / 1e6:.1f} MB")

@@ -1,0 +1,142 @@
+// Normalisation over frequency, and pooling of bins to keys: what PyTorch does in many passes over memory.
+#pragma once
+#include "simd.h"
+
+// A row of F values as floats, padded with zeros to a multiple of L.
+template <typename T>
+static inline void fetch_row(const T* from, int F, float* to) {
+  for (int f = 0; f < F; f++) to[f] = float(from[f]);
+}
+
+static inline float total(vf v) {
+  float sum = 0;
+  for (int k = 0; k < L; k++) sum += v[k];
+  return sum;
+}
+
+struct Moments {
+  float mean, scale;  // scale: 1 / standard deviation
+};
+
+static inline Moments moments(const float* row, int F, int padded) {
+  vf sum = {}, squares = {};
+  for (int f = 0; f < padded; f += L) sum += load(row + f);
+  const float mean = total(sum) / F;
+  for (int f = 0; f < padded; f += L) {
+    const vf apart = load(row + f) - mean;
+    squares += apart * apart;
+  }
+  const float variance = (total(squares) - (padded - F) * mean * mean) / F;
+  return {mean, 1.f / std::sqrt(variance + 1e-3f)};
+}
+
+// x [B, C, T, F], weight and bias [C] -> y: relu(normal * weight + bias), or that without relu plus what passes by.
+template <typename T>
+static void norm(const Tensor& x, const Tensor& weight, const Tensor& bias, bool relu, const T* passing, Tensor& y) {
+  const int C = x.size(1), frames = x.size(2), F = x.size(3), padded = (F + L - 1) / L * L;
+  const float *w = weight.data_ptr<float>(), *b = bias.data_ptr<float>();
+  const T* from = x.data_ptr<T>();
+  T* to = y.data_ptr<T>();
+  std::vector<float> row(padded, 0.f);
+  for (int64_t n = 0; n < x.numel() / F; n++) {
+    const int c = n / frames % C;
+    fetch_row(from + n * F, F, row.data());
+    const Moments m = moments(row.data(), F, padded);
+    const float scale = m.scale * w[c], shift = b[c] - m.mean * scale;
+    if (relu)
+      for (int f = 0; f < F; f++) to[n * F + f] = T(std::max(0.f, row[f] * scale + shift));
+    else if (passing)
+      for (int f = 0; f < F; f++) to[n * F + f] = T(row[f] * scale + shift + float(passing[n * F + f]));
+    else
+      for (int f = 0; f < F; f++) to[n * F + f] = T(row[f] * scale + shift);
+  }
+}
+
+template <typename T>
+static void norm_back(const Tensor& x, const Tensor& weight, const Tensor& bias, bool relu, const Tensor& grad,
+                      Tensor& dx, Tensor& dw, Tensor& db) {
+  const int C = x.size(1), frames = x.size(2), F = x.size(3), padded = (F + L - 1) / L * L;
+  const float *w = weight.data_ptr<float>(), *b = bias.data_ptr<float>();
+  const T *from = x.data_ptr<T>(), *of = grad.data_ptr<T>();
+  T* to = dx.data_ptr<T>();
+  std::vector<float> row(padded, 0.f), g(padded, 0.f);
+  for (int64_t n = 0; n < x.numel() / F; n++) {
+    const int c = n / frames % C;
+    fetch_row(from + n * F, F, row.data());
+    fetch_row(of + n * F, F, g.data());
+    const Moments m = moments(row.data(), F, padded);
+    vf sum = {}, product = {};
+    for (int f = 0; f < padded; f += L) {  // beyond F the gradient is 0
+      const vf normal = (load(&row[f]) - m.mean) * m.scale;
+      vf own = load(&g[f]);
+      if (relu) own = normal * w[c] + b[c] > 0.f ? own : vf{};
+      store(&row[f], normal);
+      store(&g[f], own);
+      sum += own;
+      product += own * normal;
+    }
+    const float s = total(sum), p = total(product), scale = m.scale * w[c];
+    db.data_ptr<float>()[c] += s;
+    dw.data_ptr<float>()[c] += p;
+    for (int f = 0; f < F; f++) to[n * F + f] = T(scale * (g[f] - s / F - row[f] * p / F));
+    std::fill(row.begin() + F, row.end(), 0.f);
+  }
+}
+
+Tensor norm_forward(Tensor x, Tensor weight, Tensor bias, bool relu, std::optional<Tensor> passing) {
+  Tensor y = at::empty_like(x);
+  by_type(x, [&](auto zero) {
+    using T = decltype(zero);
+    norm<T>(x, weight, bias, relu, passing ? passing->data_ptr<T>() : nullptr, y);
+  });
+  return y;
+}
+
+std::vector<Tensor> norm_backward(Tensor x, Tensor weight, Tensor bias, bool relu, Tensor grad) {
+  Tensor dx = at::empty_like(x), dw = at::zeros_like(weight), db = at::zeros_like(bias);
+  by_type(x, [&](auto zero) { norm_back<decltype(zero)>(x, weight, bias, relu, grad, dx, dw, db); });
+  return {dx, dw, db};
+}
+
+// x [..., F] -> relu of the largest of each four [..., F / 4], and which that was (4: none is above 0).
+template <typename T>
+static void pool(const Tensor& x, Tensor& y, Tensor& which) {
+  const T* from = x.data_ptr<T>();
+  T* to = y.data_ptr<T>();
+  uint8_t* at = which.data_ptr<uint8_t>();
+  for (int64_t n = 0; n < y.numel(); n++) {
+    float best = 0;
+    uint8_t found = 4;
+    for (int k = 0; k < 4; k++) {
+      const float value = float(from[4 * n + k]);
+      if (value > best) best = value, found = k;
+    }
+    to[n] = T(best);
+    at[n] = found;
+  }
+}
+
+template <typename T>
+static void pool_back(const Tensor& grad, const Tensor& which, Tensor& dx) {
+  const T* from = grad.data_ptr<T>();
+  const uint8_t* at = which.data_ptr<uint8_t>();
+  T* to = dx.data_ptr<T>();
+  for (int64_t n = 0; n < grad.numel(); n++)
+    for (int k = 0; k < 4; k++) to[4 * n + k] = at[n] == k ? from[n] : T(0.f);
+}
+
+std::vector<Tensor> pool_forward(Tensor x) {
+  auto sizes = x.sizes().vec();
+  sizes.back() /= 4;
+  Tensor y = at::empty(sizes, x.options()), which = at::empty(sizes, x.options().dtype(at::kByte));
+  by_type(x, [&](auto zero) { pool<decltype(zero)>(x, y, which); });
+  return {y, which};
+}
+
+Tensor pool_backward(Tensor grad, Tensor which) {
+  auto sizes = grad.sizes().vec();
+  sizes.back() *= 4;
+  Tensor dx = at::empty(sizes, grad.options());
+  by_type(grad, [&](auto zero) { pool_back<decltype(zero)>(grad, which, dx); });
+  return dx;
+}

@@ -1,0 +1,212 @@
+"""A recipe's data in little room, for a machine that reaches nothing else: Opus, within so many megabytes.
+
+Recordings are encoded anew, performances rendered beforehand: such a machine has neither the sound fonts nor
+the hours. What a source may take follows its weight; its pieces come in an order that is shuffled once, so
+that what is left out is any of them. The recordings that are kept back come first.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from ...model.notes import Note
+from ...model.timebase import SAMPLE_RATE
+from ..dataset import Piece, open_recordings
+from ..layout import Layout, Pair
+from ..pedal_table import PEDAL_SUFFIX, write_presses
+from ..prepared import REPORT
+from ..renderings import Renderings, make, read
+from ..settings import Settings, Source
+from ..sound_files import sounds_in
+from ..sources import cache_of
+from .piece import write_table
+
+BYTES_PER_S = 3_500  #: what Opus takes at COMPRESSION, about 26 kbit/s; and the labels
+COMPRESSION = 0.93  #: of libsndfile, 0 to 1
+PART_BYTES = 50_000_000
+PART = "part-{:02d}.tar"
+
+Report = Callable[[int, int], None]
+
+
+@dataclass
+class Packed:
+    """What was packed of one source."""
+
+    title: str
+    pieces: int = 0
+    seconds: float = 0.0
+    left_out: int = 0
+
+    def line(self) -> str:
+        said = f"{self.title}: {self.pieces} recordings, {self.seconds / 3600:.2f} h"
+        return f"{said}; {self.left_out} left out for want of room" if self.left_out else said
+
+
+@dataclass
+class Pack:
+    """The parts that were written, and what is in them."""
+
+    parts: list[Path] = field(default_factory=list)
+    sources: list[Packed] = field(default_factory=list)
+
+
+def pack(
+    settings: Settings, layout: Layout, out: Path, megabytes: float, report: Report = lambda done, total: None
+) -> Pack:
+    """Writes ``out/part-01.tar`` and so on, of at most 50 MB each and so many megabytes together.
+
+    Raises ValueError where not even the smallest training fits, RuntimeError where FluidSynth is missing.
+    """
+    if any(source.arrays for source in settings.sources):
+        raise ValueError("expected a recipe of sound, this one trains on arrays: copy their folders")
+    work = out / ".unfinished"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        small = _copy_small(settings, work)
+        room = 1e6 * megabytes - small
+        if room <= 0:
+            raise ValueError(f"rooms and noises alone take {small / 1e6:.0f} MB: raise --size")
+        found = Pack()
+        weights = sum(source.weight for source in settings.sources)
+        shares = [(source, source.weight / weights) for source in settings.sources]
+        for number, (source, share) in enumerate(shares):
+            report(number, len(shares))
+            of_one = layout.trained[number]
+            held = next((pairs for kept, pairs in layout.kept if kept is source), [])
+            found.sources.append(_pack_source(source, of_one, held, settings, work, share * room, layout))
+        for source, pairs in layout.kept:
+            if source in settings.validation:
+                found.sources.append(_pack_source(source, [], pairs, settings, work, 0.1 * room, layout))
+        found.parts = _tar(work, out)
+        return found
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _copy_small(settings: Settings, work: Path) -> int:
+    """Rooms and noises as they are; returns bytes."""
+    size = 0
+    for name in ("rooms", "noises"):
+        if folder := getattr(settings.augmentation, name):
+            for path in sounds_in(settings.path(folder)):
+                target = work / _inside(folder) / path.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)
+                size += path.stat().st_size
+    return size
+
+
+def _pack_source(
+    source: Source,
+    trained: list[Pair] | Renderings,
+    held: list[Pair],
+    settings: Settings,
+    work: Path,
+    room: float,
+    layout: Layout,
+) -> Packed:
+    """A source's pieces, as many as fit."""
+    folder = work / _inside(source.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / REPORT).write_text(json.dumps({"note_ends": layout.note_ends}), encoding="utf-8")
+    done = Packed(source.title)
+    if isinstance(trained, Renderings):
+        total = len(trained.order) + len(trained.held)
+        pieces = _rendered(trained)
+    else:
+        total = len(trained) + len(held)
+        pieces = _recorded(source, [*held, *_shuffled(trained)], settings)
+    taken = 0.0
+    for piece in pieces:
+        wanted = BYTES_PER_S * len(piece.samples) / SAMPLE_RATE
+        # At least one to train on beside what is kept back.
+        if taken + wanted > room and done.pieces > len(held):
+            break
+        taken += write(piece, folder)
+        done.pieces += 1
+        done.seconds += len(piece.samples) / SAMPLE_RATE
+    done.left_out = total - done.pieces
+    return done
+
+
+def _recorded(source: Source, pairs: Iterable[Pair], settings: Settings) -> Iterator[Piece]:
+    cache = cache_of(settings.path(source.folder), Path(settings.cache))
+    for pair in pairs:
+        yield open_recordings([pair], cache)[0]
+
+
+def _rendered(renderings: Renderings) -> Iterator[Piece]:
+    for one in (*renderings.held, *renderings.order):
+        make(one, renderings.note_ends)
+        if (piece := read(one)) is not None:
+            yield piece
+
+
+def _shuffled(pairs: list[Pair]) -> list[Pair]:
+    return [pairs[n] for n in np.random.default_rng(0).permutation(len(pairs))]
+
+
+def write(piece: Piece, folder: Path) -> int:
+    """A piece as Opus with its tables; returns bytes."""
+    paths = [folder / f"{piece.name}{suffix}" for suffix in (".opus", ".tsv", PEDAL_SUFFIX)]
+    with soundfile.SoundFile(
+        paths[0], "w", SAMPLE_RATE, 1, format="OGG", subtype="OPUS", compression_level=COMPRESSION
+    ) as file:
+        file.write(np.asarray(piece.samples))
+    write_table(paths[1], [Note(on, off, int(pitch), int(v)) for on, off, pitch, v in piece.notes])
+    if piece.pedal is not None:
+        write_presses(paths[2], [(float(down_s), float(up_s)) for down_s, up_s in piece.pedal])
+    return sum(path.stat().st_size for path in paths if path.exists())
+
+
+def _inside(folder: str) -> Path:
+    """Where a folder of the recipe lies in the pack. Raises ValueError for one that lies elsewhere."""
+    path = Path(folder)
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"{folder}: expected a folder relative to --data, to be found in the pack again")
+    return path
+
+
+def _tar(work: Path, out: Path) -> list[Path]:
+    """All files in tar archives of at most PART_BYTES; those of an earlier pack are replaced."""
+    for old in out.glob(PART.replace("{:02d}", "*")):
+        old.unlink()
+    parts: list[Path] = []
+    size = PART_BYTES
+    for path in sorted(p for p in work.rglob("*") if p.is_file()):
+        needs = 1024 + -(-path.stat().st_size // 512) * 512
+        if size + needs > PART_BYTES - 20_480:  # the end of an archive
+            parts.append(out / PART.format(len(parts) + 1))
+            size = 0
+        with tarfile.open(parts[-1], "a") as tar:
+            tar.add(path, str(path.relative_to(work)))
+        size += needs
+    return parts
+
+
+def unpack(data: Path, cache: Path) -> Path:
+    """The folder that holds a recipe's data: ``data`` itself, or what its parts are unpacked to."""
+    parts = sorted(data.glob(PART.replace("{:02d}", "*")))
+    if not parts:
+        return data
+    said = json.dumps([(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in parts])
+    place = cache / "packed" / data.resolve().name
+    known = place / "parts.json"
+    if not known.exists() or known.read_text(encoding="utf-8") != said:
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        for path in parts:
+            with tarfile.open(path) as tar:
+                tar.extractall(place, filter="data")
+        known.write_text(said, encoding="utf-8")
+    return place

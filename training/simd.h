@@ -1,0 +1,40 @@
+// Vectors of 16 floats by GCC/Clang's extensions, so that any instruction set will do.
+#pragma once
+#include <cstring>
+#include <vector>
+
+#include <torch/extension.h>
+
+using at::Tensor;
+typedef float vf __attribute__((vector_size(64), aligned(4)));
+typedef int vi __attribute__((vector_size(64), aligned(4)));
+constexpr int L = 16;  // lanes
+
+static inline vf load(const float* p) { return *reinterpret_cast<const vf*>(p); }
+static inline void store(float* p, vf v) { *reinterpret_cast<vf*>(p) = v; }
+static inline vf all(float x) { return x - vf{}; }
+
+// exp by 2^n * 2^f with a polynomial for 2^f on [-0.5, 0.5]; relative error below 2e-7.
+static inline vf vexp(vf x) {
+  x = x > 87.f ? all(87.f) : x;
+  x = x < -87.f ? all(-87.f) : x;
+  const vf magic = all(12582912.f), t = x * 1.44269504f, rounded = t + magic;
+  const vf f = t - (rounded - magic);
+  vf p = f * 1.54035304e-4f + 1.33335581e-3f;
+  p = p * f + 9.61812911e-3f;
+  p = p * f + 5.55041087e-2f;
+  p = p * f + 2.40226507e-1f;
+  p = p * f + 6.93147181e-1f;
+  p = p * f + 1.f;
+  return (vf)((vi)p + (((vi)rounded - (vi)magic) << 23));
+}
+static inline vf sigmoid(vf x) { return 1.f / (1.f + vexp(-x)); }
+static inline vf tanh_(vf x) { return 2.f * sigmoid(2.f * x) - 1.f; }
+
+// Calls f with a value of x's type: float, bfloat16 or half.
+template <typename F>
+static void by_type(const Tensor& x, F f) {
+  if (x.scalar_type() == at::kBFloat16) f(at::BFloat16());
+  else if (x.scalar_type() == at::kHalf) f(at::Half());
+  else f(float());
+}
