@@ -141,7 +141,7 @@ def test_going_on_over_other_recordings_names_the_source(tmp_path: Path) -> None
 
 
 def test_workers_minutes_and_the_cache_may_change(folder: Path, begun: Path) -> None:
-    free = ("--set", "workers=1", "--minutes", "1", "--cache", folder / "elsewhere")
+    free = ("--set", "workers=1", "--minutes", "0.1", "--cache", folder / "elsewhere")
     assert run("train", begun, *free).exit_code == 0
 
 
