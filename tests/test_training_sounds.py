@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from hppnet.model.notes import Note, write_midi
-from hppnet.training.augmentation import Augmentation, equaliser_db
+from hppnet.training.augmentation import Augmentation
+from hppnet.training.microphones import equaliser_db
 from hppnet.training.noises import KINDS, made_noise, recorded
 from hppnet.training.prepare.ends import notes_of, presses_of
 from hppnet.training.rendering import Touch, play_with

@@ -1,8 +1,8 @@
 """What is heard of a key that comes up: recorded releases, mixed into a rendering at each release.
 
 Sample libraries play such recordings when the pedal comes up, which is the wrong cue: a key makes its noise
-when it is released, with the pedal down or up. On a piano that is recorded from further away nothing of it may
-be heard, so it is left out often.
+when it is released, with the pedal down or up. On a piano that is recorded from further away nothing of it
+may be heard, so it is left out often.
 """
 
 from __future__ import annotations
