@@ -1,4 +1,4 @@
-"""What renderings tell of releases: keys that are heard coming up, and a pedal that works from any depth on."""
+"""What renderings tell of releases: keys that are heard coming up, and a pedal of any depth."""
 
 from __future__ import annotations
 

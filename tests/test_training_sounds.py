@@ -143,7 +143,7 @@ def test_what_is_played_with_a_touch_has_its_strokes(tmp_path: Path) -> None:
 
 def test_another_soundboard_is_uneven_from_tone_to_tone() -> None:
     """Bins of one key are alike, those of keys apart are not; up to 3 dB, and nothing where it is 0."""
-    how = Augmentation(eq_db=0, band_limit=0, uneven_db=3)
+    how = Augmentation(eq_db=0, band_limit=0, uneven_db=3, resonances_db=0)
     curves = np.stack([equaliser_db(how, np.random.default_rng(seed)) for seed in range(400)])
     assert curves.dtype == np.float32 and np.abs(curves.mean(0)).max() < 0.4
     assert np.std(curves) == pytest.approx(3 / np.sqrt(3), rel=0.1)  # of up to 3, evenly drawn

@@ -15,6 +15,7 @@ import soundfile
 
 from ..model.timebase import SAMPLE_RATE
 
+OPUS = 0.3  #: how often it is Opus itself, which takes ten times as long
 OPUS_KBIT = (10.0, 40.0)
 #: Of libsndfile's Opus for one channel, at compression levels 1 and 0.
 _LEAST_KBIT, _MOST_KBIT = 6.0, 256.0
@@ -26,7 +27,7 @@ def coded(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Samples [n] as a codec at a low rate leaves them; the timing stays."""
     if len(samples) < WINDOWS[-1]:
         return samples
-    if rng.random() < 0.5:
+    if rng.random() < OPUS:
         return by_opus(samples, float(rng.uniform(*OPUS_KBIT)))
     window = int(rng.choice(WINDOWS))
     return by_transform(samples, window, float(rng.uniform(4, 16)), float(rng.uniform(3500, 8000)))

@@ -47,8 +47,16 @@ class Touch:
         exponent = float(np.exp(rng.uniform(*np.log(exponents))))
         unison = float(rng.uniform(0.5, 4)) if rng.random() < 0.4 else 0.0
         seed = int(rng.integers(2**31))
-        spread = [float(rng.uniform(0, width)) for width in (6, 5)]
-        return cls(exponent, spread[0], float(rng.uniform(-30, 30)), spread[1], unison, seed=seed)
+        jitter, key_cents = (float(rng.uniform(0, width)) for width in (6, 5))
+        cents = float(rng.uniform(-30, 30))
+        return cls(
+            exponent,
+            velocity_jitter=jitter,
+            cents=cents,
+            key_cents=key_cents,
+            unison_cents=unison,
+            seed=seed,
+        )
 
     def striking_again(self, chance: float) -> Touch:
         """The same, by ``chance`` with keys that are struck again and again."""
