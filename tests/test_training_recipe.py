@@ -208,7 +208,7 @@ def test_renderings_that_would_sound_otherwise_have_another_place(root: Path, ch
 
 def test_a_key_release_that_cannot_be_used_is_named_before_anything_is_rendered(root: Path) -> None:
     settings = recipe.read("default", data=root, sets=[*TINY, "sources.3.render.key_releases=rooms/train"])
-    with pytest.raises(ValueError, match="one.flac: expected a MIDI key as the name, such as 060.flac"):
+    with pytest.raises(ValueError, match=r"one\.flac: expected a MIDI key as the name, such as 060"):
         lay_out(settings)
 
 
