@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -66,7 +67,8 @@ class Augmentation:
 
     def drawn(self, rng: np.random.Generator) -> Augmentation:
         """What holds for one excerpt: all of this, or nothing that a clean one lacks."""
-        return self if rng.random() >= self.clean else replace(self, **dict.fromkeys(UNCLEAN, 0))
+        nothing: dict[str, Any] = dict.fromkeys(UNCLEAN, 0)
+        return self if rng.random() >= self.clean else replace(self, **nothing)
 
 
 #: Settings that say how often.

@@ -33,7 +33,7 @@ def cut_starts(pairs: Sequence[Pair], count: int, folder: Path, open_recording: 
         raise ValueError(
             f"expected recordings without piano of {START_S:g} s at least, found shorter ones only"
         )
-    found = []
+    found: list[Pair] = []
     for place in sorted(np.random.default_rng(SEED).integers(ends[-1], size=count).tolist()):
         which = int(np.searchsorted(ends, place, side="right"))
         first = int(place - (ends[which - 1] if which else 0))
