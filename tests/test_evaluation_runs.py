@@ -147,9 +147,39 @@ def test_false_notes_a_minute_without_piano(clicks, folder, tmp_path):
     length_s = soundfile.info(tmp_path / "noise" / "speech.wav").duration
     assert report["no_piano"]["files"] == {"rain": 0, "speech": pytest.approx(600 / length_s)}
     assert report["no_piano"]["false_per_minute"] == pytest.approx(600 / (length_s + 2))
+    assert (report["no_piano"]["false_notes"], report["no_piano"]["with_false_notes"]) == (10, 1)
     assert list(report["files"]) == ["a", "b"] and report["mean"]["onset_50ms"]["p"] == 95
     alone = run(*quiet)
     assert alone.exit_code == 0 and "all together" in alone.stdout and "onset" not in alone.stdout
+
+
+def test_beginnings_amid_noise_are_the_same_every_time(clicks, tmp_path):
+    """Each is two seconds long, at a place that a seed decides; what was before it is not heard."""
+    for name, silent_s in (("speech", 0.0), ("later", 20.0)):
+        notes = shifted(SCALE, silent_s)
+        (tmp_path / "noise").mkdir(exist_ok=True)
+        write_clicks(tmp_path / "noise" / f"{name}.wav", notes)
+    soundfile.write(tmp_path / "noise" / "short.wav", np.zeros(16_000), 16_000)
+    options = ("--no-piano", tmp_path / "noise", "--starts", 40)
+    first, again = (json.loads(run(*options, "--json", "-").stdout) for _ in range(2))
+    found = first["no_piano"]
+    assert first == again | {name: first[name] for name in ("x_realtime", "peak_mib")}
+    assert len(found["files"]) == 40 and not any(name.startswith("short") for name in found["files"])
+    assert 0 < found["with_false_notes"] < 40 and found["false_notes"] >= found["with_false_notes"]
+    for name, per_minute in found["files"].items():
+        begin_s = float(name.split()[-2]) - (20 if name.startswith("later") else 0)
+        inside = sum(begin_s <= note.onset_s < begin_s + 2 for note in SCALE)
+        assert per_minute == pytest.approx(30 * inside), name
+    assert first["settings"]["starts"] == 40
+    assert "with a note, of 40" in run(*options).stdout
+
+
+def test_beginnings_need_recordings_that_are_long_enough(clicks, folder, tmp_path):
+    soundfile.write(tmp_path / "short.wav", np.zeros(16_000), 16_000)
+    short = run("--no-piano", tmp_path / "short.wav", "--starts", 3)
+    assert short.exit_code == 1 and "of 2 s at least, found shorter ones only" in short.stderr
+    without = run(folder, "--starts", 3)
+    assert without.exit_code == 2 and "--starts needs --no-piano PATH" in without.stderr
 
 
 def test_csv_has_a_row_a_file_and_the_mean(clicks, folder, tmp_path):

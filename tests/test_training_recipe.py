@@ -67,6 +67,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "pianos").mkdir()
     for name in ("salamander", "headroom"):
         (root / "pianos" / f"{name}.sf3").symlink_to(FONTS[0])
+    (root / "pianos" / "key_releases").mkdir()
+    for key in (40, 80):
+        knock = np.exp(-np.arange(4000) / 400) * np.random.default_rng(key).standard_normal(4000)
+        soundfile.write(root / "pianos" / "key_releases" / f"{key:03d}.flac", 0.1 * knock, 16_000)
     for name in ("ishizaka_one", "ishizaka_two", "betts_one", "betts_two"):
         sound = root / "real" / "train" / f"{name}.flac"
         sound.parent.mkdir(parents=True, exist_ok=True)
@@ -184,6 +188,31 @@ def test_a_step_draws_from_the_same_performances_however_fast_they_are_rendered(
     assert len(notes) >= 4 and found.at(2)[0].pedal is not None
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "velocity_shift=[1.0, 2.0]",
+        "velocity_spread=[0.8, 1.2]",
+        "pedal_threshold=[50, 60]",
+        'key_releases=""',
+        "key_release_chance=1.0",
+    ],
+)
+def test_renderings_that_would_sound_otherwise_have_another_place(root: Path, change: str) -> None:
+    def place(*sets: str) -> Path:
+        settings = recipe.read("default", data=root, cache=root / "cache", sets=[*TINY, *sets])
+        found = next(one for one in lay_out(settings).trained if isinstance(one, Renderings))
+        return found.order[0].folder
+
+    assert place() == place("sources.3.render.first=2") != place(f"sources.3.render.{change}")
+
+
+def test_a_key_release_that_cannot_be_used_is_named_before_anything_is_rendered(root: Path) -> None:
+    settings = recipe.read("default", data=root, sets=[*TINY, "sources.3.render.key_releases=rooms/train"])
+    with pytest.raises(ValueError, match=r"one\.flac: expected a MIDI key as the name, such as 060"):
+        lay_out(settings)
+
+
 def test_a_performance_that_cannot_be_rendered_is_left_out(root: Path, tmp_path: Path) -> None:
     shutil.copytree(root / "performances", tmp_path / "performances")
     for path in (tmp_path / "performances" / "train").iterdir():
@@ -213,9 +242,12 @@ def test_recipes_name_no_machine_and_nothing_to_evaluate_on() -> None:
         assert not any(Path(folder).is_absolute() or "dev" in Path(folder).parts for folder in folders)
         assert settings.folder == str(Path("runs", name))
     default = recipe.read("default")
-    real = [source.weight for source in default.sources if source.folder == "real/train"]
+    taught = [source for source in default.sources if source.folder == "real/train"]
+    real = [source.weight for source in taught]
     assert 0.1 <= sum(real) / sum(source.weight for source in default.sources) <= 0.2
     assert real[0] <= real[1], "one player has at most half"
+    assert [source.kept for source in taught] == [("ishizaka_BWV988_var12",), ("betts_Op15_07_traumerei",)]
+    assert all(0 < source.pedalled_weight < source.offset_weight < 1 for source in taught)
     assert default.phase_ends[-1] == default.schedule.steps
 
 

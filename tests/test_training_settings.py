@@ -89,6 +89,14 @@ def test_what_the_manual_shows_is_read(tmp_path: Path) -> None:
         (HEAD + SOURCE + SOURCE, "sources of different names"),
         (HEAD + SOURCE + "[sources.render]\npianos = { }\n", "render: expected pianos"),
         (HEAD + SOURCE + "[sources.render]\npianos = { a = 1 }\nfirst = 0\n", "first and every must be"),
+        (
+            HEAD + SOURCE + "[sources.render]\npianos = { a = 1 }\nvelocity_spread = [2.0, 1.0]\n",
+            "velocity_spread must be two positive numbers in order, got 2.0, 1.0",
+        ),
+        (
+            HEAD + SOURCE + "[sources.render]\npianos = { a = 1 }\npedal_threshold = [40, 128]\n",
+            "pedal_threshold must be two numbers from 1 to 127",
+        ),
         (HEAD + SOURCE + "[network]\nunits = 3\n", r"\[network\]: unknown settings \['units'\]"),
         (HEAD + 'config = "huge"\n' + SOURCE, "config must be one of default"),
         (HEAD + 'precision = "int8"\n' + SOURCE, "precision must be one of bf16"),

@@ -31,6 +31,11 @@ PLAIN = Augmentation(
     noise=0,
     clip=0,
     sudden=0,
+    sudden_noise=0,
+    clean=0,
+    resonances_db=0,
+    gain_control=0,
+    codec=0,
     mix=0,
     no_piano=0,
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,12 +24,12 @@ from ..model.timebase import FRAME_S, HOP, SAMPLE_RATE
 from .augmentation import (
     Augmentation,
     at_another_level,
-    equaliser_db,
     in_the_world,
     mixed,
     without_piano,
 )
 from .labels import pedal_target, targets
+from .microphones import equaliser_db
 from .notes_table import LABEL_SUFFIXES, read_labels
 from .pedal_table import PEDAL_SUFFIX, read_presses
 from .prepare.recorded import pedal_of
@@ -36,6 +37,7 @@ from .sound_files import SUFFIXES, read_sound
 
 #: A cache's folder for the notes, named after how they are made of labels: to be raised when that changes.
 NOTES_CACHE = "notes-1"
+LOUDNESS_BLOCK, LOUDNESS_BLOCKS = SAMPLE_RATE // 10, 200  #: samples of a block, and how many are looked at
 MARGIN_S = 0.1  #: notes so far outside an excerpt still reach into it with a target
 
 
@@ -68,6 +70,14 @@ class Piece:
     samples: np.ndarray  #: int16 [n], memory-mapped
     notes: np.ndarray  #: [n, 4], likewise: onset (s), offset (s), pitch, velocity
     pedal: np.ndarray | None = None  #: [n, 2]: presses, down and up (s); None: not known
+
+    @cached_property
+    def loudness_db(self) -> float:
+        """Where it is loud, in dB against full scale: exceeded in a tenth of some blocks all over it."""
+        starts = np.linspace(0, max(0, len(self.samples) - LOUDNESS_BLOCK), LOUDNESS_BLOCKS).astype(int)
+        blocks = [np.asarray(self.samples[at : at + LOUDNESS_BLOCK], dtype=np.float64) for at in starts]
+        power = [float(np.mean(np.square(block / 32768))) if len(block) else 0.0 for block in blocks]
+        return float(10 * np.log10(np.percentile(power, 90) + 1e-9))
 
 
 def read_notes(path: Path) -> np.ndarray:
@@ -171,20 +181,22 @@ class Excerpts:
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
         """One excerpt, the parts of a :class:`Batch` without its first dimension."""
         keys, cents = self._shift(rng)
+        how = self.how.drawn(rng)
         front = front_end_of(FrontEndConfig(tuning_cents=cents - 100 * keys))
-        samples, notes, pedal, ends = self._cut_out(rng, front.before, front.after)
-        if rng.random() < self.how.no_piano:
-            samples, notes = without_piano(len(samples), self.how, rng), notes[:0]
-            pedal = np.zeros((0, 2))
-        elif rng.random() < self.how.mix:
+        samples, notes, pedal, ends, loudness_db = self._cut_out(rng, front.before, front.after)
+        sudden = how.sudden
+        if rng.random() < how.no_piano:
+            samples, notes = without_piano(len(samples), how, rng), notes[:0]
+            pedal, loudness_db, sudden = np.zeros((0, 2)), None, how.sudden_noise
+        elif rng.random() < how.mix:
             other = self._cut_out(rng, front.before, front.after)
             samples, notes = mixed((samples, notes), other[:2], rng)
             ends = Ends(min(ends.weight, other[3].weight), 1.0)
             pedal = None  # two pianos, two pedals
-        plain = at_another_level(samples, self.how, rng)
-        sounds = np.stack([in_the_world(plain, self.how, rng), plain][: 1 + self.taught])
-        curve = torch.from_numpy(equaliser_db(self.how, rng))
-        if rng.random() < self.how.sudden:
+        plain = at_another_level(samples, how, rng, loudness_db)
+        sounds = np.stack([in_the_world(plain, how, rng), plain][: 1 + self.taught])
+        curve = torch.from_numpy(equaliser_db(how, rng))
+        if rng.random() < sudden:
             sounds[:, : front.before] = 0
         spectra = (front.frames(torch.from_numpy(sounds)) + curve).clamp_min(FLOOR_DB)
         pedal_wanted = torch.from_numpy(pedal_target(pedal, self.frames))
@@ -198,8 +210,11 @@ class Excerpts:
 
     def _cut_out(
         self, rng: np.random.Generator, before: int, after: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, Ends]:
-        """Samples of an excerpt and what the front end needs around it, its notes, presses and weights."""
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, Ends, float | None]:
+        """Samples of an excerpt and what the front end needs around it, its notes, presses and weights.
+
+        And how loud its recording is (dB), where recordings are levelled.
+        """
         source = int(rng.choice(len(self.sources), p=self._odds))
         lengths = self._lengths[source]
         piece = self.sources[source][rng.choice(len(lengths), p=lengths / lengths.sum())]
@@ -208,7 +223,8 @@ class Excerpts:
         start_s, end_s = start / SAMPLE_RATE, start / SAMPLE_RATE + self.frames * FRAME_S
         near = (piece.notes[:, 1] > start_s - MARGIN_S) & (piece.notes[:, 0] < end_s + MARGIN_S)
         pedal = None if piece.pedal is None else piece.pedal - start_s
-        return samples, piece.notes[near] - [start_s, start_s, 0, 0], pedal, self._ends[source]
+        loudness_db = piece.loudness_db if self.how.levelled else None
+        return samples, piece.notes[near] - [start_s, start_s, 0, 0], pedal, self._ends[source], loudness_db
 
     def _shift(self, rng: np.random.Generator) -> tuple[int, int]:
         """A transposition in keys and a detuning in cents: the transform's bins move, the sound stays."""

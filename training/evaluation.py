@@ -64,10 +64,16 @@ class Run:
     files: dict[str, Scores]  #: by name, sorted
     quiet: dict[str, float]  #: recordings without piano: false notes a minute
     false_per_minute: float | None  #: over all of these together
+    false_notes: dict[str, int]  #: how many notes were detected in each of these
     x_realtime: float | None  #: seconds of sound for each second of computing
     peak_mib: float | None  #: the most memory that a process of it has held
     mistakes: Mistakes | None  #: over all files
     pedals: dict[str, PedalScores] = field(default_factory=dict)  #: by name, sorted
+
+    @property
+    def with_false_notes(self) -> int:
+        """In how many recordings without piano a note was detected."""
+        return sum(count > 0 for count in self.false_notes.values())
 
     @property
     def pedal(self) -> PedalScores | None:
@@ -104,6 +110,7 @@ def _run(name: str, files: Sequence[Outcome]) -> Run:
         {o.name: o.scores for o in files if o.scores is not None},
         {o.name: (o.false_notes or 0) / _minutes(o) for o in quiet},
         sum(o.false_notes or 0 for o in quiet) / minutes if quiet else None,
+        {o.name: o.false_notes or 0 for o in quiet},
         sum(one.sound_s for one in heard) / wall_s if wall_s else None,
         max((one.peak_mib for one in heard if one.peak_mib is not None), default=None),
         Mistakes.total(found) if found else None,

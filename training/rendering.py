@@ -1,8 +1,8 @@
 """A performance (MIDI) played by a sampled piano: audio and labels that agree exactly.
 
 FluidSynth renders at 44.1 kHz without its own effects (rendering straight to 16 kHz would alias);
-soxr brings it to 16 kHz. Velocity, tuning and how often a key is struck again are varied per
-performance, so that a network hears more pianos and more players than there are.
+soxr brings it to 16 kHz. Velocity, tuning, the pedal and how often a key is struck again are varied
+per performance, so that a network hears more pianos and more players than there are.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import mido
@@ -19,6 +19,7 @@ import soundfile
 import soxr
 
 from ..model.timebase import SAMPLE_RATE
+from .pedal_control import PedalControl, controlled
 from .restrikes import struck_again
 
 RENDER_RATE = 44_100
@@ -30,21 +31,32 @@ class Touch:
     """How one performance is varied before it is rendered: the player's hand and the piano's tuning."""
 
     velocity_exponent: float = 1.0  #: velocity' = 127 * (velocity / 127) ** exponent
+    velocity_spread: float = 1.0  #: then its distance from the performance's mean is multiplied by this,
+    velocity_shift: float = 0.0  #: and so many MIDI steps are added
     velocity_jitter: float = 0.0  #: standard deviation, in MIDI steps, of each note's own deviation
     cents: float = 0.0  #: tuning of the whole piano against A = 440 Hz
     key_cents: float = 0.0  #: standard deviation of each key's own tuning
     unison_cents: float = 0.0  #: of a second string on every key, which beats; 0: there is none
     restrikes: float = 0.0  #: share of the notes that are struck again while they sound
+    pedal: PedalControl = field(default_factory=PedalControl)
     seed: int = 0  #: of the deviations
 
     @classmethod
     def random(cls, rng: np.random.Generator, exponents: tuple[float, float] = (0.75, 2.0)) -> Touch:
-        """Mostly softer than played: soft notes are what a transcriber misses."""
+        """Of any player and piano whose velocities are bent by an exponent in this range."""
         exponent = float(np.exp(rng.uniform(*np.log(exponents))))
         unison = float(rng.uniform(0.5, 4)) if rng.random() < 0.4 else 0.0
         seed = int(rng.integers(2**31))
-        spread = [float(rng.uniform(0, width)) for width in (6, 5)]
-        return cls(exponent, spread[0], float(rng.uniform(-30, 30)), spread[1], unison, seed=seed)
+        jitter, key_cents = (float(rng.uniform(0, width)) for width in (6, 5))
+        cents = float(rng.uniform(-30, 30))
+        return cls(
+            exponent,
+            velocity_jitter=jitter,
+            cents=cents,
+            key_cents=key_cents,
+            unison_cents=unison,
+            seed=seed,
+        )
 
     def striking_again(self, chance: float) -> Touch:
         """The same, by ``chance`` with keys that are struck again and again."""
@@ -54,12 +66,25 @@ class Touch:
             return self
         return replace(self, restrikes=float(rng.uniform(0.03, 0.3)))
 
+    def of_any_dynamics(self, spreads: tuple[float, float], shifts: tuple[float, float]) -> Touch:
+        """The same by a player of wider or narrower dynamics, louder or softer."""
+        rng = np.random.default_rng([self.seed, 4])
+        spread, shift = float(np.exp(rng.uniform(*np.log(spreads)))), float(rng.uniform(*shifts))
+        return replace(self, velocity_spread=spread, velocity_shift=shift)
+
+    def on_any_pedal(self, thresholds: tuple[int, int]) -> Touch:
+        """The same with a pedal whose strings are free from a value in this range on."""
+        rng = np.random.default_rng([self.seed, 5])
+        return replace(self, pedal=PedalControl.random(rng, thresholds))
+
 
 def play_with(midi: mido.MidiFile, touch: Touch) -> mido.MidiFile:
     """The same performance with another touch, on a piano tuned otherwise: channel 0, and 1 with unisons."""
     rng, hand, again = (np.random.default_rng([touch.seed, part]) for part in range(3))
     if touch.restrikes:
         midi = struck_again(midi, touch.restrikes, again)
+    midi = controlled(midi, touch.pedal)
+    mean = _mean_velocity(midi, touch)
     voices = 2 if touch.unison_cents else 1
     keys = touch.cents + touch.key_cents * rng.standard_normal(128)
     tunings = [keys] + [keys + touch.unison_cents * rng.standard_normal(128)] * (voices - 1)
@@ -72,7 +97,7 @@ def play_with(midi: mido.MidiFile, touch: Touch) -> mido.MidiFile:
             if message.type == "program_change":
                 message = mido.MetaMessage("marker", text="program", time=message.time)  # keeps its time
             if message.type == "note_on" and message.velocity > 0:
-                message = _bent(message, touch, hand)
+                message = _bent(message, touch, mean, hand)
             if not hasattr(message, "channel"):
                 messages.append(message)
                 continue
@@ -82,8 +107,19 @@ def play_with(midi: mido.MidiFile, touch: Touch) -> mido.MidiFile:
     return out
 
 
-def _bent(stroke: mido.Message, touch: Touch, hand: np.random.Generator) -> mido.Message:
-    bent = 127 * (stroke.velocity / 127) ** touch.velocity_exponent
+def _mean_velocity(midi: mido.MidiFile, touch: Touch) -> float:
+    """Of all strokes, as the exponent leaves them."""
+    struck = [m.velocity for track in midi.tracks for m in track if m.type == "note_on" and m.velocity]
+    return float(np.mean(_by_exponent(np.array(struck or [64]), touch)))
+
+
+def _by_exponent(velocity: np.ndarray, touch: Touch) -> np.ndarray:
+    return np.asarray(127 * (velocity / 127) ** touch.velocity_exponent)
+
+
+def _bent(stroke: mido.Message, touch: Touch, mean: float, hand: np.random.Generator) -> mido.Message:
+    bent = float(_by_exponent(np.array(stroke.velocity), touch))
+    bent = mean + (bent - mean) * touch.velocity_spread + touch.velocity_shift
     bent += touch.velocity_jitter * hand.standard_normal()
     return stroke.copy(velocity=int(np.clip(round(bent), 1, 127)))
 

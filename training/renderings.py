@@ -21,6 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from .dataset import Piece, delayed, notes_array
+from .key_releases import files_by_key
+from .pedal_control import SWITCH
 from .prepare.ends import MIDI_SUFFIXES
 from .prepare.piece import within
 from .prepare.rendered import Choices, Rendered
@@ -29,7 +31,7 @@ from .sound_files import files_in
 
 #: What must sound like nothing that was trained on: evaluation's piano, by any name of its file.
 RESERVED = (b"splendid",)
-FORMAT = "1"  #: of what is cached: to be raised when renderings change
+FORMAT = "2"  #: of what is cached: to be raised when renderings change
 WHY = "why.txt"
 
 
@@ -91,17 +93,26 @@ def renderings(source: Source, settings: Settings, note_ends: str) -> tuple[list
     pianos = {settings.path(name): weight for name, weight in how.pianos}
     for piano in pianos:
         check_piano(piano)
+    releases = settings.path(how.key_releases) if how.key_releases else None
     choices = Choices(
         tuple(pianos),
         tuple(pianos.values()),
         restrike_chance=how.restrike_chance,
         seed=how.seed,
         velocity_exponent=how.velocity_exponent,
+        velocity_spread=how.velocity_spread,
+        velocity_shift=how.velocity_shift,
+        pedal_threshold=None if how.pedal_threshold == (SWITCH, SWITCH) else how.pedal_threshold,
+        key_releases=releases,
+        key_release_chance=how.key_release_chance,
     )
     said = {
         "format": FORMAT,
         "note_ends": note_ends,
         "pianos": [(piano.name, weight, piano.stat().st_size) for piano, weight in pianos.items()],
+        "released": []
+        if releases is None
+        else sorted((key, path.stat().st_size) for key, path in files_by_key(releases).items()),
         **{name: value for name, value in asdict(how).items() if name not in ("pianos", "first", "every")},
     }
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

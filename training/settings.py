@@ -32,18 +32,29 @@ class Rendering:
     every: int = 8  #: steps until there is one more
     seed: int = 0
     velocity_exponent: tuple[float, float] = (0.75, 2.0)  #: range of the exponent that bends velocities
+    velocity_spread: tuple[float, float] = (1.0, 1.0)  #: of the factor on their distance from the mean
+    velocity_shift: tuple[float, float] = (0.0, 0.0)  #: of the MIDI steps that are added to all
     restrike_chance: float = 0.0  #: how often a performance has repeated notes added
+    pedal_threshold: tuple[int, int] = (64, 64)  #: range of the value from which the pedal frees the strings
+    key_releases: str = ""  #: folder of recorded key releases, KEY.flac, to mix in where keys come up
+    key_release_chance: float = 2 / 3  #: how often a performance has them
 
     def __post_init__(self) -> None:
         if not self.pianos or min(weight for _, weight in self.pianos) <= 0:
             raise ValueError('render: expected pianos = { "FILE.sf3" = WEIGHT } with weights above 0')
         if self.first < 1 or self.every < 1 or self.seed < 0:
             raise ValueError("render: first and every must be at least 1, seed must not be negative")
-        low, high = self.velocity_exponent
-        if not 0 < low <= high or not 0 <= self.restrike_chance <= 1:
-            raise ValueError(
-                "render: velocity_exponent must be two positive numbers in order, restrike_chance 0 to 1"
-            )
+        for name in ("velocity_exponent", "velocity_spread"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise ValueError(f"render: {name} must be two positive numbers in order, got {low}, {high}")
+        for name in ("restrike_chance", "key_release_chance"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"render: {name} must lie between 0 and 1, got {getattr(self, name):g}")
+        if self.velocity_shift[0] > self.velocity_shift[1]:
+            raise ValueError("render: velocity_shift must be two numbers in order")
+        if not 1 <= self.pedal_threshold[0] <= self.pedal_threshold[1] <= 127:
+            raise ValueError("render: pedal_threshold must be two numbers from 1 to 127 in order")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -63,6 +64,9 @@ def evaluate(
         list[Path] | None,
         typer.Option(metavar="PATH", help="Recordings without piano: false notes a minute. Repeatable."),
     ] = None,
+    starts: Annotated[
+        int | None, typer.Option(min=1, help="Begin so often amid --no-piano, in place of hearing it whole.")
+    ] = None,
     noise: Annotated[Path | None, typer.Option(metavar="DIR", help="Add background noise.")] = None,
     snr: Annotated[float | None, typer.Option(metavar="DB", help="Of --noise.  [default: 20]")] = None,
     rooms: Annotated[
@@ -96,6 +100,7 @@ def evaluate(
             models=tuple(models or (() if predictions else (OWN,))),
             predictions=predictions,
             no_piano=tuple(no_piano or ()),
+            starts=starts,
             latency=wanted_latency(latency, streaming),
             checkpoint=checkpoint,
             device=device.value,
@@ -108,8 +113,9 @@ def evaluate(
             json_file=json_file,
             csv_file=csv_file,
         )
-        task = prepare(options)
-        done = _score(task)
+        with TemporaryDirectory() as folder:
+            task = prepare(options, Path(folder))
+            done = _score(task)
         report(done, task)
     except Refusal as error:
         if verbose:

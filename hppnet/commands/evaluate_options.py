@@ -31,6 +31,7 @@ class Options:
     models: tuple[str, ...]
     predictions: Path | None
     no_piano: tuple[Path, ...]
+    starts: int | None  #: beginnings in them, in place of the whole recordings
     latency: float | str | None  #: ms; None: full context; ALL
     checkpoint: Path | None
     device: str
@@ -46,6 +47,10 @@ class Options:
     def __post_init__(self) -> None:
         if self.data is None and not self.no_piano:
             raise Refusal("expected a folder of recordings with labels, or --no-piano, got neither")
+        if self.starts is not None and not self.no_piano:
+            raise Refusal("--starts needs --no-piano PATH, recordings to begin in")
+        if self.starts is not None and self.predictions:
+            raise Refusal("--predictions were made from whole recordings: leave out --starts")
         self._check_inputs()
         self._check_models()
         self._check_outputs()

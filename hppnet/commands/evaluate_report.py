@@ -51,6 +51,7 @@ def settings(task: Task) -> dict[str, Any]:
         "labels_note_ends": task.note_ends,
         "first_seconds": options.listening.first_s,
         "latency_ms": options.latency,
+        "starts": options.starts,
         "conditions": {
             "detune_cents": conditions.detune_cents,
             "rooms": None if conditions.rooms is None else str(conditions.rooms),
@@ -95,7 +96,12 @@ def _figures(run: Run) -> dict[str, Any]:
         files = {name: dataclasses.asdict(scores) for name, scores in run.pedals.items()}
         figures["pedal"] = {"mean": dataclasses.asdict(run.pedal), "files": files}
     if run.quiet:
-        figures["no_piano"] = {"false_per_minute": run.false_per_minute, "files": run.quiet}
+        figures["no_piano"] = {
+            "false_per_minute": run.false_per_minute,
+            "files": run.quiet,
+            "false_notes": sum(run.false_notes.values()),
+            "with_false_notes": run.with_false_notes,
+        }
     if run.mistakes is not None:
         figures["errors"] = run.mistakes.as_dict()
     return figures

@@ -112,11 +112,13 @@ def quiet_table(run: Run) -> Table:
     """False notes a minute on recordings without piano."""
     table = _table("without piano: false notes a minute")
     table.add_column("file", no_wrap=True)
-    _add_numbers(table, [""])
+    _add_numbers(table, ["", "notes"])
     for name, false in run.quiet.items():
-        table.add_row(name, f"{false:.1f}")
+        table.add_row(name, f"{false:.1f}", str(run.false_notes[name]))
     table.add_section()
-    table.add_row("all together", f"{run.false_per_minute:.1f}", style="bold")
+    together = sum(run.false_notes.values())
+    table.add_row("all together", f"{run.false_per_minute:.1f}", str(together), style="bold")
+    table.add_row(f"with a note, of {len(run.false_notes)}", "", str(run.with_false_notes), style="bold")
     return table
 
 

@@ -33,10 +33,12 @@ class Task:
     transcriber: Transcriber | None  #: hppnet's own, if it is evaluated
 
 
-def prepare(options: Options) -> Task:
-    """Finds, loads and reads everything. Raises Refusal."""
+def prepare(options: Options, folder: Path) -> Task:
+    """Finds, loads and reads everything; what is cut out of recordings goes to ``folder``. Raises Refusal."""
     from ..offline.inputs import SOUND_SUFFIXES
+    from ..offline.reading import open_recording
     from ..training.material import without_piano
+    from ..training.starts import cut_starts
 
     transcriber = _loaded(options) if OWN in options.models else None
     latencies = _latencies(options, transcriber)
@@ -44,6 +46,8 @@ def prepare(options: Options) -> Task:
         options.listening.conditions.check()
         material = _material(options)
         quiet = without_piano(options.no_piano, SOUND_SUFFIXES)
+        if options.starts is not None:
+            quiet = cut_starts(quiet, options.starts, folder, open_recording)
     except ValueError as error:
         raise Refusal(str(error), 1) from None
     pairs, failures = _read(material, options.note_ends)

@@ -13,7 +13,9 @@ from pathlib import Path
 import mido
 import numpy as np
 
+from ...model.notes import Note
 from ...model.timebase import SAMPLE_RATE
+from ..key_releases import KeyUp, with_releases
 from ..rendering import Touch, at_peak, play_with, render
 from ..resonance import PedalSound, Press, with_pedal
 from ..rooms import in_room
@@ -38,6 +40,11 @@ class Choices:
     seed: int = 0
     plain: bool = False  #: everything but the piano as it is: the player's own touch, in tune, no room
     velocity_exponent: tuple[float, float] = (0.75, 2.0)  #: range of the exponent that bends velocities
+    velocity_spread: tuple[float, float] = (1.0, 1.0)  #: range of their spread's factor
+    velocity_shift: tuple[float, float] = (0.0, 0.0)  #: range of the steps that are added
+    pedal_threshold: tuple[int, int] | None = None  #: range in which the pedal works; None: a switch at 64
+    key_releases: Path | None = None  #: folder of recorded key releases
+    key_release_chance: float = 2 / 3  #: how often a piece has them, where there is a folder
 
     def of(self, name: str) -> Choice:
         """The choice for a piece; always the same for a seed and a name."""
@@ -47,11 +54,16 @@ class Choices:
         if self.plain:
             return Choice(soundfont, Touch())
         touch = Touch.random(rng, self.velocity_exponent).striking_again(self.restrike_chance)
+        touch = touch.of_any_dynamics(self.velocity_spread, self.velocity_shift)
+        if self.pedal_threshold is not None:
+            touch = touch.on_any_pedal(self.pedal_threshold)
         wet, dry = float(rng.uniform(0.3, 1.0)), float(rng.uniform(0.0, 0.7))
         room = None
         if self.rooms and rng.random() < self.room_chance:
             room = self.rooms[int(rng.integers(len(self.rooms)))]
-        return Choice(soundfont, touch, room, wet, dry, PedalSound.random(rng))
+        pedal = PedalSound.random(rng)
+        key_up = KeyUp() if self.key_releases is None else KeyUp.random(rng, self.key_release_chance)
+        return Choice(soundfont, touch, room, wet, dry, pedal, key_up)
 
     def settings(self) -> dict[str, object]:
         """What another run must share to go on with this one."""
@@ -74,6 +86,7 @@ class Choice:
     wet: float = 0.0  #: gain of the room
     dry: float = 1.0  #: gain of the piano without it
     pedal: PedalSound = field(default_factory=PedalSound)
+    key_up: KeyUp = field(default_factory=KeyUp)
 
 
 @dataclass(frozen=True)
@@ -87,17 +100,19 @@ class Rendered:
 
     def take(self, note_ends: str) -> Take:
         performance = read_performance(self.midi)
-        touch = self.choices.of(self.name).touch
         # Unisons are second strokes on another channel: they sound, and are no notes.
-        notes = notes_of(play_with(performance, replace(touch, unison_cents=0.0)), note_ends)
+        played = play_with(performance, replace(self.choices.of(self.name).touch, unison_cents=0.0))
+        notes = notes_of(played, note_ends)
         if performance.length > LONGEST_S:
             hours = performance.length / 3600
             raise ValueError(
                 f"{self.midi}: expected {LONGEST_S / 3600:g} hours at most, it lasts {hours:.1f}"
             )
         # What a renderer plays is all there is: no pedal in the file is no pedal in the sound.
-        presses = presses_of(performance)
-        return Take(notes, self._sound(performance, presses), presses)
+        # It is down where the strings are free: from the piano's own threshold on.
+        presses = presses_of(played)
+        released = notes if note_ends == "keys" else notes_of(played, "keys")
+        return Take(notes, self._sound(performance, presses, released), presses)
 
     def about(self) -> dict[str, object]:
         choice = self.choices.of(self.name)
@@ -107,11 +122,14 @@ class Rendered:
             "velocity_exponent": round(choice.touch.velocity_exponent, 3),
             "cents": round(choice.touch.cents, 1),
             "restrikes": round(choice.touch.restrikes, 3),
+            "pedal_threshold": choice.touch.pedal.threshold,
             "resonance_db": round(choice.pedal.resonance_db, 1),
             "room": choice.room.name if choice.room else None,
         }
 
-    def _sound(self, performance: mido.MidiFile, presses: list[Press]) -> Iterator[np.ndarray]:
+    def _sound(
+        self, performance: mido.MidiFile, presses: list[Press], released: list[Note]
+    ) -> Iterator[np.ndarray]:
         """Lazily, since a performance without notes is not worth rendering."""
         choice = self.choices.of(self.name)
         samples = render(play_with(performance, choice.touch), choice.soundfont)
@@ -120,7 +138,10 @@ class Rendered:
             raise ValueError(
                 f"{self.midi}: expected {performance.length:.1f} s from fluidsynth, it rendered {seconds:.1f}"
             )
-        samples = at_peak(with_pedal(samples, presses, choice.pedal))
+        samples = with_pedal(samples, presses, choice.pedal)
+        if self.choices.key_releases is not None:
+            samples = with_releases(samples, released, self.choices.key_releases, choice.key_up)
+        samples = at_peak(samples)
         yield samples if choice.room is None else in_its_room(samples, choice)
 
 
