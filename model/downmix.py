@@ -5,15 +5,15 @@ channels is 18 dB quieter, hiss on one side covers the piano on the other. So th
 Every 5 ms (a cell; 20 ms once 2 s of sound have come) powers and correlations of the channels are measured,
 and the weights for the next cell follow from all cells up to this one:
 
-* a channel whose noise floor is 20 dB above another's, with a signal-to-noise ratio 10 dB below that one's,
-  is left out;
+* a channel whose noise floor is 20 dB above another's is left out while its signal-to-noise ratio is 10 dB
+  below that one's, or while it has given nothing but hiss (its neighbouring samples are hardly correlated);
 * a channel 40 dB below the loudest is left out;
 * a channel whose correlation with the loudest is below -0.5 (-0.9 in the first 2 s of sound) is inverted;
 * the others have equal weights: two good channels give exactly their mean.
 
-Each decision has hysteresis, and cells 20 dB below the usual level decide nothing, so pauses change no
-weights. The result does not depend on how the sound is cut into blocks. ``realtime/web/page/downmix.js``
-does the same in the browser.
+Each decision has hysteresis. Cells 20 dB below the usual level decide nothing, and those in which no channel
+is 10 dB above its noise floor hardly anything, so pauses change no weights. The result does not depend on how
+the sound is cut into blocks. ``realtime/web/page/downmix.js`` does the same in the browser.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ SMALLEST = 1e-12  #: power of digital silence, -120 dBFS
 SILENT, AUDIBLE = 1e-4, 1e-3  #: of the loudest channel's power: left out below, taken again above
 NOISIER = 100.0  #: ratio of noise floors
 WORSE, AS_GOOD = 10.0, 3.0  #: ratio of signal-to-noise ratios: left out above, taken again below
+SIGNAL = 10.0  #: ratio of power to noise floor from which on there is more than noise
+HISS = 0.5  #: correlation of neighbouring samples; that of a piano's is higher
+NOISE_COUNTS = 0.001  #: as much of its time as the same time of signal
 OPPOSED, SURELY_OPPOSED, ALIKE = -0.5, -0.9, 0.5  #: correlations: inverted below, turned back above
 SURE_AFTER_S = 2.0
 LOUDER = 4.0  #: ratio of powers: another channel becomes the one that polarities are compared with
@@ -57,6 +60,7 @@ class Downmix:
         self.noisy = [False] * count
         self._reference = 0
         self._products = [[0.0] * count for _ in range(count)]
+        self._neighbours = [0.0] * count  # products of each sample and the next
         self._floors: list[float] = []
         self._usual = 0.0  # the loudest channel's power lately
         self._decided_s = 0.0  # of sound that was not quiet
@@ -85,9 +89,11 @@ class Downmix:
         cells = joined[: count * self._cell].reshape(count, self._cell, self.channels)
         products = np.matmul(cells.transpose(0, 2, 1), cells) / np.float32(self._cell)
         changes = [(0, self._before, self._weights)]  # cell, weights before and from then on
+        neighbours = np.einsum("knc,knc->kc", cells[:, 1:], cells[:, :-1]) / np.float32(self._cell - 1)
         learned = 0
-        for learned, product in enumerate(products.tolist(), 1):
-            weights = self._learn(product)
+        for product, neighbour in zip(products.tolist(), neighbours.tolist(), strict=True):
+            learned += 1
+            weights = self._learn(product, neighbour)
             if weights != self._weights:
                 changes.append((learned, self._weights, weights))
                 self._weights = weights
@@ -120,19 +126,26 @@ class Downmix:
                 out[first : first + len(ramp)] = old + ramp * (new - old)
         return out
 
-    def _learn(self, product: list[list[float]]) -> tuple[float, ...]:
-        """Takes in the channels' mean products in a cell; returns the weights from the next one on."""
+    def _learn(self, product: list[list[float]], neighbours: list[float]) -> tuple[float, ...]:
+        """Takes in the mean products of a cell, of its channels and of its neighbouring samples.
+
+        Returns the weights from the next one on.
+        """
+        if not math.isfinite(sum(map(sum, product))):
+            return self._weights  # a broken device; its samples are replaced later
         powers = [max(SMALLEST, product[i][i]) for i in range(self.channels)]
         self._follow_floors(powers)
         loudest = max(powers)
         self._usual = max(loudest, self._usual * self._level_kept)
         if loudest < QUIET * self._usual or loudest <= SMALLEST:
             return self._weights
-        self._decided_s += self._cell_s
-        keep = 1 - self._cell_s / min(self._decided_s, MEMORY_S)  # at first a mean, later a leaky one
-        for kept, came in zip(self._products, product, strict=True):
+        signal = any(power > SIGNAL * floor for power, floor in zip(powers, self._floors, strict=True))
+        counted_s = self._cell_s * (1.0 if signal else NOISE_COUNTS)
+        self._decided_s += counted_s
+        new = counted_s / min(self._decided_s, MEMORY_S)  # at first a mean, later a leaky one
+        for kept, came in zip([*self._products, self._neighbours], [*product, neighbours], strict=True):
             for i, value in enumerate(came):
-                kept[i] = keep * kept[i] + (1 - keep) * value
+                kept[i] += new * (value - kept[i])
         return self._decide()
 
     def _follow_floors(self, powers: list[float]) -> None:
@@ -160,12 +173,13 @@ class Downmix:
         floors = self._floors
         ratios = [power / floor for power, floor in zip(powers, floors, strict=True)]
         for i, was in enumerate(self.noisy):
-            better = AS_GOOD if was else WORSE
+            only_hiss = ratios[i] < SIGNAL and self._neighbours[i] < HISS * powers[i]
+            better = (AS_GOOD if was else WORSE) * ratios[i]
             self.noisy[i] = any(
-                powers[j] > SILENT * powers[i]
-                and ratios[j] > better * ratios[i]
-                and (was or floors[i] > NOISIER * floors[j])
+                (was or floors[i] > NOISIER * floors[j])
+                and (only_hiss or (powers[j] > SILENT * powers[i] and ratios[j] > better))
                 for j in range(self.channels)
+                if floors[j] < floors[i]
             )
 
     def _find_opposed(self, powers: list[float]) -> None:

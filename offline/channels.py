@@ -23,11 +23,11 @@ class ChannelMeter:
 
     def add(self, samples: np.ndarray) -> None:
         """Samples [n, channels]."""
-        count = len(samples) // self._cell
+        count, channels = len(samples) // self._cell, samples.shape[1]
         squares = np.einsum("nc,nc->nc", samples, samples)
         self._power += squares.sum(axis=0, dtype=float)
         self._of_mean += float(np.square(samples.mean(axis=1)).sum(dtype=float))
-        cells = squares[: count * self._cell].reshape(count, self._cell, -1).mean(axis=1)
+        cells = squares[: count * self._cell].reshape(count, self._cell, channels).mean(axis=1)
         steps = (_decibels(cells) - _LOWEST_DB) / _STEP_DB
         for counts, levels in zip(self._cells, steps.T.astype(int).clip(0, _STEPS - 1), strict=True):
             counts += np.bincount(levels, minlength=_STEPS)

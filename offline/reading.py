@@ -7,6 +7,7 @@ or damaged is read as far as it goes, with a warning; one that gives nothing is 
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections.abc import Iterator
@@ -24,7 +25,9 @@ from .decoding.parts import Report
 from .decoding.source import Source
 from .errors import AudioError
 
-__all__ = ["AudioError", "Recording", "likely_duration_s", "open_recording"]
+__all__ = ["AudioError", "Recording", "likely_duration_s", "open_recording", "open_saying"]
+
+log = logging.getLogger("hppnet")
 
 BLOCK_S = 10.0
 _LARGEST_BLOCK = 1 << 22  #: samples of all channels together
@@ -134,6 +137,17 @@ def open_recording(
         yield Recording(path, source, report, channel, whole)
     finally:
         source.close()
+
+
+@contextmanager
+def open_saying(
+    path: str | os.PathLike[str], *, channel: int | None = None, track: int | None = None, whole: bool = False
+) -> Iterator[Recording]:
+    """As ``open_recording``; the warnings go to the log ``hppnet``, and so to standard error by default."""
+    with open_recording(path, channel=channel, track=track, whole=whole) as recording:
+        yield recording
+        for line in recording.warnings:
+            log.warning("warning: %s: %s", path, line)
 
 
 def likely_duration_s(path: str | os.PathLike[str]) -> float:

@@ -24,9 +24,10 @@ class Track:
     """An audio track."""
 
     index: int  #: of the stream in its file
+    codec: str
     sample_rate: int  #: Hz
     channels: int
-    start_s: float
+    start_s: float  #: by the player's time
     duration_s: float | None
     default: bool
     name: str  #: language and title, or nothing
@@ -63,8 +64,10 @@ def probe(ffprobe: str, path: Path) -> Facts:
     names = set(said["format"].get("format_name", "").split(","))
     streams = [s for s in said.get("streams", []) if s.get("codec_type") == "audio"]
     lone = said["format"].get("duration") if len(said["streams"]) == 1 else None
-    tracks = tuple(_track(stream, lone) for stream in streams if stream.get("sample_rate"))
-    return Facts(tracks, bool(names & _TIMED), bool(names & _ABSOLUTE))
+    absolute = bool(names & _ABSOLUTE)
+    zero_s = 0.0 if absolute else _seconds(said["format"].get("start_time")) or 0.0
+    tracks = tuple(_track(stream, lone, zero_s) for stream in streams if stream.get("sample_rate"))
+    return Facts(tracks, bool(names & _TIMED), absolute)
 
 
 def choose_track(facts: Facts, wanted: int | None, path: Path) -> tuple[int, str | None]:
@@ -91,16 +94,17 @@ def _count(tracks: tuple[Track, ...]) -> str:
     return f"{len(tracks)} audio track{'' if len(tracks) == 1 else 's'}"
 
 
-def _track(stream: dict[str, Any], lone_duration: str | None) -> Track:
+def _track(stream: dict[str, Any], lone_duration: str | None, zero_s: float) -> Track:
     tags = {name.lower(): value for name, value in stream.get("tags", {}).items()}
     name = " ".join(tags[key] for key in ("language", "title") if tags.get(key, "und") != "und")
     duration_s = _seconds(stream.get("duration"))
-    start_s = _seconds(stream.get("start_time")) or 0.0
+    start_s = (_seconds(stream.get("start_time")) or zero_s) - zero_s
     end_s = _seconds(tags.get("duration")) or _seconds(lone_duration)  # these two count from time 0
     if duration_s is None and end_s is not None:
         duration_s = end_s - max(0.0, start_s)
     return Track(
         int(stream["index"]),
+        str(stream.get("codec_name")),
         int(stream["sample_rate"]),
         int(stream.get("channels") or 1),
         start_s,

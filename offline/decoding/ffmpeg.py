@@ -23,6 +23,8 @@ _PROBLEM = re.compile(r"\[(?:error|fatal|panic)\] (.*)")
 #: Said of good files: bytes between or after mp3 frames (tags, padding).
 _HARMLESS = ("Header missing",)
 _GAP_S = 0.01  #: times that differ by less from the samples before them are rounding
+_FIRST_PACKET_SHORT = ("opus", "vorbis")
+_MOVED_S = 0.04
 _FED = 1 << 16  #: bytes handed to ffmpeg at a time
 
 
@@ -82,8 +84,8 @@ class FfmpegSource:
             self._report.warn(remark)
         filters = []
         if facts.timed:
-            filters = ["-af", f"aresample=async=1:min_hard_comp={_GAP_S}:first_pts=0"]
-            self._expected_s = _end_s(track, facts.absolute)
+            filters = ["-af", _true_times(track, facts.absolute)]
+            self._expected_s = _end_s(track)
         return _Options(
             ["-copyts"] if facts.absolute else [],
             ["-map", f"0:{track.index}", *filters, "-ar", str(track.sample_rate)],
@@ -142,11 +144,23 @@ class FfmpegSource:
             self._report.lose(f"cut short or damaged: {decoded_s:.1f} s could be read (ffmpeg: {said})")
 
 
-def _end_s(track: Track, absolute: bool) -> float | None:
+def _true_times(track: Track, absolute: bool) -> str:
+    """A filter that puts silence where the times of the container leave some out."""
+    gaps = f"aresample=async=1:min_hard_comp={_GAP_S}:first_pts=0"
+    # Writers move a first packet before time 0 to 0, and with it all: it holds less sound than it says.
+    moved = absolute and track.codec in _FIRST_PACKET_SHORT and track.start_s < _MOVED_S
+    if absolute and not moved:
+        return gaps
+    # ffmpeg counts these formats' times from the first sample of the tracks that it reads.
+    start_s = 0.0 if moved else track.start_s
+    return f"asetpts=PTS-STARTPTS+{start_s}/TB,{gaps}"
+
+
+def _end_s(track: Track) -> float | None:
     """When the sound ends, counted from the first sample that is given."""
     if track.duration_s is None:
         return None
-    return track.duration_s + (max(0.0, track.start_s) if absolute else 0.0)
+    return track.duration_s + max(0.0, track.start_s)
 
 
 def _feed(part: BinaryIO | PartFile, pipe: BinaryIO) -> None:
