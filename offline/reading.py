@@ -21,8 +21,7 @@ from ..model.downmix import Downmix
 from ..model.resampling import HIGHEST_RATE, LOWEST_RATE
 from .channels import ChannelMeter
 from .decoding.opening import open_source
-from .decoding.parts import Report
-from .decoding.source import Source
+from .decoding.parts import Report, Source
 from .errors import AudioError
 
 __all__ = ["AudioError", "Recording", "likely_duration_s", "open_recording", "open_saying"]

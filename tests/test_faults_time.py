@@ -168,6 +168,19 @@ def test_several_data_chunks_are_told_of(tmp_path):
     assert said == ["several data chunks: the first is read (1.6 s), 1.6 s are not"]
 
 
+@pytest.mark.parametrize("name", ["a.wav", "a.aiff", pytest.param("a.m4a", marks=needs_ffmpeg)])
+def test_a_joined_file_that_is_not_read_is_told_of(tmp_path, name):
+    if name.endswith("m4a"):
+        soundfile.write(tmp_path / "plain.wav", bursts(), RATE)
+        ffmpeg("-i", tmp_path / "plain.wav", "-c:a", "alac", tmp_path / name)
+    else:
+        soundfile.write(tmp_path / name, bursts(), RATE)
+    (tmp_path / name).write_bytes(2 * (tmp_path / name).read_bytes())
+    found, said = read(tmp_path / name)
+    assert_onsets(found, plain_onsets())
+    assert len(said) == 1 and said[0].startswith("not read: ")
+
+
 def test_the_silence_before_a_late_track_is_silent(wav):
     """The measure itself: a shift of 6 ms is seen."""
     shifted = np.concatenate([np.zeros(96, np.float32), bursts()])

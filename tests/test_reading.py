@@ -12,10 +12,10 @@ from hppnet.offline import reading
 from hppnet.offline.decoding import facts
 from hppnet.offline.reading import AudioError, likely_duration_s, open_recording
 
+from .bursts import needs_ffmpeg
+
 RATE = 44_100
 SECONDS = 12  # more than one block
-
-needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
 
 
 def chord(seconds=SECONDS, rate=RATE):

@@ -10,8 +10,7 @@ import soxr
 
 from ...model.downmix import Downmix
 from ..errors import AudioError
-from .parts import Part, Report
-from .source import Source
+from .parts import Part, Report, Source
 
 
 class JoinedSource:

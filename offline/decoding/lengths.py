@@ -18,6 +18,7 @@ from .window import Window
 _SLACK = 64  #: bytes; sloppy writers count a chunk header or a pad byte too much
 _W64_MAGIC = b"riff\x2e\x91\xcf\x11"
 _MP3 = 0x55  #: a WAV's codec
+_FILES = (b"RIFF", b"RF64", b"FORM")  #: another file that was joined to this one
 _NEARLY = 8192  #: bytes below 2 or 4 GiB that a pipe may leave as the length
 
 
@@ -204,7 +205,7 @@ def _report_rest(
     for chunk in _chunks(window, replace(container, start=position)):
         if chunk.name == container.data:
             more += min(chunk.length, window.size - chunk.begin)
-        elif not _sound_name(chunk.name):
+        elif chunk.name in _FILES or not _sound_name(chunk.name):
             rest = window.size - chunk.begin
             if rest > _SLACK and rate and rest / frame / rate > 0.1:
                 report.lose(f"not read: {_amount(rest, frame, rate)} after what its header counts")

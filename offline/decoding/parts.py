@@ -1,11 +1,14 @@
-"""Parts of a file: what is decoded as one sound, whatever stands before, between or after it."""
+"""Parts of a file that are decoded as one sound each, and what decoders say and offer."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
+
+import numpy as np
 
 Piece = bytes | tuple[int, int]  #: bytes in place of those of the file, or where those begin and end
 
@@ -37,6 +40,23 @@ class Part:
     def open(self, path: Path) -> Path | PartFile:
         """For a decoder."""
         return PartFile(path, self.pieces) if self.pieces else path
+
+
+class Source(Protocol):
+    """An open sound, as every decoder offers it.
+
+    ``sample_rate`` in Hz; ``frames`` is None where only decoding will tell.
+    """
+
+    sample_rate: int
+    channels: int
+    frames: int | None
+
+    def chunks(self, frames: int) -> Iterator[np.ndarray]:
+        """float32 [n, channels], n <= frames. To be called once."""
+
+    def close(self) -> None:
+        """May be called twice."""
 
 
 class PartFile(io.RawIOBase):

@@ -12,11 +12,11 @@ from ..errors import AudioError
 from .facts import ffmpeg_commands
 from .ffmpeg import FfmpegSource
 from .joined import after, resampled
-from .parts import Part, Report
-from .source import Source
+from .parts import Part, Report, Source
 
 _UNKNOWN_LENGTH = 1 << 62
 _UNKNOWN_FORMAT = 1  #: libsndfile's error code
+_DECODERS_DIFFER_S = 0.05  #: about a packet, by which the lengths of two decoders may differ
 _MP3_PADDING = 2 * 1152  #: samples by which an mp3's tag may exceed what decodes
 
 
@@ -57,10 +57,9 @@ class SndfileSource:
         except soundfile.LibsndfileError as error:
             yield from self._go_on(frames, total, error.error_string)
             return
-        self._check_end(total)
+        self._check_end(total, _MP3_PADDING if "MPEG" in self._file.subtype else 0)
 
-    def _check_end(self, total: int) -> None:
-        slack = _MP3_PADDING if "MPEG" in self._file.subtype else 0
+    def _check_end(self, total: int, slack: int) -> None:
         if self.frames is not None and total < self.frames - slack:
             self._report.lose(f"cut short: {self._clock(total)} of {self._clock(self.frames)} could be read")
 
@@ -94,7 +93,7 @@ class SndfileSource:
             done += len(chunk)
             yield chunk
         if not self._report.lost:
-            self._check_end(done)
+            self._check_end(done, round(_DECODERS_DIFFER_S * self.sample_rate))
 
     def _clock(self, frames: int) -> str:
         return f"{frames / self.sample_rate:.1f} s"
