@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .model.transcriber import Transcriber
-from .offline.reading import open_recording
+from .offline.reading import open_saying
 
 
 def load(
@@ -24,9 +24,12 @@ def load(
     return Transcriber.load(path, device, precision, reader=read_blocks)
 
 
-def read_blocks(path: Path) -> tuple[Iterator[np.ndarray], int]:
-    """Blocks of mono samples [n] of a sound file, and their sample rate. Raises AudioError."""
-    opened = open_recording(path)
+def read_blocks(path: Path, channel: int | None = None) -> tuple[Iterator[np.ndarray], int]:
+    """Blocks of mono samples [n] of a sound file, and their sample rate. Raises AudioError.
+
+    ``channel`` (from 1) takes one channel alone. What is wrong with the file is logged, a line each.
+    """
+    opened = open_saying(path, channel=channel)
     recording = opened.__enter__()
 
     def blocks() -> Iterator[np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,7 @@ class Outcome:
     duration_s: float = 0.0  #: of sound
     wall_s: float = 0.0
     found_cents: float | None = None  #: with tuning "auto"
+    warnings: list[str] = field(default_factory=list)  #: what is wrong with the recording, a line each
 
 
 class Described(Protocol):
@@ -117,12 +119,19 @@ def transcribe_job(
     with local_copy(job.source) as file:
         found_cents = None
         if settings.tuning == "auto":
-            found_cents = find_tuning(file)
+            found_cents = find_tuning(file, settings)
             transcriber = transcriber.with_tuning(found_cents)
-        with open_recording(file) as recording:
+        with opened(file, settings) as recording:
             result = _transcribe(recording, transcriber, settings, heard)
         again = partial(_first_probabilities, file, transcriber, settings)
-        return write_result(job, transcriber, settings, result, found_cents, again)
+        outcome = write_result(job, transcriber, settings, result, found_cents, again)
+        outcome.warnings = recording.warnings
+        return outcome
+
+
+def opened(file: Path, settings: Settings) -> AbstractContextManager[Recording]:
+    """The recording, as the settings want it read."""
+    return open_recording(file, channel=settings.channel, track=settings.track)
 
 
 def write_result(
@@ -155,11 +164,11 @@ def write_result(
     )
 
 
-def find_tuning(file: Path) -> float:
+def find_tuning(file: Path, settings: Settings) -> float:
     """Cents against A = 440 Hz. Raises AudioError."""
     from ..model.tuning import estimate_cents
 
-    with open_recording(file) as recording:
+    with opened(file, settings) as recording:
         return float(estimate_cents(recording.blocks(), recording.sample_rate))
 
 
@@ -190,7 +199,7 @@ def fits_picture(duration_s: float | None) -> bool:
 
 def _first_probabilities(file: Path, transcriber: Transcriber, settings: Settings) -> np.ndarray | None:
     """Of as much as a picture shows, by a second look: kept for hours they would fill the memory."""
-    with open_recording(file) as recording:
+    with opened(file, settings) as recording:
         blocks = _first_seconds(recording.blocks(), round(PICTURE_S * recording.sample_rate))
         start = transcriber.transcribe_blocks(
             blocks, recording.sample_rate, latency_ms=settings.latency_ms, keep_probabilities=True

@@ -33,7 +33,9 @@ def describe_settings(settings: Settings) -> str:
     context = "full" if settings.latency_ms is None else f"{settings.latency_ms:g}ms"
     thresholds = (settings.onset_threshold, settings.frame_threshold, settings.offset_threshold)
     heard = f"context={context} tuning={said(settings.tuning)} thresholds={'/'.join(map(said, thresholds))}"
-    return f"{heard} offsets={settings.offsets}"
+    read = {"channel": settings.channel, "track": settings.track}
+    chosen = "".join(f" {name}={value}" for name, value in read.items() if value is not None)
+    return f"{heard} offsets={settings.offsets}{chosen}"
 
 
 class Manifest:

@@ -23,11 +23,17 @@ class Settings:
     offsets: str = "keys"  #: where notes end in MIDI files: "keys", with the pedal beside, or "sounding"
     picture: bool = False  #: also a PNG, with the probabilities
     keep_notes: bool = False  #: hand the notes back in the outcome
+    channel: int | None = None  #: of the recordings, from 1; None: all, see ``model.downmix``
+    track: int | None = None  #: of files with several audio tracks, from 1; None: the default one
     batch: int | None = None  #: recordings judged together; None: by the device and its memory
 
     def __post_init__(self) -> None:
         if self.latency_ms is not None:
             frames_for_latency(self.latency_ms)
+        for name in ("channel", "track"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name}s count from 1, got {value}")
         if self.batch is not None and self.batch < 1:
             raise ValueError(f"the batch must be 1 or more recordings, got {self.batch}")
         if self.offsets not in OFFSETS:

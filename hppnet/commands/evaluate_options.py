@@ -37,6 +37,8 @@ class Options:
     thresholds: dict[str, float | None]
     note_ends: str | None
     listening: Listening
+    channel: int | None  #: of the recordings, from 1; None: see ``model.downmix``
+    track: int | None  #: of files with several audio tracks, from 1
     jobs: int
     errors: bool
     plot: Path | None

@@ -31,7 +31,7 @@ def live(
         str | None, typer.Option(help="Sound device: index or part of its name; default: the usual one.")
     ] = None,
     input_channel: Annotated[
-        int | None, typer.Option(min=1, help="Of the sound device; default: the first two, mixed.")
+        int | None, typer.Option(min=1, help="Of the sound device or file; default: the first two, mixed.")
     ] = None,
     output: Annotated[
         str | None,

@@ -24,6 +24,12 @@ Checkpoint = Annotated[
 FiguresFile = Annotated[
     str | None, typer.Option("--json", metavar="FILE", help="Write all figures; - for standard output.")
 ]
+InputChannel = Annotated[
+    int | None, typer.Option(min=1, help="Of the recordings; default: all that are not silent or noise.")
+]
+Track = Annotated[
+    int | None, typer.Option(min=1, help="Of files with several audio tracks; default: their default one.")
+]
 Threshold = Annotated[float | None, typer.Option(min=0, max=1, help="0 to 1; default: the checkpoint's.")]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..failure import fail
-from .options import Checkpoint, Device, Threshold, latency_ms
+from .options import Checkpoint, Device, InputChannel, Threshold, Track, latency_ms
 
 
 def transcribe(
@@ -37,6 +37,8 @@ def transcribe(
     tuning: Annotated[
         str | None, typer.Option(metavar="CENTS|auto", help="Of the piano against A = 440 Hz.")
     ] = None,
+    input_channel: InputChannel = None,
+    track: Track = None,
     checkpoint: Checkpoint = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
     offsets: Annotated[
@@ -91,6 +93,8 @@ def transcribe(
             frame_threshold=frame_threshold,
             offset_threshold=offset_threshold,
             offsets=offsets,
+            channel=input_channel,
+            track=track,
             picture=plot,
             keep_notes=show,
             batch=batch,
