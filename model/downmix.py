@@ -2,7 +2,7 @@
 
 Plain sums lose recordings: a channel with inverted polarity cancels the other, one piano among eight
 channels is 18 dB quieter, hiss on one side covers the piano on the other. So the weights follow the sound.
-Every 5 ms (a cell; 20 ms once 2 s of sound have come) powers and correlations of the channels are measured,
+Every 2.5 ms (a cell; 20 ms once 2 s of sound have come) powers and correlations of the channels are measured,
 and the weights for the next cell follow from all cells up to this one:
 
 * a channel whose noise floor is 20 dB above another's is left out while its signal-to-noise ratio is 10 dB
@@ -22,7 +22,7 @@ import math
 
 import numpy as np
 
-CELL_S, LATER_CELL_S = 0.005, 0.02
+CELL_S, LATER_CELL_S = 0.0025, 0.02
 MEMORY_S = 10.0  #: of powers and correlations, in seconds of sound that is not quiet
 LEVEL_FALL_S = 30.0  #: time constant with which a louder past is forgotten
 QUIET = 0.01  #: of the usual power: such cells decide nothing
@@ -35,8 +35,10 @@ WORSE, AS_GOOD = 10.0, 3.0  #: ratio of signal-to-noise ratios: left out above, 
 SIGNAL = 10.0  #: ratio of power to noise floor from which on there is more than noise
 HISS = 0.5  #: correlation of neighbouring samples; that of a piano's is higher
 NOISE_COUNTS = 0.001  #: as much of its time as the same time of signal
-OPPOSED, SURELY_OPPOSED, ALIKE = -0.5, -0.9, 0.5  #: correlations: inverted below, turned back above
 SURE_AFTER_S = 2.0
+#: Correlations below which a channel is inverted, and above which it is turned back: at first, and later.
+#: A low sound looks opposed within a few milliseconds; that passes.
+OPPOSED_AT_FIRST, OPPOSED = (-0.9, -0.5), (-0.5, 0.0)
 LOUDER = 4.0  #: ratio of powers: another channel becomes the one that polarities are compared with
 
 
@@ -184,13 +186,13 @@ class Downmix:
 
     def _find_opposed(self, powers: list[float]) -> None:
         reference = self._reference
-        below = OPPOSED if self._decided_s >= SURE_AFTER_S else SURELY_OPPOSED
+        below, above = OPPOSED if self._decided_s >= SURE_AFTER_S else OPPOSED_AT_FIRST
         for i in range(self.channels):
             alike = self._products[reference][i] / math.sqrt(powers[i] * powers[reference])
             alike *= self.signs[reference]
             if alike < below:
                 self.signs[i] = -1.0
-            elif alike > ALIKE:
+            elif alike > above:
                 self.signs[i] = 1.0
 
 

@@ -50,6 +50,9 @@ class SndfileSource:
         except soundfile.LibsndfileError as error:
             yield from self._go_on(frames, total, error.error_string)
             return
+        self._check_end(total)
+
+    def _check_end(self, total: int) -> None:
         slack = _MP3_PADDING if "MPEG" in self._file.subtype else 0
         if self.frames is not None and total < self.frames - slack:
             self._report.lose(f"cut short: {self._clock(total)} of {self._clock(self.frames)} could be read")
@@ -80,7 +83,11 @@ class SndfileSource:
                 f"cut short or damaged: {self._clock(done)}{of} could be read (libsndfile: {why})"
             )
             return
-        yield from after(resampled(self._other, self.sample_rate, self.channels, frames), done)
+        for chunk in after(resampled(self._other, self.sample_rate, self.channels, frames), done):
+            done += len(chunk)
+            yield chunk
+        if not self._report.lost:
+            self._check_end(done)
 
     def _clock(self, frames: int) -> str:
         return f"{frames / self.sample_rate:.1f} s"

@@ -4,7 +4,7 @@
  * A channel with inverted polarity is turned, silent and noisy ones are left out, the others have equal weights.
  */
 
-const CELL_S = 0.005;
+const CELL_S = 0.0025;
 const LATER_CELL_S = 0.02;
 const MEMORY_S = 10;
 const LEVEL_FALL_S = 30;
@@ -19,9 +19,8 @@ const AS_GOOD = 3;
 const SIGNAL = 10;
 const HISS = 0.5;
 const NOISE_COUNTS = 0.001;
-const OPPOSED = -0.5;
-const SURELY_OPPOSED = -0.9;
-const ALIKE = 0.5;
+const OPPOSED_AT_FIRST = [-0.9, -0.5];
+const OPPOSED = [-0.5, 0];
 const SURE_AFTER_S = 2;
 const LOUDER = 4;
 
@@ -164,12 +163,12 @@ export class Downmix {
 
   /** @param {number[]} powers */
   findOpposed(powers) {
-    const below = this.decided_s >= SURE_AFTER_S ? OPPOSED : SURELY_OPPOSED;
+    const [below, above] = this.decided_s >= SURE_AFTER_S ? OPPOSED : OPPOSED_AT_FIRST;
     for (let i = 0; i < this.channels; i++) {
       const product = this.products[this.reference][i] * this.signs[this.reference];
       const alike = product / Math.sqrt(powers[i] * powers[this.reference]);
       if (alike < below) this.signs[i] = -1;
-      else if (alike > ALIKE) this.signs[i] = 1;
+      else if (alike > above) this.signs[i] = 1;
     }
   }
 }
