@@ -45,9 +45,9 @@ class _Raw:
 class AudioInput:
     """A sound device by index, name or part of a name; None takes the usual one.
 
-    ``channel`` counts from 1; None mixes the first two (see ``model.downmix``). ``sample_rate`` None takes the device's own.
-    Raises InputFault from ``open`` when it is not there, from ``read`` when it is gone; ``open`` then
-    finds it again by its name, and stream time goes on by the clock.
+    ``channel`` counts from 1; None mixes the first two (see ``model.downmix``). ``sample_rate`` None takes
+    the device's own. Raises InputFault from ``open`` when it is not there, from ``read`` when it is gone;
+    ``open`` then finds it again by its name, and stream time goes on by the clock.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Several channels as one: nothing cancels, nothing is lost, the same in blocks, in files, live and in the page."""
+"""Several channels as one: nothing cancels or is lost, the same in blocks of any size and in the page."""
 
 from __future__ import annotations
 
@@ -86,6 +86,17 @@ def test_reset_forgets():
     assert not np.array_equal(mix.feed(sound), first)
     mix.reset()
     np.testing.assert_array_equal(mix.feed(sound), first)
+
+
+def test_rumble_that_looks_opposed_for_a_moment_inverts_nothing():
+    """Less than a period of a low sound before the first note, of opposite sign in the two channels."""
+    rumble = 0.01 * np.sin(2 * np.pi * 10 * np.arange(len(bursts())) / RATE).astype(np.float32)
+    other = np.roll(bursts(), 2)
+    mix = Downmix(2, RATE)
+    mix.feed(np.stack([bursts() + rumble, other - rumble], axis=1)[: RATE // 20])
+    assert mix.signs == [1.0, -1.0]
+    mix.feed(np.stack([bursts() + rumble, other - rumble], axis=1)[RATE // 20 :])
+    assert mix.signs == [1.0, 1.0]
 
 
 def test_samples_that_are_not_numbers_do_not_stay():
