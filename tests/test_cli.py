@@ -155,12 +155,30 @@ def test_bad_files_are_named_and_the_others_go_on(rec, run):
     Path("silent").mkdir()
     result = run("rec", "silent", "-o", "out", "-q", "--jobs", "1")
     assert result.exit_code == 1
-    assert names("out") == ["manifest.csv", "rec/a.mid", "rec/in/b.mid"]
-    errors = result.stderr.splitlines()
-    assert len(errors) == 4 and all(line.startswith("error: ") for line in errors)
-    for name in ("empty.wav", "cut.wav", "text.mp3", "silent"):
+    assert names("out") == ["manifest.csv", "rec/a.mid", "rec/cut.mid", "rec/in/b.mid"]
+    lines = result.stderr.splitlines()
+    (warning,) = [line for line in lines if line.startswith("warning: ")]
+    assert warning == "warning: rec/cut.wav: cut short: 0.3 s of 1.0 s could be read"
+    errors = [line for line in lines if line.startswith("error: ")]
+    assert len(errors) == 3 == len(lines) - 1
+    for name in ("empty.wav", "text.mp3", "silent"):
         assert sum(name in line for line in errors) == 1
     assert result.stdout == ""
+
+
+def test_one_channel_or_track_is_transcribed_alone(rec, run):
+    """Each as a file of its own would be; the manifest says so."""
+    sound, rate = soundfile.read(noise(rec / "x.wav"), dtype="float32")
+    soundfile.write(rec / "x.wav", np.stack([sound, np.roll(sound, 4000)], axis=1), rate)
+    soundfile.write(rec / "y.wav", np.roll(sound, 4000), rate)
+    assert run("rec/x.wav", "rec/y.wav", "-o", "two", "--input-channel", "1").exit_code == 0
+    result = run("rec/x.wav", "rec/y.wav", "-o", "out", "--input-channel", "2")
+    assert result.exit_code == 1 and "channel 2 is not there, the recording has 1 channel" in result.stderr
+    assert run("rec/y.wav", "-o", "out").exit_code == 0
+    assert read_midi("out/x.mid") == read_midi("out/y.mid") != read_midi("two/x.mid")
+    assert "channel=2" in Path("out/manifest.csv").read_text()
+    result = run("rec/x.wav", "-o", "out", "--track", "2")
+    assert result.exit_code == 1 and "track 2 is not there, the file has 1 audio track" in result.stderr
 
 
 def test_tracebacks_only_when_asked_for(rec, run):

@@ -20,6 +20,13 @@ _UNKNOWN_FORMAT = 1  #: libsndfile's error code
 _MP3_PADDING = 2 * 1152  #: samples by which an mp3's tag may exceed what decodes
 
 
+class _Forward(soundfile.SoundFile):
+    """Read from beginning to end: soundfile seeks after each block of others, and mp3 does not stand that."""
+
+    def seekable(self) -> bool:
+        return False
+
+
 class SndfileSource:
     """A part of a file. What libsndfile cannot decode is left to ffmpeg, where that is installed.
 
@@ -30,7 +37,7 @@ class SndfileSource:
         self._path, self._part, self._report = path, part, report
         self._input = part.open(path)
         try:
-            self._file = soundfile.SoundFile(self._input)
+            self._file = _Forward(self._input)
         except BaseException:
             self._close_input()
             raise
