@@ -21,11 +21,17 @@ def load(
     recordings where the processor has it). Raises CheckpointError for a bad checkpoint, ValueError for
     a device that is not there.
     """
-    return Transcriber.load(path, device, precision, reader=read_blocks)
+    return Transcriber.load(path, device, precision, reader=read_sound)
 
 
 def read_blocks(path: Path) -> tuple[Iterator[np.ndarray], int]:
     """Blocks of mono samples [n] of a sound file, and their sample rate. Raises AudioError."""
+    blocks, sample_rate, _ = read_sound(path)
+    return blocks, sample_rate
+
+
+def read_sound(path: Path) -> tuple[Iterator[np.ndarray], int, list[str]]:
+    """As ``read_blocks``, and the warnings of reading, which are complete after the last block."""
     opened = open_recording(path)
     recording = opened.__enter__()
 
@@ -35,4 +41,4 @@ def read_blocks(path: Path) -> tuple[Iterator[np.ndarray], int]:
         finally:
             opened.__exit__(None, None, None)
 
-    return blocks(), recording.sample_rate
+    return blocks(), recording.sample_rate, recording.warnings

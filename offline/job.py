@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..model.config import ModelConfig
     from ..model.notes import Note
     from ..model.transcriber import Transcriber, Transcription
+    from ..model.tuning import Tuning
 
 
 @dataclass
@@ -39,6 +40,7 @@ class Outcome:
     duration_s: float = 0.0  #: of sound
     wall_s: float = 0.0
     found_cents: float | None = None  #: with tuning "auto"
+    warnings: list[str] = field(default_factory=list)  #: what could not be read of it, a line each
 
 
 class Described(Protocol):
@@ -72,7 +74,7 @@ def load_transcriber(settings: Settings) -> Transcriber:
     thresholds = {name: getattr(settings, f"{name}_threshold") for name in ("onset", "frame", "offset")}
     if any(value is not None for value in thresholds.values()):
         transcriber = transcriber.with_thresholds(**thresholds)
-    if isinstance(settings.tuning, float):
+    if isinstance(settings.tuning, (int, float)):
         transcriber = transcriber.with_tuning(settings.tuning)
     return transcriber
 
@@ -115,14 +117,17 @@ def transcribe_job(
     """Read, transcribe, write. Raises AudioError for a bad recording and OSError when it cannot write."""
     job.check_free()
     with local_copy(job.source) as file:
-        found_cents = None
-        if settings.tuning == "auto":
-            found_cents = find_tuning(file)
-            transcriber = transcriber.with_tuning(found_cents)
+        tuning = find_tuning(file) if settings.tuning == "auto" else None
+        if tuning is not None:
+            transcriber = transcriber.with_tuning(tuning.cents)
         with open_recording(file) as recording:
             result = _transcribe(recording, transcriber, settings, heard)
         again = partial(_first_probabilities, file, transcriber, settings)
-        return write_result(job, transcriber, settings, result, found_cents, again)
+        outcome = write_result(
+            job, transcriber, settings, result, None if tuning is None else tuning.cents, again
+        )
+        outcome.warnings += drifts(job, tuning)
+        return outcome
 
 
 def write_result(
@@ -155,12 +160,17 @@ def write_result(
     )
 
 
-def find_tuning(file: Path) -> float:
-    """Cents against A = 440 Hz. Raises AudioError."""
-    from ..model.tuning import estimate_cents
+def find_tuning(file: Path) -> Tuning:
+    """Against A = 440 Hz. Raises AudioError."""
+    from ..model.tuning import estimate_tuning
 
     with open_recording(file) as recording:
-        return float(estimate_cents(recording.blocks(), recording.sample_rate))
+        return estimate_tuning(recording.blocks(), recording.sample_rate)
+
+
+def drifts(job: Job, tuning: Tuning | None) -> list[str]:
+    """A warning where one tuning does not fit all of a recording."""
+    return [f"{job.source}: {tuning.warning}"] if tuning is not None and tuning.warning else []
 
 
 def _transcribe(

@@ -91,6 +91,8 @@ class BatchScreen:
             if self._verbose and outcome.trace:
                 print(outcome.trace, file=sys.stderr, flush=True)
         else:
+            for warning in outcome.warnings:
+                print(f"warning: {warning}", file=sys.stderr, flush=True)
             self.done += 1
             self._sound_s += outcome.duration_s
             if not self._quiet:
