@@ -19,12 +19,13 @@ from .device import choose_device, choose_precision
 from .frontend import front_end_of
 from .network import HPPNet
 from .notes import Note, Press, notes_from, presses_from, sounding
+from .partials import estimate_tuning
 from .recording import Recording
 from .samples import recording_blocks, whole_rate
 from .shipped import DEFAULT, digest
 from .stream import Stream, Watch
 from .timebase import FRAME_S, KEYS, frames_for_latency
-from .tuning import check_cents, estimate_tuning, parse_tuning
+from .tuning import check_cents, parse_tuning
 from .windows import Windows
 
 #: A sound file; or samples (an array, a tensor, lists), by themselves or as (samples, sample rate).

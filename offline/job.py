@@ -162,7 +162,7 @@ def write_result(
 
 def find_tuning(file: Path) -> Tuning:
     """Against A = 440 Hz. Raises AudioError."""
-    from ..model.tuning import estimate_tuning
+    from ..model.partials import estimate_tuning
 
     with open_recording(file) as recording:
         return estimate_tuning(recording.blocks(), recording.sample_rate)

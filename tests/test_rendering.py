@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hppnet.model.notes import Note, write_midi
-from hppnet.model.tuning import estimate_tuning
+from hppnet.model.partials import estimate_tuning
 from hppnet.training.rendering import Touch, play_with, render
 
 NOTES = [Note(0.5 + 0.25 * n, 0.7 + 0.25 * n, 50 + (5 * n) % 30, 64) for n in range(12)]
