@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+from click.testing import Result
+from typer.testing import CliRunner
 
+from hppnet.cli import app
 from hppnet.model.frontend import FrontEndConfig, front_end_of
 from hppnet.model.partials import estimate_tuning
 from hppnet.model.tuning import AUTO_LIMIT, Tuning, check_cents, parse_tuning
@@ -128,3 +134,39 @@ def test_at_most_four_front_ends_are_kept() -> None:
     kept = [front_end_of(FrontEndConfig(tuning_cents=cents)) for cents in (1.0, 2.0, 3.0, 4.0, 5.0)]
     assert front_end_of.cache_info().currsize <= 4
     assert front_end_of(FrontEndConfig(tuning_cents=5.0)) is kept[-1]
+
+
+# --- the command ---
+
+
+@pytest.fixture(scope="module")
+def flat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("flat") / "flat.wav"
+    soundfile.write(path, played_at(A415, 3.0), 16_000, subtype="FLOAT")
+    return path
+
+
+def told(flat: Path, small: Path, *options: str) -> tuple[Result, dict[str, float]]:
+    out = flat.parent / "out"
+    arguments = ["transcribe", str(flat), "-o", str(out), "--format", "json", "--checkpoint", str(small)]
+    result = CliRunner().invoke(app, [*arguments, *options])
+    return result, json.loads((out / "flat.json").read_text()) if result.exit_code == 0 else {}
+
+
+def test_transcribe_takes_hertz_and_two_hundred_cents(flat: Path, small: Path) -> None:
+    assert told(flat, small, "--tuning", "415Hz")[1]["tuning_cents"] == round(A415, 2)
+    assert told(flat, small, "--tuning", "-101.3")[1]["tuning_cents"] == -101.3
+    result, _ = told(flat, small, "--tuning", "415")
+    assert result.exit_code == 2 and "-200 to 200 cents, got 415" in " ".join(result.output.split())
+
+
+def test_transcribe_auto_says_what_it_cannot_know_and_a_drift(
+    flat: Path, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, said = told(flat, small, "--tuning", "auto")
+    assert said["tuning_cents"] == pytest.approx(A415 + 100, abs=3)
+    assert result.stderr.splitlines() == [AUTO_LIMIT]
+    assert told(flat, small, "--tuning", "auto", "--quiet")[0].output == ""
+    monkeypatch.setattr("hppnet.model.tuning.DRIFT_CENTS", -1.0)
+    result, _ = told(flat, small, "--tuning", "auto")
+    assert result.exit_code == 0 and f"warning: {flat}: the tuning drifts from" in result.stderr
