@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -30,8 +30,8 @@ def read_blocks(path: Path) -> tuple[Iterator[np.ndarray], int]:
     return blocks, sample_rate
 
 
-def read_sound(path: Path) -> tuple[Iterator[np.ndarray], int, list[str]]:
-    """As ``read_blocks``, and the warnings of reading, which are complete after the last block."""
+def read_sound(path: Path) -> tuple[Iterator[np.ndarray], int, Callable[[], Sequence[str]]]:
+    """As ``read_blocks``, and what gives the warnings of reading, once the last block has been read."""
     opened = open_recording(path)
     recording = opened.__enter__()
 
@@ -41,4 +41,4 @@ def read_sound(path: Path) -> tuple[Iterator[np.ndarray], int, list[str]]:
         finally:
             opened.__exit__(None, None, None)
 
-    return blocks(), recording.sample_rate, recording.warnings
+    return blocks(), recording.sample_rate, lambda: recording.warnings

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 MOST_CHANNELS = 64
-#: Full scale is 1. Whatever is louder by 40 dB was never scaled.
-LOUDEST = 100.0
+#: Full scale is 1. Whatever is louder by 36 dB was never scaled, nor were whole numbers from 2 on.
+LOUDEST = 64.0
+LOUD_INTEGER = 2.0
 BLOCK_S = 10.0  #: in which whole recordings are converted, so that they are not copied as a whole
 _INTEGERS = ("int8", "uint8", "int16", "int32")
 
@@ -45,7 +46,10 @@ def recording_blocks(samples: object, sample_rate: int) -> Iterator[np.ndarray]:
     parts = [whole[at : at + step] for at in range(0, len(whole), step)]
     for number, part in enumerate(parts):
         _check_values(part, number * step)
-    _check_range(whole.dtype, max((_peak(part) for part in parts), default=0.0))
+    peak = max((_peak(part) for part in parts), default=0.0)
+    _check_range(whole.dtype, peak)
+    if whole.dtype.kind == "f" and peak >= LOUD_INTEGER and all((p == np.rint(p)).all() for p in parts):
+        raise _never_scaled(peak)
     return (_scaled(part) if part.ndim == 1 else _scaled(part).mean(axis=1) for part in parts)
 
 
@@ -142,8 +146,12 @@ def _check_values(array: np.ndarray, before: int = 0) -> None:
             f"expected finite samples, got NaN or infinite ones, the first at sample {first}: "
             "np.nan_to_num(samples) makes silence of them"
         )
-    raise ValueError(
-        f"expected samples between -1 and 1, got a peak of {_peak(array):.6g}: "
+    raise _never_scaled(_peak(array))
+
+
+def _never_scaled(peak: float) -> ValueError:
+    return ValueError(
+        f"expected samples between -1 and 1, got a peak of {peak:.6g}: "
         "divide by full scale (for 16-bit values, samples / 32768)"
     )
 

@@ -30,8 +30,10 @@ from .windows import Windows
 
 #: A sound file; or samples (an array, a tensor, lists), by themselves or as (samples, sample rate).
 Source = Any
-#: Opens a sound file: blocks of mono samples, sample rate, warnings (complete after the last block).
-Reader = Callable[[Path], tuple[Iterable[np.ndarray], int, Sequence[str]]]
+#: Gives the warnings of reading, once the last block has been read.
+Warnings = Callable[[], Sequence[str]]
+#: Opens a sound file: blocks of mono samples, sample rate, warnings.
+Reader = Callable[[Path], tuple[Iterable[np.ndarray], int, Warnings]]
 DEFAULT_LATENCY_MS = 132
 
 
@@ -221,11 +223,9 @@ class Transcriber:
         result = tuned.transcribe_blocks(
             blocks, rate, latency_ms=latency_ms, keep_probabilities=keep_probabilities
         )
-        return replace(result, warnings=(*warnings, *drift))
+        return replace(result, warnings=(*warnings(), *drift))
 
-    def _opened(
-        self, source: Source, sample_rate: int | None
-    ) -> tuple[Iterable[np.ndarray], int, Sequence[str]]:
+    def _opened(self, source: Source, sample_rate: int | None) -> tuple[Iterable[np.ndarray], int, Warnings]:
         """Blocks of mono samples, sample rate, warnings."""
         if isinstance(source, (str, PathLike)):
             if self.reader is None:
@@ -238,7 +238,7 @@ class Transcriber:
         if sample_rate is None:
             raise TypeError("samples need their rate: transcribe(samples, sample_rate)")
         rate = whole_rate(sample_rate)
-        return recording_blocks(source, rate), rate, ()
+        return recording_blocks(source, rate), rate, list
 
     def transcribe_blocks(
         self,

@@ -82,7 +82,7 @@ def _work_on(job: Job, file: Path, model: Model, settings: Settings, heard: Call
     with open_recording(file) as recording:
         result = yield from _understand(recording, model, settings, heard)
     outcome = write_result(job, model, settings, result, None if tuning is None else tuning.cents)
-    outcome.warnings += drifts(job, tuning)
+    outcome.warnings += drifts(tuning)
     return outcome
 
 

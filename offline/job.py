@@ -40,7 +40,7 @@ class Outcome:
     duration_s: float = 0.0  #: of sound
     wall_s: float = 0.0
     found_cents: float | None = None  #: with tuning "auto"
-    warnings: list[str] = field(default_factory=list)  #: what could not be read of it, a line each
+    warnings: list[str] = field(default_factory=list)  #: what is wrong with the recording, a line each
 
 
 class Described(Protocol):
@@ -126,7 +126,7 @@ def transcribe_job(
         outcome = write_result(
             job, transcriber, settings, result, None if tuning is None else tuning.cents, again
         )
-        outcome.warnings += drifts(job, tuning)
+        outcome.warnings += drifts(tuning)
         return outcome
 
 
@@ -168,9 +168,9 @@ def find_tuning(file: Path) -> Tuning:
         return estimate_tuning(recording.blocks(), recording.sample_rate)
 
 
-def drifts(job: Job, tuning: Tuning | None) -> list[str]:
+def drifts(tuning: Tuning | None) -> list[str]:
     """A warning where one tuning does not fit all of a recording."""
-    return [f"{job.source}: {tuning.warning}"] if tuning is not None and tuning.warning else []
+    return [tuning.warning] if tuning is not None and tuning.warning else []
 
 
 def _transcribe(

@@ -84,17 +84,17 @@ class BatchScreen:
             self._show(job.source.name)
 
     def finished(self, outcome: Outcome) -> None:
-        """One line for this file, an error to standard error."""
+        """One line for this file; an error, and what is wrong with the recording, to standard error."""
         if outcome.error is not None:
             self.failed += 1
             print(f"error: {outcome.error}", file=sys.stderr, flush=True)
             if self._verbose and outcome.trace:
                 print(outcome.trace, file=sys.stderr, flush=True)
         else:
-            for warning in outcome.warnings:
-                print(f"warning: {warning}", file=sys.stderr, flush=True)
             self.done += 1
             self._sound_s += outcome.duration_s
+            for line in outcome.warnings:
+                print(f"warning: {outcome.source}: {line}", file=sys.stderr, flush=True)
             if not self._quiet:
                 print(_line(outcome), flush=True)
         if self._bar:

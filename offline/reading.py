@@ -61,7 +61,7 @@ class Recording:
         self.sample_rate = source.sample_rate
         self.channels = source.channels
         self.duration_s = None if source.frames is None else source.frames / source.sample_rate
-        self.warnings: list[str] = []  #: what could not be read, a line each; complete after the last block
+        self.warnings: list[str] = []  #: a line each, without the name; complete once it is read
         self._source = source
 
     def blocks(self) -> Iterator[np.ndarray]:

@@ -76,7 +76,7 @@ def test_warnings_of_reading_and_of_a_drift_are_handed_on(loaded: Transcriber, m
             yield three_notes()
             said.append("a.wav: half of it could not be read")
 
-        return blocks(), RATE, said
+        return blocks(), RATE, lambda: list(said)
 
     monkeypatch.setattr("hppnet.model.tuning.DRIFT_CENTS", -1.0)
     found = replace(loaded, reader=read).transcription("a.wav", tuning="auto")

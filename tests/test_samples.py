@@ -98,15 +98,9 @@ def test_every_layout_type_and_shape_is_the_same_sound(layout: str, name: str, s
 
 
 @QUICK
-@given(
-    frames=st.integers(0, 40),
-    channels=st.integers(0, 64),
-    turned=st.booleans(),
-    values=st.randoms(use_true_random=False),
-)
-def test_the_shorter_axis_is_the_channels(frames: int, channels: int, turned: bool, values) -> None:
-    samples = np.array([[values.uniform(-1, 1) for _ in range(channels)] for _ in range(frames)], np.float64)
-    samples = samples.reshape(frames, channels)
+@given(frames=st.integers(0, 90), channels=st.integers(0, 64), turned=st.booleans())
+def test_the_shorter_axis_is_the_channels(frames: int, channels: int, turned: bool) -> None:
+    samples = np.random.default_rng(0).uniform(-1, 1, (frames, channels))
     given_ = samples.T if turned else samples
     if not given_.size:
         assert not len(whole(given_))
@@ -220,6 +214,7 @@ def test_a_stream_refuses_the_same_and_takes_nothing_of_it(tiny: Transcriber, na
         (np.zeros((500, 200)), "spectrogram"),
         ((100 * np.sin(np.arange(900))).astype(np.int32), r"astype\(np.int16\)"),
         (np.full((90, 2), np.nan), "the first at sample 0"),
+        (np.round(CLIP * 100), "a peak of .*divide by full scale"),
     ],
 )
 def test_whole_recordings_that_make_no_sense(samples: np.ndarray, words: str) -> None:
@@ -297,4 +292,4 @@ def test_rate_and_samples_the_wrong_way_round(tiny: Transcriber) -> None:
 
 def test_a_file_says_its_rate_itself(small: Path) -> None:
     with pytest.raises(TypeError, match="leave sample_rate out"):
-        Transcriber.load(small, "cpu", reader=lambda path: ([], RATE, ())).transcribe("a.wav", RATE)
+        Transcriber.load(small, "cpu", reader=lambda path: ([], RATE, list)).transcribe("a.wav", RATE)
