@@ -25,7 +25,7 @@ from ..model.notes import Event, notes_from, presses_from
 from ..model.slices import Slices
 from ..model.timebase import FRAME_S, FRAMES_PER_SECOND
 from ..model.transcriber import Transcriber, Transcription
-from .job import Outcome, failed, find_tuning, fits_picture, opened, write_result
+from .job import Outcome, drifts, failed, find_tuning, fits_picture, opened, write_result
 from .outputs import Job
 from .pictures import PICTURE_S
 from .reading import Recording
@@ -76,14 +76,13 @@ def attempt(job: Job, model: Model, settings: Settings, heard: Callable[[float],
 
 
 def _work_on(job: Job, file: Path, model: Model, settings: Settings, heard: Callable[[float], None]) -> Work:
-    found_cents = None
-    if settings.tuning == "auto":
-        found_cents = find_tuning(file, settings)
-        model = model.with_tuning(found_cents)
+    tuning = find_tuning(file, settings) if settings.tuning == "auto" else None
+    if tuning is not None:
+        model = model.with_tuning(tuning.cents)
     with opened(file, settings) as recording:
         result = yield from _understand(recording, model, settings, heard)
-    outcome = write_result(job, model, settings, result, found_cents)
-    outcome.warnings = recording.warnings
+    outcome = write_result(job, model, settings, result, None if tuning is None else tuning.cents)
+    outcome.warnings = [*recording.warnings, *drifts(tuning)]
     return outcome
 
 

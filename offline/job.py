@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..model.config import ModelConfig
     from ..model.notes import Note
     from ..model.transcriber import Transcriber, Transcription
+    from ..model.tuning import Tuning
 
 
 @dataclass
@@ -74,7 +75,7 @@ def load_transcriber(settings: Settings) -> Transcriber:
     thresholds = {name: getattr(settings, f"{name}_threshold") for name in ("onset", "frame", "offset")}
     if any(value is not None for value in thresholds.values()):
         transcriber = transcriber.with_thresholds(**thresholds)
-    if isinstance(settings.tuning, float):
+    if isinstance(settings.tuning, (int, float)):
         transcriber = transcriber.with_tuning(settings.tuning)
     return transcriber
 
@@ -117,15 +118,15 @@ def transcribe_job(
     """Read, transcribe, write. Raises AudioError for a bad recording and OSError when it cannot write."""
     job.check_free()
     with local_copy(job.source) as file:
-        found_cents = None
-        if settings.tuning == "auto":
-            found_cents = find_tuning(file, settings)
-            transcriber = transcriber.with_tuning(found_cents)
+        tuning = find_tuning(file, settings) if settings.tuning == "auto" else None
+        if tuning is not None:
+            transcriber = transcriber.with_tuning(tuning.cents)
         with opened(file, settings) as recording:
             result = _transcribe(recording, transcriber, settings, heard)
         again = partial(_first_probabilities, file, transcriber, settings)
+        found_cents = None if tuning is None else tuning.cents
         outcome = write_result(job, transcriber, settings, result, found_cents, again)
-        outcome.warnings = recording.warnings
+        outcome.warnings = [*recording.warnings, *drifts(tuning)]
         return outcome
 
 
@@ -164,12 +165,17 @@ def write_result(
     )
 
 
-def find_tuning(file: Path, settings: Settings) -> float:
-    """Cents against A = 440 Hz. Raises AudioError."""
-    from ..model.tuning import estimate_cents
+def find_tuning(file: Path, settings: Settings) -> Tuning:
+    """Against A = 440 Hz. Raises AudioError."""
+    from ..model.partials import estimate_tuning
 
     with opened(file, settings) as recording:
-        return float(estimate_cents(recording.blocks(), recording.sample_rate))
+        return estimate_tuning(recording.blocks(), recording.sample_rate)
+
+
+def drifts(tuning: Tuning | None) -> list[str]:
+    """A warning where one tuning does not fit all of a recording."""
+    return [tuning.warning] if tuning is not None and tuning.warning else []
 
 
 def _transcribe(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..model.timebase import frames_for_latency
+from ..model.tuning import check_tuning
 
 OFFSETS = ("keys", "sounding")
 
@@ -38,10 +39,7 @@ class Settings:
             raise ValueError(f"the batch must be 1 or more recordings, got {self.batch}")
         if self.offsets not in OFFSETS:
             raise ValueError(f"offsets must be {' or '.join(OFFSETS)}, got {self.offsets!r}")
-        if isinstance(self.tuning, str) and self.tuning != "auto":
-            raise ValueError(f"tuning must be cents or auto, got {self.tuning!r}")
-        if isinstance(self.tuning, float) and not -100 <= self.tuning <= 100:
-            raise ValueError(f"tuning must lie between -100 and 100 cents, got {self.tuning:g}")
+        check_tuning(self.tuning)
         for name in ("onset", "frame", "offset"):
             value = getattr(self, f"{name}_threshold")
             if value is not None and not 0 < value < 1:

@@ -15,6 +15,7 @@ import soundfile
 from hppnet.model.config import ModelConfig
 from hppnet.model.notes import Note, read_midi
 from hppnet.model.transcriber import Transcription
+from hppnet.model.tuning import Tuning
 from hppnet.offline import batch, job, workers
 from hppnet.offline.errors import LoadError
 from hppnet.offline.inputs import Found, UsageError, find_recordings
@@ -300,7 +301,7 @@ def test_an_output_that_cannot_be_written(tmp_path):
 
 
 def test_what_json_says(tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "find_tuning", lambda source, settings: -12.345)
+    monkeypatch.setattr(job, "find_tuning", lambda source, settings: Tuning(-12.345, -13.0, -12.0))
     jobs = [Job(tone(tmp_path / "a.wav"), {"json": tmp_path / "a.json"})]
     (outcome,) = batch.run(jobs, Settings(latency_ms=92, tuning="auto"), lambda *_: None, load)
     assert outcome.found_cents == -12.345

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..failure import fail
-from .options import Checkpoint, Device, latency_ms
+from .options import Checkpoint, Device, Tuning, latency_ms, tuning_setting
 
 if TYPE_CHECKING:
     from ..realtime.session import LiveSession, LiveSettings
@@ -44,9 +44,7 @@ def live(
         str | None,
         typer.Option(metavar="NAME|MS", help="fast, balanced, accurate or ms; default: accurate, 132 ms."),
     ] = None,
-    tuning: Annotated[
-        str | None, typer.Option(metavar="CENTS|auto", help="Of the piano against A = 440 Hz.")
-    ] = None,
+    tuning: Tuning = None,
     checkpoint: Checkpoint = None,
     device: Annotated[Device, typer.Option(help="Where to compute; auto: the processor.")] = Device.auto,
     channel: Annotated[int, typer.Option(min=1, max=16, help="MIDI channel.")] = 1,
@@ -98,7 +96,7 @@ def live(
                 midi_system=midi_system,
                 midi_channel=channel,
                 latency_ms=latency_ms(latency, streaming=True) or 0.0,
-                tuning=_tuning(tuning),
+                tuning=tuning_setting(tuning),
                 velocity_curve=velocity_curve,
                 transpose=transpose,
                 pedal=pedal,
@@ -129,13 +127,6 @@ def ending_signals() -> Iterator[threading.Event]:
     finally:
         for name, handler in before.items():
             signal.signal(getattr(signal, name), handler)
-
-
-def _tuning(tuning: str | None) -> float | str | None:
-    try:
-        return tuning if tuning in (None, "auto") else float(tuning)
-    except ValueError:
-        raise ValueError(f"--tuning: expected cents or auto, got {tuning!r}") from None
 
 
 def _live(
@@ -200,9 +191,12 @@ def prepare_process() -> None:
 
 def start_lines(session: LiveSession) -> list[str]:
     """What is heard, where it goes, and how long that takes: one line each."""
+    from ..model.tuning import AUTO_LIMIT
+
     model: Any = session.model
     latency = session.latency
     recordings = [f"record   {path}" for path in session.recordings]
+    tuning = [f"tuning   {AUTO_LIMIT}"] if session.settings.tuning == "auto" else []
     pedal = ", with the pedal" if session.sends_pedal else ""
     return [
         f"input    {session.input.name}, {session.input.sample_rate} Hz",
@@ -211,6 +205,7 @@ def start_lines(session: LiveSession) -> list[str]:
         f"device   {model.device}",
         f"latency  {latency.algorithmic_ms:.0f} ms, the model's",
         f"in all   {latency}",
+        *tuning,
         *recordings,
     ]
 

@@ -30,6 +30,13 @@ InputChannel = Annotated[
 Track = Annotated[
     int | None, typer.Option(min=1, help="Of files with several audio tracks; default: their default one.")
 ]
+Tuning = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CENTS|HZ|auto",
+        help="Of the piano: cents off A = 440 Hz (-200 to 200), its A (415Hz), or found (-50 to 50 cents).",
+    ),
+]
 Threshold = Annotated[float | None, typer.Option(min=0, max=1, help="0 to 1; default: the checkpoint's.")]
 
 
@@ -52,6 +59,16 @@ def latency_ms(latency: str | None, streaming: bool) -> float | None:
     except ValueError:
         names = ", ".join(LATENCIES)
         raise ValueError(f"--latency: expected milliseconds or one of {names}, got {latency!r}") from None
+
+
+def tuning_setting(tuning: str | None) -> float | str | None:
+    """--tuning in cents, "auto" or None for the checkpoint's. Raises ValueError for anything else."""
+    from ..model.tuning import parse_tuning
+
+    try:
+        return None if tuning is None else parse_tuning(tuning)
+    except ValueError as error:
+        raise ValueError(f"--tuning: {error}") from None
 
 
 def write_figures(figures: dict[str, Any], json_file: str | None) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..failure import fail
-from .options import Checkpoint, Device, InputChannel, Threshold, Track, latency_ms
+from .options import Checkpoint, Device, InputChannel, Threshold, Track, Tuning, latency_ms, tuning_setting
 
 
 def transcribe(
@@ -34,9 +34,7 @@ def transcribe(
         str | None,
         typer.Option(help="With --streaming: ms or fast, balanced, accurate; default: accurate (132 ms)."),
     ] = None,
-    tuning: Annotated[
-        str | None, typer.Option(metavar="CENTS|auto", help="Of the piano against A = 440 Hz.")
-    ] = None,
+    tuning: Tuning = None,
     input_channel: InputChannel = None,
     track: Track = None,
     checkpoint: Checkpoint = None,
@@ -88,7 +86,7 @@ def transcribe(
             checkpoint=None if checkpoint is None else str(checkpoint),
             device=device.value,
             latency_ms=latency_ms(latency, streaming),
-            tuning=_tuning(tuning),
+            tuning=tuning_setting(tuning),
             onset_threshold=onset_threshold,
             frame_threshold=frame_threshold,
             offset_threshold=offset_threshold,
@@ -137,12 +135,3 @@ def _check_together(
         raise ValueError("--cluster has workers of its own: leave --jobs out, or say --cluster local:N")
     if batch is not None and streaming:
         raise ValueError("--streaming gives what live would, one recording at a time: leave --batch out")
-
-
-def _tuning(tuning: str | None) -> float | str | None:
-    if tuning is None or tuning == "auto":
-        return tuning
-    try:
-        return float(tuning)
-    except ValueError:
-        raise ValueError(f"--tuning: expected cents or auto, got {tuning!r}") from None

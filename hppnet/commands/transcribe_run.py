@@ -49,9 +49,12 @@ def rehearse(task: Task) -> int:
 
 def transcribe_all(task: Task, *, show: bool, verbose: bool, quiet: bool) -> int:
     """Does the work and says what happened; returns the exit code."""
+    from ..model.tuning import AUTO_LIMIT
     from ..offline.job import Outcome
     from ..offline.progress import BatchScreen, show_notes
 
+    if task.settings.tuning == "auto" and not quiet:
+        _say(AUTO_LIMIT)
     try:
         manifest = task.open_manifest()
     except OSError as error:
