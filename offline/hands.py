@@ -25,7 +25,7 @@ from ..model.notes import Event, notes_from, presses_from
 from ..model.slices import Slices
 from ..model.timebase import FRAME_S, FRAMES_PER_SECOND
 from ..model.transcriber import Transcriber, Transcription
-from .job import Outcome, failed, find_tuning, fits_picture, opened, write_result
+from .job import Facts, Outcome, digest_or_fault, failed, find_tuning, fits_picture, opened, write_result
 from .outputs import Job
 from .pictures import PICTURE_S
 from .reading import Recording
@@ -81,10 +81,10 @@ def _work_on(job: Job, file: Path, model: Model, settings: Settings, heard: Call
         found_cents = find_tuning(file, settings)
         model = model.with_tuning(found_cents)
     with opened(file, settings) as recording:
+        digest = digest_or_fault(file)
         result = yield from _understand(recording, model, settings, heard)
-    outcome = write_result(job, model, settings, result, found_cents)
-    outcome.warnings = recording.warnings
-    return outcome
+    facts = Facts(digest, list(recording.warnings), found_cents)
+    return write_result(job, model, settings, result, facts)
 
 
 def _understand(

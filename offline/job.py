@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .errors import AudioError
+from .origin import Origin, digest_of, place_digest, stamp_midi
 from .outputs import Job
 from .pictures import PICTURE_S, draw_piano_roll
 from .reading import Recording, open_recording
 from .remote import Place, local_copy
-from .settings import Settings
+from .settings import Settings, describe_settings
 from .writing import cannot_write, write_outputs, writers
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Outcome:
     duration_s: float = 0.0  #: of sound
     wall_s: float = 0.0
     found_cents: float | None = None  #: with tuning "auto"
+    digest: str = ""  #: of the recording: see ``digest_of``
     warnings: list[str] = field(default_factory=list)  #: what is wrong with the recording, a line each
 
 
@@ -95,11 +97,11 @@ def attempt(
 def failed(job: Job, error: Exception) -> Outcome:
     """What an error makes of a job: whatever one file brings about, the next ones are not to suffer."""
     if isinstance(error, AudioError):
-        said = str(error)
+        said = str(error).replace(str(job.source), job.name)
     elif isinstance(error, OSError):  # reading has its own error, so this is writing
-        said = f"{job.source}: {cannot_write(error)}"
+        said = f"{job.name}: {cannot_write(error)}"
     else:
-        said = f"{job.source}: {one_line(error)}"
+        said = f"{job.name}: {one_line(error)}"
     trace = "".join(traceback.format_exception(error))
     return Outcome(job.source, said, trace, outputs=list(job.outputs.values()))
 
@@ -122,11 +124,28 @@ def transcribe_job(
             found_cents = find_tuning(file, settings)
             transcriber = transcriber.with_tuning(found_cents)
         with opened(file, settings) as recording:
+            digest = digest_or_fault(file)
             result = _transcribe(recording, transcriber, settings, heard)
         again = partial(_first_probabilities, file, transcriber, settings)
-        outcome = write_result(job, transcriber, settings, result, found_cents, again)
-        outcome.warnings = recording.warnings
-        return outcome
+        facts = Facts(digest, list(recording.warnings), found_cents)
+        return write_result(job, transcriber, settings, result, facts, again)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What reading a recording brought to light beside its notes."""
+
+    digest: str  #: see ``digest_of``
+    warnings: list[str]
+    cents: float | None = None  #: with tuning "auto"
+
+
+def digest_or_fault(file: Path) -> str:
+    """``digest_of`` a recording. Raises AudioError, as all reading does."""
+    try:
+        return digest_of(file)
+    except OSError as error:
+        raise AudioError(f"{file}: cannot be read: {error.strerror or error}; check the disk") from None
 
 
 def opened(file: Path, settings: Settings) -> AbstractContextManager[Recording]:
@@ -139,20 +158,39 @@ def write_result(
     model: Described,
     settings: Settings,
     result: Transcription,
-    found_cents: float | None = None,
+    facts: Facts,
     probabilities: Callable[[], np.ndarray | None] = lambda: None,
 ) -> Outcome:
     """The outputs of what was understood; ``probabilities`` for a picture, where the result has none.
 
     Raises OSError when it cannot write.
     """
-    about = describe(job.source, model, settings, result.duration_s)
+    origin = Origin(
+        job.source.name,
+        place_digest(job.source),
+        facts.digest,
+        model.checkpoint_name.rsplit(" ", 1)[-1],
+        describe_settings(settings),
+        "+".join(sorted(job.outputs)),
+        len(result.notes),
+    )
+    about = {"origin": asdict(origin), **describe(job.name, model, settings, result.duration_s)}
+    if facts.warnings:
+        about["warnings"] = facts.warnings
     kinds = writers(result.notes, about, result.pedal, settings.offsets)
+    write_midi = kinds["mid"]
+
+    def write_stamped_midi(path: Path) -> None:
+        write_midi(path)
+        stamp_midi(path, origin.line())
+
+    kinds["mid"] = write_stamped_midi
     if settings.picture:
         shown = probabilities() if result.probabilities is None else result.probabilities
         kinds["png"] = lambda path: draw_piano_roll(
-            path, result.notes, shown, result.duration_s, job.source.name, result.pedal
+            path, result.notes, shown, result.duration_s, job.source.name, result.pedal, origin.line()
         )
+    job.check_free()  # again: transcribing took its time
     write_outputs({place: kinds[kind] for kind, place in job.outputs.items()})
     return Outcome(
         job.source,
@@ -160,7 +198,9 @@ def write_result(
         note_count=len(result.notes),
         notes=result.notes if settings.keep_notes else None,
         duration_s=result.duration_s,
-        found_cents=found_cents,
+        found_cents=facts.cents,
+        digest=facts.digest,
+        warnings=facts.warnings,
     )
 
 
@@ -215,11 +255,11 @@ def _first_seconds(blocks: Iterator[np.ndarray], samples: int) -> Iterator[np.nd
             return
 
 
-def describe(source: Place, model: Described, settings: Settings, duration_s: float) -> dict[str, Any]:
+def describe(source: str, model: Described, settings: Settings, duration_s: float) -> dict[str, Any]:
     """What JSON says beside the notes."""
     config = model.config
     return {
-        "source": str(source),
+        "source": source,
         "duration_s": round(float(duration_s), 6),
         "checkpoint": model.checkpoint_name,
         "tuning_cents": round(config.front_end.tuning_cents, 2),

@@ -34,11 +34,12 @@ def draw_piano_roll(
     duration_s: float,
     title: str = "",
     pedal: Sequence[Press] | None = None,
+    comment: str = "",
 ) -> None:
     """Write a PNG of the first ``PICTURE_S`` seconds in rows of ``ROW_S``; the pedal below the keys.
 
     ``probabilities`` [T, 88, 4] (onset, frame, offset, velocity), 0 to 1, at 50 frames a second, may end
-    early or be None. Raises OSError when the file cannot be written.
+    early or be None. ``comment``, ASCII, becomes a text chunk. Raises OSError when it cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -63,7 +64,7 @@ def draw_piano_roll(
     axes[-1].set_xlabel("time (min:s)" if rows > 2 else "time (s)", color=_INK)
     figure.suptitle(_heading(title, notes, duration_s), x=0.01, ha="left", color=_INK, fontsize=11)
     _add_velocity_scale(figure, list(axes))
-    figure.savefig(Path(path), format="png")
+    figure.savefig(Path(path), format="png", metadata={"Comment": comment} if comment else None)
 
 
 def _heading(title: str, notes: Sequence[Note], duration_s: float) -> str:

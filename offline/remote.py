@@ -93,7 +93,8 @@ class Url:
         system.invalidate_cache()
         return bool(getattr(system, question)(path))
 
-    def first_bytes(self, count: int) -> bytes:
+    def first_bytes(self, count: int | None) -> bytes:
+        """None: all of them."""
         system, path = _system(self)
         return cast(bytes, system.cat_file(path, start=0, end=count))
 

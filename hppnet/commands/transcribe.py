@@ -67,7 +67,12 @@ def transcribe(
     manifest: Annotated[
         Path | None, typer.Option(help="What was done, as CSV; default: manifest.csv in the folder of -o.")
     ] = None,
-    skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Leave out what is done.")] = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave out what would be made just as it is there.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace also files that hppnet did not write.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     show: Annotated[bool, typer.Option("--show", help="Print the notes as a table.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show where errors arose.")] = False,
@@ -100,6 +105,8 @@ def transcribe(
             batch=batch,
         )
         _check_together(paths, list_file, cluster, jobs, batch, streaming)
+        if force and skip_existing:
+            raise ValueError("--force does everything again, --skip-existing does not: expected one of them")
         task = Task(
             settings,
             arguments=paths or [],
@@ -111,6 +118,7 @@ def transcribe(
             skip_existing=skip_existing,
             processes=jobs,
             cluster=cluster,
+            force=force,
         )
         task.find(quiet=quiet)
     except ValueError as error:

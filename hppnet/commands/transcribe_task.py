@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..offline.inputs import find_recordings
 from ..offline.lists import find_listed
-from ..offline.outputs import Job, output_kind
+from ..offline.outputs import output_kind
 from ..offline.plan import Plan
 from ..offline.remote import Place
 from ..offline.settings import Settings
@@ -21,6 +21,7 @@ from ..offline.writing import FORMATS
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ..offline.former import Former
     from ..offline.inputs import Found
     from ..offline.manifest import Manifest
 
@@ -41,6 +42,7 @@ class Task:
     skip_existing: bool
     processes: int | None
     cluster: str | None
+    force: bool = False
     failures: list[tuple[Place, str]] = field(default_factory=list)  #: folders without or beyond reading
     plan: Plan = field(init=False)
 
@@ -63,27 +65,35 @@ class Task:
         if self.list_file is not None:
             yield from find_listed(self.list_file, failed)
 
-    def open_manifest(self) -> Manifest | None:
-        """Where it is asked for, or in an output folder. Raises OSError: no checkpoint."""
-        from ..offline.manifest import NAME, Manifest
+    @property
+    def manifest_path(self) -> Path | None:
+        """Where it is asked for, or in an output folder."""
+        if self.manifest is None and isinstance(self.output, Path) and output_kind(self.output) is None:
+            from ..offline.manifest import NAME
 
-        path = self.manifest
-        if path is None and isinstance(self.output, Path) and output_kind(self.output) is None:
-            path = self.output / NAME
-        return None if path is None else Manifest(path, self.digest(), self.settings, self.shard)
+            return self.output / NAME
+        return self.manifest
+
+    def open_manifest(self) -> Manifest | None:
+        """Raises OSError: no checkpoint, or a file that is no manifest where this one would be."""
+        from ..offline.manifest import Manifest
+
+        path = self.manifest_path
+        return None if path is None else Manifest(path, self.digest(), self.settings, self.shard, self.force)
+
+    def former(self, manifest: Manifest | None) -> Former:
+        """What looks at the outputs that are there already."""
+        from ..offline.former import Former
+        from ..offline.settings import describe_settings
+
+        words = describe_settings(self.settings)
+        return Former(words, self.digest, manifest, force=self.force, skip=self.skip_existing)
 
     def digest(self) -> str:
+        """Of the weights. Raises OSError."""
         from ..model.shipped import digest
 
         return digest(None if self.settings.checkpoint is None else Path(self.settings.checkpoint))
-
-    def left(self, manifest: Manifest | None) -> Iterator[Job]:
-        """The jobs that are still to be done."""
-        if not self.skip_existing:
-            return iter(self.plan)
-        if manifest is not None:
-            return manifest.left(self.plan)
-        return (job for job in self.plan if not job.finished)
 
 
 def kinds_of(formats: str | None, output: Place | None, plot: bool) -> list[str]:
