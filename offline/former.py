@@ -10,12 +10,12 @@ from pathlib import Path
 
 from .manifest import Manifest
 from .origin import Origin, digest_of, is_whole, origin_of, place_digest, written_here
-from .outputs import Job, foreign, there
+from .outputs import Job, Root, foreign, there
 from .remote import Place, Url, local_copy
 
 
 class Former:
-    """Looks at the outputs of jobs, one job after the other.
+    """Looks at the outputs of jobs, one job after the other, which go below ``output`` or beside recordings.
 
     ``settings`` in the words of ``describe_settings``; ``checkpoint`` gives the weights' digest. ``force``:
     whatever is there is replaced. ``skip``: jobs are left out whose outputs are there, whole, and made of the
@@ -27,18 +27,21 @@ class Former:
         settings: str,
         checkpoint: Callable[[], str],
         manifest: Manifest | None = None,
+        output: Place | None = None,
         *,
         force: bool = False,
         skip: bool = False,
     ) -> None:
         self._settings, self._checkpoint = settings, checkpoint
         self._manifest, self._force, self._skip = manifest, force, skip
+        self._root = Root.above(output) if isinstance(output, Path) else None
 
     def left(self, job: Job) -> Job | None:
         """The job, told what it may replace; None for one that is done.
 
         Raises FileExistsError where an output was not written here, or is another recording's.
         """
+        job = replace(job, root=self._root)
         present = {kind: place for kind, place in job.outputs.items() if there(place)}
         if self._force or not present:
             job = replace(job, replaceable=frozenset(present))

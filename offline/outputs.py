@@ -5,13 +5,41 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from .inputs import SOUND_SUFFIXES
 from .origin import written_here
 from .remote import Place, Url
-from .writing import FORMATS
+from .writing import FORMATS, machine
 
 _LONGEST_NAME = 255  #: bytes, on all file systems that are common
+
+
+@dataclass(frozen=True)
+class Root:
+    """A folder that was there when the work began, on one of a machine's file systems."""
+
+    folder: str
+    device: int
+    machine: str
+
+    @classmethod
+    def above(cls, folder: Path) -> Root:
+        """The folder, or the nearest above it that is there."""
+        whole = Path(os.path.abspath(folder))
+        while not whole.exists() and whole != whole.parent:
+            whole = whole.parent
+        return cls(str(whole), whole.stat().st_dev, machine())
+
+    def check(self) -> None:
+        """Where a share was, there may be an empty folder now, on another disk: nothing is written there.
+
+        Raises OSError.
+        """
+        if self.machine != machine():
+            return  # it has other names for its disks
+        if os.stat(self.folder).st_dev != self.device:
+            raise OSError(errno.ENODEV, "another disk than when the work began; is it mounted?", self.folder)
 
 
 @dataclass(frozen=True)
@@ -21,6 +49,7 @@ class Job:
     source: Place
     outputs: dict[str, Place]
     replaceable: frozenset[str] = frozenset()  #: kinds that may be replaced whatever they hold
+    root: Root | None = None  #: of the folders that may be made
     called: str = ""  #: in outputs and messages, where the recording is not called after its place
 
     @property
@@ -32,6 +61,8 @@ class Job:
 
         Raises FileExistsError for one, OSError for a name that no file can have.
         """
+        if self.root is not None:
+            self.root.check()
         for kind, place in self.outputs.items():
             if len(os.fsencode(place.name)) > _LONGEST_NAME:
                 why = f"the name is longer than {_LONGEST_NAME} bytes; name the output with -o"

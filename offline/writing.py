@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import glob
 import hashlib
 import itertools
@@ -111,7 +112,8 @@ def write_outputs(outputs: Mapping[Place, Callable[[Path], None]]) -> None:
             place.parent.mkdir(parents=True, exist_ok=True)
             part = _part_of(place)
             finished.callback(part.unlink, missing_ok=True)
-            write(part)
+            with _naming(place):
+                write(part)
             parts[part] = place
         _replace_all(parts)
 
@@ -125,7 +127,8 @@ def _replace_all(parts: Mapping[Path, Path]) -> None:
             kept = _kept(target) if len(parts) > 1 else None
             done.append((target, kept))
             try:
-                os.replace(part, target)
+                with _naming(place):
+                    os.replace(part, target)
             except OSError:
                 done.pop()
                 if kept is not None:
@@ -139,6 +142,15 @@ def _replace_all(parts: Mapping[Path, Path]) -> None:
     for _, kept in done:
         if kept is not None:
             kept.unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming(place: Path) -> Iterator[None]:
+    """An error names the file as the user does, not the one that is written in its stead."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(place)) from error
 
 
 def _kept(target: Path) -> Path | None:

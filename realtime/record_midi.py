@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from ..model.notes import TRACK_NAME, Event, NoteOff, NoteOn, Pedal
@@ -31,7 +32,8 @@ class MidiRecording:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self._part = self.path.with_name(f".{self.path.name}.part")
+        # Short, since the name itself may be as long as names may be.
+        self._part = self.path.with_name(f".hppnet-{os.getpid()}-{id(self)}.mid.part")
         self._track = bytearray(_beginning())
         self._ticks = 0  # of the last event in the track
         self._down: set[int] = set()  # pitches that the track leaves sounding, and the pedal
@@ -55,8 +57,13 @@ class MidiRecording:
         self._settle(self._newest_s - UNSETTLED_S)
         track = self._track + self._provisional() + _END_OF_TRACK
         header = struct.pack(">4sIHHH", b"MThd", 6, 0, 1, TICKS_A_QUARTER)
-        self._part.write_bytes(header + struct.pack(">4sI", b"MTrk", len(track)) + track)
-        os.replace(self._part, self.path)
+        try:
+            self._part.write_bytes(header + struct.pack(">4sI", b"MTrk", len(track)) + track)
+            os.replace(self._part, self.path)
+        except OSError:
+            with suppress(OSError):  # on a full disk half of it is worth nothing
+                self._part.unlink(missing_ok=True)
+            raise
         self._changed = bool(self._pending)
 
     def close(self) -> None:

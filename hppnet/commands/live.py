@@ -109,7 +109,9 @@ def live(
             raise typer.BadParameter(str(error)) from None
         session = _live(settings, checkpoint, device.value, stop, verbose, quiet)
         if plot:
-            _draw(session.recordings[0], session.status().running_s)
+            picture = _draw(session.recordings[0], session.status().running_s)
+            if not quiet:
+                say(f"picture  {picture}")
         if not quiet:
             say(last_line(session))
 
@@ -176,16 +178,24 @@ def _live(
     return session
 
 
-def _draw(take: Path, running_s: float) -> None:
+def _draw(take: Path, running_s: float) -> Path:
+    """Beside the take, under its name or the next that is free."""
     from ..model.notes import read_midi, read_pedal
     from ..offline.pictures import draw_piano_roll
+    from ..offline.writing import atomic, cannot_write
+    from ..realtime.recorder import unused
 
+    picture = unused(take.with_suffix(".png"))
     try:
         notes, pedal = read_midi(take), read_pedal(take)
         end_s = max([running_s, *(note.offset_s for note in notes)])
-        draw_piano_roll(take.with_suffix(".png"), notes, None, end_s, take.name, pedal or None)
-    except (OSError, ValueError) as error:
+        with atomic(picture) as part:
+            draw_piano_roll(part, notes, None, end_s, take.name, pedal or None)
+    except OSError as error:
+        fail(cannot_write(error))
+    except ValueError as error:
         fail(f"cannot draw {take}: {error}")
+    return picture
 
 
 def prepare_process() -> None:

@@ -87,7 +87,7 @@ class Task:
         from ..offline.settings import describe_settings
 
         words = describe_settings(self.settings)
-        return Former(words, self.digest, manifest, force=self.force, skip=self.skip_existing)
+        return Former(words, self.digest, manifest, self.output, force=self.force, skip=self.skip_existing)
 
     def digest(self) -> str:
         """Of the weights. Raises OSError."""
