@@ -10,6 +10,7 @@ import sys
 import typer
 
 from . import commands
+from .failure import printable
 
 app = typer.Typer(
     name="hppnet",
@@ -51,8 +52,38 @@ for _module in pkgutil.iter_modules(commands.__path__):
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 something failed and was named, 2 wrong use."""
+    """Run the command line. Exit codes: 0 done, 1 something failed and was named, 2 wrong use.
+
+    130 after Ctrl-C, 141 where whoever reads the output does so no longer.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name may not fit the terminal's encoding
-    app()
+    try:
+        try:
+            app()
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except SystemExit:
+        if type(sys.stdout).__name__ == "PacifyFlushWrapper":  # click has met a pipe that nobody reads
+            _leave_quietly()
+        raise
+    except BrokenPipeError:
+        _leave_quietly()
+    except Exception as error:
+        if {"-v", "--verbose"} & set(sys.argv):
+            raise
+        fault = f"{type(error).__name__}: {error}"
+        if isinstance(error, OSError) and error.filename is None:
+            fault = f"cannot write to standard output or a temporary folder: {error.strerror or error}"
+        print(f"error: {printable(fault)}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _leave_quietly() -> None:
+    """As a program that SIGPIPE ends; what is still to be flushed goes nowhere."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(141)

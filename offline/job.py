@@ -97,11 +97,11 @@ def attempt(
 def failed(job: Job, error: Exception) -> Outcome:
     """What an error makes of a job: whatever one file brings about, the next ones are not to suffer."""
     if isinstance(error, AudioError):
-        said = str(error).replace(str(job.source), job.name)
+        said = str(error)
     elif isinstance(error, OSError):  # reading has its own error, so this is writing
-        said = f"{job.name}: {cannot_write(error)}"
+        said = f"{job.source}: {cannot_write(error)}"
     else:
-        said = f"{job.name}: {one_line(error)}"
+        said = f"{job.source}: {one_line(error)}"
     trace = "".join(traceback.format_exception(error))
     return Outcome(job.source, said, trace, outputs=list(job.outputs.values()))
 
@@ -174,7 +174,7 @@ def write_result(
         "+".join(sorted(job.outputs)),
         len(result.notes),
     )
-    about = {"origin": asdict(origin), **describe(job.name, model, settings, result.duration_s)}
+    about = {"origin": asdict(origin), **describe(str(job.source), model, settings, result.duration_s)}
     if facts.warnings:
         about["warnings"] = facts.warnings
     kinds = writers(result.notes, about, result.pedal, settings.offsets)

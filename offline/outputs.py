@@ -50,11 +50,6 @@ class Job:
     outputs: dict[str, Place]
     replaceable: frozenset[str] = frozenset()  #: kinds that may be replaced whatever they hold
     root: Root | None = None  #: of the folders that may be made
-    called: str = ""  #: in outputs and messages, where the recording is not called after its place
-
-    @property
-    def name(self) -> str:
-        return self.called or str(self.source)
 
     def check_free(self) -> None:
         """An output that is there and was not written here may be the labels of somebody's data set.

@@ -149,10 +149,15 @@ def open_saying(
             log.warning("warning: %s: %s", path, line)
 
 
+def as_bytes(path: str | os.PathLike[str]) -> str | bytes:
+    """A file's name as soundfile takes it, also where it is no UTF-8."""
+    return os.fspath(path) if os.name == "nt" else os.fsencode(path)
+
+
 def likely_duration_s(path: str | os.PathLike[str]) -> float:
     """Seconds of sound by the header, or by size (128 kbit/s) where that takes decoding; never raises."""
     try:
-        info = soundfile.info(path)
+        info = soundfile.info(as_bytes(path))
         if 0 < info.frames < _UNKNOWN_LENGTH:
             return info.frames / max(1, info.samplerate)
     except (OSError, RuntimeError):

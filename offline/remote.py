@@ -103,9 +103,14 @@ Place = Path | Url
 
 
 def place_of(text: str) -> Place:
-    """A path, or a URL where there is ``://``. ``file://`` is a path."""
+    """A path, or a URL where there is ``://``. ``file://`` is a path, and so is whatever has this name."""
+    if os.path.lexists(text):
+        return Path(text)
     if "://" not in text:
-        return Path(text).expanduser()
+        try:
+            return Path(text).expanduser()
+        except RuntimeError:  # ~ and a name that is no user's
+            return Path(text)
     if text.startswith("file://") and "::" not in text:
         return Path(unquote(urlsplit(text).path))
     return Url(text)

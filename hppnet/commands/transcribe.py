@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..failure import fail
+from ..failure import fail, printable
 from .options import Checkpoint, Device, InputChannel, Threshold, Track, latency_ms
 
 
 def transcribe(
     paths: Annotated[
-        list[str] | None, typer.Argument(metavar="PATH...", help="Files, folders, quoted patterns, URLs.")
+        list[str] | None,
+        typer.Argument(
+            metavar="PATH...", help="Files, folders, quoted patterns, URLs; - reads standard input."
+        ),
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option("-o", "--output", help="A folder, also by URL, or FILE.mid for one recording."),
+        typer.Option(
+            "-o",
+            "--output",
+            help="A folder, also by URL, or FILE.mid for one recording; - writes to standard output.",
+        ),
     ] = None,
     list_file: Annotated[
         str | None,
@@ -85,10 +94,11 @@ def transcribe(
     from ..offline.remote import place_of
     from ..offline.settings import Settings
     from ..offline.shards import parse_shard
+    from .transcribe_pipes import check_pipes, piped
     from .transcribe_run import rehearse, transcribe_all
     from .transcribe_task import Task
 
-    try:
+    with _wrong_use():
         settings = Settings(
             checkpoint=None if checkpoint is None else str(checkpoint),
             device=device.value,
@@ -107,27 +117,37 @@ def transcribe(
         _check_together(paths, list_file, cluster, jobs, batch, streaming)
         if force and skip_existing:
             raise ValueError("--force does everything again, --skip-existing does not: expected one of them")
-        task = Task(
-            settings,
-            arguments=paths or [],
-            list_file=list_file,
-            output=None if output is None else place_of(output),
-            formats=formats,
-            shard=None if shard is None else parse_shard(shard),
-            manifest=manifest,
-            skip_existing=skip_existing,
-            processes=jobs,
-            cluster=cluster,
-            force=force,
-        )
-        task.find(quiet=quiet)
+        check_pipes(paths or [], output, formats, plot, cluster)
+    with piped(paths or [], output, formats) as (arguments, place, pipes):
+        with _wrong_use():
+            task = Task(
+                settings,
+                arguments=arguments,
+                list_file=list_file,
+                output=None if place is None else place_of(place),
+                formats=formats,
+                shard=None if shard is None else parse_shard(shard),
+                manifest=manifest,
+                skip_existing=skip_existing,
+                processes=jobs,
+                cluster=cluster,
+                force=force,
+                pipes=pipes,
+            )
+            task.find(quiet=quiet)
+        code = rehearse(task) if dry_run else transcribe_all(task, show=show, verbose=verbose, quiet=quiet)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def _wrong_use() -> Iterator[None]:
+    """What cannot be meant ends the command with exit code 2, what is not there with 1."""
+    try:
+        yield
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+        raise typer.BadParameter(printable(str(error))) from None
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    if dry_run:
-        raise typer.Exit(rehearse(task))
-    raise typer.Exit(transcribe_all(task, show=show, verbose=verbose, quiet=quiet))
 
 
 def _check_together(

@@ -9,6 +9,7 @@ from contextlib import closing, nullcontext
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
+from ..failure import printable
 from ..offline.outputs import Job
 from ..offline.remote import Place, Url
 from ..offline.writing import remove_dead_parts
@@ -35,20 +36,20 @@ def rehearse(task: Task) -> int:
         try:
             skipped = former.left(job) is None
         except OSError as error:
-            print(f"error: {job.name}: {error.filename}: {error.strerror}", file=sys.stderr)
+            print(printable(f"error: {job.source}: {error.filename}: {error.strerror}"), file=sys.stderr)
             refused += 1
             continue
         replaced = [place.name for place in job.outputs.values() if place.exists()]
         remark = " (exists: skipped)" if skipped else f" (replaces {', '.join(replaced)})" if replaced else ""
-        print(f"{job.name} -> {', '.join(map(str, job.outputs.values()))}{remark}")
+        print(printable(f"{job.source} -> {', '.join(map(str, job.outputs.values()))}{remark}"))
     for place, why in task.failures:
-        print(f"error: {place}: {why}", file=sys.stderr)
+        print(printable(f"error: {place}: {why}"), file=sys.stderr)
     print(f"{len(task.plan)} file{'' if len(task.plan) == 1 else 's'}; nothing was written")
     return 1 if task.failures or refused else 0
 
 
 def _refuse(error: OSError) -> int:
-    print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+    print(printable(f"error: {error.filename}: {error.strerror}"), file=sys.stderr)
     return 1
 
 
@@ -93,7 +94,7 @@ class _Left:
 
     def __init__(self, task: Task, manifest: Manifest | None) -> None:
         self._jobs = iter(task.plan)
-        self._former = task.former(manifest)
+        self._former, self._told = task.former(manifest), task.pipes.told
         self._folder: Place | None = None
         self.refused: list[Outcome] = []
         self.skipped = 0
@@ -109,7 +110,7 @@ class _Left:
             try:
                 left = self._former.left(job)
             except OSError as error:
-                self.refused.append(failed(job, error))
+                self.refused.append(self._told(failed(job, error)))
                 continue
             if left is not None:
                 return left
@@ -135,14 +136,14 @@ def _run(
 
     with closing(_outcomes(task, few, jobs, screen.heard)) as outcomes:  # however the loop ends
         try:
-            for outcome in outcomes:
+            for outcome in map(task.pipes.told, outcomes):
                 if manifest is not None:
                     _note_down(outcome, manifest)
                 screen.finished(outcome)
                 if show and outcome.error is None:
                     show(outcome)
         except (LoadError, MissingExtra, ManifestFault) as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {printable(str(error))}", file=sys.stderr)
             return 1
     return 0
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..failure import printable
 from ..offline.inputs import find_recordings
 from ..offline.lists import find_listed
 from ..offline.outputs import output_kind
@@ -17,6 +18,7 @@ from ..offline.remote import Place
 from ..offline.settings import Settings
 from ..offline.shards import Shard
 from ..offline.writing import FORMATS
+from .transcribe_pipes import Pipes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,6 +45,7 @@ class Task:
     processes: int | None
     cluster: str | None
     force: bool = False
+    pipes: Pipes = field(default_factory=Pipes)
     failures: list[tuple[Place, str]] = field(default_factory=list)  #: folders without or beyond reading
     plan: Plan = field(init=False)
 
@@ -53,7 +56,7 @@ class Task:
             self.plan = Plan(_counted(self._found(), tell), kinds, self.output, self.shard)
         remarks = self.plan.remarks
         for remark in remarks[:_MOST_REMARKS]:
-            print(f"note: {remark}", file=sys.stderr)
+            print(f"note: {printable(remark)}", file=sys.stderr)
         if len(remarks) > _MOST_REMARKS:
             print(f"note: and {len(remarks) - _MOST_REMARKS} more such names", file=sys.stderr)
 
