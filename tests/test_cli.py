@@ -1,5 +1,6 @@
 """The command ``hppnet``, with a network of a few weights in place of the real one."""
 
+import csv
 import json
 import os
 import pty
@@ -165,6 +166,9 @@ def test_bad_files_are_named_and_the_others_go_on(rec, run):
     assert len(errors) == 3 == len(lines) - 1
     for name in ("empty.wav", "text.mp3", "silent"):
         assert sum(name in line for line in errors) == 1
+    with open("out/manifest.csv", newline="") as file:
+        said = {row["input"]: row["warning"] for row in csv.DictReader(file)}
+    assert said["rec/cut.wav"] == warning.removeprefix("warning: rec/cut.wav: ") and not said["rec/a.wav"]
     assert result.stdout == ""
 
 
