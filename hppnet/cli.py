@@ -11,6 +11,7 @@ import typer
 
 from . import commands
 from .failure import printable
+from .processes import keep_to_installed_modules
 
 app = typer.Typer(
     name="hppnet",
@@ -59,6 +60,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name may not fit the terminal's encoding
+    keep_to_installed_modules()
     try:
         try:
             app()
