@@ -45,6 +45,8 @@ class Plan:
         self._one_file = output is not None and output_kind(output) is not None
         if output is not None and not self._one_file and output.exists() and not output.is_dir():
             raise UsageError(f"{output}: expected a folder, or a name that ends in .mid, .csv or .json")
+        if isinstance(output, Path) and (above := next(filter(os.path.isfile, output.parents), None)):
+            raise UsageError(f"{output}: expected a folder above it, {above} is a file")
         if isinstance(output, Url) and not output.writable:
             raise UsageError(f"{output}: expected a place that can be written to; {output.scheme} cannot")
         self._rows = sqlite3.connect("", isolation_level=None)  # a temporary file of its own

@@ -91,6 +91,8 @@ class Options:
         for option, path in (("--json", json_file), ("--csv", self.csv_file), ("--plot", self.plot)):
             if path is not None and not path.absolute().parent.is_dir():
                 raise Refusal(f"{option} {path}: there is no such folder")
+            if path is not None and path.is_dir():
+                raise Refusal(f"{option} {path}: expected a file, this is a folder")
         if self.plot and not self.errors and self.latency != ALL:
             raise Refusal("--plot draws --errors or --latency all: expected one of them")
         if self.errors and self.several_runs:

@@ -74,7 +74,10 @@ def live(
         bool, typer.Option("--plot", help="With --record: leave a picture of the take beside it, a PNG.")
     ] = False,
     from_file: Annotated[
-        Path | None, typer.Option(metavar="X.wav", help="Play a recording in place of the microphone.")
+        Path | None,
+        typer.Option(
+            metavar="X.wav", exists=True, dir_okay=False, help="Play a recording in place of the microphone."
+        ),
     ] = None,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log every event; no live view.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,

@@ -38,9 +38,17 @@ def serve(
     max_streams: Annotated[int, typer.Option(min=1, max=1000, help="Listening at the same time.")] = 8,
     certificate: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.pem", help="For https, which microphones on other machines need."),
+        typer.Option(
+            metavar="FILE.pem",
+            exists=True,
+            dir_okay=False,
+            help="For https, which microphones on other machines need.",
+        ),
     ] = None,
-    key: Annotated[Path | None, typer.Option(metavar="FILE.pem", help="Of the certificate.")] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.pem", exists=True, dir_okay=False, help="Of the certificate."),
+    ] = None,
     checkpoint: Checkpoint = None,
     device: Annotated[
         Device, typer.Option(help="Where to compute; auto: a GPU where there is one.")

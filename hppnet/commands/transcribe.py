@@ -163,6 +163,9 @@ def _check_together(
         raise ValueError("expected PATH... (files, folders, patterns, URLs) or --list FILE, got neither")
     if cluster is not None and jobs is not None:
         raise ValueError("--cluster has workers of its own: leave --jobs out, or say --cluster local:N")
+    kind, _, count = (cluster or "").partition(":")
+    if cluster == "" or (kind == "local" and count and (not count.isdecimal() or int(count) < 1)):
+        raise ValueError(f"--cluster: expected an address, local or local:N with N workers, got {cluster!r}")
     if batch is not None and streaming:
         raise ValueError("--streaming gives what live would, one recording at a time: leave --batch out")
 

@@ -52,6 +52,7 @@ class Task:
     def find(self, quiet: bool) -> None:
         """The plan. Raises ValueError for what cannot be meant."""
         kinds = kinds_of(self.formats, self.output, self.settings.picture)
+        self._check_manifest()
         with _looking(quiet) as tell:
             self.plan = Plan(_counted(self._found(), tell), kinds, self.output, self.shard)
         remarks = self.plan.remarks
@@ -67,6 +68,13 @@ class Task:
         yield from find_recordings(self.arguments, failed)
         if self.list_file is not None:
             yield from find_listed(self.list_file, failed)
+
+    def _check_manifest(self) -> None:
+        path = self.manifest
+        if path is not None and path.is_dir():
+            raise ValueError(f"--manifest {path}: expected a file, this is a folder")
+        if path is not None and any(parent.is_file() for parent in path.parents):
+            raise ValueError(f"--manifest {path}: expected a folder above it, one of them is a file")
 
     @property
     def manifest_path(self) -> Path | None:
