@@ -154,7 +154,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(("path", "kind", "name", "value"), cases())
+@pytest.mark.parametrize(("path", "kind", "name", "value"), list(cases()))
 def test_wrong_values(here: Path, path: str, kind: str, name: str, value: str) -> None:
     needed = list(NEEDS.get(path, []))
     if kind == "argument":

@@ -62,6 +62,8 @@ class Options:
         for path in (*folders, self.checkpoint, *self.no_piano):
             if path is not None and not path.exists():
                 raise Refusal(f"{path}: no such file or folder")
+        if self.checkpoint is not None and not self.checkpoint.is_file():
+            raise Refusal(f"{self.checkpoint}: expected a checkpoint (.safetensors), this is a folder")
         for folder in folders:
             if folder is not None and not folder.is_dir():
                 raise Refusal(f"{folder}: expected a folder, got a file")
