@@ -22,6 +22,7 @@ from ..model.resampling import HIGHEST_RATE, LOWEST_RATE
 from .channels import ChannelMeter
 from .decoding.opening import open_source
 from .decoding.parts import Report, Source
+from .decoding.sndfile import as_bytes
 from .errors import AudioError
 
 __all__ = ["AudioError", "Recording", "likely_duration_s", "open_recording", "open_saying"]
@@ -147,11 +148,6 @@ def open_saying(
         yield recording
         for line in recording.warnings:
             log.warning("warning: %s: %s", path, line)
-
-
-def as_bytes(path: str | os.PathLike[str]) -> str | bytes:
-    """A file's name as soundfile takes it, also where it is no UTF-8."""
-    return os.fspath(path) if os.name == "nt" else os.fsencode(path)
 
 
 def likely_duration_s(path: str | os.PathLike[str]) -> float:
