@@ -20,9 +20,10 @@ from .processes import keep_to_installed_modules
 class Group(TyperGroup):
     """Says what is wrong with a command line in one line, as everything else that goes wrong."""
 
-    def main(self, *arguments: Any, standalone_mode: bool = True, **more: Any) -> Any:
+    def main(self, *arguments: Any, **more: Any) -> Any:
+        standalone_mode = more.pop("standalone_mode", True)
         try:
-            code = super().main(*arguments, standalone_mode=False, **more)
+            code = super().main(*arguments, **{**more, "standalone_mode": False})
         except Exception as error:
             if not standalone_mode or not hasattr(error, "format_message"):
                 raise

@@ -75,9 +75,7 @@ def live(
     ] = False,
     from_file: Annotated[
         Path | None,
-        typer.Option(
-            metavar="X.wav", exists=True, dir_okay=False, help="Play a recording in place of the microphone."
-        ),
+        typer.Option(metavar="X.wav", help="Play a recording in place of the microphone."),
     ] = None,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log every event; no live view.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
@@ -110,6 +108,8 @@ def live(
             )
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
+        if from_file is not None and not from_file.is_file():
+            raise typer.BadParameter(f"--from-file {from_file}: expected a recording, there is no such file")
         session = _live(settings, checkpoint, device.value, stop, verbose, quiet)
         if plot:
             picture = _draw(session.recordings[0], session.status().running_s)

@@ -38,17 +38,9 @@ def serve(
     max_streams: Annotated[int, typer.Option(min=1, max=1000, help="Listening at the same time.")] = 8,
     certificate: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE.pem",
-            exists=True,
-            dir_okay=False,
-            help="For https, which microphones on other machines need.",
-        ),
+        typer.Option(metavar="FILE.pem", help="For https, which microphones on other machines need."),
     ] = None,
-    key: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.pem", exists=True, dir_okay=False, help="Of the certificate."),
-    ] = None,
+    key: Annotated[Path | None, typer.Option(metavar="FILE.pem", help="Of the certificate.")] = None,
     checkpoint: Checkpoint = None,
     device: Annotated[
         Device, typer.Option(help="Where to compute; auto: a GPU where there is one.")
@@ -99,7 +91,8 @@ def _check_certificate(certificate: Path, key: Path | None) -> None:
     try:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
-        fail(f"cannot use the certificate {certificate} with the key {key}: {error.strerror or error}")
+        said = f"cannot use the certificate {certificate} with the key {key}: {error.strerror or error}"
+        raise typer.BadParameter(said) from None
 
 
 def _loaded(checkpoint: Path | None, device: str) -> Transcriber:

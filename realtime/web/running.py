@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -41,7 +42,7 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             self._cut.cancel()
 
 
-class HttpProtocol(AutoHTTPProtocol):
+class HttpProtocol(AutoHTTPProtocol):  # type: ignore[valid-type, misc]
     """A connection that asks for nothing is cut: silent ones would take all the places there are."""
 
     request_s = Limits.hello_s
@@ -60,7 +61,15 @@ class HttpProtocol(AutoHTTPProtocol):
         if left_s <= 0:
             self.transport.abort()
         else:
-            self.loop.call_later(min(left_s, self.request_s), self._look)
+            self._next_look = self.loop.call_later(min(left_s, self.request_s), self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._next_look.cancel()  # it would keep this connection in memory
+        super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self, *event: Any) -> None:
+        self._next_look.cancel()
+        super().handle_websocket_upgrade(*event)
 
 
 class Server(uvicorn.Server):
