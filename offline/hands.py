@@ -25,7 +25,7 @@ from ..model.notes import Event, notes_from, presses_from
 from ..model.slices import Slices
 from ..model.timebase import FRAME_S, FRAMES_PER_SECOND
 from ..model.transcriber import Transcriber, Transcription
-from .job import Outcome, drifts, failed, find_tuning, fits_picture, opened, write_result
+from .job import Facts, Outcome, digest_or_fault, failed, find_tuning, fits_picture, opened, write_result
 from .outputs import Job
 from .pictures import PICTURE_S
 from .reading import Recording
@@ -80,10 +80,10 @@ def _work_on(job: Job, file: Path, model: Model, settings: Settings, heard: Call
     if tuning is not None:
         model = model.with_tuning(tuning.cents)
     with opened(file, settings) as recording:
+        digest = digest_or_fault(file)
         result = yield from _understand(recording, model, settings, heard)
-    outcome = write_result(job, model, settings, result, None if tuning is None else tuning.cents)
-    outcome.warnings = [*recording.warnings, *drifts(tuning)]
-    return outcome
+    facts = Facts.of(digest, recording, tuning)
+    return write_result(job, model, settings, result, facts)
 
 
 def _understand(

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .errors import AudioError
+from .origin import Origin, digest_of, place_digest
 from .outputs import Job
 from .pictures import PICTURE_S, draw_piano_roll
 from .reading import Recording, open_recording
 from .remote import Place, local_copy
-from .settings import Settings
+from .settings import Settings, describe_settings
 from .writing import cannot_write, write_outputs, writers
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Outcome:
     duration_s: float = 0.0  #: of sound
     wall_s: float = 0.0
     found_cents: float | None = None  #: with tuning "auto"
+    digest: str = ""  #: of the recording: see ``digest_of``
     warnings: list[str] = field(default_factory=list)  #: what is wrong with the recording, a line each
 
 
@@ -122,12 +124,36 @@ def transcribe_job(
         if tuning is not None:
             transcriber = transcriber.with_tuning(tuning.cents)
         with opened(file, settings) as recording:
+            digest = digest_or_fault(file)
             result = _transcribe(recording, transcriber, settings, heard)
         again = partial(_first_probabilities, file, transcriber, settings)
-        found_cents = None if tuning is None else tuning.cents
-        outcome = write_result(job, transcriber, settings, result, found_cents, again)
-        outcome.warnings = [*recording.warnings, *drifts(tuning)]
-        return outcome
+        facts = Facts.of(digest, recording, tuning)
+        return write_result(job, transcriber, settings, result, facts, again)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What reading a recording brought to light beside its notes."""
+
+    digest: str  #: see ``digest_of``
+    warnings: list[str]
+    cents: float | None = None  #: with tuning "auto"
+
+    @classmethod
+    def of(cls, digest: str, recording: Recording, tuning: Tuning | None) -> Facts:
+        """Once the recording has been read; ``tuning``: the one that was found, if any."""
+        if tuning is None:
+            return cls(digest, recording.warnings)
+        drift = [tuning.warning] if tuning.warning else []
+        return cls(digest, [*recording.warnings, *drift], tuning.cents)
+
+
+def digest_or_fault(file: Path) -> str:
+    """``digest_of`` a recording. Raises AudioError, as all reading does."""
+    try:
+        return digest_of(file)
+    except OSError as error:
+        raise AudioError(f"{file}: cannot be read: {error.strerror or error}; check the disk") from None
 
 
 def opened(file: Path, settings: Settings) -> AbstractContextManager[Recording]:
@@ -140,20 +166,32 @@ def write_result(
     model: Described,
     settings: Settings,
     result: Transcription,
-    found_cents: float | None = None,
+    facts: Facts,
     probabilities: Callable[[], np.ndarray | None] = lambda: None,
 ) -> Outcome:
     """The outputs of what was understood; ``probabilities`` for a picture, where the result has none.
 
     Raises OSError when it cannot write.
     """
-    about = describe(job.source, model, settings, result.duration_s)
-    kinds = writers(result.notes, about, result.pedal, settings.offsets)
+    origin = Origin(
+        job.source.name,
+        place_digest(job.source),
+        facts.digest,
+        model.checkpoint_name.rsplit(" ", 1)[-1],
+        describe_settings(settings),
+        "+".join(sorted(job.outputs)),
+        len(result.notes),
+    )
+    about = {"origin": asdict(origin), **describe(str(job.source), model, settings, result.duration_s)}
+    if facts.warnings:
+        about["warnings"] = facts.warnings
+    kinds = writers(result.notes, about, result.pedal, settings.offsets, origin.line())
     if settings.picture:
         shown = probabilities() if result.probabilities is None else result.probabilities
         kinds["png"] = lambda path: draw_piano_roll(
-            path, result.notes, shown, result.duration_s, job.source.name, result.pedal
+            path, result.notes, shown, result.duration_s, job.source.name, result.pedal, origin.line()
         )
+    job.check_free()  # again: transcribing took its time
     write_outputs({place: kinds[kind] for kind, place in job.outputs.items()})
     return Outcome(
         job.source,
@@ -161,7 +199,9 @@ def write_result(
         note_count=len(result.notes),
         notes=result.notes if settings.keep_notes else None,
         duration_s=result.duration_s,
-        found_cents=found_cents,
+        found_cents=facts.cents,
+        digest=facts.digest,
+        warnings=facts.warnings,
     )
 
 
@@ -171,11 +211,6 @@ def find_tuning(file: Path, settings: Settings) -> Tuning:
 
     with opened(file, settings) as recording:
         return estimate_tuning(recording.blocks(), recording.sample_rate)
-
-
-def drifts(tuning: Tuning | None) -> list[str]:
-    """A warning where one tuning does not fit all of a recording."""
-    return [tuning.warning] if tuning is not None and tuning.warning else []
 
 
 def _transcribe(
@@ -221,11 +256,11 @@ def _first_seconds(blocks: Iterator[np.ndarray], samples: int) -> Iterator[np.nd
             return
 
 
-def describe(source: Place, model: Described, settings: Settings, duration_s: float) -> dict[str, Any]:
+def describe(source: str, model: Described, settings: Settings, duration_s: float) -> dict[str, Any]:
     """What JSON says beside the notes."""
     config = model.config
     return {
-        "source": str(source),
+        "source": source,
         "duration_s": round(float(duration_s), 6),
         "checkpoint": model.checkpoint_name,
         "tuning_cents": round(config.front_end.tuning_cents, 2),

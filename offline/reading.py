@@ -22,6 +22,7 @@ from ..model.resampling import HIGHEST_RATE, LOWEST_RATE
 from .channels import ChannelMeter
 from .decoding.opening import open_source
 from .decoding.parts import Report, Source
+from .decoding.sndfile import as_bytes
 from .errors import AudioError
 
 __all__ = ["AudioError", "Recording", "likely_duration_s", "open_recording", "open_saying"]
@@ -152,7 +153,7 @@ def open_saying(
 def likely_duration_s(path: str | os.PathLike[str]) -> float:
     """Seconds of sound by the header, or by size (128 kbit/s) where that takes decoding; never raises."""
     try:
-        info = soundfile.info(path)
+        info = soundfile.info(as_bytes(path))
         if 0 < info.frames < _UNKNOWN_LENGTH:
             return info.frames / max(1, info.samplerate)
     except (OSError, RuntimeError):

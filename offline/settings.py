@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from ..model.timebase import frames_for_latency
 from ..model.tuning import check_tuning
 
 OFFSETS = ("keys", "sounding")
+#: What changes no note: the weights have a name of their own, and the outputs say which they are.
+_NO_MATTER = {"checkpoint", "device", "picture", "keep_notes", "batch"}
+_IN_WORDS = {"latency_ms", "tuning", "onset_threshold", "frame_threshold", "offset_threshold", "offsets"}
 
 
 @dataclass(frozen=True)
@@ -44,3 +47,22 @@ class Settings:
             value = getattr(self, f"{name}_threshold")
             if value is not None and not 0 < value < 1:
                 raise ValueError(f"the {name} threshold must lie between 0 and 1, got {value:g}")
+
+
+def describe_settings(settings: Settings) -> str:
+    """All that the notes depend on beside the weights, in one line: equal words, equal notes."""
+
+    def said(value: object) -> str:
+        return "default" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+    context = "full" if settings.latency_ms is None else f"{settings.latency_ms:g}ms"
+    thresholds = (settings.onset_threshold, settings.frame_threshold, settings.offset_threshold)
+    words = [
+        f"context={context} tuning={said(settings.tuning)} thresholds={'/'.join(map(said, thresholds))}",
+        f"offsets={settings.offsets}",
+    ]
+    for field in fields(settings):  # whatever is added to the settings counts from then on, where it is used
+        value = getattr(settings, field.name)
+        if field.name not in _NO_MATTER | _IN_WORDS and value != field.default:
+            words.append(f"{field.name}={said(value)}")
+    return " ".join(words)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from ..model.midi_file import (
@@ -37,12 +38,11 @@ class MidiRecording:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self._part = self.path.with_name(f".{self.path.name}.part")
+        # Short, since the name itself may be as long as names may be.
+        self._part = self.path.with_name(f".hppnet-{os.getpid()}-{id(self)}.mid.part")
         self._track = bytearray(beginning(TRACK_NAME))
         self._ticks = 0  # of the last event in the track
-        self._down: dict[
-            int, int
-        ] = {}  # pitches that the track leaves sounding, and the pedal: since which tick
+        self._down: dict[int, int] = {}  # what sounds (pitches, the pedal), and since which tick
         self._pending: list[Event] = []
         self._newest_s = 0.0
         self._changed = True
@@ -62,8 +62,13 @@ class MidiRecording:
         self._newest_s = max(self._newest_s, now_s or 0.0)
         self._settle(self._newest_s - UNSETTLED_S)
         track = self._track + self._provisional() + END_OF_TRACK
-        self._part.write_bytes(whole_file(bytes(track), COARSE))
-        os.replace(self._part, self.path)
+        try:
+            self._part.write_bytes(whole_file(bytes(track), COARSE))
+            os.replace(self._part, self.path)
+        except OSError:
+            with suppress(OSError):  # on a full disk half of it is worth nothing
+                self._part.unlink(missing_ok=True)
+            raise
         self._changed = bool(self._pending)
 
     def close(self) -> None:

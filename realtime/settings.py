@@ -10,6 +10,8 @@ from ..model.tuning import check_tuning
 from .gate import GateSettings
 from .touch import Touch
 
+MIDI_SYSTEMS = ("alsa", "jack", "coremidi", "winmm")
+
 
 @dataclass(frozen=True)
 class LiveSettings:
@@ -74,6 +76,8 @@ class LiveSettings:
 
     def _files(self) -> list[str]:
         faults = []
+        if self.midi_system is not None and self.midi_system.lower() not in MIDI_SYSTEMS:
+            faults.append(f"the MIDI system must be {', '.join(MIDI_SYSTEMS)}, got {self.midi_system!r}")
         if self.output is not None and self.virtual is not None:
             faults.append("expected an output or a virtual port, got both")
         if self.input is not None and self.from_file is not None:
@@ -81,6 +85,10 @@ class LiveSettings:
         for path, suffix in ((self.record, ".mid"), (self.record_audio, ".flac")):
             if path is not None and path.suffix.lower() != suffix:
                 faults.append(f"expected a name that ends in {suffix}, got {path}")
+            elif path is not None and path.is_dir():
+                faults.append(f"expected a file, {path} is a folder")
+            elif path is not None and any(parent.is_file() for parent in path.parents):
+                faults.append(f"expected a folder above {path}, one of them is a file")
         return faults
 
     def _touch(self) -> list[str]:

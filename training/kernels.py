@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import platform
 import warnings
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,25 @@ def compiled() -> Any:
 
     try:
         source = Path(__file__).with_name("kernels.cpp")
-        # A name for each place: installations that shared one would build it anew in turns.
-        name = f"hppnet_kernels_{hashlib.sha256(str(source).encode()).hexdigest()[:8]}"
+        # A name for each place and processor: installations that shared one would build it anew in turns, and
+        # on another machine with the same home folder -march=native may mean instructions it does not have.
+        name = f"hppnet_kernels_{hashlib.sha256(f'{source} {processor()}'.encode()).hexdigest()[:8]}"
         return load(name, [str(source)], extra_cflags=FLAGS)
     except Exception as error:  # no compiler, no ninja, no headers: all the same to the user
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         warnings.warn(f"training without its C++ kernels, several times slower: {reason}", stacklevel=2)
         return None
+
+
+def processor() -> str:
+    """What -march=native sees of this machine's processor, as far as the system tells."""
+    try:
+        first = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+    except OSError:
+        first = []
+    telling = ("vendor_id", "cpu family", "model", "stepping", "flags", "CPU ", "Features")
+    lines = sorted(" ".join(line.split()) for line in first if line.startswith(telling))
+    return "\n".join([platform.machine(), platform.processor(), *lines])
 
 
 def accelerate(network: HPPNet, device: str = "cpu", harmonic: bool = True) -> bool:

@@ -72,7 +72,8 @@ def live(
         bool, typer.Option("--plot", help="With --record: leave a picture of the take beside it, a PNG.")
     ] = False,
     from_file: Annotated[
-        Path | None, typer.Option(metavar="X.wav", help="Play a recording in place of the microphone.")
+        Path | None,
+        typer.Option(metavar="X.wav", help="Play a recording in place of the microphone."),
     ] = None,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log every event; no live view.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
@@ -105,9 +106,13 @@ def live(
             )
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
+        if from_file is not None and not from_file.is_file():
+            raise typer.BadParameter(f"--from-file {from_file}: expected a recording, there is no such file")
         session = _live(settings, checkpoint, device.value, stop, verbose, quiet)
         if plot:
-            _draw(session.recordings[0], session.status().running_s)
+            picture = _draw(session.recordings[0], session.status().running_s)
+            if not quiet:
+                say(f"picture  {picture}")
         if not quiet:
             say(last_line(session))
 
@@ -167,16 +172,24 @@ def _live(
     return session
 
 
-def _draw(take: Path, running_s: float) -> None:
+def _draw(take: Path, running_s: float) -> Path:
+    """Beside the take, under its name or the next that is free."""
     from ..model.notes import read_midi, read_pedal
     from ..offline.pictures import draw_piano_roll
+    from ..offline.writing import atomic, cannot_write
+    from ..realtime.recorder import unused
 
+    picture = unused(take.with_suffix(".png"))
     try:
         notes, pedal = read_midi(take), read_pedal(take)
         end_s = max([running_s, *(note.offset_s for note in notes)])
-        draw_piano_roll(take.with_suffix(".png"), notes, None, end_s, take.name, pedal or None)
-    except (OSError, ValueError) as error:
+        with atomic(picture) as part:
+            draw_piano_roll(part, notes, None, end_s, take.name, pedal or None)
+    except OSError as error:
+        fail(cannot_write(error))
+    except ValueError as error:
         fail(f"cannot draw {take}: {error}")
+    return picture
 
 
 def prepare_process() -> None:

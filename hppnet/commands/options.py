@@ -18,11 +18,28 @@ class Device(str, enum.Enum):
 
 
 Checkpoint = Annotated[
-    Path | None, typer.Option(exists=True, help="Other weights than those that come with hppnet.")
+    Path | None,
+    typer.Option(exists=True, dir_okay=False, help="Other weights than those that come with hppnet."),
 ]
+
+
+def checked_report(file: str | None) -> str | None:
+    """A place that a report can be written to, before the work that it reports. Raises BadParameter."""
+    if file is not None and file != "-":
+        path = Path(file)
+        if path.is_dir():
+            raise typer.BadParameter(f"{file or '.'}: expected a file, this is a folder")
+        if not path.absolute().parent.is_dir():
+            raise typer.BadParameter(f"{file}: there is no such folder")
+    return file
+
+
 #: Of a benchmark: see ``write_figures`` and ``print_figures``.
 FiguresFile = Annotated[
-    str | None, typer.Option("--json", metavar="FILE", help="Write all figures; - for standard output.")
+    str | None,
+    typer.Option(
+        "--json", metavar="FILE", help="Write all figures; - for standard output.", callback=checked_report
+    ),
 ]
 InputChannel = Annotated[
     int | None, typer.Option(min=1, help="Of the recordings; default: all that are not silent or noise.")
@@ -51,7 +68,7 @@ def latency_ms(latency: str | None, streaming: bool) -> float | None:
         if latency is not None:
             raise ValueError("--latency needs --streaming; without it the whole recording is the context")
         return None
-    latency = latency or "accurate"
+    latency = "accurate" if latency is None else latency
     if latency in LATENCIES:
         return float(round(1000 * latency_s(LATENCIES[latency])))
     try:

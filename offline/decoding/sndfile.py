@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,11 @@ _UNKNOWN_LENGTH = 1 << 62
 _UNKNOWN_FORMAT = 1  #: libsndfile's error code
 _DECODERS_DIFFER_S = 0.05  #: about a packet, by which the lengths of two decoders may differ
 _MP3_PADDING = 2 * 1152  #: samples by which an mp3's tag may exceed what decodes
+
+
+def as_bytes(path: str | os.PathLike[str]) -> str | bytes:
+    """A file's name as soundfile takes it, also where it is no UTF-8."""
+    return os.fspath(path) if os.name == "nt" else os.fsencode(path)
 
 
 class _Forward(soundfile.SoundFile):
@@ -37,7 +43,8 @@ class SndfileSource:
         self._path, self._part, self._report = path, part, report
         self._input = part.open(path)
         try:
-            self._file = _Forward(self._input)
+            name = as_bytes(self._input) if isinstance(self._input, Path) else self._input
+            self._file = _Forward(name)
         except BaseException:
             self._close_input()
             raise
