@@ -21,7 +21,7 @@ from hppnet.model.notes import notes_from
 from hppnet.model.timebase import HOP, SAMPLE_RATE
 from hppnet.training.augmentation import in_the_world, mixed
 from hppnet.training.dataset import Excerpts, open_folder
-from hppnet.training.kernels import accelerate, compiled, norm, pool
+from hppnet.training.kernels import accelerate, alone_in, compiled, norm, pool
 from hppnet.training.labels import targets
 from hppnet.training.notes_table import LabelError
 from hppnet.training.rooms import FIRST_ARRIVAL, made_room
@@ -210,3 +210,9 @@ def test_compiled_norms_and_pooling_are_pytorchs(dtype: torch.dtype) -> None:
     step = torch.finfo(dtype).eps  # what PyTorch rounds between its operations, and adds up over 88 keys
     for one, other in zip(results(), plain, strict=True):
         torch.testing.assert_close(one, other, atol=30 * step * float(other.abs().max()), rtol=0)
+
+
+def test_a_lock_that_a_killed_process_left_holds_up_no_build(tmp_path: Path) -> None:
+    (tmp_path / "lock").touch()  # as PyTorch leaves it
+    with alone_in(tmp_path):
+        assert not (tmp_path / "lock").exists()

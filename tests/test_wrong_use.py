@@ -29,7 +29,13 @@ WRONG: dict[str, tuple[str, ...]] = {
     "data": ("nowhere", "a-file"),
     "folder": ("nowhere", "a-file"),
     "out": ("a-file", "a-file/below"),
-    "settings_file": ("nowhere.toml", "a-folder", "a-file", "\0"),
+    "recipe": ("nowhere.toml", "a-folder", "a-file", "\0"),
+    "checkpoint": ("nowhere", "a-folder", ""),
+    "--data": ("nowhere", "a-file"),
+    "--folder": ("a-file", "a-file/below"),
+    "--cache": ("a-file", "a-file/below"),
+    "--set": ("nothing", "no.such=1", "schedule.steps=many"),
+    "--size": ("0", "-1", "nan", "big"),
     "paths": ("nowhere.wav", "no*.wav", ""),
     "--model": ("nobody", ""),
     "--predictions": ("nowhere", "a-file"),
@@ -91,11 +97,13 @@ WRONG: dict[str, tuple[str, ...]] = {
 NEEDS: dict[str, list[str]] = {
     "transcribe": ["rec"],
     "evaluate": ["rec"],
-    "train": ["settings.toml"],
+    "train": ["default"],
     "plot-training": ["a-folder"],
     "prepare maestro": ["a-folder", "out"],
     "prepare maps": ["a-folder", "out"],
     "prepare pairs": ["a-folder", "out"],
+    "prepare label": ["a-folder"],
+    "prepare pack": ["default", "--data", "a-folder", "--output", "out"],
     "prepare render": ["a-folder", "out", "--soundfont", "piano.sf2"],
 }
 #: What an option needs beside it.
@@ -163,7 +171,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_wrong_values(here: Path, path: str, kind: str, name: str, value: str) -> None:
     needed = list(NEEDS.get(path, []))
     if kind == "argument":
-        places = {"folder": 0, "out": 1, "data": 0, "paths": 0, "settings_file": 0}
+        places = {"folder": 0, "out": 1, "data": 0, "paths": 0, "recipe": 0, "checkpoint": 0}
         needed[places[name] : places[name] + 1] = [value]
         arguments = ["--", *needed] if not any(word.startswith("-") for word in needed) else needed
     else:

@@ -2,6 +2,14 @@
 #pragma once
 #include "simd.h"
 
+#ifdef __AVX512F__
+constexpr int OT = 8, FV = 3;  // outputs, and vectors of bins, of a product that stays in registers
+constexpr int CT = 8, OV = 2;  // of the weights' gradient: inputs, and vectors of outputs
+#else
+constexpr int OT = 4, FV = 2;  // there are 16 registers only
+constexpr int CT = 4, OV = 2;
+#endif
+
 struct Edges {
   int below, above, bins, padded, width;  // width: a padded row with zeros on both sides
 };
@@ -19,21 +27,23 @@ static void fetch(const T* x, size_t plane, int C, const Edges& e, float* rows) 
     for (int f = 0; f < e.bins; f++) rows[c * e.width + e.below + f] = float(x[c * plane + f]);
 }
 
-// One frame. out [O][padded]; eight outputs by three vectors of bins stay in registers.
+// One frame. out [O][padded]; OT outputs by FV vectors of bins stay in registers.
 static void frame_product(const float* rows, const float* w, const std::vector<int64_t>& shifts, int C, int O,
                           const Edges& e, float* out) {
-  for (int f = 0; f < e.padded; f += 3 * L) {
-    const int vectors = std::min(3, (e.padded - f) / L);
-    for (int o = 0; o < O; o += 8) {
-      vf acc[8][3] = {};
+  for (int f = 0; f < e.padded; f += FV * L) {
+    const int vectors = std::min(FV, (e.padded - f) / L);
+    for (int o = 0; o < O; o += OT) {
+      vf acc[OT][FV] = {};
       for (size_t h = 0; h < shifts.size(); h++)
         for (int c = 0; c < C; c++) {
           const float* from = rows + c * e.width + e.below + shifts[h] + f;
           const float* weight = w + (h * C + c) * O + o;
-          const vf a = load(from), b = vectors > 1 ? load(from + L) : a, d = vectors > 2 ? load(from + 2 * L) : a;
-          for (int k = 0; k < 8; k++) acc[k][0] += weight[k] * a, acc[k][1] += weight[k] * b, acc[k][2] += weight[k] * d;
+          vf bins[FV];
+          for (int v = 0; v < FV; v++) bins[v] = load(v < vectors ? from + v * L : from);
+          for (int k = 0; k < OT; k++)
+            for (int v = 0; v < FV; v++) acc[k][v] += weight[k] * bins[v];
         }
-      for (int k = 0; k < 8; k++)
+      for (int k = 0; k < OT; k++)
         for (int v = 0; v < vectors; v++) store(out + (o + k) * e.padded + f + v * L, acc[k][v]);
     }
   }
@@ -56,38 +66,40 @@ static void harmonic(const Tensor& x, const Tensor& w, const float* bias, const 
     }
 }
 
-// dw[shift, c, o] = sum over frames and bins of x[c, f + shift] * dy[o, f]; lanes are summed at the end.
+// dw[shift, c, o] = sum over frames and bins of x[c, f + shift] * dy[o, f]. The outputs of a bin lie side by
+// side, so that whole vectors of them are added up and none has to be summed across.
 template <typename T>
 static void harmonic_weights(const Tensor& x, const Tensor& dy, const std::vector<int64_t>& shifts, Tensor& dw) {
   const int B = x.size(0), C = x.size(1), frames = x.size(2), F = x.size(3), O = dy.size(1);
-  const Edges e = edges(shifts, F), plain = edges({0}, F);
+  const int width = (O + OV * L - 1) / (OV * L) * (OV * L);  // outputs, padded with zeros
+  const Edges e = edges(shifts, F);
   const size_t plane = size_t(frames) * F;
-  std::vector<float> rows(size_t(C) * e.width + L), grads(size_t(O) * plain.width), sums(dw.numel() * L);
+  std::vector<float> rows(size_t(C) * e.width + L), grads(size_t(F) * width), sums(shifts.size() * C * width);
   for (int b = 0; b < B; b++)
     for (int t = 0; t < frames; t++) {
       fetch(x.data_ptr<T>() + b * C * plane + size_t(t) * F, plane, C, e, rows.data());
-      fetch(dy.data_ptr<T>() + b * O * plane + size_t(t) * F, plane, O, plain, grads.data());
+      const T* from = dy.data_ptr<T>() + b * O * plane + size_t(t) * F;
+      for (int o = 0; o < O; o++)
+        for (int f = 0; f < F; f++) grads[size_t(f) * width + o] = float(from[o * plane + f]);
       for (size_t h = 0; h < shifts.size(); h++)
-        for (int c = 0; c < C; c += 4)
-          for (int o = 0; o < O; o += 4) {
-            vf acc[4][4] = {};
-            for (int f = 0; f < e.padded; f += L)
-              for (int i = 0; i < 4; i++) {
-                const vf a = load(&rows[(c + i) * e.width + e.below + shifts[h] + f]);
-                for (int k = 0; k < 4; k++) acc[i][k] += a * load(&grads[(o + k) * plain.width + f]);
-              }
-            for (int i = 0; i < 4; i++)
-              for (int k = 0; k < 4; k++) {
-                float* at = &sums[((h * C + c + i) * O + o + k) * L];
-                store(at, load(at) + acc[i][k]);
+        for (int c = 0; c < C; c += CT)
+          for (int o = 0; o < width; o += OV * L) {
+            const float* bins = &rows[c * e.width + e.below + shifts[h]];
+            vf acc[CT][OV] = {};
+            for (int f = 0; f < F; f++)
+              for (int i = 0; i < CT; i++)
+                for (int v = 0; v < OV; v++)
+                  acc[i][v] += bins[i * e.width + f] * load(&grads[size_t(f) * width + o + v * L]);
+            for (int i = 0; i < CT; i++)
+              for (int v = 0; v < OV; v++) {
+                float* at = &sums[(h * C + c + i) * width + o + v * L];
+                store(at, load(at) + acc[i][v]);
               }
           }
     }
   float* to = dw.data_ptr<float>();
-  for (int64_t k = 0; k < dw.numel(); k++) {
-    to[k] = 0;
-    for (int lane = 0; lane < L; lane++) to[k] += sums[k * L + lane];
-  }
+  for (size_t row = 0; row < shifts.size() * C; row++)
+    std::memcpy(to + row * O, &sums[row * width], O * sizeof(float));
 }
 
 // x [B, C, T, F], w [shifts, C, O] and bias [O] or none, fp32 -> y [B, O, T, F] in x's type.

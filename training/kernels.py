@@ -6,10 +6,15 @@ slower and has the same results.
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
+import os
 import platform
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +33,19 @@ FLAGS = ["-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-ffp-
 @functools.cache
 def compiled() -> Any:
     """The C++ module, or None (with a warning that says why) where it cannot be built."""
-    from torch.utils.cpp_extension import load
+    from torch.utils import cpp_extension
 
     try:
         source = Path(__file__).with_name("kernels.cpp")
-        # A name for each place and processor: installations that shared one would build it anew in turns, and
-        # on another machine with the same home folder -march=native may mean instructions it does not have.
-        name = f"hppnet_kernels_{hashlib.sha256(f'{source} {processor()}'.encode()).hexdigest()[:8]}"
-        return load(name, [str(source)], extra_cflags=FLAGS)
+        # A name for each place, Python, PyTorch and processor: installations that shared one would build it
+        # anew in turns, and on another machine with the same home folder -march=native may mean instructions
+        # that it does not have.
+        telling = f"{source} {sys.version} {torch.__version__} {processor()}"
+        name = f"hppnet_kernels_{hashlib.sha256(telling.encode()).hexdigest()[:8]}"
+        root = os.environ.get("TORCH_EXTENSIONS_DIR") or cpp_extension.get_default_build_root()
+        folder = Path(root) / name
+        with alone_in(folder):
+            return cpp_extension.load(name, [str(source)], FLAGS, build_directory=str(folder))
     except Exception as error:  # no compiler, no ninja, no headers: all the same to the user
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         warnings.warn(f"training without its C++ kernels, several times slower: {reason}", stacklevel=2)
@@ -51,6 +61,20 @@ def processor() -> str:
     telling = ("vendor_id", "cpu family", "model", "stepping", "flags", "CPU ", "Features")
     lines = sorted(" ".join(line.split()) for line in first if line.startswith(telling))
     return "\n".join([platform.machine(), platform.processor(), *lines])
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """One process at a time builds in a folder.
+
+    PyTorch locks it by a file that a killed process leaves behind, and waits for its end for ever. Here the
+    system holds the lock and releases it when its process ends, so that such a file belongs to nobody.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "building").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        (folder / "lock").unlink(missing_ok=True)
+        yield
 
 
 def accelerate(network: HPPNet, device: str = "cpu", harmonic: bool = True) -> bool:

@@ -7,7 +7,7 @@ constexpr int BLOCK = 16;  // steps whose gradients of the weights are added up 
 #ifdef __AVX512F__
 constexpr int TILE = 4;  // vectors of a product that stay in registers, for each of R rows
 #else
-constexpr int TILE = 1;  // a vector takes two registers, and there are 16
+constexpr int TILE = 2;
 #endif
 
 // out[R][V * L] (+)= a[R][K] @ w[K][V * L], tiles of TILE vectors kept in registers.

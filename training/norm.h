@@ -101,18 +101,20 @@ std::vector<Tensor> norm_backward(Tensor x, Tensor weight, Tensor bias, bool rel
 // x [..., F] -> relu of the largest of each four [..., F / 4], and which that was (4: none is above 0).
 template <typename T>
 static void pool(const Tensor& x, Tensor& y, Tensor& which) {
+  const int F = x.size(-1);
   const T* from = x.data_ptr<T>();
   T* to = y.data_ptr<T>();
   uint8_t* at = which.data_ptr<uint8_t>();
-  for (int64_t n = 0; n < y.numel(); n++) {
-    float best = 0;
-    uint8_t found = 4;
-    for (int k = 0; k < 4; k++) {
-      const float value = float(from[4 * n + k]);
-      if (value > best) best = value, found = k;
+  std::vector<float> row(F);
+  for (int64_t n = 0; n < x.numel() / F; n++, from += F, to += F / 4, at += F / 4) {
+    fetch_row(from, F, row.data());
+    for (int k = 0; k < F / 4; k++) {
+      const float a = row[4 * k], b = row[4 * k + 1], c = row[4 * k + 2], d = row[4 * k + 3];
+      const float left = std::max(a, b), right = std::max(c, d), best = std::max(left, right);
+      const int found = left >= right ? (a >= b ? 0 : 1) : (c >= d ? 2 : 3);
+      to[k] = T(std::max(best, 0.f));
+      at[k] = best > 0.f ? found : 4;
     }
-    to[n] = T(best);
-    at[n] = found;
   }
 }
 
@@ -121,8 +123,9 @@ static void pool_back(const Tensor& grad, const Tensor& which, Tensor& dx) {
   const T* from = grad.data_ptr<T>();
   const uint8_t* at = which.data_ptr<uint8_t>();
   T* to = dx.data_ptr<T>();
+  std::memset(to, 0, dx.numel() * sizeof(T));  // all bits 0 is 0 in every type
   for (int64_t n = 0; n < grad.numel(); n++)
-    for (int k = 0; k < 4; k++) to[4 * n + k] = at[n] == k ? from[n] : T(0.f);
+    if (at[n] < 4) to[4 * n + at[n]] = from[n];
 }
 
 std::vector<Tensor> pool_forward(Tensor x) {

@@ -1,4 +1,4 @@
-// Vectors of 16 floats by GCC/Clang's extensions, so that any instruction set will do.
+// Vectors of floats by GCC/Clang's extensions, so that any instruction set will do.
 #pragma once
 #include <cstring>
 #include <vector>
@@ -6,9 +6,16 @@
 #include <torch/extension.h>
 
 using at::Tensor;
-typedef float vf __attribute__((vector_size(64), aligned(4)));
-typedef int vi __attribute__((vector_size(64), aligned(4)));
+// A vector is a register: compilers make a poor job of wider ones.
+#if defined(__AVX512F__)
 constexpr int L = 16;  // lanes
+#elif defined(__AVX__)
+constexpr int L = 8;
+#else
+constexpr int L = 4;
+#endif
+typedef float vf __attribute__((vector_size(4 * L), aligned(4)));
+typedef int vi __attribute__((vector_size(4 * L), aligned(4)));
 
 static inline vf load(const float* p) { return *reinterpret_cast<const vf*>(p); }
 static inline void store(float* p, vf v) { *reinterpret_cast<vf*>(p) = v; }

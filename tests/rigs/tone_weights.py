@@ -26,16 +26,16 @@ from ..training_runs import PLAIN, Notebook, trained
 SIZES = NetworkConfig(
     name="tones",
     stem_kernels=((3, 5),),
-    stem_channels=4,
+    stem_channels=8,
     harmonics_up=(1, 2, 3, 4),
     body_channels=8,
     block_kernels=((3, 3),),
     block_harmonics=(1, 2, 3, -2),
-    lstm_units=8,
+    lstm_units=24,
     velocity_units=4,
     pedal_units=0,
 )
-RECORDINGS, SECONDS = 40, 20.0
+RECORDINGS, SECONDS = 30, 20.0
 SOUNDING_S = 0.5  #: a tone's release after its onset, unless its key is played again before
 
 
@@ -71,14 +71,14 @@ def main() -> None:
             held_out=10,
             validate_every=0,
             look_ahead=(0, 4),
-            schedule=Schedule(steps=800, warm_up=30, shape="cosine", learning_rate=8e-3, ema=0.98),
+            schedule=Schedule(steps=500, warm_up=30, shape="cosine", learning_rate=8e-3, ema=0.98),
             augmentation=replace(PLAIN, gain_db=(-6, 6), sudden=0.1),
         )
         watch = Notebook()
         trained(settings, watch)
         path, decoder = finish(settings)
         shutil.copyfile(path, TONE_WEIGHTS)
-        print(f"{TONE_WEIGHTS}: onset loss {watch.steps[800]['onset']:.3f}, {decoder}")
+        print(f"{TONE_WEIGHTS}: onset loss {watch.steps[500]['onset']:.3f}, {decoder}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
