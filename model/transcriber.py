@@ -36,7 +36,6 @@ Warnings = Callable[[], Sequence[str]]
 #: Opens a sound file: blocks of mono samples, sample rate, warnings.
 Reader = Callable[[Path], tuple[Iterable[np.ndarray], int, Warnings]]
 DEFAULT_LATENCY_MS = 132
-
 log = logging.getLogger("hppnet")
 
 
@@ -228,9 +227,8 @@ class Transcriber:
             blocks, rate, latency_ms=latency_ms, keep_probabilities=keep_probabilities
         )
         result = replace(result, warnings=(*warnings(), *drift))
-        named = f"{source}: " if isinstance(source, (str, PathLike)) else ""
         for line in result.warnings:  # also for those who ask for the notes alone
-            log.warning("warning: %s%s", named, line)
+            log.warning("warning: %s%s", f"{source}: " if isinstance(source, (str, PathLike)) else "", line)
         return result
 
     def _opened(self, source: Source, sample_rate: int | None) -> tuple[Iterable[np.ndarray], int, Warnings]:

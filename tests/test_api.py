@@ -13,6 +13,7 @@ import hppnet
 from hppnet.api import read_sound
 from hppnet.model.transcriber import Transcriber
 
+from .pedal_parts import with_moving_pedal
 from .sounds import three_notes
 
 RATE = 16_000
@@ -27,8 +28,8 @@ def take(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def loaded(transcriber: Transcriber) -> Transcriber:
-    """The shipped weights, as ``hppnet.load`` gives them; hardly a touch of the pedal suffices."""
-    return replace(transcriber, reader=read_sound).with_thresholds(pedal=0.01)
+    """As ``hppnet.load`` gives them, with a pedal that moves."""
+    return with_moving_pedal(replace(transcriber, reader=read_sound), three_notes())
 
 
 def test_notes_and_presses_go_into_a_midi_file(loaded: Transcriber, take: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from hppnet.cli import app
 from hppnet.model.notes import read_midi
 from hppnet.offline.origin import is_whole, origin_of
 
-from .test_former import sound
+from .made_outputs import sound
 
 
 @pytest.fixture

@@ -293,3 +293,12 @@ def test_rate_and_samples_the_wrong_way_round(tiny: Transcriber) -> None:
 def test_a_file_says_its_rate_itself(small: Path) -> None:
     with pytest.raises(TypeError, match="leave sample_rate out"):
         Transcriber.load(small, "cpu", reader=lambda path: ([], RATE, list)).transcribe("a.wav", RATE)
+
+
+@pytest.mark.parametrize("turned", [np.ascontiguousarray, np.transpose], ids=["[n, 2]", "[2, n]"])
+def test_inverted_stereo_does_not_cancel(turned: Callable[[np.ndarray], np.ndarray]) -> None:
+    """As in files: the polarity is decided within the first cells, and the rest is the sound itself."""
+    inverted = whole(turned(np.stack([CLIP, -CLIP], axis=1)))
+    settled = RATE // 4
+    assert np.abs(CLIP[settled:]).max() > 0.05
+    np.testing.assert_allclose(np.abs(inverted[settled:]), np.abs(CLIP[settled:]), rtol=1e-6, atol=0)

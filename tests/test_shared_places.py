@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .test_former import sound
+from .made_outputs import sound
 
 #: Modules that the command needs, and whose names a recording's folder may well hold.
 MODULES = [

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from hppnet.cli import app
 
-from .test_former import sound
+from .made_outputs import sound
 
 #: Any value is right: a name, a text, a pattern; what is not there is an answer of the outside world.
 ANY = {"--input", "--output of live", "--virtual", "--download", "--only", "--host", "--open"}
