@@ -54,8 +54,14 @@ def recording_blocks(samples: object, sample_rate: int) -> Iterator[np.ndarray]:
         raise _never_scaled(peak)
     if whole.ndim == 1:
         return (_scaled(part) for part in parts)
-    mix = Downmix(whole.shape[1], sample_rate)
-    return (mix.feed(_scaled(part)) for part in parts)
+    return _mixed(parts, whole.shape[1], sample_rate)
+
+
+def _mixed(parts: list[np.ndarray], channels: int, sample_rate: int) -> Iterator[np.ndarray]:
+    """Begins when asked for the first block: by then whoever takes them has checked the rate."""
+    mix = Downmix(channels, sample_rate)
+    for part in parts:
+        yield mix.feed(_scaled(part))
 
 
 def whole_rate(sample_rate: Any) -> int:
