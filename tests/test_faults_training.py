@@ -53,6 +53,7 @@ def test_a_recording_that_is_cut_short_is_skipped_and_named(folder: Path, tmp_pa
     assert not (tmp_path / "out" / "a.flac").exists()
 
 
+@pytest.mark.slow
 def test_evaluate_hears_the_chosen_channel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from .evaluation_parts import write_clicks
 

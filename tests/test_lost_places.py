@@ -74,7 +74,11 @@ def disk(place: Path, size: str) -> Iterator[None]:
 
 
 @root
-@pytest.mark.parametrize("room", [0, 1, 5], ids=lambda pages: f"{pages} pages free")
+@pytest.mark.parametrize(
+    "room",
+    [*(pytest.param(n, marks=pytest.mark.slow) for n in (0, 1)), 5],
+    ids=lambda pages: f"{pages} pages free",
+)
 def test_a_full_disk(rec: Path, run: Run, room: int) -> None:
     """Wherever it happens to be full: before the first output, between two of them, within the picture."""
     out = Path("out")
@@ -112,6 +116,7 @@ def assert_lines_are_whole(manifest: Path) -> None:
     assert widths == {11} and manifest.read_bytes().endswith(b"\n")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="limits as on Unix")
 def test_a_limit_on_file_sizes(rec: Path, small: Path) -> None:
     """As a quota: a process of its own may write no file of more than so many bytes."""
@@ -124,7 +129,9 @@ def test_a_limit_on_file_sizes(rec: Path, small: Path) -> None:
 
 @root
 @pytest.mark.skipif(shutil.which("chattr") is None, reason="needs chattr")
-@pytest.mark.parametrize("kind", ["mid", "csv", "json", "png"])
+@pytest.mark.parametrize(
+    "kind", ["mid", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("csv", "json", "png"))]
+)
 def test_one_output_cannot_be_replaced(rec: Path, run: Run, kind: str) -> None:
     """The others then stay as they were: an old table beside new notes would be wrong in silence."""
     assert run("rec", *KINDS).exit_code == 0

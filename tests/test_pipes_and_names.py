@@ -17,6 +17,7 @@ from hppnet.model.notes import read_midi
 from hppnet.offline.origin import is_whole, origin_of
 
 from .made_outputs import sound
+from .needs import needs
 
 
 @pytest.fixture
@@ -67,6 +68,7 @@ def test_pipes_that_cannot_be_meant(here: Path, run, arguments: list[str], code:
     assert result.stdout == "" and [path.name for path in here.iterdir()] == ["a.wav"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes as on Unix")
 def test_a_reader_that_closes_the_pipe(here: Path, small: Path) -> None:
     command = [sys.executable, "-m", "hppnet", "transcribe", "a.wav", "--checkpoint", str(small), "--show"]
@@ -115,7 +117,7 @@ def test_names_of_any_bytes(here: Path, run) -> None:
     assert run("~nobody.wav", "[x].wav", "two\nlines.wav", "http:.wav").exit_code == 0
 
 
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+@needs("ffmpeg")
 def test_names_of_any_bytes_through_ffmpeg(here: Path, run) -> None:
     subprocess.run(["ffmpeg", "-v", "error", "-i", "a.wav", "a.m4a"], check=True)
     os.mkdir("rec")

@@ -26,6 +26,7 @@ MODULES = [
 ]
 
 
+@pytest.mark.slow
 def test_modules_in_the_working_folder_are_not_imported(tmp_path: Path, small: Path) -> None:
     """Neither by the command nor by its workers."""
     for number in range(2):

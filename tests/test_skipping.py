@@ -106,6 +106,7 @@ TestSkipping = Skipping.TestCase
 TestSkipping.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)
 
 
+@pytest.mark.slow
 def test_skipping_beside_recordings_and_in_folders(here: Path, run, small: Path) -> None:
     def skipped(*more: str) -> int:
         result = run("rec", "--skip-existing", *more)
