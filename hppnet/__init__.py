@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from .model.notes import Pedal as Pedal
     from .model.notes import Press as Press
     from .model.notes import read_midi as read_midi
+    from .model.notes import read_pedal as read_pedal
     from .model.notes import sounding as sounding
     from .model.notes import write_midi as write_midi
     from .model.stream import Stream as Stream
     from .model.transcriber import Transcriber as Transcriber
+    from .model.transcriber import Transcription as Transcription
     from .offline.reading import AudioError as AudioError
     from .realtime.audio import AudioInput as AudioInput
     from .realtime.ports import MidiOutput as MidiOutput
@@ -47,7 +49,9 @@ _HOMES = {
     "Press": ".model.notes",
     "Stream": ".model.stream",
     "Transcriber": ".model.transcriber",
+    "Transcription": ".model.transcriber",
     "read_midi": ".model.notes",
+    "read_pedal": ".model.notes",
     "sounding": ".model.notes",
     "write_midi": ".model.notes",
 }

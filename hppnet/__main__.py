@@ -1,5 +1,11 @@
 """``python -m hppnet``."""
 
+import sys
+
+if __name__ == "__main__" and not getattr(sys.flags, "safe_path", False):
+    # Python has put the working folder first: a numpy.py among somebody's recordings is not to be run.
+    sys.path[:] = sys.path[1:]
+
 from .cli import main
 
 if __name__ == "__main__":  # worker processes import this file without being the command

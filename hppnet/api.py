@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
 
 from .model.transcriber import Transcriber
-from .offline.reading import open_recording
+from .offline.reading import Recording, open_recording, open_saying
 
 
 def load(
@@ -21,18 +22,30 @@ def load(
     recordings where the processor has it). Raises CheckpointError for a bad checkpoint, ValueError for
     a device that is not there.
     """
-    return Transcriber.load(path, device, precision, reader=read_blocks)
+    return Transcriber.load(path, device, precision, reader=read_sound)
 
 
-def read_blocks(path: Path) -> tuple[Iterator[np.ndarray], int]:
-    """Blocks of mono samples [n] of a sound file, and their sample rate. Raises AudioError."""
-    opened = open_recording(path)
+def read_blocks(path: Path, channel: int | None = None) -> tuple[Iterator[np.ndarray], int]:
+    """Blocks of mono samples [n] of a sound file, and their sample rate. Raises AudioError.
+
+    ``channel`` (from 1) takes one channel alone. What is wrong with the file is logged, a line each.
+    """
+    opened = open_saying(path, channel=channel)
     recording = opened.__enter__()
+    return _closing(opened, recording), recording.sample_rate
 
-    def blocks() -> Iterator[np.ndarray]:
-        try:
-            yield from recording.blocks()
-        finally:
-            opened.__exit__(None, None, None)
 
-    return blocks(), recording.sample_rate
+def read_sound(
+    path: Path, channel: int | None = None
+) -> tuple[Iterator[np.ndarray], int, Callable[[], Sequence[str]]]:
+    """As ``read_blocks``, and what gives the warnings, which are not logged, once the last block is read."""
+    opened = open_recording(path, channel=channel)
+    recording = opened.__enter__()
+    return _closing(opened, recording), recording.sample_rate, lambda: recording.warnings
+
+
+def _closing(opened: AbstractContextManager[Recording], recording: Recording) -> Iterator[np.ndarray]:
+    """The recording's blocks; closes it after the last one."""
+    with ExitStack() as stack:
+        stack.push(opened)
+        yield from recording.blocks()

@@ -4,15 +4,49 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 import pkgutil
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from . import commands
+from .failure import printable
+from .processes import keep_to_installed_modules
+
+
+class Group(TyperGroup):
+    """Says what is wrong with a command line in one line, as everything else that goes wrong."""
+
+    def main(self, *arguments: Any, **more: Any) -> Any:
+        standalone_mode = more.pop("standalone_mode", True)
+        try:
+            code = super().main(*arguments, **{**more, "standalone_mode": False})
+        except Exception as error:
+            if not standalone_mode or not hasattr(error, "format_message"):
+                raise
+            if type(error).__name__ == "NoArgsIsHelpError":
+                error.show()  # type: ignore[attr-defined]
+            else:
+                _say_wrong_use(error)
+            sys.exit(getattr(error, "exit_code", 2))
+        if not standalone_mode:
+            return code
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say_wrong_use(error: Any) -> None:
+    context = getattr(error, "ctx", None)
+    hint = "" if context is None else f" (see {context.command_path} --help)"
+    said = " ".join(error.format_message().split()).removesuffix(".").removeprefix("Invalid value: ")
+    print(f"error: {printable(said)}{hint}", file=sys.stderr)
+
 
 app = typer.Typer(
     name="hppnet",
+    cls=Group,
     help="Listens to a piano and writes down what was played.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -51,8 +85,28 @@ for _module in pkgutil.iter_modules(commands.__path__):
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 something failed and was named, 2 wrong use."""
+    """Run the command line. Exit codes: 0 done, 1 something failed and was named, 2 wrong use, 130 Ctrl-C.
+
+    Where nobody reads the output any more it ends without a word, with 1 as click and rich have it.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name may not fit the terminal's encoding
-    app()
+    keep_to_installed_modules()
+    try:
+        try:
+            app()
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still to be flushed goes nowhere
+        sys.exit(1)
+    except Exception as error:
+        if {"-v", "--verbose"} & set(sys.argv):
+            raise
+        fault = f"{type(error).__name__}: {error}"
+        if isinstance(error, OSError) and error.filename is None:
+            fault = f"cannot write to standard output or a temporary folder: {error.strerror or error}"
+        print(f"error: {printable(fault)}", file=sys.stderr)
+        sys.exit(1)

@@ -10,5 +10,11 @@ import typer
 
 def fail(line: str, code: int = 1) -> NoReturn:
     """Exit code 1: something failed and is named; 2: wrong use."""
-    print(f"error: {line}", file=sys.stderr)
+    print(f"error: {printable(line)}", file=sys.stderr)
     raise typer.Exit(code)
+
+
+def printable(text: str) -> str:
+    """In one line, whatever the names in it: bytes that are not UTF-8 and control characters are escaped."""
+    escaped = (c if c.isprintable() or c == "\xa0" else c.encode("unicode_escape").decode() for c in text)
+    return "".join(escaped)

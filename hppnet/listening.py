@@ -81,7 +81,7 @@ def open_input(settings: LiveSettings, **more: Any) -> AudioInput | FileInput:
     """The sound device, or the file in its place. Raises AudioError."""
     if settings.from_file is None:
         return AudioInput(settings.input, channel=settings.channel, **more)
-    blocks, sample_rate = read_blocks(settings.from_file)
+    blocks, sample_rate = read_blocks(settings.from_file, settings.channel)
     return FileInput(blocks, sample_rate, name=str(settings.from_file), **more)
 
 

@@ -50,6 +50,7 @@ class Worker(Generic[Item]):
 def start(work: Callable[..., None], *arguments: object) -> Worker[Any]:
     """A process of its own that calls ``work(pipe, *arguments)``; a fork may hang PyTorch's threads."""
     context = multiprocessing.get_context("spawn")
+    keep_to_installed_modules()
     ours, theirs = context.Pipe()
     process = context.Process(target=work, args=(theirs, *arguments), daemon=True)
     with interrupts_held_back():
@@ -70,12 +71,21 @@ def end(workers: Sequence[Worker[Any]], patience_s: float) -> None:
         worker.pipe.close()
 
 
+def keep_to_installed_modules() -> None:
+    """Has the Python processes that this one starts import nothing from the working folder (from 3.11 on).
+
+    Whoever transcribes a folder must not run its numpy.py.
+    """
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
+
+
 @contextmanager
 def interrupts_held_back() -> Iterator[None]:
     """A worker inherits the block: Ctrl-C, which the terminal sends to all, is the parent's to answer."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    keep_to_installed_modules()
     resource_tracker.ensure_running()  # starting it, the first worker would lift the block again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

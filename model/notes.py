@@ -6,17 +6,14 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from os import PathLike
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from . import midi_file
 from .timebase import KEYS, LOWEST_PITCH
 
-if TYPE_CHECKING:
-    import pretty_midi
-
 TRACK_NAME = "Piano, written by hppnet"  #: of the MIDI files written here
-MOST_TICKS = 2e8  #: of a MIDI file that is read: a day at half a millisecond a tick
-SUSTAIN = 64  #: the controller of the sustain pedal; down from the value 64 on
 PITCH_NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+_DRUMS = 9  #: the MIDI channel on which keys are drums
 
 
 @dataclass(frozen=True, order=True)
@@ -127,23 +124,52 @@ def sounding(notes: Iterable[Note], presses: Iterable[Press]) -> list[Note]:
     return without_overlaps(held)
 
 
-def write_midi(notes: Iterable[Note], path: str | PathLike[str], pedal: Iterable[Press] = ()) -> None:
-    """Writes a Standard MIDI File: one piano track, half a millisecond a tick; its name says who wrote it.
+def write_midi(
+    notes: Iterable[Note],
+    path: str | PathLike[str],
+    pedal: Iterable[Press] = (),
+    text: Iterable[str] = (),
+) -> None:
+    """Writes a Standard MIDI File: one piano track, whose name says who wrote it; ``text`` as text events.
 
-    Presses of the sustain pedal become control changes 64, 127 and 0.
+    A tick is half a millisecond, from 83 minutes on a whole one. Notes of velocity 0 (unknown) get 64,
+    those without length a tick; none sounds when its key is struck again. Presses of the sustain pedal
+    become control changes 64, 127 and 0. Text is written as UTF-8.
+
+    Raises ValueError, before anything is written, for notes and presses that MIDI cannot hold, and OSError.
     """
-    import pretty_midi
-
-    midi = pretty_midi.PrettyMIDI(resolution=960, initial_tempo=125)
-    piano = pretty_midi.Instrument(program=0, name=TRACK_NAME)
+    notes, presses = list(notes), list(pedal)
     for note in notes:
-        velocity = note.velocity or 64
-        piano.notes.append(pretty_midi.Note(velocity, note.pitch, note.onset_s, note.offset_s))
-    for press in pedal:
-        for value, at_s in ((127, press.down_s), (0, press.up_s)):
-            piano.control_changes.append(pretty_midi.ControlChange(SUSTAIN, value, at_s))
-    midi.instruments.append(piano)
-    midi.write(str(path))
+        _check_note(note)
+    for press in presses:
+        _check_times("a press", press, press.down_s, press.up_s)
+    end_s = max([0.0, *(note.offset_s for note in notes), *(press.up_s for press in presses)])
+    a_quarter = midi_file.ticks_a_quarter(end_s)
+
+    def at(time_s: float) -> int:
+        return midi_file.nearest_tick(time_s, midi_file.ticks_a_second(a_quarter))
+
+    strokes = [
+        midi_file.Stroke(at(n.onset_s), at(n.offset_s), int(n.pitch), int(n.velocity) or 64) for n in notes
+    ]
+    held = [(at(press.down_s), at(press.up_s)) for press in presses]
+    track = midi_file.piano_track(strokes, held, midi_file.beginning(TRACK_NAME, text))
+    Path(path).write_bytes(midi_file.whole_file(track, a_quarter))
+
+
+def _check_note(note: Note) -> None:
+    _check_times("a note", note, note.onset_s, note.offset_s)
+    for name, value in (("pitch", note.pitch), ("velocity", note.velocity)):
+        if not (0 <= value <= 127 and value == int(value)):
+            raise ValueError(f"expected a {name} from 0 to 127, got {value} in {note}")
+
+
+def _check_times(what: str, value: Note | Press, start_s: float, end_s: float) -> None:
+    if not 0 <= start_s <= end_s <= midi_file.LONGEST_S:  # NaN is not either
+        raise ValueError(
+            f"expected {what} that begins at 0 s or later, does not end before it begins, and ends by "
+            f"{midi_file.LONGEST_S:.0f} s, got {value}"
+        )
 
 
 def read_midi(path: str | PathLike[str]) -> list[Note]:
@@ -151,31 +177,26 @@ def read_midi(path: str | PathLike[str]) -> list[Note]:
 
     Raises ValueError for what is not a MIDI file.
     """
-    midi = _open_midi(path)
-    notes = [
-        Note(float(n.start), float(n.end), n.pitch, n.velocity)
-        for instrument in midi.instruments
-        if not instrument.is_drum
-        for n in instrument.notes
-        if LOWEST_PITCH <= n.pitch < LOWEST_PITCH + KEYS
-    ]
-    return without_overlaps(notes)
+    down: dict[tuple[int, int, int], list[tuple[int, float, int]]] = {}
+    notes = []
+    for track, tick, time_s, message in midi_file.messages(path):
+        if message.type not in ("note_on", "note_off") or message.channel == _DRUMS:
+            continue
+        started = down.setdefault((track, message.channel, message.note), [])
+        if message.type == "note_on" and message.velocity:
+            started.append((tick, time_s, message.velocity))
+            continue
+        # Where a key is struck again at the tick at which it is released, either may come first in a file.
+        notes += [Note(on_s, time_s, message.note, velocity) for on, on_s, velocity in started if on < tick]
+        started[:] = [one for one in started if one[0] == tick]
+    return without_overlaps(note for note in notes if LOWEST_PITCH <= note.pitch < LOWEST_PITCH + KEYS)
 
 
 def read_pedal(path: str | PathLike[str]) -> list[Press]:
     """All presses of the sustain pedal in a MIDI file (from 64 on it is down). Raises as ``read_midi``."""
-    changes = [c for i in _open_midi(path).instruments for c in i.control_changes if c.number == SUSTAIN]
-    return presses_from(Pedal(float(c.time), c.value >= 64) for c in sorted(changes, key=lambda c: c.time))
-
-
-def _open_midi(path: str | PathLike[str]) -> pretty_midi.PrettyMIDI:
-    import pretty_midi
-
-    # As it comes it refuses files of more than 83 minutes at half a millisecond a tick.
-    pretty_midi.pretty_midi.MAX_TICK = MOST_TICKS
-    try:
-        return pretty_midi.PrettyMIDI(str(path))
-    except (OSError, EOFError, ValueError, KeyError, IndexError) as error:
-        raise ValueError(
-            f"{path}: expected a MIDI file, could not read it ({error or 'it ends early'})"
-        ) from error
+    changes = [
+        Pedal(time_s, message.value >= 64)
+        for _, _, time_s, message in midi_file.messages(path)
+        if message.type == "control_change" and message.control == midi_file.SUSTAIN
+    ]
+    return presses_from(sorted(changes, key=lambda change: change.time_s))

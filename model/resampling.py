@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 import soxr
 
+from .samples import whole_rate
 from .timebase import SAMPLE_RATE
 
 LOWEST_RATE, HIGHEST_RATE = 4_000, 768_000
@@ -20,9 +21,13 @@ HALF_LENGTH_S = 0.0006
 
 
 class Resampler:
-    """Streaming, mono. What comes out does not depend on how the input was cut into blocks."""
+    """Streaming, mono. What comes out does not depend on how the input was cut into blocks.
+
+    Raises TypeError or ValueError for a rate that is none, or out of range.
+    """
 
     def __init__(self, sample_rate: int) -> None:
+        sample_rate = whole_rate(sample_rate)
         if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
             raise ValueError(f"sample rate must be {LOWEST_RATE} to {HIGHEST_RATE} Hz, got {sample_rate:g}")
         self.sample_rate = sample_rate

@@ -8,23 +8,8 @@ from torch import Tensor
 
 from .frontend import FrontEnd
 from .resampling import Resampler
+from .samples import as_samples
 from .timebase import BINS, HOP, SAMPLE_RATE, frames_in
-
-
-def as_samples(block: object) -> np.ndarray:
-    """A block as finite float32 samples [n].
-
-    Raises TypeError for what is not an array of floats, ValueError for other shapes or NaN.
-    """
-    samples = np.asarray(block)
-    if samples.dtype.kind != "f" and samples.size:
-        raise TypeError(f"expected float samples between -1 and 1, got {samples.dtype}")
-    if samples.ndim != 1:
-        raise ValueError(f"expected mono samples of shape [n], got shape {list(samples.shape)}")
-    samples = samples.astype(np.float32, copy=False)
-    if not np.isfinite(samples).all():
-        raise ValueError("expected finite samples, got NaN or infinite ones")
-    return samples
 
 
 class Spectra:

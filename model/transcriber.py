@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -18,17 +19,24 @@ from .config import HEADS, DecoderConfig, ModelConfig
 from .device import choose_device, choose_precision
 from .frontend import front_end_of
 from .network import HPPNet
-from .notes import Note, Press, notes_from, presses_from
+from .notes import Note, Press, notes_from, presses_from, sounding
+from .partials import estimate_tuning
 from .recording import Recording
+from .samples import recording_blocks, whole_rate
 from .shipped import DEFAULT, identity
 from .stream import Stream, Watch
 from .timebase import FRAME_S, KEYS, frames_for_latency
+from .tuning import check_cents, parse_tuning
 from .windows import Windows
 
-Source = str | PathLike[str] | np.ndarray
-#: Opens a sound file: (blocks of mono samples, sample rate).
-Reader = Callable[[Path], tuple[Iterable[np.ndarray], int]]
+#: A sound file; or samples (an array, a tensor, lists), by themselves or as (samples, sample rate).
+Source = Any
+#: Gives the warnings of reading, once the last block has been read.
+Warnings = Callable[[], Sequence[str]]
+#: Opens a sound file: blocks of mono samples, sample rate, warnings.
+Reader = Callable[[Path], tuple[Iterable[np.ndarray], int, Warnings]]
 DEFAULT_LATENCY_MS = 132
+log = logging.getLogger("hppnet")
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,15 @@ class Transcription:
     probabilities: np.ndarray | None = None  #: [T, 88, 4], 50 frames a second, heads as in HEADS
     pedal: list[Press] | None = None  #: presses of the sustain pedal; None: the model does not hear it
     pedal_probabilities: np.ndarray | None = None  #: [T], likewise
+    tuning_cents: float = 0.0  #: against A = 440 Hz, that the notes were found with
+    latency_ms: float | None = None  #: that live would have had; None: with all the context there is
+    checkpoint_name: str = ""  #: file name and digest of the weights
+    warnings: tuple[str, ...] = ()  #: what could not be read, and a tuning that drifts, a line each
+
+    @property
+    def sounding(self) -> list[Note]:
+        """The notes, ending when they stop sounding: with the key, the pedal, or the next stroke."""
+        return sounding(self.notes, self.pedal or ())
 
 
 @dataclass(frozen=True)
@@ -103,10 +120,8 @@ class Transcriber:
         return replace(self, network=network, config=replace(self.config, network=network.config))
 
     def with_tuning(self, cents: float) -> Transcriber:
-        """For a piano ``cents`` above A = 440 Hz (-100 to 100): the transform's bins move with it."""
-        if not -100 <= cents <= 100:
-            raise ValueError(f"tuning must be -100 to 100 cents, got {cents:g}")
-        front_end = replace(self.config.front_end, tuning_cents=float(cents))
+        """For a piano ``cents`` above A = 440 Hz (-200 to 200): the transform's bins move with it."""
+        front_end = replace(self.config.front_end, tuning_cents=check_cents(cents))
         return replace(self, config=replace(self.config, front_end=front_end))
 
     @cached_property
@@ -137,24 +152,99 @@ class Transcriber:
             watch_pedal,
         )
 
+    @overload
     def transcribe(
-        self, source: Source, sample_rate: int | None = None, *, latency_ms: float | None = None
-    ) -> list[Note]:
-        """Notes of a sound file, or of samples [n] or [n, channels] at ``sample_rate``, sorted by onset.
+        self,
+        source: Source,
+        sample_rate: int | None = None,
+        *,
+        latency_ms: float | None = None,
+        tuning: float | str | None = None,
+        pedal: Literal[False] = False,
+    ) -> list[Note]: ...
+
+    @overload
+    def transcribe(
+        self,
+        source: Source,
+        sample_rate: int | None = None,
+        *,
+        latency_ms: float | None = None,
+        tuning: float | str | None = None,
+        pedal: Literal[True],
+    ) -> tuple[list[Note], list[Press]]: ...
+
+    def transcribe(
+        self,
+        source: Source,
+        sample_rate: int | None = None,
+        *,
+        latency_ms: float | None = None,
+        tuning: float | str | None = None,
+        pedal: bool = False,
+    ) -> list[Note] | tuple[list[Note], list[Press]]:
+        """Notes of a sound file, or of samples at ``sample_rate``, sorted by onset.
+
+        With ``pedal``, the notes and the presses of the sustain pedal. All else as ``transcription``; raises
+        ValueError too where the pedal is asked of weights that do not hear it.
+        """
+        if pedal and not self.hears_pedal:
+            raise ValueError(f"{self.checkpoint_name}: these weights do not hear the pedal: leave pedal out")
+        found = self.transcription(source, sample_rate, latency_ms=latency_ms, tuning=tuning)
+        return (found.notes, found.pedal or []) if pedal else found.notes
+
+    def transcription(
+        self,
+        source: Source,
+        sample_rate: int | None = None,
+        *,
+        latency_ms: float | None = None,
+        tuning: float | str | None = None,
+        keep_probabilities: bool = False,
+    ) -> Transcription:
+        """All that is found in a sound file, or in samples at ``sample_rate``.
+
+        Samples: an array, tensor or list [n], [n, channels] or [channels, n] (the shorter axis is the
+        channels'; of two axes of one length, the second), or the pair (samples, sample_rate). Floats lie
+        between -1 and 1, integers have 8, 16 or 32 bits.
 
         ``latency_ms=None`` uses all the context there is; a latency gives exactly what live gives.
-        Raises AudioError for a bad file, TypeError or ValueError for bad arguments.
+        ``tuning`` is cents against A = 440 Hz (-200 to 200), its A as ``"415Hz"``, or ``"auto"``: found, -50
+        to 50 cents, beyond which a semitone cannot be told from another key.
+
+        Warnings are logged too (``hppnet``). Raises AudioError for a bad file, TypeError or ValueError, which
+        say what to do, for bad arguments.
         """
+        cents = parse_tuning(tuning) if isinstance(tuning, str) else tuning
+        drift = []
+        if cents == "auto":
+            blocks, rate, _ = self._opened(source, sample_rate)
+            found = estimate_tuning(blocks, rate)
+            cents, drift = found.cents, [found.warning] if found.warning else []
+        blocks, rate, warnings = self._opened(source, sample_rate)
+        tuned = self if cents is None else self.with_tuning(float(cents))
+        result = tuned.transcribe_blocks(
+            blocks, rate, latency_ms=latency_ms, keep_probabilities=keep_probabilities
+        )
+        result = replace(result, warnings=(*warnings(), *drift))
+        for line in result.warnings:  # also for those who ask for the notes alone
+            log.warning("warning: %s%s", f"{source}: " if isinstance(source, (str, PathLike)) else "", line)
+        return result
+
+    def _opened(self, source: Source, sample_rate: int | None) -> tuple[Iterable[np.ndarray], int, Warnings]:
+        """Blocks of mono samples, sample rate, warnings."""
         if isinstance(source, (str, PathLike)):
             if self.reader is None:
                 raise TypeError("this transcriber was loaded without a reader of files: use hppnet.load()")
-            blocks, sample_rate = self.reader(Path(source))
-        else:
-            if sample_rate is None:
-                raise TypeError("samples need their sample_rate")
-            samples = np.asarray(source)
-            blocks = [samples.mean(axis=1) if samples.ndim == 2 else samples]
-        return self.transcribe_blocks(blocks, sample_rate, latency_ms=latency_ms).notes
+            if sample_rate is not None:
+                raise TypeError("a file says its sample rate itself: leave sample_rate out")
+            return self.reader(Path(source))
+        if sample_rate is None and isinstance(source, tuple) and len(source) == 2 and np.ndim(source[1]) == 0:
+            source, sample_rate = source
+        if sample_rate is None:
+            raise TypeError("samples need their rate: transcribe(samples, sample_rate)")
+        rate = whole_rate(sample_rate)
+        return recording_blocks(source, rate), rate, list
 
     def transcribe_blocks(
         self,
@@ -165,7 +255,7 @@ class Transcriber:
         keep_probabilities: bool = False,
         window_s: float = 20.0,
     ) -> Transcription:
-        """As ``transcribe``, from blocks of mono samples of any sizes; memory stays bounded.
+        """As ``transcription``, from blocks of mono samples of any sizes; memory stays bounded.
 
         ``window_s`` is how much is judged at once in full context.
         """
@@ -198,5 +288,12 @@ class Transcriber:
         pedal = presses_from(events) if self.hears_pedal else None
         pedal_probabilities = np.concatenate(kept_pedal) if kept_pedal else None
         return Transcription(
-            notes_from(events), judged[0] * FRAME_S, probabilities, pedal, pedal_probabilities
+            notes_from(events),
+            judged[0] * FRAME_S,
+            probabilities,
+            pedal,
+            pedal_probabilities,
+            tuning_cents=self.config.front_end.tuning_cents,
+            latency_ms=latency_ms,
+            checkpoint_name=self.checkpoint_name,
         )

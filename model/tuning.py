@@ -1,48 +1,76 @@
-"""How far a piano is from A = 440 Hz, heard from its partials."""
+"""How far a piano is from A = 440 Hz: what may be said about it, and what was found.
+
+Without NumPy, since the command line checks its options with it. ``partials`` finds tunings.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+import re
+from dataclasses import dataclass
 
-import numpy as np
+MOST_CENTS = 200.0  #: off A = 440 Hz, to either side
+#: What "auto" cannot know.
+AUTO_LIMIT = (
+    "tuning auto finds -50 to 50 cents: farther off, a semitone cannot be told from another key; "
+    "give such a tuning in cents or as 415Hz"
+)
+DRIFT_CENTS = 25.0  #: between stretches: a bin of the front end, and what training detunes by
 
-from .resampling import Resampler
-from .timebase import SAMPLE_RATE
-
-WINDOW = 8192  #: samples: 2 Hz a bin before interpolation
-LOWEST_HZ, HIGHEST_HZ = 200.0, 1200.0  #: above, stiff strings' partials are sharp; below, bins are coarse
-LISTEN_S = 180.0  #: of sound, at most
-
-
-def estimate_cents(blocks: Iterable[np.ndarray], sample_rate: int) -> float:
-    """The tuning against A = 440 Hz in cents, -50 to 50, from mono blocks [n]; 0.0 where nothing is heard.
-
-    Spectral peaks vote with their magnitude for their distance to the next tempered pitch; the
-    circular mean of the votes is the tuning.
-    """
-    resampler, buffer, total, heard = Resampler(sample_rate), np.zeros(0, dtype=np.float32), 0j, 0
-    for block in blocks:
-        buffer = np.concatenate([buffer, resampler.feed(np.asarray(block, dtype=np.float32))])
-        while len(buffer) >= WINDOW:
-            total += _votes(buffer[:WINDOW])
-            buffer, heard = buffer[WINDOW // 2 :], heard + WINDOW // 2
-        if heard > LISTEN_S * SAMPLE_RATE:
-            break
-    return float(np.angle(total) / (2 * np.pi) * 100) if abs(total) > 1e-6 else 0.0
+_NUMBER = r"(?P<number>[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+))"
+_HZ = re.compile(rf"(?:a4?\s*=\s*{_NUMBER}\s*(?:hz)?|{_NUMBER.replace('number', 'plain')}\s*hz)", re.I)
+_CENTS = re.compile(rf"{_NUMBER}\s*(?:c|ct|cents?)?", re.I)
 
 
-def _votes(samples: np.ndarray) -> complex:
-    """The sum of magnitude * exp(2 pi i * fraction of a semitone) over a window's peaks."""
-    spectrum = np.abs(np.fft.rfft(samples * np.hanning(WINDOW)))
-    first, last = (int(hz * WINDOW / SAMPLE_RATE) for hz in (LOWEST_HZ, HIGHEST_HZ))
-    part = spectrum[first:last]
-    if part.max(initial=0.0) < 1e-3:
-        return 0j
-    inner = part[1:-1]
-    peaks = (
-        np.flatnonzero((inner > part[:-2]) & (inner >= part[2:]) & (inner > 0.05 * part.max())) + 1 + first
+def parse_tuning(text: str) -> float | str:
+    """Cents of ``-30``, ``415Hz`` or ``A=415``, or ``auto``. Raises ValueError for anything else."""
+    said = text.strip().replace("\N{MINUS SIGN}", "-")
+    if said.lower() == "auto":
+        return "auto"
+    if found := _HZ.fullmatch(said):
+        hz = float((found["number"] or found["plain"]).replace(",", "."))
+        cents = 1200 * math.log2(hz / 440) if hz > 0 else math.nan
+        if not abs(cents) <= MOST_CENTS:
+            lowest, highest = (440 * 2 ** (cents / 1200) for cents in (-MOST_CENTS, MOST_CENTS))
+            raise ValueError(f"the tuning's A must lie between {lowest:.1f} and {highest:.1f} Hz, got {text}")
+        return cents
+    if found := _CENTS.fullmatch(said):
+        return check_cents(float(found["number"].replace(",", ".")))
+    raise ValueError(
+        f"expected a tuning in cents (-200 to 200), as a frequency of A (415Hz), or auto, got {text!r}"
     )
-    left, top, right = (np.log(spectrum[peaks + k] + 1e-12) for k in (-1, 0, 1))
-    exact = peaks + (left - right) / (2 * (left - 2 * top + right) - 1e-12)  # a parabola through three points
-    semitones = 12 * np.log2(exact * SAMPLE_RATE / WINDOW / 440.0)
-    return complex(np.sum(spectrum[peaks] * np.exp(2j * np.pi * semitones)))
+
+
+def check_cents(cents: float) -> float:
+    """Raises ValueError for a tuning that is out of range."""
+    if not abs(cents) <= MOST_CENTS:
+        hint = f"; for a frequency of A write {cents:g}Hz" if 390 <= cents <= 495 else ""
+        raise ValueError(f"the tuning must be -200 to 200 cents, got {cents:g}{hint}")
+    return float(cents)
+
+
+def check_tuning(tuning: float | str | None) -> None:
+    """As settings hold it: cents, "auto" or None (the checkpoint's). Raises ValueError for anything else."""
+    if isinstance(tuning, str) and tuning != "auto":
+        raise ValueError(f"the tuning must be cents or auto, got {tuning!r}")
+    if isinstance(tuning, (int, float)):
+        check_cents(tuning)
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Of a recording against A = 440 Hz, in cents."""
+
+    cents: float  #: of all of it, -50 to 50
+    lowest: float  #: of its stretches; with ``highest`` at most 50 from ``cents``
+    highest: float
+
+    @property
+    def warning(self) -> str | None:
+        """Where one tuning does not fit all of it."""
+        if self.highest - self.lowest <= DRIFT_CENTS:
+            return None
+        return (
+            f"the tuning drifts from {self.lowest:+.0f} to {self.highest:+.0f} cents, {self.cents:+.0f} was "
+            "used for all of it: cut the recording where it changes to do better"
+        )

@@ -121,9 +121,7 @@ def _decoding_x(transcriber: Transcriber, windows: Windows, sound: np.ndarray, f
 
 def _whole_x(transcriber: Transcriber, settings: Settings, size: int, file: Path) -> float:
     """Recordings from disk to MIDI files on disk, from the first that is done to the last."""
-    jobs = [
-        Job(file, {"mid": file.with_name(f"{n}.mid")}, named=True) for n in range(max(3, _FILES_A_ROW * size))
-    ]
+    jobs = [Job(file, {"mid": file.with_name(f"{n}.mid")}) for n in range(max(3, _FILES_A_ROW * size))]
     done: list[tuple[float, Outcome]] = []
     on_gpu = transcriber.device.type == "cuda"
     load = lambda _: transcriber  # noqa: E731

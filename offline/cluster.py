@@ -8,7 +8,6 @@ its group to another; what had been told of is not told twice.
 from __future__ import annotations
 
 import pickle
-import platform
 import queue
 import time
 import uuid
@@ -28,6 +27,7 @@ from .job import Outcome, load_transcriber, one_line
 from .outputs import Job
 from .settings import Settings
 from .workers import died, remove_parts_of
+from .writing import machine as this_machine
 
 _GROUP_S = 3.0  #: of work that a group should be: a long one leaves the others idle at the end
 _LARGEST_GROUP = 256
@@ -134,7 +134,7 @@ class _Driver:
         for group in self._groups:
             for number, job in group.left.items():
                 machine, process = self._begun.get(number, ("", 0))
-                if machine == platform.node():
+                if machine == this_machine():
                     remove_parts_of(process, job, machine)
 
     def _capacity(self) -> int:

@@ -17,6 +17,7 @@ from .errors import LoadError
 from .job import Outcome, attempt, load_transcriber, one_line
 from .outputs import Job
 from .settings import Settings
+from .writing import machine
 
 if TYPE_CHECKING:
     from ..model.transcriber import Transcriber
@@ -72,7 +73,7 @@ class _Teller:
 
         self._worker, self._topic = get_worker(), topic
         self._key = self._worker.get_current_task()
-        self._machine, self._process = platform.node(), os.getpid()
+        self._machine, self._process = machine(), os.getpid()
         self._told_s = 0.0
 
     def heard(self, number: int, seconds: float) -> None:

@@ -25,10 +25,10 @@ from ..model.notes import Event, notes_from, presses_from
 from ..model.slices import Slices
 from ..model.timebase import FRAME_S, FRAMES_PER_SECOND
 from ..model.transcriber import Transcriber, Transcription
-from .job import Outcome, failed, find_tuning, fits_picture, write_result
+from .job import Facts, Outcome, digest_or_fault, failed, find_tuning, fits_picture, opened, write_result
 from .outputs import Job
 from .pictures import PICTURE_S
-from .reading import Recording, open_recording
+from .reading import Recording
 from .remote import local_copy
 from .settings import Settings
 from .workers import at_the_parents_word
@@ -76,13 +76,14 @@ def attempt(job: Job, model: Model, settings: Settings, heard: Callable[[float],
 
 
 def _work_on(job: Job, file: Path, model: Model, settings: Settings, heard: Callable[[float], None]) -> Work:
-    found_cents = None
-    if settings.tuning == "auto":
-        found_cents = find_tuning(file)
-        model = model.with_tuning(found_cents)
-    with open_recording(file) as recording:
+    tuning = find_tuning(file, settings) if settings.tuning == "auto" else None
+    if tuning is not None:
+        model = model.with_tuning(tuning.cents)
+    with opened(file, settings) as recording:
+        digest = digest_or_fault(file)
         result = yield from _understand(recording, model, settings, heard)
-    return write_result(job, model, settings, result, found_cents)
+    facts = Facts.of(digest, recording, tuning)
+    return write_result(job, model, settings, result, facts)
 
 
 def _understand(

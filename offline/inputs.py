@@ -58,6 +58,8 @@ def find_recordings(arguments: Sequence[str], failed: Failed) -> Iterator[Found]
     """
     several = len(arguments) > 1
     for argument in arguments:
+        if not argument:
+            raise UsageError("expected a file, folder, pattern or URL, got an empty name")
         place = place_of(argument)
         yield from (
             _of_url(place, several, failed) if isinstance(place, Url) else _of_path(place, several, failed)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .errors import AudioError
+from .origin import Origin, digest_of, place_digest
 from .outputs import Job
 from .pictures import PICTURE_S, draw_piano_roll
 from .reading import Recording, open_recording
 from .remote import Place, local_copy
-from .settings import Settings
+from .settings import Settings, describe_settings
 from .writing import cannot_write, write_outputs, writers
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from ..model.config import ModelConfig
     from ..model.notes import Note
     from ..model.transcriber import Transcriber, Transcription
+    from ..model.tuning import Tuning
 
 
 @dataclass
@@ -39,6 +42,8 @@ class Outcome:
     duration_s: float = 0.0  #: of sound
     wall_s: float = 0.0
     found_cents: float | None = None  #: with tuning "auto"
+    digest: str = ""  #: of the recording: see ``digest_of``
+    warnings: list[str] = field(default_factory=list)  #: what is wrong with the recording, a line each
 
 
 class Described(Protocol):
@@ -72,7 +77,7 @@ def load_transcriber(settings: Settings) -> Transcriber:
     thresholds = {name: getattr(settings, f"{name}_threshold") for name in ("onset", "frame", "offset")}
     if any(value is not None for value in thresholds.values()):
         transcriber = transcriber.with_thresholds(**thresholds)
-    if isinstance(settings.tuning, float):
+    if isinstance(settings.tuning, (int, float)):
         transcriber = transcriber.with_tuning(settings.tuning)
     return transcriber
 
@@ -115,14 +120,45 @@ def transcribe_job(
     """Read, transcribe, write. Raises AudioError for a bad recording and OSError when it cannot write."""
     job.check_free()
     with local_copy(job.source) as file:
-        found_cents = None
-        if settings.tuning == "auto":
-            found_cents = find_tuning(file)
-            transcriber = transcriber.with_tuning(found_cents)
-        with open_recording(file) as recording:
+        tuning = find_tuning(file, settings) if settings.tuning == "auto" else None
+        if tuning is not None:
+            transcriber = transcriber.with_tuning(tuning.cents)
+        with opened(file, settings) as recording:
+            digest = digest_or_fault(file)
             result = _transcribe(recording, transcriber, settings, heard)
         again = partial(_first_probabilities, file, transcriber, settings)
-        return write_result(job, transcriber, settings, result, found_cents, again)
+        facts = Facts.of(digest, recording, tuning)
+        return write_result(job, transcriber, settings, result, facts, again)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What reading a recording brought to light beside its notes."""
+
+    digest: str  #: see ``digest_of``
+    warnings: list[str]
+    cents: float | None = None  #: with tuning "auto"
+
+    @classmethod
+    def of(cls, digest: str, recording: Recording, tuning: Tuning | None) -> Facts:
+        """Once the recording has been read; ``tuning``: the one that was found, if any."""
+        if tuning is None:
+            return cls(digest, recording.warnings)
+        drift = [tuning.warning] if tuning.warning else []
+        return cls(digest, [*recording.warnings, *drift], tuning.cents)
+
+
+def digest_or_fault(file: Path) -> str:
+    """``digest_of`` a recording. Raises AudioError, as all reading does."""
+    try:
+        return digest_of(file)
+    except OSError as error:
+        raise AudioError(f"{file}: cannot be read: {error.strerror or error}; check the disk") from None
+
+
+def opened(file: Path, settings: Settings) -> AbstractContextManager[Recording]:
+    """The recording, as the settings want it read."""
+    return open_recording(file, channel=settings.channel, track=settings.track)
 
 
 def write_result(
@@ -130,20 +166,32 @@ def write_result(
     model: Described,
     settings: Settings,
     result: Transcription,
-    found_cents: float | None = None,
+    facts: Facts,
     probabilities: Callable[[], np.ndarray | None] = lambda: None,
 ) -> Outcome:
     """The outputs of what was understood; ``probabilities`` for a picture, where the result has none.
 
     Raises OSError when it cannot write.
     """
-    about = describe(job.source, model, settings, result.duration_s)
-    kinds = writers(result.notes, about, result.pedal, settings.offsets)
+    origin = Origin(
+        job.source.name,
+        place_digest(job.source),
+        facts.digest,
+        model.checkpoint_name.rsplit(" ", 1)[-1],
+        describe_settings(settings),
+        "+".join(sorted(job.outputs)),
+        len(result.notes),
+    )
+    about = {"origin": asdict(origin), **describe(str(job.source), model, settings, result.duration_s)}
+    if facts.warnings:
+        about["warnings"] = facts.warnings
+    kinds = writers(result.notes, about, result.pedal, settings.offsets, origin.line())
     if settings.picture:
         shown = probabilities() if result.probabilities is None else result.probabilities
         kinds["png"] = lambda path: draw_piano_roll(
-            path, result.notes, shown, result.duration_s, job.source.name, result.pedal
+            path, result.notes, shown, result.duration_s, job.source.name, result.pedal, origin.line()
         )
+    job.check_free()  # again: transcribing took its time
     write_outputs({place: kinds[kind] for kind, place in job.outputs.items()})
     return Outcome(
         job.source,
@@ -151,16 +199,18 @@ def write_result(
         note_count=len(result.notes),
         notes=result.notes if settings.keep_notes else None,
         duration_s=result.duration_s,
-        found_cents=found_cents,
+        found_cents=facts.cents,
+        digest=facts.digest,
+        warnings=facts.warnings,
     )
 
 
-def find_tuning(file: Path) -> float:
-    """Cents against A = 440 Hz. Raises AudioError."""
-    from ..model.tuning import estimate_cents
+def find_tuning(file: Path, settings: Settings) -> Tuning:
+    """Against A = 440 Hz. Raises AudioError."""
+    from ..model.partials import estimate_tuning
 
-    with open_recording(file) as recording:
-        return float(estimate_cents(recording.blocks(), recording.sample_rate))
+    with opened(file, settings) as recording:
+        return estimate_tuning(recording.blocks(), recording.sample_rate)
 
 
 def _transcribe(
@@ -190,7 +240,7 @@ def fits_picture(duration_s: float | None) -> bool:
 
 def _first_probabilities(file: Path, transcriber: Transcriber, settings: Settings) -> np.ndarray | None:
     """Of as much as a picture shows, by a second look: kept for hours they would fill the memory."""
-    with open_recording(file) as recording:
+    with opened(file, settings) as recording:
         blocks = _first_seconds(recording.blocks(), round(PICTURE_S * recording.sample_rate))
         start = transcriber.transcribe_blocks(
             blocks, recording.sample_rate, latency_ms=settings.latency_ms, keep_probabilities=True
@@ -206,11 +256,11 @@ def _first_seconds(blocks: Iterator[np.ndarray], samples: int) -> Iterator[np.nd
             return
 
 
-def describe(source: Place, model: Described, settings: Settings, duration_s: float) -> dict[str, Any]:
+def describe(source: str, model: Described, settings: Settings, duration_s: float) -> dict[str, Any]:
     """What JSON says beside the notes."""
     config = model.config
     return {
-        "source": str(source),
+        "source": source,
         "duration_s": round(float(duration_s), 6),
         "checkpoint": model.checkpoint_name,
         "tuning_cents": round(config.front_end.tuning_cents, 2),

@@ -8,43 +8,51 @@ each part of a job array (``--shard``) has a manifest of its own beside the othe
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from .job import Outcome
-from .outputs import Job
+from .origin import Origin, place_digest
 from .remote import Place, Url
-from .settings import Settings
+from .settings import Settings, describe_settings
 from .shards import Shard
+from .writing import atomic
 
 NAME = "manifest.csv"
-COLUMNS = ("input", "output", "duration_s", "notes", "checkpoint", "settings", "seconds", "error")
-
-
-def describe_settings(settings: Settings) -> str:
-    """All that the notes depend on beside the weights, in one line: equal words, equal notes."""
-
-    def said(value: float | str | None) -> str:
-        return "default" if value is None else value if isinstance(value, str) else f"{value:g}"
-
-    context = "full" if settings.latency_ms is None else f"{settings.latency_ms:g}ms"
-    thresholds = (settings.onset_threshold, settings.frame_threshold, settings.offset_threshold)
-    heard = f"context={context} tuning={said(settings.tuning)} thresholds={'/'.join(map(said, thresholds))}"
-    return f"{heard} offsets={settings.offsets}"
+COLUMNS_0_1 = ("input", "output", "duration_s", "notes", "checkpoint", "settings", "seconds", "error")
+COLUMNS = (*COLUMNS_0_1, "warning", "digest", "place")
+_HEADER, _HEADER_0_1 = (",".join(names).encode() + b"\n" for names in (COLUMNS, COLUMNS_0_1))
+_TABLE = "CREATE TABLE made (output BLOB PRIMARY KEY, input BLOB, origin BLOB)"
 
 
 class Manifest:
-    """The manifest of one run. Use with ``with``; the file appears with the first line."""
+    """The manifest of one run. Use with ``with``; the file appears with the first line.
 
-    def __init__(self, path: Path, checkpoint: str, settings: Settings, shard: Shard | None = None) -> None:
+    Raises FileExistsError for a file that is no manifest, unless ``force`` says to replace it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        checkpoint: str,
+        settings: Settings,
+        shard: Shard | None = None,
+        force: bool = False,
+    ) -> None:
         """``checkpoint``: the digest of the weights."""
         self.path = path if shard is None else path.with_name(f"{path.stem}-{shard.label}{path.suffix}")
         self._main = path
         self._checkpoint, self._settings = checkpoint, describe_settings(settings)
         self._file: int | None = None
+        self._made: sqlite3.Connection | None = None
+        self._replaced = force and not _is_manifest(self.path)
+        if not force:
+            check_manifest(self.path)
 
     def __enter__(self) -> Manifest:
         return self
@@ -55,7 +63,7 @@ class Manifest:
             self._file = None
 
     def add(self, outcome: Outcome) -> None:
-        """Raises OSError when it cannot be written."""
+        """Raises OSError when it cannot be written; what was written before stays."""
         done = outcome.error is None
         kinds = "+".join(sorted(output.suffix[1:] for output in outcome.outputs))
         row = (
@@ -67,20 +75,28 @@ class Manifest:
             f"{self._settings} formats={kinds}",
             f"{outcome.wall_s:.3f}",
             outcome.error or "",
+            "; ".join(outcome.warnings),
+            outcome.digest,
+            place_digest(outcome.source) if done else "",
         )
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow(" ".join(str(field).splitlines()) for field in row)
         if self._file is None:
             self._file = self._open()
-        os.write(self._file, line.getvalue().encode("utf-8", "surrogateescape"))
+        _write_whole(self._file, line.getvalue().encode("utf-8", "surrogateescape"))
 
     def _open(self) -> int:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self._replaced:
+            with atomic(self.path) as part:
+                part.write_bytes(_HEADER)
+        elif _first_line(self.path) == _HEADER_0_1:
+            _rewrite(self.path)
         file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         if os.fstat(file).st_size == 0:
-            os.write(file, f"{','.join(COLUMNS)}\n".encode())
+            _write_whole(file, _HEADER)
         elif not _ends_in_a_line(self.path):
-            os.write(file, b"\n")  # of a machine that was switched off: half a line is nobody's
+            _write_whole(file, b"\n")  # of a machine that was switched off: half a line is nobody's
         return file
 
     def _named(self, output: Place) -> str:
@@ -93,59 +109,102 @@ class Manifest:
 
     # --- what is done ---
 
-    def left(self, jobs: Iterable[Job]) -> Iterator[Job]:
-        """The jobs that are not done yet: by these weights, with these settings, all outputs there.
+    def origin(self, output: Place) -> Origin | None:
+        """What an output was made of, by the last line of any run that made it."""
+        row = self._row("origin", output)
+        return None if row is None else _origin(row)
 
-        Where there is no manifest yet, an output that is there counts as done, whoever made it.
-        """
-        known = self._read()
-        for job in jobs:
-            if not job.finished or (known is not None and not self._trusts(known, job)):
-                yield job
+    def input_of(self, output: Place) -> str:
+        """The recording that an output was made of, as it was named then; "" unknown."""
+        return self._row("input", output) or ""
 
-    def _trusts(self, known: sqlite3.Connection, job: Job) -> bool:
-        output = self._named(next(iter(job.outputs.values())))
-        row = known.execute("SELECT input, kinds FROM done WHERE output = ?", (_bytes(output),)).fetchone()
-        if row is None:
-            return False
-        wanted = {place.suffix[1:] for place in job.outputs.values()}
-        return os.fsdecode(row[0]) == job.source.name and wanted <= set(row[1].split("+"))
+    def _row(self, column: str, output: Place) -> str | None:
+        if self._made is None:
+            self._made = self._read()
+        query = f"SELECT {column} FROM made WHERE output = ?"
+        row = self._made.execute(query, (os.fsencode(self._named(output)),)).fetchone()
+        return None if row is None else os.fsdecode(row[0])
 
-    def _read(self) -> sqlite3.Connection | None:
-        """Outputs whose last line says that they were made as they would be now; None without a manifest."""
+    def _read(self) -> sqlite3.Connection:
+        """The outputs that all manifests here know, in a temporary file of its own."""
+        made = sqlite3.connect("", isolation_level=None)
+        made.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN; {_TABLE}")
         files = [self._main, *self._main.parent.glob(f"{self._main.stem}-*-of-*{self._main.suffix}")]
-        files = [file for file in files if file.is_file()]
-        if not files:
-            return None
-        known = sqlite3.connect("", isolation_level=None)  # a temporary file of its own
-        known.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN")
-        known.execute("CREATE TABLE done (output BLOB PRIMARY KEY, input BLOB, kinds TEXT)")
-        for file in sorted(files, key=lambda file: file.stat().st_mtime):
-            for row in self._rows(file):
-                output = _bytes(row["output"])
-                settings, _, kinds = row["settings"].rpartition(" formats=")
-                same = row["checkpoint"] == self._checkpoint and settings == self._settings
-                if same and not row["error"]:
-                    name = _bytes(row["input"].split("::")[0].replace("\\", "/").rsplit("/", 1)[-1])
-                    known.execute("INSERT OR REPLACE INTO done VALUES (?, ?, ?)", (output, name, kinds))
-                elif row["output"]:
-                    known.execute("DELETE FROM done WHERE output = ?", (output,))
-        known.execute("COMMIT")
-        return known
+        for file in sorted((file for file in files if _is_manifest(file)), key=lambda f: f.stat().st_mtime):
+            for row in _rows(file):
+                if row["error"] or not row["output"]:
+                    continue  # then nothing was written, and what was there before is still there
+                stem = row["output"].rpartition(".")[0]
+                for kind in row["settings"].rpartition(" formats=")[2].split("+"):
+                    fields = (f"{stem}.{kind}", row["input"], "\n".join(row.values()))
+                    made.execute(
+                        "INSERT OR REPLACE INTO made VALUES (?, ?, ?)", tuple(map(os.fsencode, fields))
+                    )
+        made.execute("COMMIT")
+        return made
 
-    def _rows(self, file: Path) -> Iterator[dict[str, str]]:
-        with open(file, newline="", encoding="utf-8", errors="surrogateescape") as lines:
-            for line in lines:  # each by itself: half a line does not take the next with it
-                row = next(csv.reader([line.replace("\0", "")]), [])
-                if len(row) == len(COLUMNS) and tuple(row) != COLUMNS:
-                    yield dict(zip(COLUMNS, row, strict=True))
+
+def check_manifest(path: Path) -> None:
+    """Raises FileExistsError for what is there and no manifest of ours."""
+    if os.path.lexists(path) and not _is_manifest(path):
+        why = "it is no manifest of hppnet; name another with --manifest, or replace it with --force"
+        raise FileExistsError(errno.EEXIST, why, str(path))
+
+
+def _is_manifest(path: Path) -> bool:
+    return path.is_file() and _first_line(path) in (_HEADER, _HEADER_0_1, b"")
+
+
+def _first_line(path: Path) -> bytes:
+    with suppress(FileNotFoundError), open(path, "rb") as file:
+        return file.readline(len(_HEADER) + 1).replace(b"\r\n", b"\n")
+    return b""
+
+
+def _rows(file: Path) -> Iterator[dict[str, str]]:
+    with open(file, newline="", encoding="utf-8", errors="surrogateescape") as lines:
+        for line in lines:  # each by itself: half a line does not take the next with it
+            row = next(csv.reader([line.replace("\0", "")]), [])
+            if len(row) == len(COLUMNS_0_1) and tuple(row) != COLUMNS_0_1:
+                row += [""] * (len(COLUMNS) - len(COLUMNS_0_1))
+            if len(row) == len(COLUMNS) and tuple(row) != COLUMNS:
+                yield dict(zip(COLUMNS, row, strict=True))
+
+
+def _origin(row: str) -> Origin:
+    said = dict(zip(COLUMNS, row.split("\n"), strict=True))
+    settings, _, kinds = said["settings"].rpartition(" formats=")
+    name = said["input"].split("::")[0].replace("\\", "/").rsplit("/", 1)[-1]
+    notes = int(said["notes"]) if said["notes"].isdecimal() else None
+    return Origin(name, said["place"], said["digest"], said["checkpoint"], settings, kinds, notes)
+
+
+def _rewrite(path: Path) -> None:
+    """A manifest of version 0.1 with the columns of today; its lines keep what they say."""
+    more = "," * (len(COLUMNS) - len(COLUMNS_0_1))
+    with atomic(path) as part, open(path, "rb") as old, open(part, "wb") as new:
+        new.write(_HEADER)
+        old.readline()
+        for line in old:
+            fields = next(csv.reader([line.decode("utf-8", "surrogateescape").replace("\0", "")]), [])
+            whole = line.endswith(b"\n") and len(fields) == len(COLUMNS_0_1)
+            new.write(line.rstrip(b"\r\n") + more.encode() + b"\n" if whole else line)
+
+
+def _write_whole(file: int, data: bytes) -> None:
+    """All of it or nothing. Raises OSError."""
+    before = os.fstat(file).st_size
+    written = 0
+    try:
+        while written < len(data):
+            written += os.write(file, data[written:])
+    except OSError:
+        if os.fstat(file).st_size == before + written:  # nobody else has written since
+            os.ftruncate(file, before)
+        raise
 
 
 def _ends_in_a_line(path: Path) -> bool:
     with open(path, "rb") as file:
         file.seek(-1, os.SEEK_END)
         return file.read() == b"\n"
-
-
-def _bytes(text: str) -> bytes:
-    return os.fsencode(text)

@@ -3,14 +3,43 @@
 from __future__ import annotations
 
 import errno
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
-from ..model.notes import TRACK_NAME
 from .inputs import SOUND_SUFFIXES
+from .origin import written_here
 from .remote import Place, Url
-from .writing import FORMATS
+from .writing import FORMATS, machine
 
-_HEAD_BYTES = 4096  #: of a MIDI file, within which the names of the first tracks stand
+_LONGEST_NAME = 255  #: bytes, on all file systems that are common
+
+
+@dataclass(frozen=True)
+class Root:
+    """A folder that was there when the work began, on one of a machine's file systems."""
+
+    folder: str
+    device: int
+    machine: str
+
+    @classmethod
+    def above(cls, folder: Path) -> Root:
+        """The folder, or the nearest above it that is there."""
+        whole = Path(os.path.abspath(folder))
+        while not whole.exists() and whole != whole.parent:
+            whole = whole.parent
+        return cls(str(whole), whole.stat().st_dev, machine())
+
+    def check(self) -> None:
+        """Where a share was, there may be an empty folder now, on another disk: nothing is written there.
+
+        Raises OSError.
+        """
+        if self.machine != machine():
+            return  # it has other names for its disks
+        if os.stat(self.folder).st_dev != self.device:
+            raise OSError(errno.ENODEV, "another disk than when the work began; is it mounted?", self.folder)
 
 
 @dataclass(frozen=True)
@@ -19,30 +48,39 @@ class Job:
 
     source: Place
     outputs: dict[str, Place]
-    named: bool = False  #: the user named the file, and so means it
+    replaceable: frozenset[str] = frozenset()  #: kinds that may be replaced whatever they hold
+    root: Root | None = None  #: of the folders that may be made
 
     def check_free(self) -> None:
-        """A MIDI file beside a recording may be the labels of somebody's data set: it is not overwritten.
+        """An output that is there and was not written here may be the labels of somebody's data set.
 
-        Raises FileExistsError for one that was not written here, unless the user named it.
+        Raises FileExistsError for one, OSError for a name that no file can have.
         """
-        midi = self.outputs.get("mid")
-        if self.named or midi is None or not midi.is_file():
-            return
-        if TRACK_NAME.encode() not in _first_bytes(midi):
-            why = "it was not written by hppnet and may be labels; move it away or name a folder with -o"
-            raise FileExistsError(errno.EEXIST, why, str(midi))
+        if self.root is not None:
+            self.root.check()
+        for kind, place in self.outputs.items():
+            if len(os.fsencode(place.name)) > _LONGEST_NAME:
+                why = f"the name is longer than {_LONGEST_NAME} bytes; name the output with -o"
+                raise OSError(errno.ENAMETOOLONG, why, str(place))
+            if not there(place):
+                continue
+            if not place.is_file():
+                raise FileExistsError(errno.EEXIST, "expected a file, this is something else", str(place))
+            if kind not in self.replaceable and not written_here(place):
+                raise foreign(place)
 
-    @property
-    def finished(self) -> bool:
-        return all(place.exists() for place in self.outputs.values())
+
+def there(place: Place) -> bool:
+    """Whether anything has this name, a link that leads nowhere included."""
+    return place.exists() if isinstance(place, Url) else os.path.lexists(place)
 
 
-def _first_bytes(place: Place) -> bytes:
-    if isinstance(place, Url):
-        return place.first_bytes(_HEAD_BYTES)
-    with place.open("rb") as file:
-        return file.read(_HEAD_BYTES)
+def foreign(place: Place) -> FileExistsError:
+    why = (
+        "it was not written by hppnet and may be labels or other work; move it away, name a folder with -o, "
+        "or replace it with --force"
+    )
+    return FileExistsError(errno.EEXIST, why, str(place))
 
 
 def output_kind(output: Place) -> str | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..failure import printable
 from ..model.notes import Note, Press, pitch_name
 from ..model.timebase import FRAMES_PER_SECOND, KEYS, LOWEST_PITCH
 
@@ -34,11 +36,12 @@ def draw_piano_roll(
     duration_s: float,
     title: str = "",
     pedal: Sequence[Press] | None = None,
+    comment: str = "",
 ) -> None:
     """Write a PNG of the first ``PICTURE_S`` seconds in rows of ``ROW_S``; the pedal below the keys.
 
     ``probabilities`` [T, 88, 4] (onset, frame, offset, velocity), 0 to 1, at 50 frames a second, may end
-    early or be None. Raises OSError when the file cannot be written.
+    early or be None. ``comment``, ASCII, becomes a text chunk. Raises OSError when it cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -63,14 +66,17 @@ def draw_piano_roll(
     axes[-1].set_xlabel("time (min:s)" if rows > 2 else "time (s)", color=_INK)
     figure.suptitle(_heading(title, notes, duration_s), x=0.01, ha="left", color=_INK, fontsize=11)
     _add_velocity_scale(figure, list(axes))
-    figure.savefig(Path(path), format="png")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a name in a script that the font lacks shows as boxes
+        figure.savefig(Path(path), format="png", metadata={"Comment": comment} if comment else None)
 
 
 def _heading(title: str, notes: Sequence[Note], duration_s: float) -> str:
     length = f"{int(duration_s // 60)}:{duration_s % 60:04.1f}"
     part = f", the first {PICTURE_S / 60:.0f} minutes" if duration_s > PICTURE_S else ""
     # A $ would begin a formula.
-    return f"{title.replace('$', chr(92) + '$')}    {len(notes)} notes, {length}{part}".strip()
+    title = printable(title).replace("$", r"\$")
+    return f"{title}    {len(notes)} notes, {length}{part}".strip()
 
 
 def _pitch_range(notes: Sequence[Note], shown_s: float) -> tuple[int, int]:

@@ -45,6 +45,8 @@ class Plan:
         self._one_file = output is not None and output_kind(output) is not None
         if output is not None and not self._one_file and output.exists() and not output.is_dir():
             raise UsageError(f"{output}: expected a folder, or a name that ends in .mid, .csv or .json")
+        if isinstance(output, Path) and (above := next(filter(os.path.isfile, output.parents), None)):
+            raise UsageError(f"{output}: expected a folder above it, {above} is a file")
         if isinstance(output, Url) and not output.writable:
             raise UsageError(f"{output}: expected a place that can be written to; {output.scheme} cannot")
         self._rows = sqlite3.connect("", isolation_level=None)  # a temporary file of its own
@@ -71,7 +73,7 @@ class Plan:
         for source, place, named in rows:
             stem = _place(place)
             outputs = named_outputs(stem, self._kinds) if named else outputs_of(stem, self._kinds)
-            yield Job(_place(source), outputs, named=bool(named))
+            yield Job(_place(source), outputs)
 
     def _add(self, item: Found) -> None:
         place, named = self._place_for(item)
@@ -97,13 +99,14 @@ class Plan:
 
     def _apart(self) -> list[str]:
         """Takes care that no two recordings have one output, and turns places into outputs' stems."""
+        remarks: list[str] = []
         if self._output is not None:
             for key in self._clashes():
-                self._apart_by_folder(key)
-        remarks = [self._apart_by_suffix(key) for key in self._clashes()]
+                remarks += self._apart_by_folder(key)
+        remarks += [self._apart_by_suffix(key) for key in self._clashes()]
         self._strip()
         for key in self._clashes():
-            self._apart_by_number(key)
+            remarks += self._apart_by_number(key)
         return remarks
 
     def _clashes(self) -> Iterator[bytes]:
@@ -124,18 +127,20 @@ class Plan:
             raise UsageError(f"{rows[0][2]}: expected one recording for it, got {', '.join(sources[:3])}")
         return rows
 
-    def _apart_by_folder(self, key: bytes) -> None:
+    def _apart_by_folder(self, key: bytes) -> list[str]:
         """``a/take.wav b/take.wav`` named one by one: under ``a`` and ``b``."""
         group = [row for row in self._group(key) if not row[3]]
         parents = [_identity(source.parent) for _, source, _, _ in group]
         try:
             common = os.path.commonpath(parents)
         except ValueError:  # two drives, a path and a URL
-            return
-        if len(set(parents)) > 1 and self._output is not None:
-            for (number, _, place, _), parent in zip(group, parents, strict=True):
-                below = PurePosixPath(Path(parent).as_posix()).relative_to(Path(common).as_posix())
-                self._set(number, self._output / below / place.name)
+            return []
+        if len(set(parents)) < 2 or self._output is None:
+            return []
+        for (number, _, place, _), parent in zip(group, parents, strict=True):
+            below = PurePosixPath(Path(parent).as_posix()).relative_to(Path(common).as_posix())
+            self._set(number, self._output / below / place.name)
+        return [f"{_listed([row[1] for row in group])}: one name, so each goes below its own folder's name"]
 
     def _apart_by_suffix(self, key: bytes) -> str:
         """``take.wav`` and ``take.flac`` of one folder: ``take.wav.mid`` and ``take.flac.mid``."""
@@ -143,16 +148,21 @@ class Plan:
         for number, _, place, named in group:
             if not named:
                 self._set(number, place, kept=True)
-        names = ", ".join(str(place) for _, _, place, _ in group[:4]) + (", ..." if len(group) > 4 else "")
+        names = _listed([place for _, _, place, _ in group])
         return f"{names}: one name without the suffix, so it is kept ({group[0][2].name}.mid)"
 
-    def _apart_by_number(self, key: bytes) -> None:
+    def _apart_by_number(self, key: bytes) -> list[str]:
         """What is left: ``a.wav`` and ``A.WAV`` on a system that tells them apart."""
-        for number, _, place, _ in [row for row in self._group(key) if not row[3]][1:]:
+        remarks = []
+        group = self._group(key)
+        free = [row for row in group if not row[3]]
+        for number, source, place, _ in free[1:] if len(free) == len(group) else free:
             count = 2
             while self._taken(place.with_name(f"{place.name}-{count}")):
                 count += 1
             self._set(number, place.with_name(f"{place.name}-{count}"), kept=True)
+            remarks.append(f"{source}: its name is taken, so a number follows it ({place.name}-{count}.mid)")
+        return remarks
 
     def _taken(self, stem: Place) -> bool:
         return bool(self._rows.execute("SELECT 1 FROM found WHERE key = ?", (_key(stem),)).fetchone())
@@ -172,6 +182,10 @@ class Plan:
 def _stem_by_key(place: bytes, key: bytes) -> bytes:
     whole = _place(place)
     return place if _key(whole) == key else _bytes(stem_of(whole))
+
+
+def _listed(places: Sequence[Place]) -> str:
+    return ", ".join(map(str, places[:4])) + (", ..." if len(places) > 4 else "")
 
 
 def _identity(place: Place) -> str:

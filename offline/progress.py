@@ -20,6 +20,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from ..failure import printable
 from .job import Outcome
 from .outputs import Job
 from .reading import likely_duration_s
@@ -81,20 +82,22 @@ class BatchScreen:
             source = str(job.source)
             self._heard_s[source] = seconds
             self._expect(source, max(seconds, self._expected_s.get(source, 0.0)))
-            self._show(job.source.name)
+            self._show(printable(job.source.name))
 
     def finished(self, outcome: Outcome) -> None:
-        """One line for this file, an error to standard error."""
+        """One line for this file; an error, and what is wrong with the recording, to standard error."""
         if outcome.error is not None:
             self.failed += 1
-            print(f"error: {outcome.error}", file=sys.stderr, flush=True)
+            print(f"error: {printable(outcome.error)}", file=sys.stderr, flush=True)
             if self._verbose and outcome.trace:
                 print(outcome.trace, file=sys.stderr, flush=True)
         else:
             self.done += 1
             self._sound_s += outcome.duration_s
+            for line in outcome.warnings:
+                print(printable(f"warning: {outcome.source}: {line}"), file=sys.stderr, flush=True)
             if not self._quiet:
-                print(_line(outcome), flush=True)
+                print(printable(_line(outcome)), flush=True)
         if self._bar:
             source = str(outcome.source)
             self._heard_s.pop(source, None)
@@ -157,7 +160,7 @@ def _line(outcome: Outcome) -> str:
 
 def show_notes(outcome: Outcome) -> None:
     """The notes as a table on standard output."""
-    table = Table(title=Text(outcome.source.name), title_justify="left")
+    table = Table(title=Text(printable(outcome.source.name)), title_justify="left")
     for name in ("onset s", "offset s", "name", "pitch", "velocity"):
         table.add_column(name, justify="right")
     for note in outcome.notes or []:

@@ -93,7 +93,8 @@ class Url:
         system.invalidate_cache()
         return bool(getattr(system, question)(path))
 
-    def first_bytes(self, count: int) -> bytes:
+    def first_bytes(self, count: int | None) -> bytes:
+        """None: all of them."""
         system, path = _system(self)
         return cast(bytes, system.cat_file(path, start=0, end=count))
 
@@ -102,9 +103,14 @@ Place = Path | Url
 
 
 def place_of(text: str) -> Place:
-    """A path, or a URL where there is ``://``. ``file://`` is a path."""
+    """A path, or a URL where there is ``://``. ``file://`` is a path, and so is whatever has this name."""
+    if os.path.lexists(text):
+        return Path(text)
     if "://" not in text:
-        return Path(text).expanduser()
+        try:
+            return Path(text).expanduser()
+        except RuntimeError:  # ~ and a name that is no user's
+            return Path(text)
     if text.startswith("file://") and "::" not in text:
         return Path(unquote(urlsplit(text).path))
     return Url(text)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from ..model.timebase import frames_for_latency
+from ..model.tuning import check_tuning
 
 OFFSETS = ("keys", "sounding")
+#: What changes no note: the weights have a name of their own, and the outputs say which they are.
+_NO_MATTER = {"checkpoint", "device", "picture", "keep_notes", "batch"}
+_IN_WORDS = {"latency_ms", "tuning", "onset_threshold", "frame_threshold", "offset_threshold", "offsets"}
 
 
 @dataclass(frozen=True)
@@ -23,20 +27,42 @@ class Settings:
     offsets: str = "keys"  #: where notes end in MIDI files: "keys", with the pedal beside, or "sounding"
     picture: bool = False  #: also a PNG, with the probabilities
     keep_notes: bool = False  #: hand the notes back in the outcome
+    channel: int | None = None  #: of the recordings, from 1; None: all, see ``model.downmix``
+    track: int | None = None  #: of files with several audio tracks, from 1; None: the default one
     batch: int | None = None  #: recordings judged together; None: by the device and its memory
 
     def __post_init__(self) -> None:
         if self.latency_ms is not None:
             frames_for_latency(self.latency_ms)
+        for name in ("channel", "track"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name}s count from 1, got {value}")
         if self.batch is not None and self.batch < 1:
             raise ValueError(f"the batch must be 1 or more recordings, got {self.batch}")
         if self.offsets not in OFFSETS:
             raise ValueError(f"offsets must be {' or '.join(OFFSETS)}, got {self.offsets!r}")
-        if isinstance(self.tuning, str) and self.tuning != "auto":
-            raise ValueError(f"tuning must be cents or auto, got {self.tuning!r}")
-        if isinstance(self.tuning, float) and not -100 <= self.tuning <= 100:
-            raise ValueError(f"tuning must lie between -100 and 100 cents, got {self.tuning:g}")
+        check_tuning(self.tuning)
         for name in ("onset", "frame", "offset"):
             value = getattr(self, f"{name}_threshold")
             if value is not None and not 0 < value < 1:
                 raise ValueError(f"the {name} threshold must lie between 0 and 1, got {value:g}")
+
+
+def describe_settings(settings: Settings) -> str:
+    """All that the notes depend on beside the weights, in one line: equal words, equal notes."""
+
+    def said(value: object) -> str:
+        return "default" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+    context = "full" if settings.latency_ms is None else f"{settings.latency_ms:g}ms"
+    thresholds = (settings.onset_threshold, settings.frame_threshold, settings.offset_threshold)
+    words = [
+        f"context={context} tuning={said(settings.tuning)} thresholds={'/'.join(map(said, thresholds))}",
+        f"offsets={settings.offsets}",
+    ]
+    for field in fields(settings):  # whatever is added to the settings counts from then on, where it is used
+        value = getattr(settings, field.name)
+        if field.name not in _NO_MATTER | _IN_WORDS and value != field.default:
+            words.append(f"{field.name}={said(value)}")
+    return " ".join(words)

@@ -20,6 +20,7 @@ from .job import Outcome, attempt, load_transcriber, one_line
 from .outputs import Job
 from .remote import Url
 from .settings import Settings
+from .writing import machine as this_machine
 from .writing import remove_parts
 
 PATIENCE_S = 3.0
@@ -157,7 +158,7 @@ def remove_parts_of(process: int | None, job: Job, machine: str = "") -> None:
     """What a process that ended has left half written of a job."""
     for folder in {place.parent for place in job.outputs.values()}:
         if process is not None and not isinstance(folder, Url):
-            remove_parts(folder, process, machine)
+            remove_parts(folder, process, machine or this_machine())
 
 
 def _work(pipe: Connection, settings: Settings, load: Load) -> None:

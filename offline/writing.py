@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
+import glob
+import hashlib
 import itertools
 import json
 import os
@@ -10,6 +13,7 @@ import platform
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ from ..model.notes import Note, Press, sounding, write_midi
 from .remote import Place, Url, uploaded
 
 FORMATS = ("mid", "csv", "json")
+CSV_COLUMNS = ("onset_s", "offset_s", "pitch", "name", "velocity")
 _DECIMALS = 6  #: of a second, in CSV and JSON
 _PREFIX = ".hppnet"
 _numbers = itertools.count()
@@ -31,8 +36,7 @@ def write_csv(
     """
     rows = _rows(notes, pedal)
     with open(path, "w", newline="", encoding="utf-8") as file:
-        names = ["onset_s", "offset_s", "pitch", "name", "velocity"]
-        table = csv.DictWriter(file, names if pedal is None else [*names, "sounding_s"])
+        table = csv.DictWriter(file, CSV_COLUMNS if pedal is None else (*CSV_COLUMNS, "sounding_s"))
         table.writeheader()
         table.writerows(rows)
 
@@ -79,44 +83,116 @@ def writers(
     about: Mapping[str, Any],
     pedal: Sequence[Press] | None = None,
     offsets: str = "keys",
+    text: str = "",
 ) -> dict[str, Callable[[Path], None]]:
     """For each of FORMATS what writes it to a path.
 
     In MIDI files notes end with their keys beside the pedal as a controller, or with ``offsets`` sounding
-    when they stop sounding, and the pedal is left out: it would hold them once more.
+    when they stop sounding, and the pedal is left out: it would hold them once more. ``text`` becomes a text
+    event of theirs.
     """
     presses = pedal or ()
     midi = (sounding(notes, presses), ()) if offsets == "sounding" else (notes, presses)
     return {
-        "mid": lambda path: write_midi(midi[0], path, midi[1]),
+        "mid": lambda path: write_midi(midi[0], path, midi[1], [text] if text else ()),
         "csv": lambda path: write_csv(notes, path, pedal),
         "json": lambda path: write_json(notes, path, about, pedal),
     }
 
 
 def write_outputs(outputs: Mapping[Place, Callable[[Path], None]]) -> None:
-    """Write each place through its function, making folders; none appears before all are written.
+    """Write each place through its function, making folders; all appear, or what was there before stays.
 
     Raises OSError when a folder or file cannot be written.
     """
+    parts: dict[Path, Path] = {}
     with ExitStack() as finished:
         for place, write in outputs.items():
             if isinstance(place, Url):
                 write(finished.enter_context(uploaded(place)))
                 continue
             place.parent.mkdir(parents=True, exist_ok=True)
-            write(finished.enter_context(atomic(place)))
+            part = _part_of(place)
+            finished.callback(part.unlink, missing_ok=True)
+            with _naming(place):
+                write(part)
+            parts[part] = place
+        _replace_all(parts)
+
+
+def _replace_all(parts: Mapping[Path, Path]) -> None:
+    """Each part takes its file's place. Where one cannot, those before it give theirs back."""
+    done: list[tuple[Path, Path | None]] = []
+    try:
+        for part, place in parts.items():
+            target = Path(os.path.realpath(place))  # what a link leads to; the link stays
+            kept = _kept(target) if len(parts) > 1 else None
+            done.append((target, kept))
+            try:
+                with _naming(place):
+                    os.replace(part, target)
+            except OSError:
+                done.pop()
+                if kept is not None:
+                    kept.unlink(missing_ok=True)
+                raise
+    except BaseException:
+        for target, kept in done:
+            with suppress(OSError):
+                target.unlink() if kept is None else os.replace(kept, target)
+        raise
+    for _, kept in done:
+        if kept is not None:
+            kept.unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming(place: Path) -> Iterator[None]:
+    """An error names the file as the user does, not the one that is written in its stead."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(place)) from error
+
+
+def _kept(target: Path) -> Path | None:
+    """Another name for what is there, until it is known that it goes."""
+    kept = _part_of(target)
+    try:
+        os.link(target, kept)
+    except FileNotFoundError:
+        return None
+    except OSError:  # a file system without such names
+        kept.write_bytes(target.read_bytes())
+    return kept
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary name in the same folder, which takes the place of ``path`` if nothing went wrong."""
-    part = path.parent / f"{_PREFIX}-{os.getpid()}-{next(_numbers)}-{platform.node()}.part"
+    part = _part_of(path)
     try:
         yield part
-        os.replace(part, path)
+        os.replace(part, os.path.realpath(path))
     finally:
         part.unlink(missing_ok=True)
+
+
+def _part_of(path: Path) -> Path:
+    """Short, whatever the name it stands for; in the folder where the file itself lies, behind any link."""
+    folder = Path(os.path.realpath(path)).parent
+    return folder / f"{_PREFIX}-{os.getpid()}-{next(_numbers)}-{machine()}.part"
+
+
+@cache
+def machine() -> str:
+    """A name for all processes whose numbers this process can see: containers share folders and names."""
+    own = [platform.node()]
+    with suppress(OSError):
+        own.append(Path("/etc/machine-id").read_text())
+    with suppress(OSError):
+        own.append(str(os.stat("/proc/self/ns/pid").st_ino))
+    return f"{platform.node()[:64]}-{hashlib.sha256(' '.join(own).encode()).hexdigest()[:8]}"
 
 
 def cannot_write(error: OSError) -> str:
@@ -126,15 +202,16 @@ def cannot_write(error: OSError) -> str:
     return f"cannot write {place}: {error.strerror or error}"
 
 
-def remove_parts(folder: Path, process: int, machine: str = "") -> None:
-    """Remove what a process that was killed while writing has left in a folder; of one machine, or of any."""
-    for part in folder.glob(f"{_PREFIX}-{process}-*{machine}.part"):
-        part.unlink(missing_ok=True)
+def remove_parts(folder: Path, process: int, machine: str) -> None:
+    """Remove what a process of one machine that was killed while writing has left in a folder."""
+    for part in folder.glob(f"{_PREFIX}-{process}-*-{glob.escape(machine)}.part"):
+        if re.fullmatch(rf"{re.escape(_PREFIX)}-\d+-\d+-{re.escape(machine)}\.part", part.name):
+            part.unlink(missing_ok=True)
 
 
 def remove_dead_parts(folder: Path) -> None:
     """Remove what processes of this machine that are no more have left in a folder."""
-    ours = re.compile(rf"{re.escape(_PREFIX)}-(\d+)-\d+-{re.escape(platform.node())}\.part")
+    ours = re.compile(rf"{re.escape(_PREFIX)}-(\d+)-\d+-{re.escape(machine())}\.part")
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             named = ours.fullmatch(entry.name)

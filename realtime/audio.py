@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..model.downmix import Downmix
 from .blocks import Block, InputFault
 from .clock import Clock, SystemClock
 from .devices import SoundInput, choose_input, list_inputs
@@ -44,9 +45,9 @@ class _Raw:
 class AudioInput:
     """A sound device by index, name or part of a name; None takes the usual one.
 
-    ``channel`` counts from 1; None mixes the first two. ``sample_rate`` None takes the device's own.
-    Raises InputFault from ``open`` when it is not there, from ``read`` when it is gone; ``open`` then
-    finds it again by its name, and stream time goes on by the clock.
+    ``channel`` counts from 1; None mixes the first two (see ``model.downmix``). ``sample_rate`` None takes
+    the device's own. Raises InputFault from ``open`` when it is not there, from ``read`` when it is gone;
+    ``open`` then finds it again by its name, and stream time goes on by the clock.
     """
 
     def __init__(
@@ -161,6 +162,7 @@ class AudioInput:
         self._channels = self._channel or min(USUAL_CHANNELS, chosen.channels)
         # Unbounded itself, because its put never waits; the callback keeps the bound.
         self._queue: queue.SimpleQueue[_Raw] = queue.SimpleQueue()
+        self._mix = Downmix(self._channels, self.sample_rate)
         self._came = self._fetched = 0  # samples, by the callback and by the reader
         self._usual_s = self._gaps.usual_s if self._opened_before else None
         self._gaps = GapMeter()
@@ -212,7 +214,7 @@ class AudioInput:
     def _mixed(self, samples: np.ndarray) -> np.ndarray:
         if self._channel is not None:
             return np.ascontiguousarray(samples[:, self._channel - 1], dtype=np.float32)
-        return samples.mean(axis=1, dtype=np.float32)
+        return self._mix.feed(samples)
 
 
 def _first_line(error: Exception) -> str:

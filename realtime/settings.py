@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..model.timebase import frames_for_latency
+from ..model.tuning import check_tuning
 from .gate import GateSettings
 from .touch import Touch
+
+MIDI_SYSTEMS = ("alsa", "jack", "coremidi", "winmm")
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class LiveSettings:
     latency_ms: float = 132
     """Algorithmic latency: 32 + 20 * (R + 1)."""
     tuning: float | str | None = None
-    """Of the piano against A = 440 Hz in cents, or "auto": listen and adapt."""
+    """Of the piano against A = 440 Hz in cents, -200 to 200, or "auto": listen and adapt."""
     velocity_curve: str = "linear"
     """soft, linear, hard, an exponent, or fixed:VELOCITY."""
     transpose: int = 0
@@ -58,24 +61,23 @@ class LiveSettings:
 
     def _ranges(self) -> list[str]:
         faults = []
-        try:
-            frames_for_latency(self.latency_ms)
-        except ValueError as error:
-            faults.append(str(error))
+        for check in (lambda: frames_for_latency(self.latency_ms), lambda: check_tuning(self.tuning)):
+            try:
+                check()
+            except ValueError as error:
+                faults.append(str(error))
         if not 1 <= self.midi_channel <= 16:
             faults.append(f"the MIDI channel must be 1 to 16, got {self.midi_channel}")
         if self.channel is not None and self.channel < 1:
             faults.append(f"input channels count from 1, got {self.channel}")
-        if isinstance(self.tuning, str) and self.tuning != "auto":
-            faults.append(f"tuning must be cents or auto, got {self.tuning!r}")
-        if isinstance(self.tuning, (int, float)) and not -100 <= self.tuning <= 100:
-            faults.append(f"tuning must be -100 to 100 cents, got {self.tuning:g}")
         if self.allowance_ms is not None and not 0 <= self.allowance_ms <= 2000:
             faults.append(f"the allowance must be 0 to 2000 ms, got {self.allowance_ms:g}")
         return faults
 
     def _files(self) -> list[str]:
         faults = []
+        if self.midi_system is not None and self.midi_system.lower() not in MIDI_SYSTEMS:
+            faults.append(f"the MIDI system must be {', '.join(MIDI_SYSTEMS)}, got {self.midi_system!r}")
         if self.output is not None and self.virtual is not None:
             faults.append("expected an output or a virtual port, got both")
         if self.input is not None and self.from_file is not None:
@@ -83,6 +85,10 @@ class LiveSettings:
         for path, suffix in ((self.record, ".mid"), (self.record_audio, ".flac")):
             if path is not None and path.suffix.lower() != suffix:
                 faults.append(f"expected a name that ends in {suffix}, got {path}")
+            elif path is not None and path.is_dir():
+                faults.append(f"expected a file, {path} is a folder")
+            elif path is not None and any(parent.is_file() for parent in path.parents):
+                faults.append(f"expected a folder above {path}, one of them is a file")
         return faults
 
     def _touch(self) -> list[str]:

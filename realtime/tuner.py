@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 
-from ..model.tuning import estimate_cents
+from ..model.partials import estimate_tuning
 from .blocks import Block, clean
 
 LISTEN_S = 12.0  #: of sound, silence not counted
@@ -38,4 +38,4 @@ class Tuner:
             threading.Thread(target=self._estimate, args=(heard, block.sample_rate), daemon=True).start()
 
     def _estimate(self, heard: list[np.ndarray], sample_rate: int) -> None:
-        self.cents = estimate_cents(heard, sample_rate)
+        self.cents = estimate_tuning(heard, sample_rate).cents

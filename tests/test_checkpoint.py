@@ -93,8 +93,8 @@ def test_a_changed_copy_leaves_the_original() -> None:
     other = transcriber.with_thresholds(onset=0.9).with_tuning(20)
     assert other.config.decoder.onset == 0.9 and other.config.front_end.tuning_cents == 20
     assert transcriber.config.front_end.tuning_cents == 0 and transcriber.config.decoder.onset != 0.9
-    with pytest.raises(ValueError, match="-100 to 100 cents"):
-        transcriber.with_tuning(200)
+    with pytest.raises(ValueError, match="-200 to 200 cents"):
+        transcriber.with_tuning(201)
 
 
 def test_weights_are_named_without_loading_pytorch() -> None:

@@ -42,16 +42,23 @@ def test_blocks_come_with_their_times(sound: FakeSound) -> None:
 
 
 def test_two_channels_are_mixed_or_one_is_chosen(sound: FakeSound) -> None:
-    stereo = np.stack([BLOCK, np.zeros_like(BLOCK)], axis=1)
+    stereo = np.stack([BLOCK, BLOCK / 2], axis=1)
     source = listen(sound)
     sound.play(stereo)
-    assert np.allclose(source.read(0)[0].samples, BLOCK / 2)
+    assert np.allclose(source.read(0)[0].samples, 0.75 * BLOCK)
     source.close()
     source = listen(sound, channel=2)
     sound.play(stereo)
-    assert not source.read(0)[0].samples.any()
+    assert np.allclose(source.read(0)[0].samples, BLOCK / 2)
     with pytest.raises(InputFault, match="2 channels, channel 3"):
         listen(sound, channel=3)
+
+
+def test_channels_that_oppose_each_other_do_not_cancel(sound: FakeSound) -> None:
+    source = listen(sound)
+    for _ in range(2):
+        sound.play(np.stack([BLOCK, -BLOCK], axis=1))
+    assert np.allclose(source.read(0)[1].samples, BLOCK)
 
 
 def test_what_nobody_fetches_is_dropped_and_time_stays_true(sound: FakeSound) -> None:

@@ -141,7 +141,7 @@ def test_quiet_says_nothing(tmp_path: Path) -> None:
     [
         (["--latency", "100"], "52, 72, 92, 112, 132"),
         (["--latency", "slow"], "fast, balanced, accurate"),
-        (["--tuning", "sharp"], "cents or auto"),
+        (["--tuning", "sharp"], "or auto"),
         (["--velocity-curve", "steep"], "soft, linear, hard"),
         (["--record", "out.wav"], "ends in .mid"),
         (["--record-audio", "out.wav"], "ends in .flac"),

@@ -98,7 +98,7 @@ def test_what_comes_at_one_moment_is_recorded_as_it_came(tmp_path: Path) -> None
         *([0xB0, 64], [0xB0, 64], [0x90, 62], [0x80, 62]),
         *([0x90, 64], [0x80, 64], [0xB0, 64]),
     ]
-    assert pedal_at(tmp_path / "a.mid") == [(1.0, 127), (2.0, 0), (2.0, 127), (9.0, 0)]
+    assert pedal_at(tmp_path / "a.mid") == [(1.0, 127), (2.0, 0), (2.0, 127), (9.001, 0)]
 
 
 def test_events_that_were_left_out_leave_nothing_hanging(tmp_path: Path) -> None:

@@ -1,36 +1,48 @@
-"""What a manifest says, and what --skip-existing believes of it."""
+"""What a manifest says, and what is believed of it."""
 
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import pytest
 
+from hppnet.model.notes import Note
+from hppnet.offline.former import Former
 from hppnet.offline.job import Outcome
-from hppnet.offline.manifest import COLUMNS, Manifest
+from hppnet.offline.manifest import COLUMNS, COLUMNS_0_1, Manifest
+from hppnet.offline.origin import digest_of
 from hppnet.offline.outputs import Job
-from hppnet.offline.settings import Settings
+from hppnet.offline.settings import Settings, describe_settings
 from hppnet.offline.shards import Shard
+from hppnet.offline.writing import write_outputs, writers
+
+NOTES = [Note(0.1 * n, 0.1 * n + 0.05, 60 + n, 64) for n in range(7)]
 
 
 @pytest.fixture
-def out(tmp_path: Path) -> Path:
+def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
     return tmp_path / "out"
 
 
 def job(out: Path, name: str, kinds: tuple[str, ...] = ("mid",)) -> Job:
-    return Job(Path("rec", f"{name}.wav"), {kind: out / f"{name}.{kind}" for kind in kinds})
+    source = Path("rec", f"{name}.wav")
+    source.parent.mkdir(parents=True, exist_ok=True)
+    if not source.exists():
+        source.write_bytes(os.fsencode(f"sound of {name}"))
+    return Job(source, {kind: out / f"{name}.{kind}" for kind in kinds})
 
 
 def do(job: Job, error: str | None = None) -> Outcome:
-    for place in job.outputs.values():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if error is None:
-            place.touch()
-    return Outcome(
-        job.source, error, outputs=list(job.outputs.values()), note_count=7, duration_s=2.5, wall_s=0.1
-    )
+    """As if written: no output says itself what it was made of, so that the manifest is what counts."""
+    if error is None:
+        kinds = writers(NOTES, {"source": str(job.source), "checkpoint": "", "tuning_cents": 0})
+        write_outputs({place: kinds[kind] for kind, place in job.outputs.items()})
+    outputs = list(job.outputs.values())
+    digest = digest_of(job.source)
+    return Outcome(job.source, error, None, outputs, len(NOTES), duration_s=2.5, wall_s=0.1, digest=digest)
 
 
 def open_manifest(
@@ -40,7 +52,9 @@ def open_manifest(
 
 
 def left(manifest: Manifest, *jobs: Job) -> list[str]:
-    return [job.source.stem for job in manifest.left(jobs)]
+    """Names of those that --skip-existing leaves to do."""
+    former = Former(manifest._settings, lambda: manifest._checkpoint, manifest, skip=True)
+    return [job.source.stem for job in jobs if former.left(job) is not None]
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -83,8 +97,8 @@ def test_what_changes_nothing_is_no_other_setting(out: Path) -> None:
     same = Settings(batch=8, device="cpu", keep_notes=True)
     assert left(open_manifest(out, settings=same), job(out, "a", ("mid", "csv"))) == []
     assert left(open_manifest(out), job(out, "a")) == []  # less than was made
-    (out / "a.json").touch()
-    assert left(open_manifest(out), job(out, "a", ("mid", "json"))) == ["a"]  # from somewhere else
+    do(job(out, "a", ("json",)))
+    assert left(open_manifest(out), job(out, "a", ("mid", "json"))) == ["a"]  # by a run that is not known
 
 
 def test_the_last_line_counts(out: Path) -> None:
@@ -96,23 +110,77 @@ def test_the_last_line_counts(out: Path) -> None:
     assert left(open_manifest(out), a) == ["a"] and left(open_manifest(out, "newer"), a) == []
 
 
-def test_without_a_manifest_what_is_there_is_done(out: Path) -> None:
-    a, b = job(out, "a"), job(out, "b")
-    do(a)
-    assert left(open_manifest(out), a, b) == ["b"]
+def test_an_error_leaves_what_was_made_before(out: Path) -> None:
+    a = job(out, "a")
+    with open_manifest(out) as manifest:
+        manifest.add(do(a))
+        manifest.add(do(a, "rec/a.wav: no space"))
+    assert left(open_manifest(out), a) == []
 
 
 def test_another_recording_for_the_same_output(out: Path) -> None:
     a = job(out, "a")
     with open_manifest(out) as manifest:
         manifest.add(do(a))
-    assert left(open_manifest(out), Job(Path("elsewhere/a.wav"), a.outputs)) == []  # the archive has moved
-    assert left(open_manifest(out), Job(Path("rec/a.flac"), a.outputs)) == ["a"]
+    moved = Path("elsewhere/a.wav")
+    moved.parent.mkdir()
+    moved.write_bytes(a.source.read_bytes())
+    assert left(open_manifest(out), Job(moved, a.outputs)) == []  # the archive has moved
+    for other in (Path("rec/a.flac"), moved):
+        other.write_text("another sound")
+        with pytest.raises(FileExistsError, match=r"another recording, a\.wav"):
+            left(open_manifest(out), Job(other, a.outputs))
+    a.source.write_text("changed")
+    assert left(open_manifest(out), a) == ["a"]
+
+
+def old_manifest(out: Path, *jobs: Job) -> None:
+    """As version 0.1 wrote it."""
+    words = describe_settings(Settings())
+    lines = [f'{job.source},{job.source.stem}.mid,2.500,7,abc,{words} formats=mid,0.100,""\n' for job in jobs]
+    (out / "manifest.csv").write_text(f"{','.join(COLUMNS_0_1)}\n{''.join(lines)}")
+
+
+def test_a_manifest_of_0_1_is_read_and_gets_its_new_header_once(out: Path) -> None:
+    a, b, c = (job(out, name) for name in "abc")
+    do(a), do(b)
+    old_manifest(out, a, b)
+    with open(out / "manifest.csv", "a") as file:
+        file.write("rec/x.wav,x")  # the machine went off
+    assert left(open_manifest(out), a, b, c) == ["c"]
+    before = (out / "manifest.csv").stat().st_ino
+    with open_manifest(out) as manifest:
+        manifest.add(do(c))
+    lines = (out / "manifest.csv").read_text().splitlines()
+    assert lines[0] == ",".join(COLUMNS) and lines[3] == "rec/x.wav,x" and len(lines) == 5
+    after = (out / "manifest.csv").stat().st_ino
+    assert after != before and rows(out / "manifest.csv")[0]["checkpoint"] == "abc"
+    assert left(open_manifest(out), a, b, c) == []
+    with open_manifest(out) as manifest:
+        manifest.add(do(c))
+    assert (out / "manifest.csv").stat().st_ino == after
+    a.source.write_text("changed since")
+    assert left(open_manifest(out), a, b) == ["a"]
+
+
+def test_what_is_no_manifest_is_not_written_to(out: Path) -> None:
+    out.mkdir()
+    mine = out / "manifest.csv"
+    for text in ("piece,composer\n", "input,output\n", "\0\1"):
+        mine.write_text(text)
+        with pytest.raises(FileExistsError, match="--force"):
+            open_manifest(out)
+        assert mine.read_text() == text
+    a = job(out, "a")
+    with Manifest(mine, "abc", Settings(), force=True) as manifest:
+        manifest.add(do(a))
+    assert [row["input"] for row in rows(mine)] == ["rec/a.wav"]
 
 
 def test_the_folder_may_be_moved(out: Path) -> None:
+    a = job(out, "in/a")
     with open_manifest(out) as manifest:
-        manifest.add(do(job(out, "in/a")))
+        manifest.add(do(a))
     moved = out.rename(out.with_name("moved"))
     assert left(open_manifest(moved), job(moved, "in/a")) == []
 
@@ -139,7 +207,7 @@ def test_half_a_line_takes_no_other_with_it(out: Path) -> None:
 
 
 def test_names_with_everything_in_them(out: Path) -> None:
-    names = ['a,"b"', "two\nlines", "Übung ♯4", "\udcff latin"]
+    names = ['a,"b"', "two\nlines", "Übung ♯4", "\udcff latin", "-o"]
     jobs = [job(out, name) for name in names]
     with open_manifest(out) as manifest:
         for each in jobs:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hppnet.model.notes import Note, write_midi
-from hppnet.model.tuning import estimate_cents
+from hppnet.model.partials import estimate_tuning
 from hppnet.training.rendering import Touch, play_with, render
 
 from .needs import SOUND_FONTS, needs
@@ -50,7 +50,7 @@ def test_rendered_notes_sound_when_and_as_high_as_they_should(performance: mido.
     assert 0.5 < np.abs(plain).max() < 0.75
     assert np.abs(plain[: int(0.49 * 16_000)]).max() < 1e-3 < np.abs(plain[8000:8800]).max()
     sharp = render(play_with(performance, Touch(cents=30.0)), SOUND_FONTS[0])
-    risen = estimate_cents([sharp], 16_000) - estimate_cents([plain], 16_000)
+    risen = estimate_tuning([sharp], 16_000).cents - estimate_tuning([plain], 16_000).cents
     assert risen == pytest.approx(30, abs=5)
 
 

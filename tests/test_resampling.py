@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hppnet.model.partials import estimate_tuning
 from hppnet.model.resampling import Resampler
-from hppnet.model.tuning import estimate_cents
 
 from .sounds import piano_like
 from .tolerances import assert_same_sums
@@ -64,8 +64,8 @@ def test_tuning_is_heard(cents: float) -> None:
     clip = piano_like({0.1 * n: 55 + (7 * n) % 24 for n in range(40)}, 4.0)
     # Played faster by so many cents, everything is higher by as many.
     faster = np.interp(np.arange(0, len(clip) - 1, 2 ** (cents / 1200)), np.arange(len(clip)), clip)
-    assert estimate_cents([faster.astype(np.float32)], 16_000) == pytest.approx(cents, abs=3)
+    assert estimate_tuning([faster.astype(np.float32)], 16_000).cents == pytest.approx(cents, abs=3)
 
 
 def test_silence_has_no_tuning() -> None:
-    assert estimate_cents([np.zeros(48_000, np.float32)], 16_000) == 0.0
+    assert estimate_tuning([np.zeros(48_000, np.float32)], 16_000).cents == 0.0

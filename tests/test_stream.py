@@ -186,7 +186,7 @@ def test_resampling_adds_its_delay_to_the_latency(transcriber: Transcriber) -> N
     [
         (np.array([0.0, np.nan], np.float32), ValueError, "finite"),
         (np.zeros((2, 2), np.float32), ValueError, "mono"),
-        (np.zeros(4, np.int16), TypeError, "float"),
+        (np.zeros(4, np.int64), TypeError, "float"),
     ],
 )
 def test_bad_blocks_are_refused_and_cost_nothing(transcriber: Transcriber, block, error, words) -> None:

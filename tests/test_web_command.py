@@ -48,7 +48,7 @@ def test_other_machines_get_a_token_and_a_hint(small: Path) -> None:
         (["--max-streams", "0"], 2, "max-streams"),
         (["--host", "192.0.2.1"], 1, "cannot listen on 192.0.2.1"),
         (["--host", "no such host"], 1, "cannot listen on no such host"),
-        (["--certificate", "c.pem", "--key", "k.pem"], 1, "cannot use the certificate c.pem"),
+        (["--certificate", "c.pem", "--key", "k.pem"], 2, "cannot use the certificate c.pem"),
     ],
 )
 def test_wrong_use_is_said_in_a_line(small: Path, arguments: list[str], code: int, words: str) -> None:

@@ -8,7 +8,15 @@ import pytest
 
 from hppnet.model.notes import Note, read_midi
 from hppnet.offline import writing
-from hppnet.offline.writing import atomic, remove_parts, write_csv, write_json, write_outputs, writers
+from hppnet.offline.writing import (
+    atomic,
+    remove_dead_parts,
+    remove_parts,
+    write_csv,
+    write_json,
+    write_outputs,
+    writers,
+)
 
 NOTES = [Note(0.5, 1.25, 60, 64), Note(1.0, 1.5, 21, 1), Note(1.0, 3.0, 108, 127)]
 
@@ -87,11 +95,19 @@ def test_permissions_are_the_users(tmp_path):
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path):
-    mine, other = tmp_path / f"{writing._PREFIX}-12-0.part", tmp_path / f"{writing._PREFIX}-123-0.part"
-    mine.touch()
-    other.touch()
-    remove_parts(tmp_path, 12)
-    assert list(tmp_path.iterdir()) == [other]
+    """And nothing of other processes, nor of other machines' processes of the same number."""
+    own = writing.machine()
+    mine, *others = [
+        tmp_path / f"{writing._PREFIX}-{rest}.part"
+        for rest in (f"12-0-{own}", f"123-0-{own}", f"12-0-other-{own}", "12-0-other", f"{2**22 + 1}-0-other")
+    ]
+    dead = tmp_path / f"{writing._PREFIX}-{2**22 + 1}-0-{own}.part"  # above the highest number of a process
+    for part in (mine, *others, dead):
+        part.touch()
+    remove_parts(tmp_path, 12, own)
+    assert sorted(tmp_path.iterdir()) == sorted([*others, dead])
+    remove_dead_parts(tmp_path)
+    assert not dead.exists() and all(other.exists() for other in others[2:])
 
 
 def test_a_folder_in_the_way(tmp_path):

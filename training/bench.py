@@ -18,10 +18,10 @@ import soundfile
 import torch
 from lightning.fabric import Fabric
 
-from ..model.frontend import FrontEndConfig, front_end_of
 from ..model.timebase import FRAME_S, SAMPLE_RATE
 from ..processes import cores
 from .augmentation import Augmentation
+from .dataset import detuned
 from .kernels import compiled
 from .launch import fabric_for, launch
 from .loop import check_batches, set_up
@@ -109,7 +109,7 @@ def _warm_front_ends(how: Augmentation) -> None:
     """Transforms for all transpositions and tunings, as a run has them after some minutes."""
     for keys in range(-how.keys, how.keys + 1):
         for steps in range(-int(how.cents // 5), int(how.cents // 5) + 1):
-            front_end_of(FrontEndConfig(tuning_cents=5.0 * steps - 100 * keys))
+            detuned(5 * steps - 100 * keys)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from ..model.frontend import FLOOR_DB, FrontEndConfig, front_end_of
+from ..model.frontend import FLOOR_DB, FrontEnd, FrontEndConfig
 from ..model.notes import Note, without_overlaps
 from ..model.timebase import FRAME_S, HOP, SAMPLE_RATE
 from .augmentation import (
@@ -161,6 +161,12 @@ def _samples(sound: Path) -> np.ndarray:
     return np.clip(np.round(32768 * read_sound(sound)), -32768, 32767).astype(np.int16)
 
 
+@lru_cache(maxsize=256)
+def detuned(cents: float) -> FrontEnd:
+    """A front end so far off A = 440 Hz. A step draws many of a few hundred, so all are kept (8 MB each)."""
+    return FrontEnd(FrontEndConfig(tuning_cents=cents))
+
+
 class Excerpts:
     """Draws excerpts of ``frames`` frames from several sources, each as likely as its weight says."""
 
@@ -182,7 +188,7 @@ class Excerpts:
         """One excerpt, the parts of a :class:`Batch` without its first dimension."""
         keys, cents = self._shift(rng)
         how = self.how.drawn(rng)
-        front = front_end_of(FrontEndConfig(tuning_cents=cents - 100 * keys))
+        front = detuned(cents - 100 * keys)
         samples, notes, pedal, ends, loudness_db = self._cut_out(rng, front.before, front.after)
         sudden = how.sudden
         if rng.random() < how.no_piano:

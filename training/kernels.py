@@ -10,6 +10,7 @@ import fcntl
 import functools
 import hashlib
 import os
+import platform
 import sys
 import warnings
 from collections.abc import Iterator
@@ -36,9 +37,11 @@ def compiled() -> Any:
 
     try:
         source = Path(__file__).with_name("kernels.cpp")
-        # A name for each place and PyTorch: installations that shared one would build it anew in turns.
-        place = hashlib.sha256(f"{source} {sys.version} {torch.__version__}".encode()).hexdigest()[:8]
-        name = f"hppnet_kernels_{place}"
+        # A name for each place, Python, PyTorch and processor: installations that shared one would build it
+        # anew in turns, and on another machine with the same home folder -march=native may mean instructions
+        # that it does not have.
+        telling = f"{source} {sys.version} {torch.__version__} {processor()}"
+        name = f"hppnet_kernels_{hashlib.sha256(telling.encode()).hexdigest()[:8]}"
         root = os.environ.get("TORCH_EXTENSIONS_DIR") or cpp_extension.get_default_build_root()
         folder = Path(root) / name
         with alone_in(folder):
@@ -47,6 +50,17 @@ def compiled() -> Any:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         warnings.warn(f"training without its C++ kernels, several times slower: {reason}", stacklevel=2)
         return None
+
+
+def processor() -> str:
+    """What -march=native sees of this machine's processor, as far as the system tells."""
+    try:
+        first = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+    except OSError:
+        first = []
+    telling = ("vendor_id", "cpu family", "model", "stepping", "flags", "CPU ", "Features")
+    lines = sorted(" ".join(line.split()) for line in first if line.startswith(telling))
+    return "\n".join([platform.machine(), platform.processor(), *lines])
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from ..model.downmix import Downmix
 from ..model.timebase import SAMPLE_RATE
 
 SUFFIXES = (".flac", ".wav", ".opus", ".ogg", ".mp3")
@@ -39,4 +40,5 @@ def read_sound(path: Path) -> np.ndarray:
         raise ValueError(f"{path}: expected sound, cannot read it ({said})") from error
     if not len(samples) or not np.isfinite(samples).all():
         raise ValueError(f"{path}: expected finite samples, found none or others")
-    return np.asarray(soxr.resample(samples.mean(axis=1), rate, SAMPLE_RATE))
+    mono = Downmix(samples.shape[1], rate).feed(samples)
+    return np.asarray(soxr.resample(mono, rate, SAMPLE_RATE))

@@ -60,10 +60,12 @@ def offline(
 def live(
     seconds: Annotated[float, typer.Option(min=5, help="Of sound; it is played twice, in real time.")] = 30,
     recording: Annotated[
-        Path | None, typer.Option(exists=True, help="To play instead of a made-up piece.")
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="To play instead of a made-up piece."),
     ] = None,
     notes: Annotated[
-        Path | None, typer.Option(exists=True, metavar="FILE.mid", help="What is played in --recording.")
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, metavar="FILE.mid", help="What is played in --recording."),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Processor cores to use.")] = 1,
     checkpoint: Checkpoint = None,
@@ -110,12 +112,13 @@ def live(
 
 @app.command()
 def soak(
-    hours: Annotated[float, typer.Option(min=0, help="Of simulated playing.")] = 24,
+    hours: Annotated[float, typer.Option(min=0.001, help="Of simulated playing.")] = 24,
     faults: Annotated[int, typer.Option(min=0, help="Random ones; one in fifty is a signal.")] = 1000,
     recording: Annotated[
-        Path | None, typer.Option(exists=True, help="To play in a loop instead of a made-up piece.")
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="To play in a loop instead of a made-up piece."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of all that is random.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is random.")] = 1,
     checkpoint: Checkpoint = None,
     json_file: FiguresFile = None,
 ) -> None:

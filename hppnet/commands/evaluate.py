@@ -16,7 +16,7 @@ from ..failure import fail
 from .evaluate_options import OWN, Options, Refusal, listening, wanted_latency
 from .evaluate_report import report
 from .evaluate_task import prepare
-from .options import Device, Threshold
+from .options import Device, InputChannel, Threshold, Track
 
 if TYPE_CHECKING:
     from ..training.evaluation import Outcome
@@ -72,6 +72,8 @@ def evaluate(
     rooms: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Impulse responses, the first arrival at 1 ms.")
     ] = None,
+    input_channel: InputChannel = None,
+    track: Track = None,
     detune: Annotated[float, typer.Option(metavar="CENTS", help="The piano is so much sharper.")] = 0,
     gain: Annotated[float, typer.Option(metavar="DB", help="The recording is so much louder.")] = 0,
     errors: Annotated[
@@ -107,6 +109,8 @@ def evaluate(
             thresholds={"onset": onset_threshold, "frame": frame_threshold, "offset": offset_threshold},
             note_ends=note_ends,
             listening=listening(first_seconds, noise, snr, rooms, detune, gain),
+            channel=input_channel,
+            track=track,
             jobs=jobs,
             errors=errors,
             plot=plot,

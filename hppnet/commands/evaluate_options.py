@@ -38,6 +38,8 @@ class Options:
     thresholds: dict[str, float | None]
     note_ends: str | None
     listening: Listening
+    channel: int | None  #: of the recordings, from 1; None: see ``model.downmix``
+    track: int | None  #: of files with several audio tracks, from 1
     jobs: int
     errors: bool
     plot: Path | None
@@ -65,6 +67,8 @@ class Options:
         for path in (*folders, self.checkpoint, *self.no_piano):
             if path is not None and not path.exists():
                 raise Refusal(f"{path}: no such file or folder")
+        if self.checkpoint is not None and not self.checkpoint.is_file():
+            raise Refusal(f"{self.checkpoint}: expected a checkpoint (.safetensors), this is a folder")
         for folder in folders:
             if folder is not None and not folder.is_dir():
                 raise Refusal(f"{folder}: expected a folder, got a file")
@@ -94,6 +98,8 @@ class Options:
         for option, path in (("--json", json_file), ("--csv", self.csv_file), ("--plot", self.plot)):
             if path is not None and not path.absolute().parent.is_dir():
                 raise Refusal(f"{option} {path}: there is no such folder")
+            if path is not None and path.is_dir():
+                raise Refusal(f"{option} {path}: expected a file, this is a folder")
         if self.plot and not self.errors and self.latency != ALL:
             raise Refusal("--plot draws --errors or --latency all: expected one of them")
         if self.errors and self.several_runs:

@@ -14,7 +14,7 @@ from .evaluate_options import ALL, OWN, Options, Refusal
 if TYPE_CHECKING:
     from ..model.transcriber import Transcriber
     from ..training.evaluation import Outcome
-    from ..training.hearing import Answer, Pair
+    from ..training.hearing import Answer, Opener, Pair
     from ..training.material import Material
     from ..training.programs import Hppnet
 
@@ -99,12 +99,11 @@ def _latencies(options: Options, transcriber: Transcriber | None) -> tuple[float
 
 def _material(options: Options) -> Material | None:
     from ..offline.inputs import SOUND_SUFFIXES
-    from ..offline.reading import open_recording
     from ..training.material import find_material
 
     if options.data is None:
         return None
-    return find_material(options.data, SOUND_SUFFIXES, open_recording)
+    return find_material(options.data, SOUND_SUFFIXES, _opener(options))
 
 
 def _read(material: Material | None, note_ends: str | None) -> tuple[list[Pair], list[Outcome]]:
@@ -147,7 +146,6 @@ def _programs(
     options: Options, latencies: tuple[float | None, ...], transcriber: Transcriber | None, jobs: int
 ) -> dict[str, Hear]:
     """Peers always have processes of their own, and hppnet beside them: else memory would be shared."""
-    from ..offline.reading import open_recording
     from ..training import hearing
     from ..training.programs import Hppnet, Predictions
 
@@ -160,7 +158,7 @@ def _programs(
             programs[name] = partial(hearing.hear_in_processes, load=load, jobs=jobs)
         else:
             assert transcriber is not None
-            program = Hppnet(transcriber, latencies, options.listening, open_recording)
+            program = Hppnet(transcriber, latencies, options.listening, _opener(options))
             programs[name] = partial(hearing.hear_all, program=program)
     if options.predictions is not None:
         written = Predictions(options.predictions, options.listening)
@@ -168,22 +166,27 @@ def _programs(
     return programs
 
 
+def _opener(options: Options) -> Opener:
+    """Recordings that are cut short are refused: their labels go on."""
+    from ..offline.reading import open_saying
+
+    return partial(open_saying, channel=options.channel, track=options.track, whole=True)
+
+
 def _hppnet(options: Options, latencies: tuple[float | None, ...]) -> Hppnet:
     """In a process of its own."""
-    from ..offline.reading import open_recording
     from ..training.programs import Hppnet
 
     transcriber = _load(options.checkpoint, options.device, options.thresholds)
-    return Hppnet(transcriber, latencies, options.listening, open_recording)
+    return Hppnet(transcriber, latencies, options.listening, _opener(options))
 
 
 def _peer(name: str, options: Options, jobs: int) -> Hear:
-    from ..offline.reading import open_recording
     from ..training import hearing, peers
     from ..training.programs import PeerProgram
 
     peer = peers.make(name)
     if missing := peers.missing(peer):
         raise Refusal(f"--model {name} needs {', '.join(missing)}: {peer.install}", 1)
-    load = partial(PeerProgram.load, partial(peers.make, name), options.listening, open_recording)
+    load = partial(PeerProgram.load, partial(peers.make, name), options.listening, _opener(options))
     return partial(hearing.hear_in_processes, load=load, jobs=jobs)

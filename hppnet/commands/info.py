@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 def info(
     checkpoint: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE]", help="A checkpoint.  [default: the weights that come with hppnet]"),
+        typer.Argument(
+            metavar="[FILE]",
+            exists=True,
+            dir_okay=False,
+            help="A checkpoint.  [default: the weights that come with hppnet]",
+        ),
     ] = None,
     latency: Annotated[float, typer.Option(help="Milliseconds for which multiply-adds are counted.")] = 132,
     as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..failure import fail
-from .options import Checkpoint, Device, latency_ms
+from .options import Checkpoint, Device, Tuning, latency_ms, tuning_setting
 
 if TYPE_CHECKING:
     from ..realtime.session import LiveSession, LiveSettings
@@ -31,7 +31,7 @@ def live(
         str | None, typer.Option(help="Sound device: index or part of its name; default: the usual one.")
     ] = None,
     input_channel: Annotated[
-        int | None, typer.Option(min=1, help="Of the sound device; default: the first two, mixed.")
+        int | None, typer.Option(min=1, help="Of the sound device or file; default: the first two, mixed.")
     ] = None,
     output: Annotated[
         str | None,
@@ -44,9 +44,7 @@ def live(
         str | None,
         typer.Option(metavar="NAME|MS", help="fast, balanced, accurate or ms; default: accurate, 132 ms."),
     ] = None,
-    tuning: Annotated[
-        str | None, typer.Option(metavar="CENTS|auto", help="Of the piano against A = 440 Hz.")
-    ] = None,
+    tuning: Tuning = None,
     checkpoint: Checkpoint = None,
     device: Annotated[Device, typer.Option(help="Where to compute; auto: the processor.")] = Device.auto,
     channel: Annotated[int, typer.Option(min=1, max=16, help="MIDI channel.")] = 1,
@@ -74,7 +72,8 @@ def live(
         bool, typer.Option("--plot", help="With --record: leave a picture of the take beside it, a PNG.")
     ] = False,
     from_file: Annotated[
-        Path | None, typer.Option(metavar="X.wav", help="Play a recording in place of the microphone.")
+        Path | None,
+        typer.Option(metavar="X.wav", help="Play a recording in place of the microphone."),
     ] = None,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log every event; no live view.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
@@ -98,7 +97,7 @@ def live(
                 midi_system=midi_system,
                 midi_channel=channel,
                 latency_ms=latency_ms(latency, streaming=True) or 0.0,
-                tuning=_tuning(tuning),
+                tuning=tuning_setting(tuning),
                 velocity_curve=velocity_curve,
                 transpose=transpose,
                 pedal=pedal,
@@ -107,9 +106,13 @@ def live(
             )
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
+        if from_file is not None and not from_file.is_file():
+            raise typer.BadParameter(f"--from-file {from_file}: expected a recording, there is no such file")
         session = _live(settings, checkpoint, device.value, stop, verbose, quiet)
         if plot:
-            _draw(session.recordings[0], session.status().running_s)
+            picture = _draw(session.recordings[0], session.status().running_s)
+            if not quiet:
+                say(f"picture  {picture}")
         if not quiet:
             say(last_line(session))
 
@@ -129,13 +132,6 @@ def ending_signals() -> Iterator[threading.Event]:
     finally:
         for name, handler in before.items():
             signal.signal(getattr(signal, name), handler)
-
-
-def _tuning(tuning: str | None) -> float | str | None:
-    try:
-        return tuning if tuning in (None, "auto") else float(tuning)
-    except ValueError:
-        raise ValueError(f"--tuning: expected cents or auto, got {tuning!r}") from None
 
 
 def _live(
@@ -176,16 +172,24 @@ def _live(
     return session
 
 
-def _draw(take: Path, running_s: float) -> None:
+def _draw(take: Path, running_s: float) -> Path:
+    """Beside the take, under its name or the next that is free."""
     from ..model.notes import read_midi, read_pedal
     from ..offline.pictures import draw_piano_roll
+    from ..offline.writing import atomic, cannot_write
+    from ..realtime.recorder import unused
 
+    picture = unused(take.with_suffix(".png"))
     try:
         notes, pedal = read_midi(take), read_pedal(take)
         end_s = max([running_s, *(note.offset_s for note in notes)])
-        draw_piano_roll(take.with_suffix(".png"), notes, None, end_s, take.name, pedal or None)
-    except (OSError, ValueError) as error:
+        with atomic(picture) as part:
+            draw_piano_roll(part, notes, None, end_s, take.name, pedal or None)
+    except OSError as error:
+        fail(cannot_write(error))
+    except ValueError as error:
         fail(f"cannot draw {take}: {error}")
+    return picture
 
 
 def prepare_process() -> None:
@@ -200,9 +204,12 @@ def prepare_process() -> None:
 
 def start_lines(session: LiveSession) -> list[str]:
     """What is heard, where it goes, and how long that takes: one line each."""
+    from ..model.tuning import AUTO_LIMIT
+
     model: Any = session.model
     latency = session.latency
     recordings = [f"record   {path}" for path in session.recordings]
+    tuning = [f"tuning   {AUTO_LIMIT}"] if session.settings.tuning == "auto" else []
     pedal = ", with the pedal" if session.sends_pedal else ""
     return [
         f"input    {session.input.name}, {session.input.sample_rate} Hz",
@@ -211,6 +218,7 @@ def start_lines(session: LiveSession) -> list[str]:
         f"device   {model.device}",
         f"latency  {latency.algorithmic_ms:.0f} ms, the model's",
         f"in all   {latency}",
+        *tuning,
         *recordings,
     ]
 

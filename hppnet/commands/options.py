@@ -18,11 +18,41 @@ class Device(str, enum.Enum):
 
 
 Checkpoint = Annotated[
-    Path | None, typer.Option(exists=True, help="Other weights than those that come with hppnet.")
+    Path | None,
+    typer.Option(exists=True, dir_okay=False, help="Other weights than those that come with hppnet."),
 ]
+
+
+def checked_report(file: str | None) -> str | None:
+    """A place that a report can be written to, before the work that it reports. Raises BadParameter."""
+    if file is not None and file != "-":
+        path = Path(file)
+        if path.is_dir():
+            raise typer.BadParameter(f"{file or '.'}: expected a file, this is a folder")
+        if not path.absolute().parent.is_dir():
+            raise typer.BadParameter(f"{file}: there is no such folder")
+    return file
+
+
 #: Of a benchmark: see ``write_figures`` and ``print_figures``.
 FiguresFile = Annotated[
-    str | None, typer.Option("--json", metavar="FILE", help="Write all figures; - for standard output.")
+    str | None,
+    typer.Option(
+        "--json", metavar="FILE", help="Write all figures; - for standard output.", callback=checked_report
+    ),
+]
+InputChannel = Annotated[
+    int | None, typer.Option(min=1, help="Of the recordings; default: all that are not silent or noise.")
+]
+Track = Annotated[
+    int | None, typer.Option(min=1, help="Of files with several audio tracks; default: their default one.")
+]
+Tuning = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CENTS|HZ|auto",
+        help="Of the piano: cents off A = 440 Hz (-200 to 200), its A (415Hz), or found (-50 to 50 cents).",
+    ),
 ]
 Threshold = Annotated[float | None, typer.Option(min=0, max=1, help="0 to 1; default: the checkpoint's.")]
 
@@ -38,7 +68,7 @@ def latency_ms(latency: str | None, streaming: bool) -> float | None:
         if latency is not None:
             raise ValueError("--latency needs --streaming; without it the whole recording is the context")
         return None
-    latency = latency or "accurate"
+    latency = "accurate" if latency is None else latency
     if latency in LATENCIES:
         return float(round(1000 * latency_s(LATENCIES[latency])))
     try:
@@ -46,6 +76,16 @@ def latency_ms(latency: str | None, streaming: bool) -> float | None:
     except ValueError:
         names = ", ".join(LATENCIES)
         raise ValueError(f"--latency: expected milliseconds or one of {names}, got {latency!r}") from None
+
+
+def tuning_setting(tuning: str | None) -> float | str | None:
+    """--tuning in cents, "auto" or None for the checkpoint's. Raises ValueError for anything else."""
+    from ..model.tuning import parse_tuning
+
+    try:
+        return None if tuning is None else parse_tuning(tuning)
+    except ValueError as error:
+        raise ValueError(f"--tuning: {error}") from None
 
 
 def write_figures(figures: dict[str, Any], json_file: str | None) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..failure import fail
+from .options import checked_report
 
 
 def plot_training(
@@ -22,6 +23,7 @@ def plot_training(
     from ..training.curves import plot
 
     picture = output or folder / "curves.png"
+    checked_report(str(picture))
     try:
         plot(folder, picture)
     except (ValueError, OSError) as error:

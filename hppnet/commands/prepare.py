@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..failure import fail
-from .options import Checkpoint
+from .options import Checkpoint, InputChannel, Track
 from .prepare_label import carry_out_labels
 from .prepare_pack import pack
 from .prepare_run import carry_out, fetch
 
 if TYPE_CHECKING:
+    from ..training.hearing import Opener
     from ..training.prepare.rendered import Choices
 
 app = typer.Typer(help="Make 16 kHz sound and note tables of data sets, for train.", no_args_is_help=True)
@@ -65,13 +67,14 @@ def maestro(
     jobs: Jobs = None,
     arrays: Arrays = False,
     only: Only = "*",
+    input_channel: InputChannel = None,
+    track: Track = None,
 ) -> None:
     """MAESTRO: OUT/train, OUT/validation and OUT/test, as its table of contents says.
 
     The official archive (101 GB, 120 GB more unpacked) is at
     https://storage.googleapis.com/magentadata/datasets/maestro/v3.0.0/maestro-v3.0.0.zip
     """
-    from ..offline.reading import open_recording
     from ..training.prepare.maestro import find_maestro
     from ..training.prepare.report import Plan
 
@@ -79,8 +82,8 @@ def maestro(
         raise typer.BadParameter("--sha256 goes with --download")
     if download is not None:
         fetch(download, folder, sha256)
-    plan = Plan("maestro", note_ends.value)
-    carry_out(lambda: find_maestro(folder, out, open_recording), out, plan, jobs, arrays, only)
+    plan = Plan("maestro", note_ends.value, _read_as(input_channel, track))
+    carry_out(lambda: find_maestro(folder, out, _opener(input_channel, track)), out, plan, jobs, arrays, only)
 
 
 @app.command()
@@ -91,6 +94,8 @@ def maps(
     jobs: Jobs = None,
     arrays: Arrays = False,
     only: Only = "*",
+    input_channel: InputChannel = None,
+    track: Track = None,
 ) -> None:
     """MAPS: recordings with .tsv, .txt (velocities from a .mid beside it) or .mid.
 
@@ -98,14 +103,14 @@ def maps(
     chords. Sounding ends need the .mid.
     """
     from ..offline.inputs import SOUND_SUFFIXES
-    from ..offline.reading import open_recording
     from ..training.prepare.maps import LABEL_SUFFIXES, read_maps
     from ..training.prepare.pairs import find_pairs
     from ..training.prepare.report import Plan
 
-    plan = Plan("maps", note_ends.value)
+    opener = _opener(input_channel, track)
+    plan = Plan("maps", note_ends.value, _read_as(input_channel, track))
     carry_out(
-        lambda: find_pairs(folder, out, open_recording, SOUND_SUFFIXES, LABEL_SUFFIXES, read_maps),
+        lambda: find_pairs(folder, out, opener, SOUND_SUFFIXES, LABEL_SUFFIXES, read_maps),
         *(out, plan, jobs, arrays, only),
     )
 
@@ -118,15 +123,17 @@ def pairs(
     jobs: Jobs = None,
     arrays: Arrays = False,
     only: Only = "*",
+    input_channel: InputChannel = None,
+    track: Track = None,
 ) -> None:
     """Any folder of recordings and MIDI files of the same name."""
     from ..offline.inputs import SOUND_SUFFIXES
-    from ..offline.reading import open_recording
     from ..training.prepare.pairs import find_pairs
     from ..training.prepare.report import Plan
 
-    plan = Plan("pairs", note_ends.value)
-    carry_out(lambda: find_pairs(folder, out, open_recording, SOUND_SUFFIXES), out, plan, jobs, arrays, only)
+    opener = _opener(input_channel, track)
+    plan = Plan("pairs", note_ends.value, _read_as(input_channel, track))
+    carry_out(lambda: find_pairs(folder, out, opener, SOUND_SUFFIXES), out, plan, jobs, arrays, only)
 
 
 @app.command()
@@ -189,13 +196,29 @@ def label(
     jobs: Jobs = None,
     arrays: Arrays = False,
     only: Only = "*",
+    input_channel: InputChannel = None,
+    track: Track = None,
 ) -> None:
     """Recordings without labels: a transcriber says what was played, so that train can adapt to a piano.
 
     Notes end with their keys, and the pedal is written beside them. Basic Pitch predicts no pedal: its notes
     end with their sound, and prepared.json says so.
     """
-    carry_out_labels(folder, out, model, checkpoint, jobs, arrays, only)
+    opener, read_as = _opener(input_channel, track), _read_as(input_channel, track)
+    carry_out_labels(folder, out, model, checkpoint, opener, read_as, jobs, arrays, only)
+
+
+def _opener(channel: int | None, track: int | None) -> Opener:
+    """Recordings that are cut short are refused: their labels go on."""
+    from ..offline.reading import open_saying
+
+    return partial(open_saying, channel=channel, track=track, whole=True)
+
+
+def _read_as(channel: int | None, track: int | None) -> dict[str, object]:
+    """What the report says of it, so that no other choice is mixed into the same folder."""
+    chosen = {"input_channel": channel, "track": track}
+    return {name: value for name, value in chosen.items() if value is not None}
 
 
 def _choices(

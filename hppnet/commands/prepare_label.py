@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..failure import fail
 from .prepare_run import carry_out
+
+if TYPE_CHECKING:
+    from ..training.hearing import Opener
 
 
 def carry_out_labels(
@@ -14,6 +18,8 @@ def carry_out_labels(
     out: Path | None,
     model: str,
     checkpoint: Path | None,
+    opener: Opener,
+    read_as: dict[str, object],
     jobs: int | None,
     arrays: bool,
     only: str,
@@ -21,7 +27,6 @@ def carry_out_labels(
     """Labels all recordings of ``folder``; exits as the other commands of ``prepare`` do."""
     from ..model.shipped import identity
     from ..offline.inputs import SOUND_SUFFIXES
-    from ..offline.reading import open_recording
     from ..training import peers
     from ..training.hearing import LoadError
     from ..training.prepare.labelled import OWN, Labeller, find_recordings, loaded
@@ -34,7 +39,7 @@ def carry_out_labels(
     peer = labeller.make()
     if missing := peers.missing(peer):
         fail(f"--model {model} needs {', '.join(missing)}: {peer.install}")
-    settings: dict[str, object] = {"model": model}
+    settings: dict[str, object] = {"model": model, **read_as}
     if model == OWN:
         try:
             peer = loaded(labeller)  # its checkpoint says where notes end
@@ -45,6 +50,6 @@ def carry_out_labels(
         out = Path(f"{os.path.abspath(folder)}-labelled")
     place = out
     carry_out(
-        lambda: find_recordings(folder, place, labeller, open_recording, SOUND_SUFFIXES),
+        lambda: find_recordings(folder, place, labeller, opener, SOUND_SUFFIXES),
         *(out, Plan("label", peer.note_ends, settings), jobs, arrays, only),
     )

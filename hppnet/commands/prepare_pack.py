@@ -12,8 +12,15 @@ from ..failure import fail
 
 def pack(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A TOML file, or a name: default.")],
-    data: Annotated[Path, typer.Option(metavar="ROOT", help="Folder that the recipe's sources are in.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the parts.")],
+    data: Annotated[
+        Path,
+        typer.Option(
+            metavar="ROOT", help="Folder that the recipe's sources are in.", exists=True, file_okay=False
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the parts.", file_okay=False)
+    ],
     size: Annotated[float, typer.Option(min=1, metavar="MB", help="Of all parts together.")] = 60.0,
     cache: Annotated[
         Path | None,
@@ -35,8 +42,12 @@ def pack(
 
     try:
         settings = recipes.read(recipe, data=data, cache=cache, sets=sets or [])
+        layout = lay_out(settings)
+    except (ValueError, OSError) as error:
+        fail(str(error), code=2)
+    try:
         with progress_bar("packing") as report:
-            found = write(settings, lay_out(settings), output, size, report)
+            found = write(settings, layout, output, size, report)
     except (ValueError, OSError, RuntimeError) as error:
         fail(str(error))
     except KeyboardInterrupt:

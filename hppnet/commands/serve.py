@@ -91,7 +91,8 @@ def _check_certificate(certificate: Path, key: Path | None) -> None:
     try:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
-        fail(f"cannot use the certificate {certificate} with the key {key}: {error.strerror or error}")
+        said = f"cannot use the certificate {certificate} with the key {key}: {error.strerror or error}"
+        raise typer.BadParameter(said) from None
 
 
 def _loaded(checkpoint: Path | None, device: str) -> Transcriber:

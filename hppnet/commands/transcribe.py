@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..failure import fail
-from .options import Checkpoint, Device, Threshold, latency_ms
+from ..failure import fail, printable
+from .options import Checkpoint, Device, InputChannel, Threshold, Track, Tuning, latency_ms, tuning_setting
 
 
 def transcribe(
     paths: Annotated[
-        list[str] | None, typer.Argument(metavar="PATH...", help="Files, folders, quoted patterns, URLs.")
+        list[str] | None,
+        typer.Argument(
+            metavar="PATH...", help="Files, folders, quoted patterns, URLs; - reads standard input."
+        ),
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option("-o", "--output", help="A folder, also by URL, or FILE.mid for one recording."),
+        typer.Option(
+            "-o",
+            "--output",
+            help="A folder, also by URL, or FILE.mid for one recording; - writes to standard output.",
+        ),
     ] = None,
     list_file: Annotated[
         str | None,
@@ -34,9 +43,9 @@ def transcribe(
         str | None,
         typer.Option(help="With --streaming: ms or fast, balanced, accurate; default: accurate (132 ms)."),
     ] = None,
-    tuning: Annotated[
-        str | None, typer.Option(metavar="CENTS|auto", help="Of the piano against A = 440 Hz.")
-    ] = None,
+    tuning: Tuning = None,
+    input_channel: InputChannel = None,
+    track: Track = None,
     checkpoint: Checkpoint = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
     offsets: Annotated[
@@ -65,7 +74,12 @@ def transcribe(
     manifest: Annotated[
         Path | None, typer.Option(help="What was done, as CSV; default: manifest.csv in the folder of -o.")
     ] = None,
-    skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Leave out what is done.")] = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave out what would be made just as it is there.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace also files that hppnet did not write.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     show: Annotated[bool, typer.Option("--show", help="Print the notes as a table.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show where errors arose.")] = False,
@@ -78,44 +92,60 @@ def transcribe(
     from ..offline.remote import place_of
     from ..offline.settings import Settings
     from ..offline.shards import parse_shard
+    from .transcribe_pipes import check_pipes, piped
     from .transcribe_run import rehearse, transcribe_all
     from .transcribe_task import Task
 
-    try:
+    with _wrong_use():
         settings = Settings(
             checkpoint=None if checkpoint is None else str(checkpoint),
             device=device.value,
             latency_ms=latency_ms(latency, streaming),
-            tuning=_tuning(tuning),
+            tuning=tuning_setting(tuning),
             onset_threshold=onset_threshold,
             frame_threshold=frame_threshold,
             offset_threshold=offset_threshold,
             offsets=offsets,
+            channel=input_channel,
+            track=track,
             picture=plot,
             keep_notes=show,
             batch=batch,
         )
         _check_together(paths, list_file, cluster, jobs, batch, streaming)
-        task = Task(
-            settings,
-            arguments=paths or [],
-            list_file=list_file,
-            output=None if output is None else place_of(output),
-            formats=formats,
-            shard=None if shard is None else parse_shard(shard),
-            manifest=manifest,
-            skip_existing=skip_existing,
-            processes=jobs,
-            cluster=cluster,
-        )
-        task.find(quiet=quiet)
+        if force and skip_existing:
+            raise ValueError("--force does everything again, --skip-existing does not: expected one of them")
+        check_pipes(paths or [], output, formats, plot, cluster)
+    with piped(paths or [], output, formats) as (arguments, place, pipes):
+        with _wrong_use():
+            task = Task(
+                settings,
+                arguments=arguments,
+                list_file=list_file,
+                output=None if place is None else place_of(place),
+                formats=formats,
+                shard=None if shard is None else parse_shard(shard),
+                manifest=manifest,
+                skip_existing=skip_existing,
+                processes=jobs,
+                cluster=cluster,
+                force=force,
+                pipes=pipes,
+            )
+            task.find(quiet=quiet)
+        code = rehearse(task) if dry_run else transcribe_all(task, show=show, verbose=verbose, quiet=quiet)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def _wrong_use() -> Iterator[None]:
+    """What cannot be meant ends the command with exit code 2, what is not there with 1."""
+    try:
+        yield
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+        raise typer.BadParameter(printable(str(error))) from None
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    if dry_run:
-        raise typer.Exit(rehearse(task))
-    raise typer.Exit(transcribe_all(task, show=show, verbose=verbose, quiet=quiet))
 
 
 def _check_together(
@@ -131,14 +161,8 @@ def _check_together(
         raise ValueError("expected PATH... (files, folders, patterns, URLs) or --list FILE, got neither")
     if cluster is not None and jobs is not None:
         raise ValueError("--cluster has workers of its own: leave --jobs out, or say --cluster local:N")
+    kind, _, count = (cluster or "").partition(":")
+    if cluster == "" or (kind == "local" and count and (not count.isdecimal() or int(count) < 1)):
+        raise ValueError(f"--cluster: expected an address, local or local:N with N workers, got {cluster!r}")
     if batch is not None and streaming:
         raise ValueError("--streaming gives what live would, one recording at a time: leave --batch out")
-
-
-def _tuning(tuning: str | None) -> float | str | None:
-    if tuning is None or tuning == "auto":
-        return tuning
-    try:
-        return float(tuning)
-    except ValueError:
-        raise ValueError(f"--tuning: expected cents or auto, got {tuning!r}") from None

@@ -9,6 +9,7 @@ from contextlib import closing, nullcontext
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
+from ..failure import printable
 from ..offline.outputs import Job
 from ..offline.remote import Place, Url
 from ..offline.writing import remove_dead_parts
@@ -27,76 +28,102 @@ _FEW = 200
 def rehearse(task: Task) -> int:
     """Says what would be done; returns the exit code."""
     refused = 0
-    manifest = task.open_manifest() if task.skip_existing else None
-    left = {str(job.source) for job in task.left(manifest)} if task.skip_existing else None
+    try:
+        former = task.former(task.open_manifest())
+    except OSError as error:
+        return _refuse(error)
     for job in task.plan:
-        skipped = left is not None and str(job.source) not in left
         try:
-            if not skipped:
-                job.check_free()
+            skipped = former.left(job) is None
         except OSError as error:
-            print(f"error: {job.source}: {error.filename}: {error.strerror}", file=sys.stderr)
+            print(printable(f"error: {job.source}: {error.filename}: {error.strerror}"), file=sys.stderr)
             refused += 1
             continue
         replaced = [place.name for place in job.outputs.values() if place.exists()]
         remark = " (exists: skipped)" if skipped else f" (replaces {', '.join(replaced)})" if replaced else ""
-        print(f"{job.source} -> {', '.join(map(str, job.outputs.values()))}{remark}")
+        print(printable(f"{job.source} -> {', '.join(map(str, job.outputs.values()))}{remark}"))
     for place, why in task.failures:
-        print(f"error: {place}: {why}", file=sys.stderr)
+        print(printable(f"error: {place}: {why}"), file=sys.stderr)
     print(f"{len(task.plan)} file{'' if len(task.plan) == 1 else 's'}; nothing was written")
     return 1 if task.failures or refused else 0
 
 
+def _refuse(error: OSError) -> int:
+    print(printable(f"error: {error.filename}: {error.strerror}"), file=sys.stderr)
+    return 1
+
+
 def transcribe_all(task: Task, *, show: bool, verbose: bool, quiet: bool) -> int:
     """Does the work and says what happened; returns the exit code."""
+    from ..model.tuning import AUTO_LIMIT
     from ..offline.job import Outcome
     from ..offline.progress import BatchScreen, show_notes
 
+    if task.settings.tuning == "auto" and not quiet:
+        _say(AUTO_LIMIT)
     try:
         manifest = task.open_manifest()
     except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
-        return 1
-    left = task.left(manifest)
+        return _refuse(error)
+    left = _Left(task, manifest)
     first = list(islice(left, _FEW + 1))
     few = first if len(first) <= _FEW else []
     screen = BatchScreen(few, len(task.plan), quiet=quiet, verbose=verbose)
-    taken = _Counter(chain(first, left))
     code = 0
     with manifest or nullcontext(), screen:
         for place, why in task.failures:
             screen.finished(Outcome(place, f"{place}: {why}"))
         try:
             if first:
-                code = _run(task, len(few), taken, screen, manifest, show_notes if show else None)
+                code = _run(
+                    task, len(few), chain(first, left), screen, manifest, show_notes if show else None
+                )
         except KeyboardInterrupt:
             print("interrupted: finished files stay, unfinished ones were not written", file=sys.stderr)
             code = 130
+        for outcome in left.refused:
+            screen.finished(outcome)
     if not quiet:
-        screen.skipped = len(task.plan) - taken.count if code == 0 else 0
+        screen.skipped = left.skipped
         print(screen.summary())
     return code or int(screen.failed > 0)
 
 
-class _Counter:
-    """Jobs as they are taken; each new folder is cleaned of what a killed process left half written."""
+class _Left:
+    """The jobs that are to be done, as they are taken, without those that are done or cannot be.
 
-    def __init__(self, jobs: Iterator[Job]) -> None:
-        self._jobs = jobs
+    Each new folder is cleaned of what a killed process left half written.
+    """
+
+    def __init__(self, task: Task, manifest: Manifest | None) -> None:
+        self._jobs = iter(task.plan)
+        self._former, self._told = task.former(manifest), task.pipes.told
         self._folder: Place | None = None
-        self.count = 0
+        self.refused: list[Outcome] = []
+        self.skipped = 0
 
     def __iter__(self) -> Iterator[Job]:
         return self
 
     def __next__(self) -> Job:
-        job = next(self._jobs)
-        self.count += 1
-        folder = next(iter(job.outputs.values())).parent
+        from ..offline.job import failed
+
+        for job in self._jobs:
+            self._clean(next(iter(job.outputs.values())).parent)
+            try:
+                left = self._former.left(job)
+            except OSError as error:
+                self.refused.append(self._told(failed(job, error)))
+                continue
+            if left is not None:
+                return left
+            self.skipped += 1
+        raise StopIteration
+
+    def _clean(self, folder: Place) -> None:
         if folder != self._folder and not isinstance(folder, Url):
             remove_dead_parts(folder)
         self._folder = folder
-        return job
 
 
 def _run(
@@ -112,21 +139,27 @@ def _run(
 
     with closing(_outcomes(task, few, jobs, screen.heard)) as outcomes:  # however the loop ends
         try:
-            for outcome in outcomes:
+            for outcome in map(task.pipes.told, outcomes):
                 if manifest is not None:
-                    manifest.add(outcome)
+                    _note_down(outcome, manifest)
                 screen.finished(outcome)
                 if show and outcome.error is None:
                     show(outcome)
-        except (LoadError, MissingExtra) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
-        except OSError as error:
-            if manifest is None:
-                raise
-            print(f"error: cannot write {manifest.path}: {error.strerror or error}", file=sys.stderr)
+        except (LoadError, MissingExtra, ManifestFault) as error:
+            print(f"error: {printable(str(error))}", file=sys.stderr)
             return 1
     return 0
+
+
+class ManifestFault(Exception):
+    """The manifest cannot be written: nobody would know what is done."""
+
+
+def _note_down(outcome: Outcome, manifest: Manifest) -> None:
+    try:
+        manifest.add(outcome)
+    except OSError as error:
+        raise ManifestFault(f"cannot write {manifest.path}: {error.strerror or error}") from error
 
 
 def _outcomes(task: Task, few: int, jobs: Iterator[Job], heard: Heard) -> Generator[Outcome, None, None]:

@@ -9,18 +9,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..failure import printable
 from ..offline.inputs import find_recordings
 from ..offline.lists import find_listed
-from ..offline.outputs import Job, output_kind
+from ..offline.outputs import output_kind
 from ..offline.plan import Plan
 from ..offline.remote import Place
 from ..offline.settings import Settings
 from ..offline.shards import Shard
 from ..offline.writing import FORMATS
+from .transcribe_pipes import Pipes
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ..offline.former import Former
     from ..offline.inputs import Found
     from ..offline.manifest import Manifest
 
@@ -41,17 +44,20 @@ class Task:
     skip_existing: bool
     processes: int | None
     cluster: str | None
+    force: bool = False
+    pipes: Pipes = field(default_factory=Pipes)
     failures: list[tuple[Place, str]] = field(default_factory=list)  #: folders without or beyond reading
     plan: Plan = field(init=False)
 
     def find(self, quiet: bool) -> None:
         """The plan. Raises ValueError for what cannot be meant."""
         kinds = kinds_of(self.formats, self.output, self.settings.picture)
+        self._check_manifest()
         with _looking(quiet) as tell:
             self.plan = Plan(_counted(self._found(), tell), kinds, self.output, self.shard)
         remarks = self.plan.remarks
         for remark in remarks[:_MOST_REMARKS]:
-            print(f"note: {remark}", file=sys.stderr)
+            print(f"note: {printable(remark)}", file=sys.stderr)
         if len(remarks) > _MOST_REMARKS:
             print(f"note: and {len(remarks) - _MOST_REMARKS} more such names", file=sys.stderr)
 
@@ -63,27 +69,42 @@ class Task:
         if self.list_file is not None:
             yield from find_listed(self.list_file, failed)
 
-    def open_manifest(self) -> Manifest | None:
-        """Where it is asked for, or in an output folder. Raises OSError: no checkpoint."""
-        from ..offline.manifest import NAME, Manifest
-
+    def _check_manifest(self) -> None:
         path = self.manifest
-        if path is None and isinstance(self.output, Path) and output_kind(self.output) is None:
-            path = self.output / NAME
-        return None if path is None else Manifest(path, self.digest(), self.settings, self.shard)
+        if path is not None and path.is_dir():
+            raise ValueError(f"--manifest {path}: expected a file, this is a folder")
+        if path is not None and any(parent.is_file() for parent in path.parents):
+            raise ValueError(f"--manifest {path}: expected a folder above it, one of them is a file")
+
+    @property
+    def manifest_path(self) -> Path | None:
+        """Where it is asked for, or in an output folder."""
+        if self.manifest is None and isinstance(self.output, Path) and output_kind(self.output) is None:
+            from ..offline.manifest import NAME
+
+            return self.output / NAME
+        return self.manifest
+
+    def open_manifest(self) -> Manifest | None:
+        """Raises OSError: no checkpoint, or a file that is no manifest where this one would be."""
+        from ..offline.manifest import Manifest
+
+        path = self.manifest_path
+        return None if path is None else Manifest(path, self.digest(), self.settings, self.shard, self.force)
+
+    def former(self, manifest: Manifest | None) -> Former:
+        """What looks at the outputs that are there already."""
+        from ..offline.former import Former
+        from ..offline.settings import describe_settings
+
+        words = describe_settings(self.settings)
+        return Former(words, self.digest, manifest, self.output, force=self.force, skip=self.skip_existing)
 
     def digest(self) -> str:
+        """Of the weights. Raises OSError."""
         from ..model.shipped import identity
 
         return identity(None if self.settings.checkpoint is None else Path(self.settings.checkpoint))
-
-    def left(self, manifest: Manifest | None) -> Iterator[Job]:
-        """The jobs that are still to be done."""
-        if not self.skip_existing:
-            return iter(self.plan)
-        if manifest is not None:
-            return manifest.left(self.plan)
-        return (job for job in self.plan if not job.finished)
 
 
 def kinds_of(formats: str | None, output: Place | None, plot: bool) -> list[str]:

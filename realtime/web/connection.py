@@ -112,8 +112,8 @@ class Connection:
             if ended:
                 continue  # nothing more is taken; but that the client leaves is noticed
             if isinstance(message, bytes):
-                await self._take(seat, message)
-                self._heard_s = self._loop.time()
+                if await self._take(seat, message):
+                    self._heard_s = self._loop.time()
             elif self._obey(seat, protocol.parse_control(message)):
                 ended, self._heard_s = True, float("inf")
 
@@ -134,15 +134,19 @@ class Connection:
             raise Refusal(BAD_MESSAGE, f"expected at most {self._limits.text_bytes} bytes of text")
         return text if text is not None else data or b""
 
-    async def _take(self, seat: Seat, data: bytes) -> None:
+    async def _take(self, seat: Seat, data: bytes) -> bool:
+        """False for a message without sound in it."""
         samples = protocol.parse_sound(data, seat.hello.format)
         if seat.live:
             if not self._sound.take(len(samples) / seat.hello.sample_rate):
                 raise Refusal(TOO_FAST, "live sound came faster than it sounds; a file needs mode file")
         else:
-            while seat.waiting_s > self._limits.file_ahead_s:  # not reading on is what slows the client down
+            while (
+                self._hub.waiting_s(seat) > self._limits.file_ahead_s
+            ):  # not reading on is what slows the client down
                 await asyncio.sleep(ROOM_S)
         self._hub.add(seat, samples)
+        return len(samples) > 0
 
     def _obey(self, seat: Seat, order: Gap | Ping | End) -> bool:
         """True at the end."""

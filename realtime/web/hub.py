@@ -127,7 +127,8 @@ class Hub:
         self.close()
 
     def __len__(self) -> int:
-        return len(self._seats)
+        with self._change:
+            return len(self._seats)
 
     def close(self) -> None:
         """May be called twice."""
@@ -138,12 +139,19 @@ class Hub:
 
     def take_seat(self, hello: Hello, tell: Tell) -> Seat:
         """Raises Refusal when all are taken."""
-        if len(self._seats) >= self._most:
+        with self._change:  # the thread takes a file's seat out for a moment
+            full = len(self._seats) >= self._most
+        if full:
             raise Refusal(FULL, f"all {self._most} streams are in use: try again later")
-        seat = Seat(self._model, hello, tell)
+        seat = Seat(self._model, hello, tell)  # only the event loop adds: nobody takes the place meanwhile
         with self._change:
             self._seats.append(seat)
         return seat
+
+    def waiting_s(self, seat: Seat) -> float:
+        """Sound of a connection that is not computed yet."""
+        with self._change:
+            return seat.waiting_s
 
     def leave(self, seat: Seat) -> None:
         """Whatever still waits is forgotten. May be called twice."""
@@ -155,7 +163,7 @@ class Hub:
     def add(self, seat: Seat, samples: np.ndarray) -> None:
         """Samples [n] that follow those that came before."""
         rate, now_s = seat.hello.sample_rate, time.perf_counter()
-        step = max(1, round(STEP_S * rate))
+        step = max(1, int(STEP_S * rate))  # never longer than STEP_S, or it would never have its turn
         with self._change:
             for first in range(0, len(samples), step):
                 block = Block(samples[first : first + step], seat.next_s, 0, rate, now_s)
@@ -252,8 +260,8 @@ def _next_of(seat: Seat) -> list[Block]:
             seat.blocks.popleft()
             seat.dropped_blocks += 1
     blocks: list[Block] = []
-    while (
-        seat.blocks and sum(block.duration_s for block in blocks) + seat.blocks[0].duration_s <= STEP_S + 1e-9
-    ):
+    taken_s = 0.0
+    while seat.blocks and (not blocks or taken_s + seat.blocks[0].duration_s <= STEP_S + 1e-9):
         blocks.append(seat.blocks.popleft())
+        taken_s += blocks[-1].duration_s
     return blocks

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import signal
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from .limits import Limits
+from .limits import is_loopback as is_loopback
 
 BACKLOG = 64  #: connections that wait to be looked at
 PING_EVERY_S, PONG_WITHIN_S = 10.0, 20.0  #: a client that vanished is noticed after
@@ -38,6 +40,36 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
         if self._cut is not None:
             self._cut.cancel()
+
+
+class HttpProtocol(AutoHTTPProtocol):  # type: ignore[valid-type, misc]
+    """A connection that asks for nothing is cut: silent ones would take all the places there are."""
+
+    request_s = Limits.hello_s
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self._patient_until_s = self.loop.time() + self.request_s
+        self._look()
+
+    def _look(self) -> None:
+        if self.transport.is_closing() or self.transport.get_protocol() is not self:
+            return  # gone, or a WebSocket now
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._patient_until_s = self.loop.time() + self.request_s
+        left_s = self._patient_until_s - self.loop.time()
+        if left_s <= 0:
+            self.transport.abort()
+        else:
+            self._next_look = self.loop.call_later(min(left_s, self.request_s), self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._next_look.cancel()  # it would keep this connection in memory
+        super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self, *event: Any) -> None:
+        self._next_look.cancel()
+        super().handle_websocket_upgrade(*event)
 
 
 class Server(uvicorn.Server):
@@ -80,16 +112,6 @@ def listening_socket(host: str, port: int) -> socket.socket:
     return made
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach ``host``, a name or an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def server(
     app: Starlette,
     limits: Limits,
@@ -97,12 +119,14 @@ def server(
     key: Path | None = None,
 ) -> Server:
     """``run(sockets=[...])`` it."""
+    http = type("LimitedHttpProtocol", (HttpProtocol,), {"request_s": limits.hello_s})
     config = uvicorn.Config(
         app,
         log_level="warning",
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        http=http,
         ws=StreamProtocol,
         ws_max_size=limits.message_bytes,
         ws_ping_interval=PING_EVERY_S,

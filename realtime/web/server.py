@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,10 +20,9 @@ from ...model.transcriber import DEFAULT_LATENCY_MS, Transcriber
 from . import protocol
 from .connection import Connection
 from .hub import Hub
-from .limits import Limits
+from .limits import Limits, is_loopback
 
 PAGE = Path(__file__).parent / "page"
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 #: The page asks nobody but its server for anything, and nobody may frame it.
 SAFE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; "
@@ -91,19 +90,19 @@ def create_app(
         ],
         lifespan=lifespan,
     )
-    app.add_middleware(Guard, hosts=None if anywhere else LOOPBACK_NAMES)
+    app.add_middleware(Guard, anywhere=anywhere)
     return app
 
 
 class Guard:
     """Refuses other hosts' names and other pages' scripts, and says on every answer what a page may do.
 
-    ``hosts`` are the names that this server may be called by; None: any, since the token protects it. They
-    matter because a stranger's domain name may lead to 127.0.0.1 too.
+    ``anywhere``: this server may be called by any name, since the token protects it; else by localhost and
+    the addresses of loopback only. A stranger's domain name may lead to 127.0.0.1 too.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str] | None) -> None:
-        self._app, self._hosts = app, None if hosts is None else frozenset(hosts)
+    def __init__(self, app: ASGIApp, anywhere: bool) -> None:
+        self._app, self._anywhere = app, anywhere
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -125,7 +124,7 @@ class Guard:
 
     def _unwelcome(self, headers: Headers) -> str | None:
         host, origin = headers.get("host", ""), headers.get("origin")
-        if self._hosts is not None and _name(f"//{host}") not in self._hosts:
+        if not self._anywhere and not is_loopback(_name(f"//{host}") or ""):
             return "this server is called localhost"
         # Browsers always say which page a script comes from; other programs say nothing.
         if origin is not None and _place(origin) != host.lower():

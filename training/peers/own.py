@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import soundfile
 
+from ...model.downmix import Downmix
 from . import Prediction
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ class OwnPeer:
     def transcribe(self, path: Path) -> Prediction:
         with soundfile.SoundFile(path) as file:
             blocks = file.blocks(BLOCK // file.channels, dtype="float32", always_2d=True)
-            found = self.transcriber.transcribe_blocks(
-                (block.mean(axis=1) for block in blocks), file.samplerate
-            )
+            mix = Downmix(file.channels, file.samplerate)
+            found = self.transcriber.transcribe_blocks(map(mix.feed, blocks), file.samplerate)
         return Prediction(found.notes, found.pedal)

@@ -19,7 +19,8 @@ from typing import Any
 import soundfile
 import soxr
 
-from ...model.notes import SUSTAIN, Note, Press
+from ...model.midi_file import SUSTAIN
+from ...model.notes import Note, Press
 from . import Prediction, rounded_velocity
 
 _MEL = "framewiseFeatureExtractor.freq2mels"

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import mido
 
-from ...model.notes import SUSTAIN, Note, Press, sounding, without_overlaps
+from ...model.midi_file import SUSTAIN
+from ...model.notes import Note, Press, sounding, without_overlaps
 from ...model.timebase import KEYS, LOWEST_PITCH
 
 DOWN_FROM = 64  #: the least value of the sustain pedal that holds the strings

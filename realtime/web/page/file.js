@@ -1,6 +1,7 @@
 // @ts-check
 /** A recording that was dropped on the page: decoded here, transcribed by the server, with progress. */
 
+import { Downmix } from "./downmix.js";
 import { Link } from "./link.js";
 
 /** The network hears nothing above: less to send, and any rate will do. */
@@ -30,12 +31,8 @@ export async function decode(file) {
   } catch {
     throw new FileError("This browser cannot read that file as sound. Try wav, mp3, flac, ogg or m4a.");
   }
-  const mono = new Float32Array(sound.length);
-  for (let channel = 0; channel < sound.numberOfChannels; channel++) {
-    const samples = sound.getChannelData(channel);
-    for (let i = 0; i < mono.length; i++) mono[i] += samples[i] / sound.numberOfChannels;
-  }
-  return mono;
+  const channels = Array.from({ length: sound.numberOfChannels }, (_, channel) => sound.getChannelData(channel));
+  return new Downmix(channels.length, RATE).feed(channels);
 }
 
 /**

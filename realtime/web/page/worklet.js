@@ -1,6 +1,8 @@
 // @ts-check
 /** Mixes the microphone's channels and hands the sound over in blocks of about ten milliseconds. */
 
+import { Downmix } from "./downmix.js";
+
 const BLOCK_S = 0.01;
 /** What the audio thread gives at a time. */
 const QUANTUM = 128;
@@ -11,6 +13,8 @@ class Tap extends AudioWorkletProcessor {
     const quanta = Math.max(1, Math.round((BLOCK_S * sampleRate) / QUANTUM));
     this.block = new Float32Array(quanta * QUANTUM);
     this.filled = 0;
+    /** @type {Downmix | null} */
+    this.mix = null;
     this.going = true;
     this.port.onmessage = () => (this.going = false);
   }
@@ -19,13 +23,18 @@ class Tap extends AudioWorkletProcessor {
   process(inputs) {
     const channels = inputs[0];
     const count = channels.length ? channels[0].length : QUANTUM; // no channels: the track is muted
+    const mono = channels.length ? this.mixed(channels) : null;
     for (let i = 0; i < count; i++) {
-      let sum = 0;
-      for (const channel of channels) sum += channel[i];
-      this.block[this.filled++] = channels.length ? sum / channels.length : 0;
+      this.block[this.filled++] = mono ? mono[i] : 0;
       if (this.filled === this.block.length) this.hand();
     }
     return this.going;
+  }
+
+  /** @param {Float32Array[]} channels */
+  mixed(channels) {
+    if (this.mix?.channels !== channels.length) this.mix = new Downmix(channels.length, sampleRate);
+    return this.mix.feed(channels);
   }
 
   hand() {

@@ -1,0 +1,208 @@
+"""From the channels of a recording or a sound card to one, as the sound comes, without delay.
+
+Plain sums lose recordings: a channel with inverted polarity cancels the other, one piano among eight
+channels is 18 dB quieter, hiss on one side covers the piano on the other. So the weights follow the sound.
+Every 2.5 ms (a cell; 20 ms once 2 s of sound have come) powers and correlations of the channels are measured,
+and the weights for the next cell follow from all cells up to this one:
+
+* a channel whose noise floor is 20 dB above another's is left out while its signal-to-noise ratio is 10 dB
+  below that one's, or while it has given nothing but hiss (its neighbouring samples are hardly correlated);
+* a channel 40 dB below the loudest is left out;
+* a channel whose correlation with the loudest is below -0.5 (-0.9 in the first 2 s of sound) is inverted;
+* the others have equal weights: two good channels give exactly their mean.
+
+Each decision has hysteresis. Cells 20 dB below the usual level decide nothing, and those in which no channel
+is 10 dB above its noise floor hardly anything, so pauses change no weights. The result does not depend on how
+the sound is cut into blocks. ``realtime/web/page/downmix.js`` does the same in the browser.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+CELL_S, LATER_CELL_S = 0.0025, 0.02
+MEMORY_S = 10.0  #: of powers and correlations, in seconds of sound that is not quiet
+LEVEL_FALL_S = 30.0  #: time constant with which a louder past is forgotten
+QUIET = 0.01  #: of the usual power: such cells decide nothing
+FLOOR_RISE_S = 2.0  #: time constant with which the noise floor rises to a new one
+SMALLEST = 1e-12  #: power of digital silence, -120 dBFS
+
+SILENT, AUDIBLE = 1e-4, 1e-3  #: of the loudest channel's power: left out below, taken again above
+NOISIER = 100.0  #: ratio of noise floors
+WORSE, AS_GOOD = 10.0, 3.0  #: ratio of signal-to-noise ratios: left out above, taken again below
+SIGNAL = 10.0  #: ratio of power to noise floor from which on there is more than noise
+HISS = 0.5  #: correlation of neighbouring samples; that of a piano's is higher
+NOISE_COUNTS = 0.001  #: as much of its time as the same time of signal
+SURE_AFTER_S = 2.0
+#: Correlations below which a channel is inverted, and above which it is turned back: at first, and later.
+#: A low sound looks opposed within a few milliseconds; that passes.
+OPPOSED_AT_FIRST, OPPOSED = (-0.9, -0.5), (-0.5, 0.0)
+LOUDER = 4.0  #: ratio of powers: another channel becomes the one that polarities are compared with
+
+
+class Downmix:
+    """Samples [n, channels] in, samples [n] out, float32; keeps its state from block to block."""
+
+    def __init__(self, channels: int, sample_rate: int) -> None:
+        if channels < 1:
+            raise ValueError(f"expected one channel or more, got {channels}")
+        self.channels = channels
+        self._rate = sample_rate
+        self._ramp = np.linspace(0, 1, round(CELL_S * sample_rate) // 2 + 1, dtype=np.float32)[1:]
+        self.reset()
+
+    def reset(self) -> None:
+        """As new."""
+        count = self.channels
+        self._set_cell(CELL_S)
+        self.signs = [1.0] * count  #: -1: inverted
+        self.silent = [False] * count
+        self.noisy = [False] * count
+        self._reference = 0
+        self._products = [[0.0] * count for _ in range(count)]
+        self._neighbours = [0.0] * count  # products of each sample and the next
+        self._floors: list[float] = []
+        self._usual = 0.0  # the loudest channel's power lately
+        self._decided_s = 0.0  # of sound that was not quiet
+        self._weights = self._before = tuple([1 / count] * count)  # of this cell, and of the one before
+        self._begun = np.zeros((0, count), dtype=np.float32)  # what there is of this cell
+
+    def _set_cell(self, seconds: float) -> None:
+        self._cell = round(seconds * self._rate)  # samples
+        self._cell_s = seconds
+        self._level_kept = math.exp(-seconds / LEVEL_FALL_S)
+        self._floor_rise = math.exp(seconds / FLOOR_RISE_S)
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Of the channels, now."""
+        return self._weights
+
+    def feed(self, samples: np.ndarray) -> np.ndarray:
+        """The next samples [n, channels] as one channel [n]."""
+        samples = np.asarray(samples, dtype=np.float32)
+        if self.channels == 1:
+            return np.ascontiguousarray(samples[:, 0])
+        begun = len(self._begun)
+        joined = np.concatenate([self._begun, samples]) if begun else samples
+        count = len(joined) // self._cell
+        cells = joined[: count * self._cell].reshape(count, self._cell, self.channels)
+        products = np.matmul(cells.transpose(0, 2, 1), cells) / np.float32(self._cell)
+        changes = [(0, self._before, self._weights)]  # cell, weights before and from then on
+        neighbours = np.einsum("knc,knc->kc", cells[:, 1:], cells[:, :-1]) / np.float32(self._cell - 1)
+        learned = 0
+        for product, neighbour in zip(products.tolist(), neighbours.tolist(), strict=True):
+            learned += 1
+            weights = self._learn(product, neighbour)
+            if weights != self._weights:
+                changes.append((learned, self._weights, weights))
+                self._weights = weights
+            if self._cell_s != LATER_CELL_S and self._decided_s >= SURE_AFTER_S:
+                break
+        self._before = changes[-1][1] if changes[-1][0] == learned else self._weights
+        if learned < count or (self._cell_s != LATER_CELL_S and self._decided_s >= SURE_AFTER_S):
+            return self._go_on_later(samples, changes, begun, learned * self._cell - begun)
+        self._begun = joined[count * self._cell :].copy()
+        return self._mix(samples, changes, begun)
+
+    def _go_on_later(self, samples: np.ndarray, changes: list[_Change], begun: int, mixed: int) -> np.ndarray:
+        """The first ``mixed`` samples, and the others in longer cells."""
+        out = self._mix(samples[:mixed], changes, begun)
+        self._set_cell(LATER_CELL_S)
+        self._begun = self._begun[:0]
+        return np.concatenate([out, self.feed(samples[mixed:])])
+
+    def _mix(self, samples: np.ndarray, changes: list[_Change], begun: int) -> np.ndarray:
+        out = np.empty(len(samples), dtype=np.float32)
+        ends = [cell * self._cell - begun for cell, _, _ in changes[1:]] + [len(samples)]
+        for (cell, before, weights), end in zip(changes, ends, strict=True):
+            start = cell * self._cell - begun
+            first = max(0, start)
+            out[first:end] = _weighted(samples[first:end], weights)
+            ramp = self._ramp[first - start : end - start]
+            if before != weights and len(ramp):
+                new = out[first : first + len(ramp)]
+                old = _weighted(samples[first : first + len(ramp)], before)
+                out[first : first + len(ramp)] = old + ramp * (new - old)
+        return out
+
+    def _learn(self, product: list[list[float]], neighbours: list[float]) -> tuple[float, ...]:
+        """Takes in the mean products of a cell, of its channels and of its neighbouring samples.
+
+        Returns the weights from the next one on.
+        """
+        if not math.isfinite(sum(map(sum, product))):
+            return self._weights  # a broken device; its samples are replaced later
+        powers = [max(SMALLEST, product[i][i]) for i in range(self.channels)]
+        self._follow_floors(powers)
+        loudest = max(powers)
+        self._usual = max(loudest, self._usual * self._level_kept)
+        if loudest < QUIET * self._usual or loudest <= SMALLEST:
+            return self._weights
+        signal = any(power > SIGNAL * floor for power, floor in zip(powers, self._floors, strict=True))
+        counted_s = self._cell_s * (1.0 if signal else NOISE_COUNTS)
+        self._decided_s += counted_s
+        new = counted_s / min(self._decided_s, MEMORY_S)  # at first a mean, later a leaky one
+        for kept, came in zip([*self._products, self._neighbours], [*product, neighbours], strict=True):
+            for i, value in enumerate(came):
+                kept[i] += new * (value - kept[i])
+        return self._decide()
+
+    def _follow_floors(self, powers: list[float]) -> None:
+        if not self._floors:
+            self._floors = powers
+        self._floors = [
+            min(power, floor * self._floor_rise) for floor, power in zip(self._floors, powers, strict=True)
+        ]
+
+    def _decide(self) -> tuple[float, ...]:
+        powers = [max(SMALLEST, self._products[i][i]) for i in range(self.channels)]
+        self._find_noisy(powers)
+        clean = [0.0 if noisy else power for noisy, power in zip(self.noisy, powers, strict=True)]
+        loudest = max(clean)
+        for i, power in enumerate(clean):
+            self.silent[i] = power < (AUDIBLE if self.silent[i] else SILENT) * loudest
+        used = [not noisy and not silent for noisy, silent in zip(self.noisy, self.silent, strict=True)]
+        if not used[self._reference] or loudest > LOUDER * clean[self._reference]:
+            self._reference = clean.index(loudest)
+        self._find_opposed(powers)
+        share = 1 / sum(used)
+        return tuple(share * sign if use else 0.0 for use, sign in zip(used, self.signs, strict=True))
+
+    def _find_noisy(self, powers: list[float]) -> None:
+        floors = self._floors
+        ratios = [power / floor for power, floor in zip(powers, floors, strict=True)]
+        for i, was in enumerate(self.noisy):
+            only_hiss = ratios[i] < SIGNAL and self._neighbours[i] < HISS * powers[i]
+            better = (AS_GOOD if was else WORSE) * ratios[i]
+            self.noisy[i] = any(
+                (was or floors[i] > NOISIER * floors[j])
+                and (only_hiss or (powers[j] > SILENT * powers[i] and ratios[j] > better))
+                for j in range(self.channels)
+                if floors[j] < floors[i]
+            )
+
+    def _find_opposed(self, powers: list[float]) -> None:
+        reference = self._reference
+        below, above = OPPOSED if self._decided_s >= SURE_AFTER_S else OPPOSED_AT_FIRST
+        for i in range(self.channels):
+            alike = self._products[reference][i] / math.sqrt(powers[i] * powers[reference])
+            alike *= self.signs[reference]
+            if alike < below:
+                self.signs[i] = -1.0
+            elif alike > above:
+                self.signs[i] = 1.0
+
+
+_Change = tuple[int, tuple[float, ...], tuple[float, ...]]
+
+
+def _weighted(samples: np.ndarray, weights: tuple[float, ...]) -> np.ndarray:
+    """Sum of the channels; sample by sample, so that the rounding does not depend on the block's length."""
+    out = np.zeros(len(samples), dtype=np.float32)
+    for i, weight in enumerate(weights):
+        if weight:
+            out += np.float32(weight) * samples[:, i]
+    return out

@@ -1,0 +1,197 @@
+"""The bytes of Standard MIDI Files: one piano track to write, all tracks to read.
+
+Ticks: pretty_midi, which the field reads MIDI with, refuses files of more than ten million. Half a
+millisecond a tick is taken as long as that suffices (83 minutes), then a millisecond, which suffices for
+2 h 46 min. Longer files keep the millisecond: ``messages`` reads them, and so does mido.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+TEMPO_US = 480_000  #: a quarter: 125 of them a minute
+FINE, COARSE = 960, 480  #: ticks a quarter: 2000 and 1000 a second
+MOST_TICKS = 10_000_000  #: that pretty_midi reads
+LONGEST_S = 0x0FFFFFFF / 1000  #: the largest number of a MIDI file, in milliseconds: 74 hours
+SUSTAIN = 64  #: the controller of the sustain pedal; down from the value 64 on
+END_OF_TRACK = b"\x00\xff\x2f\x00"
+_TEXT, _NAME = 1, 3  #: kinds of meta events
+
+
+def ticks_a_quarter(end_s: float) -> int:
+    """The finest of the two resolutions with which pretty_midi reads a file that ends at ``end_s``."""
+    return FINE if end_s * ticks_a_second(FINE) < MOST_TICKS - 2 else COARSE
+
+
+def ticks_a_second(a_quarter: int) -> int:
+    return a_quarter * 1_000_000 // TEMPO_US
+
+
+def variable(value: int) -> bytes:
+    """A MIDI file's number, 0 to 2^28 - 1: seven bits a byte, the highest first."""
+    out = [value & 0x7F]
+    while value := value >> 7:
+        out.append(0x80 | value & 0x7F)
+    return bytes(reversed(out))
+
+
+def beginning(name: str, text: Iterable[str] = ()) -> bytes:
+    """The start of a track: its name, text events, the tempo, a piano."""
+    texts = b"".join(_meta(_TEXT, one) for one in text)
+    tempo = b"\x00\xff\x51\x03" + TEMPO_US.to_bytes(3, "big")
+    return _meta(_NAME, name) + texts + tempo + b"\x00\xc0\x00"
+
+
+def _meta(kind: int, text: str) -> bytes:
+    # UTF-8, as most programs that write more than ASCII do. The bytes of a file name that is no UTF-8 pass
+    # as they are; what is no text at all becomes a question mark.
+    try:
+        data = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        data = text.encode("utf-8", "replace")
+    return b"\x00\xff" + bytes((kind,)) + variable(len(data)) + data
+
+
+def whole_file(track: bytes, a_quarter: int) -> bytes:
+    """A file of one track, whose events end with END_OF_TRACK."""
+    header = struct.pack(">4sIHHH", b"MThd", 6, 0, 1, a_quarter)
+    return header + struct.pack(">4sI", b"MTrk", len(track)) + track
+
+
+@dataclass
+class Stroke:
+    """A note in ticks."""
+
+    on: int
+    off: int
+    pitch: int
+    velocity: int
+
+
+def apart(strokes: Iterable[Stroke]) -> list[Stroke]:
+    """Every note at least a tick long, and none sounding when its key is struck again.
+
+    Strokes of one key at one tick become one, with the greater velocity and the later end.
+    """
+    kept: list[Stroke] = []
+    last: dict[int, Stroke] = {}
+    for stroke in sorted(strokes, key=lambda stroke: stroke.on):
+        before = last.get(stroke.pitch)
+        if before is not None and before.on == stroke.on:
+            before.off = max(before.off, stroke.off)
+            before.velocity = max(before.velocity, stroke.velocity)
+            continue
+        if before is not None:
+            before.off = min(before.off, stroke.on)
+        stroke.off = max(stroke.off, stroke.on + 1)
+        last[stroke.pitch] = stroke
+        kept.append(stroke)
+    return kept
+
+
+def joined(presses: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Presses of the pedal (down, up) in ticks: at least one long, those that overlap made one."""
+    kept: list[tuple[int, int]] = []
+    for down, up in sorted(presses):
+        if kept and down < kept[-1][1]:
+            kept[-1] = kept[-1][0], max(up, kept[-1][1])
+        else:
+            kept.append((down, max(up, down + 1)))
+    return kept
+
+
+def piano_track(strokes: Iterable[Stroke], presses: Iterable[tuple[int, int]], start: bytes) -> bytes:
+    """The bytes of a track. At one tick: ends of notes, then the pedal (up before down), then onsets."""
+    events: list[tuple[int, int, bytes]] = []
+    for stroke in apart(strokes):
+        events.append((stroke.on, 3, bytes((0x90, stroke.pitch, stroke.velocity))))
+        events.append((stroke.off, 0, bytes((0x80, stroke.pitch, 64))))
+    for down, up in joined(presses):
+        events.append((up, 1, bytes((0xB0, SUSTAIN, 0))))
+        events.append((down, 2, bytes((0xB0, SUSTAIN, 127))))
+    track, now = bytearray(start), 0
+    for tick, _, data in sorted(events):
+        track += variable(tick - now) + data
+        now = tick
+    return bytes(track + END_OF_TRACK)
+
+
+# --- reading ---
+
+
+def messages(path: str | PathLike[str]) -> Iterator[tuple[int, int, float, Any]]:
+    """(track, tick, seconds, mido's message) of a file's messages, track by track, however long it is.
+
+    Raises ValueError, one line that names the file, for what is not a MIDI file.
+    """
+    import mido
+
+    try:
+        file = mido.MidiFile(str(path))
+        if file.ticks_per_beat == 0:
+            raise ValueError("it counts no ticks")
+    except Exception as error:  # mido raises a dozen kinds for the bytes of other files
+        said = " ".join(str(error).split()) or "it ends early"
+        raise ValueError(f"{path}: expected a MIDI file, could not read it ({said})") from error
+    shared = None if file.type == 2 else _Clock(file.ticks_per_beat, file.tracks)
+    for number, track in enumerate(file.tracks):
+        clock = shared or _Clock(file.ticks_per_beat, [track])
+        tick = 0
+        for message in track:
+            tick += message.time
+            yield number, tick, clock.seconds(tick), message
+
+
+def read_texts(path: str | PathLike[str]) -> list[str]:
+    """The text events of a MIDI file, UTF-8 or else Latin-1. Raises ValueError as ``messages``."""
+    raw = [message.text.encode("latin-1") for *_, message in messages(path) if message.type == "text"]
+    return [_decoded(data) for data in raw]
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+class _Clock:
+    """Ticks to seconds, through all changes of tempo."""
+
+    def __init__(self, division: int, tracks: Iterable[Iterable[Any]]) -> None:
+        self._ticks, self._seconds = [0], [0.0]
+        if division < 0:  # SMPTE: frames a second (29 is 30000 / 1001) and ticks a frame
+            frames, division = -(division >> 8), division & 0xFF
+            rate = 30_000 / 1001 if frames == 29 else float(frames)
+            self._tick_s = [1 / (rate * max(1, division))]
+            return
+        self._tick_s = [0.5 / division]
+        for tick, tempo in sorted(_tempos(tracks), key=lambda change: change[0]):
+            seconds = self.seconds(tick)
+            self._ticks.append(tick)
+            self._seconds.append(seconds)
+            self._tick_s.append(tempo / 1e6 / division)
+
+    def seconds(self, tick: int) -> float:
+        last = bisect_right(self._ticks, tick) - 1
+        return self._seconds[last] + (tick - self._ticks[last]) * self._tick_s[last]
+
+
+def _tempos(tracks: Iterable[Iterable[Any]]) -> Iterator[tuple[int, int]]:
+    for track in tracks:
+        tick = 0
+        for message in track:
+            tick += message.time
+            if message.type == "set_tempo":
+                yield tick, message.tempo
+
+
+def nearest_tick(time_s: float, a_second: int) -> int:
+    """Halves go up, so that times a tick apart never fall on one tick."""
+    return math.floor(time_s * a_second + 0.5)

@@ -1,0 +1,86 @@
+"""Channels of a recording that are silent, noisy or cancel each other: measured while it is read."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_CELL_S = 0.02
+_LOWEST_DB, _STEP_DB, _STEPS = -120.0, 1.0, 140
+_FLOOR_SHARE = 0.1  #: of the cells, which are quieter than this, make the noise floor
+_SILENT_DB = -60.0  #: against the loudest channel
+_NOISIER_DB = 20.0
+_CANCELLED_DB = -6.0  #: of the mean against the quieter of two channels
+
+
+class ChannelMeter:
+    """Levels of the channels and of their mean. Memory stays the same, however long the recording."""
+
+    def __init__(self, channels: int, sample_rate: int) -> None:
+        self._cell = max(1, round(_CELL_S * sample_rate))
+        self._power = np.zeros(channels)  # sums of squares
+        self._of_mean = 0.0
+        self._cells = np.zeros((channels, _STEPS), dtype=np.int64)  # by level
+
+    def add(self, samples: np.ndarray) -> None:
+        """Samples [n, channels]."""
+        count, channels = len(samples) // self._cell, samples.shape[1]
+        squares = np.einsum("nc,nc->nc", samples, samples)
+        self._power += squares.sum(axis=0, dtype=float)
+        self._of_mean += float(np.square(samples.mean(axis=1)).sum(dtype=float))
+        cells = squares[: count * self._cell].reshape(count, self._cell, channels).mean(axis=1)
+        steps = (_decibels(cells) - _LOWEST_DB) / _STEP_DB
+        for counts, levels in zip(self._cells, steps.T.astype(int).clip(0, _STEPS - 1), strict=True):
+            counts += np.bincount(levels, minlength=_STEPS)
+
+    def remarks(self, inverted: list[int]) -> list[str]:
+        """A line for each channel unlike the others; ``inverted``: those whose polarity was turned."""
+        if not self._power.any():
+            return ["it is silent from beginning to end"]
+        silent = self._silent()
+        kept = [n for n in range(len(self._power)) if n not in silent]
+        lines = []
+        if silent:
+            verb = "is" if len(silent) == 1 else "are"
+            lines.append(f"{_channels(silent)} of {len(self._power)} {verb} silent and left out")
+        lines += self._noisy(kept)
+        if cancelling := self._cancelling(kept, inverted):
+            lines.append(cancelling)
+        return lines
+
+    def _silent(self) -> list[int]:
+        levels = _decibels(self._power / self._power.max())
+        return [n for n, level in enumerate(levels) if level < _SILENT_DB]
+
+    def _noisy(self, kept: list[int]) -> list[str]:
+        floors = {n: _quantile(self._cells[n]) for n in kept}
+        quietest = min(kept, key=lambda n: floors[n])
+        noisy = [n for n in kept if floors[n] >= floors[quietest] + _NOISIER_DB]
+        return [
+            f"channel {n + 1} has a noise floor {floors[n] - floors[quietest]:.0f} dB above that of channel "
+            f"{quietest + 1}; --input-channel {quietest + 1} reads that one alone"
+            for n in noisy
+        ]
+
+    def _cancelling(self, kept: list[int], inverted: list[int]) -> str | None:
+        turned = [n for n in inverted if n in kept]
+        below_db = float(_decibels(self._of_mean / self._power[kept].min())) if len(self._power) == 2 else 0.0
+        if len(kept) < 2 or not (turned or below_db <= _CANCELLED_DB):
+            return None
+        how = f"their mean is {-below_db:.0f} dB below either" if below_db <= _CANCELLED_DB else "inverted"
+        what = f"; {_channels(turned)} is taken with inverted polarity" if turned else ""
+        return f"the channels cancel each other ({how}){what}; --input-channel {kept[0] + 1} reads one alone"
+
+
+def _channels(numbers: list[int]) -> str:
+    said = ", ".join(str(n + 1) for n in numbers)
+    return f"channel{'' if len(numbers) == 1 else 's'} {said}"
+
+
+def _decibels(power: np.ndarray | float) -> np.ndarray:
+    return 10 * np.log10(np.maximum(power, 10 ** (_LOWEST_DB / 10)))
+
+
+def _quantile(counts: np.ndarray) -> float:
+    """The level in dB below which a share of the cells lies."""
+    step = int(np.searchsorted(np.cumsum(counts), _FLOOR_SHARE * counts.sum()))
+    return _LOWEST_DB + step * _STEP_DB

@@ -1,0 +1,113 @@
+"""Parts of a file that are decoded as one sound each, and what decoders say and offer."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+Piece = bytes | tuple[int, int]  #: bytes in place of those of the file, or where those begin and end
+
+
+@dataclass
+class Report:
+    """What is to be said of a file: a line each, without the file's name."""
+
+    warnings: list[str] = field(default_factory=list)
+    lost: bool = False  #: some of the sound cannot be read
+
+    def warn(self, line: str) -> None:
+        if line not in self.warnings:
+            self.warnings.append(line)
+
+    def lose(self, line: str) -> None:
+        """Warn of sound that is not read."""
+        self.lost = True
+        self.warn(line)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One sound in a file."""
+
+    pieces: tuple[Piece, ...] = ()  #: of which it consists; none: the file as it is
+    expected_frames: int | None = None  #: as its header says, where the decoder is not to be asked
+
+    def open(self, path: Path) -> Path | PartFile:
+        """For a decoder."""
+        return PartFile(path, self.pieces) if self.pieces else path
+
+
+class Source(Protocol):
+    """An open sound, as every decoder offers it.
+
+    ``sample_rate`` in Hz; ``frames`` is None where only decoding will tell.
+    """
+
+    sample_rate: int
+    channels: int
+    frames: int | None
+
+    def chunks(self, frames: int) -> Iterator[np.ndarray]:
+        """float32 [n, channels], n <= frames. To be called once."""
+
+    def close(self) -> None:
+        """May be called twice."""
+
+
+class PartFile(io.RawIOBase):
+    """The pieces one after the other, as a file to read. Raises OSError where the file cannot be read."""
+
+    def __init__(self, path: Path, pieces: Sequence[Piece]) -> None:
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed in close()
+        self._pieces = list(pieces)
+        self._begins = [0]
+        for piece in pieces:
+            length = len(piece) if isinstance(piece, bytes) else piece[1] - piece[0]
+            self._begins.append(self._begins[-1] + length)
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._begins[-1]}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        view = memoryview(buffer).cast("B")
+        done = 0
+        while done < len(view) and self._position < self._begins[-1]:
+            came = self._some(len(view) - done)
+            if not came:
+                break  # the file has become shorter
+            view[done : done + len(came)] = came
+            done += len(came)
+            self._position += len(came)
+        return done
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+    def _some(self, most: int) -> bytes:
+        """What lies at the position in one piece."""
+        number = next(n for n, begin in enumerate(self._begins[1:]) if self._position < begin)
+        piece, inside = self._pieces[number], self._position - self._begins[number]
+        most = min(most, self._begins[number + 1] - self._position)
+        if isinstance(piece, bytes):
+            return piece[inside : inside + most]
+        self._file.seek(piece[0] + inside)
+        return self._file.read(most) or b""

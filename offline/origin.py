@@ -1,0 +1,155 @@
+"""What an output says of itself: the recording, weights and settings that it was made with.
+
+MIDI has a text event for it, JSON a field, PNG a text chunk. CSV has no room: its line in the manifest, or an
+output beside it, speaks for it.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..model.notes import TRACK_NAME
+from .remote import Place, Url
+from .writing import CSV_COLUMNS
+
+MARK = "hppnet "  #: before the origin in a text event or chunk
+_HEAD_BYTES = 8192  #: of an output, within which the origin stands
+_END_OF_TRACK = b"\xff\x2f\x00"
+_PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"\x00\x00\x00\x00IEND\xaeB`\x82"
+_CSV_HEADERS = tuple(",".join((*CSV_COLUMNS, *more)).encode() + b"\r\n" for more in ((), ("sounding_s",)))
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Of an output. What is not known (version 0.1 wrote less) is empty."""
+
+    input: str  #: name of the recording, without its folder
+    place: str  #: see ``place_digest``
+    digest: str  #: see ``digest_of``
+    checkpoint: str  #: digest of the weights
+    settings: str  #: see ``describe_settings``
+    formats: str  #: all outputs written with this one: ``csv+mid``
+    notes: int | None = None
+
+    def line(self) -> str:
+        """In one line of ASCII."""
+        return MARK + json.dumps(asdict(self), ensure_ascii=True)
+
+
+def digest_of(file: Path) -> str:
+    """32 hexadecimal digits for the bytes of a file. Raises OSError, also for a folder, device or pipe."""
+    if not stat.S_ISREG(os.stat(file).st_mode):
+        raise OSError(errno.EINVAL, "expected a file", str(file))
+    digest = hashlib.sha256()
+    with open(file, "rb") as data:
+        while block := data.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()[:32]
+
+
+def place_digest(place: Place) -> str:
+    """12 hexadecimal digits for where a recording lies: the path itself is nobody's business."""
+    whole = str(place) if isinstance(place, Url) else os.path.realpath(place)
+    return hashlib.sha256(os.fsencode(whole)).hexdigest()[:12]
+
+
+def written_here(place: Place) -> bool:
+    """Whether an output's first bytes say that this program wrote it, or it is empty. Raises OSError.
+
+    PNG of version 0.1 do not say it.
+    """
+    head, kind = _head(place), _kind(place)
+    if not head:
+        return True  # nobody's work is lost
+    if kind == "mid":
+        return TRACK_NAME.encode() in head or MARK.encode() + b"{" in head
+    if kind == "csv":
+        return head.startswith(_CSV_HEADERS)
+    if kind == "json":
+        of_0_1 = head.startswith(b'{\n "source": ') and b'\n "tuning_cents": ' in head
+        return of_0_1 or _parsed(head, kind) is not None
+    return kind == "png" and head.startswith(_PNG) and MARK.encode() + b"{" in head
+
+
+def origin_of(place: Place) -> Origin | None:
+    """What an output says of itself; None where it says nothing. Raises OSError."""
+    return _parsed(_head(place), _kind(place))
+
+
+def _parsed(head: bytes, kind: str) -> Origin | None:
+    begin = b' "origin": ' if kind == "json" else MARK.encode()
+    at = head.find(begin + b"{")
+    if at < 0:
+        return None
+    try:
+        text = head[at + len(begin) :].decode("ascii", "replace")
+        found, _ = json.JSONDecoder().raw_decode(text)
+        return Origin(**found)
+    except (ValueError, TypeError):  # broken, or of a version that says something else
+        return None
+
+
+def is_whole(place: Place, notes: int | None) -> bool:
+    """Whether an output is of its format from the first byte to the last, with so many notes (None: any)."""
+    try:
+        data = place.first_bytes(None) if isinstance(place, Url) else place.read_bytes()
+    except OSError:
+        return False
+    check = _CHECKS.get(_kind(place))
+    return check is not None and check(data, notes)
+
+
+def _whole_midi(data: bytes, notes: int | None) -> bool:
+    if data[:4] != b"MThd" or len(data) < 14:
+        return False
+    at, tracks = 8 + int.from_bytes(data[4:8], "big"), int.from_bytes(data[10:12], "big")
+    for _ in range(tracks):
+        end = at + 8 + int.from_bytes(data[at + 4 : at + 8], "big")
+        if data[at : at + 4] != b"MTrk" or end > len(data) or data[end - 3 : end] != _END_OF_TRACK:
+            return False
+        at = end
+    return tracks > 0 and at == len(data)
+
+
+def _whole_csv(data: bytes, notes: int | None) -> bool:
+    lines = data.count(b"\n")
+    return data.startswith(_CSV_HEADERS) and data.endswith(b"\r\n") and notes in (None, lines - 1)
+
+
+def _whole_json(data: bytes, notes: int | None) -> bool:
+    try:
+        found = json.loads(data)["notes"]
+    except (ValueError, TypeError, KeyError):
+        return False
+    return isinstance(found, list) and notes in (None, len(found))
+
+
+def _whole_png(data: bytes, notes: int | None) -> bool:
+    return data.startswith(_PNG) and data.endswith(_PNG_END)
+
+
+_CHECKS: dict[str, Callable[[bytes, int | None], bool]] = {
+    "mid": _whole_midi,
+    "csv": _whole_csv,
+    "json": _whole_json,
+    "png": _whole_png,
+}
+
+
+def _kind(place: Place) -> str:
+    kind = place.suffix[1:].lower()
+    return {"midi": "mid"}.get(kind, kind)
+
+
+def _head(place: Place) -> bytes:
+    if isinstance(place, Url):
+        return place.first_bytes(_HEAD_BYTES)
+    with place.open("rb") as file:
+        return file.read(_HEAD_BYTES)

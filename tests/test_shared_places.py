@@ -1,0 +1,64 @@
+"""Folders that others write to, too: their modules, and what was compiled for their machines."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .made_outputs import sound
+
+#: Modules that the command needs, and whose names a recording's folder may well hold.
+MODULES = [
+    "numpy",
+    "torch",
+    "soundfile",
+    "csv",
+    "queue",
+    "random",
+    "struct",
+    "secrets",
+    "tokenize",
+    "colorsys",
+    "model",
+]
+
+
+@pytest.mark.slow
+def test_modules_in_the_working_folder_are_not_imported(tmp_path: Path, small: Path) -> None:
+    """Neither by the command nor by its workers."""
+    for number in range(2):
+        sound(str(tmp_path / "rec" / f"{number}.wav"), number)
+    for name in MODULES:
+        (tmp_path / f"{name}.py").write_text(
+            f"open('{tmp_path}/ran-{name}', 'w'); raise SystemExit('not me')\n"
+        )
+    arguments = ["transcribe", "rec", "--jobs", "2", "--plot", "--checkpoint", str(small)]
+    done = subprocess.run(
+        [sys.executable, "-m", "hppnet", *arguments], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert not list(tmp_path.glob("ran-*")), done.stderr
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("rec/*.mid"))) == 2
+
+
+def test_compiled_kernels_are_kept_for_each_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was compiled with -march=native for another machine of the same home folder is not loaded."""
+    from torch.utils import cpp_extension
+
+    from hppnet.training import kernels
+
+    names: list[str] = []
+    monkeypatch.setattr(cpp_extension, "load", lambda name, *_, **__: names.append(name))
+    own = kernels.processor()
+    assert (
+        own
+        and own == kernels.processor()
+        and ("flags" in own or "Features" in own or sys.platform != "linux")
+    )
+    for said in (own, own, own.replace("flags", "flags avx9")):
+        monkeypatch.setattr(kernels, "processor", lambda said=said: said)
+        kernels.compiled.__wrapped__()
+    assert names[0] == names[1] and names[0] != names[2]

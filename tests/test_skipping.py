@@ -1,0 +1,176 @@
+"""``--skip-existing`` leaves out what would be made just as it is there, and nothing else."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from typer.testing import CliRunner
+
+from hppnet.cli import app
+from hppnet.model.notes import write_midi
+from hppnet.offline.outputs import Job
+from hppnet.offline.settings import Settings, describe_settings
+
+from .made_outputs import KINDS, NOTES, contents, former, make, sound
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run(small: Path):
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(app, ["transcribe", "--checkpoint", str(small), *arguments])
+
+    return run
+
+
+class Skipping(RuleBasedStateMachine):
+    """Whatever is changed, exactly what is no longer right is done again."""
+
+    @initialize(kinds=st.sets(st.sampled_from(KINDS), min_size=1).map(sorted))
+    def begin(self, kinds: list[str]) -> None:
+        import tempfile
+
+        self.folder = Path(tempfile.mkdtemp(prefix="hppnet-test-"))
+        (self.folder / "a.wav").write_bytes(b"sound 0")
+        self.job = Job(self.folder / "a.wav", {kind: self.folder / f"a.{kind}" for kind in kinds})
+        self.options, self.checkpoint, self.count = Settings(), "abc", 0
+        make(self.job)
+        # A table by itself says nothing of where it comes from, and there is no manifest here.
+        self.speaks = kinds != ["csv"]
+        self.made: tuple[object, ...] | None = self.now()
+
+    def now(self) -> tuple[object, ...]:
+        return (self.job.source.read_bytes(), describe_settings(self.options), self.checkpoint)
+
+    @rule()
+    def do(self) -> None:
+        job = former(self.options, self.checkpoint).left(self.job)
+        assert job is not None
+        make(job, self.options, self.checkpoint)
+        self.made = self.now()
+
+    @rule(number=st.integers(0, 2))
+    def change_the_input(self, number: int) -> None:
+        status = self.job.source.stat()
+        self.job.source.write_bytes(b"sound %d" % number)
+        os.utime(self.job.source, ns=(status.st_atime_ns, status.st_mtime_ns))  # nobody sees it by its time
+
+    @rule(threshold=st.sampled_from([None, 0.3]), offsets=st.sampled_from(["keys", "sounding"]))
+    def change_the_settings(self, threshold: float | None, offsets: str) -> None:
+        self.options = Settings(onset_threshold=threshold, offsets=offsets, device="cpu", batch=2)
+
+    @rule(name=st.sampled_from(["abc", "def"]))
+    def change_the_weights(self, name: str) -> None:
+        self.checkpoint = name
+
+    @rule(data=st.data())
+    def break_an_output(self, data: st.DataObject) -> None:
+        place = data.draw(st.sampled_from(sorted(self.job.outputs.values())))
+        if place.exists():
+            whole = place.read_bytes()
+            # JSON is whole without its last line break.
+            # So much that it can still be told who wrote it, or nothing at all.
+            least = min(len(whole) - 1, 400)
+            cut = data.draw(st.one_of(st.just(0), st.integers(least, max(least, len(whole) - 2))))
+            place.write_bytes(whole[:cut])
+            self.made = None
+
+    @rule(data=st.data())
+    def remove_an_output(self, data: st.DataObject) -> None:
+        data.draw(st.sampled_from(sorted(self.job.outputs.values()))).unlink(missing_ok=True)
+        self.made = None
+
+    @invariant()
+    def skips_what_is_right(self) -> None:
+        left = former(self.options, self.checkpoint, skip=True).left(self.job)
+        assert (left is None) == (self.speaks and self.made == self.now())
+
+    def teardown(self) -> None:
+        shutil.rmtree(self.folder)
+
+
+TestSkipping = Skipping.TestCase
+TestSkipping.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)
+
+
+@pytest.mark.slow
+def test_skipping_beside_recordings_and_in_folders(here: Path, run, small: Path) -> None:
+    def skipped(*more: str) -> int:
+        result = run("rec", "--skip-existing", *more)
+        assert result.exit_code == 0, result.output
+        return 2 - result.stdout.count(" notes, ")
+
+    for options in ([], ["-o", "out", "--format", "csv"], ["-o", "out2", "--format", "json,mid", "--plot"]):
+        sound("rec/a.wav"), sound("rec/b.wav", 1)
+        assert skipped(*options) == 0
+        assert skipped(*options) == 2
+        sound("rec/a.wav", 2)
+        assert skipped(*options) == 1
+        assert skipped(*options) == 2
+        assert skipped(*options, "--onset-threshold", "0.3") == 0
+        assert skipped(*options) == 0
+        first = next(
+            path for path in Path(options[1] if options else "rec").glob("a.*") if path.suffix != ".wav"
+        )
+        first.write_bytes(b"")
+        assert skipped(*options) == 1
+        if options:
+            first.write_bytes(b"broken")
+            assert skipped(*options) == 1
+        other = shutil.copy(small, here / "other.safetensors")
+        if not options:
+            change_a_weight(Path(other))
+            result = CliRunner().invoke(app, ["transcribe", "rec", "--skip-existing", "--checkpoint", other])
+            assert result.exit_code == 0 and "skipped" not in result.stdout
+
+
+def change_a_weight(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("options", [["--format", "mid"], ["--format", "csv"]])
+def test_another_recording_does_not_take_a_former_runs_output(here: Path, run, options: list[str]) -> None:
+    sound("x/a.wav", 0), sound("y/a.wav", 1), sound("z/a.flac", 2)
+    Path("same").mkdir()
+    shutil.copy("x/a.wav", "same/a.wav")
+    assert run("x", "-o", "out", *options).exit_code == 0
+    before = contents(Path("out"))
+    for other in ("y", "z"):
+        for more in ([], ["--skip-existing"], ["--dry-run"]):
+            result = run(other, "-o", "out", *options, *more)
+            (line,) = result.stderr.splitlines()
+            assert result.exit_code == 1 and "holds the notes of another recording, a.wav" in line
+            assert contents(Path("out")) == before
+    result = run("same", "-o", "out", *options, "--skip-existing")
+    assert result.exit_code == 0 and "1 skipped" in result.stdout
+    assert run("y", "-o", "out", *options, "--force").exit_code == 0
+    with open("out/manifest.csv", newline="") as file:
+        assert [row["input"] for row in csv.DictReader(file)] == ["x/a.wav", "y/a.wav"]
+
+
+def test_what_has_no_words_is_done_again(here: Path, run) -> None:
+    """As version 0.1 wrote it, where no manifest tells what it was made of."""
+    sound("rec/a.wav")
+    write_midi(NOTES, "rec/a.mid")
+    assert "1 file transcribed" in run("rec", "--skip-existing").stdout
+    assert "1 skipped" in run("rec", "--skip-existing").stdout
+
+
+def test_force_and_skip_existing_do_not_go_together(here: Path, run) -> None:
+    sound("rec/a.wav")
+    assert run("rec", "--force", "--skip-existing").exit_code == 2

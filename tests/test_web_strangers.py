@@ -1,0 +1,184 @@
+"""Clients of the server that nobody meant: odd rates, silence, half messages, other names of this machine."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket as sockets
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from websockets.exceptions import ConnectionClosed
+
+from hppnet.model.resampling import HIGHEST_RATE, LOWEST_RATE
+from hppnet.model.transcriber import Transcriber
+from hppnet.realtime.web.hub import STEP_S, Hub, _next_of
+from hppnet.realtime.web.limits import Limits
+from hppnet.realtime.web.protocol import Hello
+
+from .web_server import Running, greeted, hello, serving
+
+LIMITS = Limits(streams=2, waiting=4, hello_s=1.0, idle_s=0.8, close_s=0.3)
+
+
+@pytest.fixture(scope="module")
+def tiny(small: Path) -> Transcriber:
+    return Transcriber.load(small, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def running(tiny: Transcriber) -> Iterator[Running]:
+    with serving(tiny, LIMITS) as found:
+        yield found
+
+
+def until(found: Callable[[], bool], seconds: float = 30) -> None:
+    end_s = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < end_s, "it did not come"
+        time.sleep(0.05)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    rate=st.integers(LOWEST_RATE, HIGHEST_RATE),
+    messages=st.lists(st.integers(0, 16_000), max_size=4),
+    mode=st.sampled_from(["live", "file"]),
+)
+def test_every_turn_takes_sound_at_any_rate(idle_hub: Hub, rate: int, messages: list[int], mode: str) -> None:
+    """A turn that took none would be followed by the next at once, for ever."""
+    seat = idle_hub.take_seat(Hello(rate, mode=mode), lambda heard: None)
+    try:
+        for count in messages:
+            idle_hub.add(seat, np.zeros(count, dtype=np.float32))
+        while seat.blocks:
+            before = len(seat.blocks)
+            taken = _next_of(seat)
+            assert len(seat.blocks) < before
+            assert 0 < sum(block.duration_s for block in taken) <= STEP_S + 1e-9
+    finally:
+        idle_hub.leave(seat)
+
+
+@pytest.fixture(scope="module")
+def idle_hub(tiny: Transcriber) -> Hub:
+    """One whose thread has ended: what comes waits."""
+    hub = Hub(tiny)
+    hub.close()
+    return hub
+
+
+@pytest.mark.parametrize("rate", [8003, 44_103, 191_999])
+def test_odd_rates_come_to_their_end(running: Running, rate: int) -> None:
+    with greeted(running.stream, rate, mode="file") as socket:
+        for _ in range(6):
+            socket.send(np.zeros(12_345, dtype="<f4").tobytes())
+        socket.send('{"type": "end"}')
+        said = [json.loads(message) for message in socket]
+    assert said[-1]["type"] == "done" and said[-1]["time_s"] == pytest.approx(6 * 12_345 / rate, abs=1e-3)
+
+
+@pytest.mark.parametrize("sound", [b"", np.full(160, np.nan, dtype="<f4").tobytes()], ids=["nothing", "nan"])
+def test_messages_without_sound_keep_no_place(running: Running, sound: bytes) -> None:
+    """NaN is silence, as a microphone may give for a while; no samples at all are no sound."""
+    begun_s = time.monotonic()
+    with greeted(running.stream) as socket:
+        try:
+            while time.monotonic() < begun_s + 2 * LIMITS.idle_s:
+                socket.send(sound)
+                time.sleep(0.05)
+            code = None
+        except ConnectionClosed as end:
+            code = end.rcvd and end.rcvd.code
+    assert code == (None if sound else 4408)
+
+
+def test_connections_that_ask_for_nothing_are_cut(running: Running) -> None:
+    """As many as there are places: whoever comes then is served all the same, after a while."""
+    with ExitStack() as opened:
+        silent = []
+        for begin in (b"", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: "):
+            for _ in range(LIMITS.streams + 2 * LIMITS.waiting):
+                raw = opened.enter_context(sockets.create_connection(("127.0.0.1", running.port)))
+                raw.sendall(begin)
+                silent.append(raw)
+        until(lambda: status_of(running, "localhost") == 200)
+        for raw in silent:
+            raw.settimeout(30)
+            assert ended(raw)
+
+
+def ended(raw: sockets.socket) -> bool:
+    try:
+        while raw.recv(1024):
+            pass
+    except ConnectionResetError:
+        pass
+    return True
+
+
+def test_who_leaves_within_a_message_leaves_a_place(running: Running) -> None:
+    for part in (
+        b"\x82\xfe\x19\x00mask",
+        b"\x82",
+        b"\x02\x84mask1234",
+    ):  # half of a message, of a frame, of two
+        for _ in range(LIMITS.streams + 1):
+            raw = sockets.create_connection(("127.0.0.1", running.port))
+            raw.sendall(
+                b"GET /stream HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+            )
+            assert raw.recv(4096).startswith(b"HTTP/1.1 101")
+            text = hello().encode()
+            raw.sendall(struct.pack(">BBH4x", 0x81, 0xFE, len(text)) + text + part)
+            raw.close()
+            until(lambda: free(running))
+
+
+def free(running: Running) -> bool:
+    try:
+        with ExitStack() as streams:
+            for _ in range(LIMITS.streams):
+                streams.enter_context(greeted(running.stream))
+        return True
+    except (ConnectionClosed, OSError):
+        return False
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("127.0.0.2", 200),
+        ("127.255.255.254", 200),
+        ("[::1]", 200),
+        ("LOCALHOST", 200),
+        ("127.0.0.1.evil.example", 403),
+        ("piano.example", 403),
+        ("0.0.0.0", 403),
+        ("192.168.1.5", 403),
+        ("", 403),
+        ("[", 403),
+    ],
+)
+def test_loopback_has_many_names(running: Running, host: str, status: int) -> None:
+    assert status_of(running, host) == status
+
+
+def status_of(running: Running, host: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=20)
+    try:
+        connection.request("GET", "/about", headers={"Host": f"{host}:{running.port}" if host else ""})
+        return connection.getresponse().status
+    except (ConnectionError, http.client.HTTPException):
+        return 0
+    finally:
+        connection.close()
