@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import mido
 import numpy as np
 
-from ..model.notes import SUSTAIN
+from ..model.midi_file import SUSTAIN
 
 SWITCH = 64  #: where FluidSynth and a MIDI file's reader have it
 DRUMS = 9  #: channel, counted from 0
