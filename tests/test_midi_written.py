@@ -88,13 +88,14 @@ def test_every_note_written_is_read_back(path: Path, notes: list[Note], presses:
 def test_stock_pretty_midi_reads_the_same(path: Path, notes: list[Note], presses: list[Press]) -> None:
     write_midi(notes, path, presses)
     piano = stock(path).instruments
+    presses = read_pedal(path) if notes else []  # of a track without notes pretty_midi keeps nothing
     theirs = sorted((n.pitch, n.start, n.end, n.velocity) for i in piano for n in i.notes)
     ours = sorted((n.pitch, n.onset_s, n.offset_s, n.velocity) for n in read_midi(path))
     assert len(theirs) == len(ours)
     for one, other in zip(theirs, ours, strict=True):
         assert one == pytest.approx(other, abs=1e-6)
     changes = [(round(c.time, 6), c.value) for i in piano for c in i.control_changes]
-    pedal = [(s, value) for press in read_pedal(path) for s, value in ((press.down_s, 127), (press.up_s, 0))]
+    pedal = [(s, value) for press in presses for s, value in ((press.down_s, 127), (press.up_s, 0))]
     assert changes == [(round(s, 6), value) for s, value in pedal]
 
 

@@ -55,6 +55,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     "--detune": ("nan", "inf", "flat"),
     "--gain": ("nan", "inf", "loud"),
     "--jobs": NUMBERS,
+    "--starts": NUMBERS,
     "--tuning": ("nan", "inf", "1000", "high", ""),
     "--channel": ("0", "17", "one"),
     "--midi-system": ("carrier pigeon",),
