@@ -181,8 +181,8 @@ def write_three(folder: Path) -> None:
     write_labels(folder / "three.tsv", labels)
 
 
-def test_labels_stay_true_under_conditions(transcriber, monkeypatch, tmp_path):
-    monkeypatch.setattr(Transcriber, "load", lambda checkpoint, device: transcriber)
+def test_labels_stay_true_under_conditions(shipped, monkeypatch, tmp_path):
+    monkeypatch.setattr(Transcriber, "load", lambda checkpoint, device: shipped)
     write_three(tmp_path)
     for place in ("rooms", "noise"):
         (tmp_path / place).mkdir()

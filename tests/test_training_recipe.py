@@ -102,6 +102,7 @@ def command(root: Path, name: str, *more: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_the_whole_recipe_killed_in_each_phase_takes_the_same_steps(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -210,7 +210,7 @@ def test_the_pedal_of_a_recording(browser: Any, moving: Path, tmp_path: Path) ->
         page.wait_for_selector("#save-midi:not([disabled])")
         presses = [(p["down_s"], p["up_s"]) for p in page.evaluate("hppnet.presses")]
         assert len(presses) == pytest.approx(len(wanted), abs=2)  # the browser has another resampler
-        assert page.inner_text("#pedal") == "up"
+        wait_until(lambda: page.inner_text("#pedal") == "up", "the pedal's end")
         inside = [(down + up) / 2 for down, up in presses if up - down > 0.08]
         between = [(a[1] + b[0]) / 2 for a, b in pairwise(presses) if b[0] - a[1] > 0.08]
         drawn = page.evaluate(EDGE, [inside, between])

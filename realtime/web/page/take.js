@@ -86,7 +86,7 @@ export class Playback {
   follow(notes, now_s) {
     /** @type {Map<number, import("./notes.js").Note>} */
     const lit = new Map(notes.between(now_s - 1e-3, now_s).map((note) => [note.pitch, note]));
-    const pedalDown = notes.pressesBetween(now_s - 1e-3, now_s).length > 0;
+    const pedalDown = notes.pressesBetween(now_s, now_s + 1e-3).length > 0;
     if (this.playing) {
       // Down before keys come up, up after they were struck again: nothing is cut that should ring.
       if (pedalDown && !this.pedalDown) this.output.play({ type: "pedal", down: true, time_s: now_s }, 0);
