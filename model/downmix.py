@@ -89,9 +89,10 @@ class Downmix:
         joined = np.concatenate([self._begun, samples]) if begun else samples
         count = len(joined) // self._cell
         cells = joined[: count * self._cell].reshape(count, self._cell, self.channels)
-        products = np.matmul(cells.transpose(0, 2, 1), cells) / np.float32(self._cell)
+        with np.errstate(over="ignore", invalid="ignore"):  # a broken device's: ``_learn`` passes over them
+            products = np.matmul(cells.transpose(0, 2, 1), cells) / np.float32(self._cell)
+            neighbours = np.einsum("knc,knc->kc", cells[:, 1:], cells[:, :-1]) / np.float32(self._cell - 1)
         changes = [(0, self._before, self._weights)]  # cell, weights before and from then on
-        neighbours = np.einsum("knc,knc->kc", cells[:, 1:], cells[:, :-1]) / np.float32(self._cell - 1)
         learned = 0
         for product, neighbour in zip(products.tolist(), neighbours.tolist(), strict=True):
             learned += 1

@@ -92,7 +92,7 @@ def test_info_tells_everything_as_json_and_as_text(small: Path, tmp_path: Path) 
 def test_info_names_what_is_wrong(small: Path, tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").write_text("no weights")
     for arguments, code, words in (
-        ([str(tmp_path / "none.safetensors")], 1, "found no such file"),
+        ([str(tmp_path / "none.safetensors")], 2, "does not exist"),
         ([str(tmp_path / "a.safetensors")], 1, "expected a safetensors file"),
         ([str(small), "--latency", "100"], 2, "latency must be one of"),
     ):
