@@ -3,7 +3,7 @@
 #include "simd.h"
 
 #ifdef __AVX512F__
-constexpr int OT = 8, FV = 3;  // outputs, and vectors of bins, of a product that stays in registers
+constexpr int OT = 8, FV = 2;  // outputs, and vectors of bins, of a product that stays in registers
 constexpr int CT = 8, OV = 2;  // of the weights' gradient: inputs, and vectors of outputs
 #else
 constexpr int OT = 4, FV = 2;  // there are 16 registers only
@@ -34,7 +34,8 @@ static void frame_product(const float* rows, const float* w, const std::vector<i
     const int vectors = std::min(FV, (e.padded - f) / L);
     for (int o = 0; o < O; o += OT) {
       vf acc[OT][FV] = {};
-      for (size_t h = 0; h < shifts.size(); h++)
+      for (size_t h = 0; h < shifts.size(); h++) {
+        if (f + shifts[h] >= e.bins || f + FV * L + shifts[h] <= 0) continue;  // nothing but zeros
         for (int c = 0; c < C; c++) {
           const float* from = rows + c * e.width + e.below + shifts[h] + f;
           const float* weight = w + (h * C + c) * O + o;
@@ -43,6 +44,7 @@ static void frame_product(const float* rows, const float* w, const std::vector<i
           for (int k = 0; k < OT; k++)
             for (int v = 0; v < FV; v++) acc[k][v] += weight[k] * bins[v];
         }
+      }
       for (int k = 0; k < OT; k++)
         for (int v = 0; v < vectors; v++) store(out + (o + k) * e.padded + f + v * L, acc[k][v]);
     }
@@ -81,12 +83,13 @@ static void harmonic_weights(const Tensor& x, const Tensor& dy, const std::vecto
       const T* from = dy.data_ptr<T>() + b * O * plane + size_t(t) * F;
       for (int o = 0; o < O; o++)
         for (int f = 0; f < F; f++) grads[size_t(f) * width + o] = float(from[o * plane + f]);
-      for (size_t h = 0; h < shifts.size(); h++)
+      for (size_t h = 0; h < shifts.size(); h++) {
+        const int first = std::max<int>(0, -shifts[h]), last = std::min<int>(F, F - shifts[h]);  // no zeros
         for (int c = 0; c < C; c += CT)
           for (int o = 0; o < width; o += OV * L) {
             const float* bins = &rows[c * e.width + e.below + shifts[h]];
             vf acc[CT][OV] = {};
-            for (int f = 0; f < F; f++)
+            for (int f = first; f < last; f++)
               for (int i = 0; i < CT; i++)
                 for (int v = 0; v < OV; v++)
                   acc[i][v] += bins[i * e.width + f] * load(&grads[size_t(f) * width + o + v * L]);
@@ -96,6 +99,7 @@ static void harmonic_weights(const Tensor& x, const Tensor& dy, const std::vecto
                 store(at, load(at) + acc[i][v]);
               }
           }
+      }
     }
   float* to = dw.data_ptr<float>();
   for (size_t row = 0; row < shifts.size() * C; row++)
