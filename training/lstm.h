@@ -44,15 +44,12 @@ static inline void activate(float* gates, float* cell, float* tc, float* hidden)
     for (int u = 0; u < U; u++) hidden[r * U + u] = gates[r * G + 2 * U + u] * tc[r * U + u];
 }
 
-// Eight sums side by side: one alone would wait for each of its additions.
 template <int U>
 static inline float dot(const float* a, const float* b) {
   float sums[8] = {};
   for (int u = 0; u < U; u += 8)
     for (int k = 0; k < 8; k++) sums[k] += a[u + k] * b[u + k];
-  for (int half = 4; half > 0; half /= 2)
-    for (int k = 0; k < half; k++) sums[k] += sums[k + half];
-  return sums[0];
+  return (sums[0] + sums[1]) + (sums[2] + sums[3]) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
 }
 
 struct Sizes {
