@@ -3,7 +3,7 @@
 #include "simd.h"
 
 #ifdef __AVX512F__
-constexpr int OT = 8, FV = 3;  // outputs, and vectors of bins, of a product that stays in registers
+constexpr int OT = 8, FV = 2;  // outputs, and vectors of bins, of a product that stays in registers
 constexpr int CT = 8, OV = 2;  // of the weights' gradient: inputs, and vectors of outputs
 #else
 constexpr int OT = 4, FV = 2;  // there are 16 registers only
@@ -21,10 +21,10 @@ static Edges edges(const std::vector<int64_t>& shifts, int bins) {
   return {-low, high, bins, padded, -low + padded + high};
 }
 
+// One frame x [C][F] of planes, with zeros on both sides of each row.
 template <typename T>
-static void fetch(const T* x, size_t plane, int C, const Edges& e, float* rows) {
-  for (int c = 0; c < C; c++)
-    for (int f = 0; f < e.bins; f++) rows[c * e.width + e.below + f] = float(x[c * plane + f]);
+static void fetch_frame(const T* x, size_t plane, int C, const Edges& e, float* rows) {
+  for (int c = 0; c < C; c++) fetch(x + c * plane, e.bins, rows + c * e.width + e.below);
 }
 
 // One frame. out [O][padded]; OT outputs by FV vectors of bins stay in registers.
@@ -34,7 +34,8 @@ static void frame_product(const float* rows, const float* w, const std::vector<i
     const int vectors = std::min(FV, (e.padded - f) / L);
     for (int o = 0; o < O; o += OT) {
       vf acc[OT][FV] = {};
-      for (size_t h = 0; h < shifts.size(); h++)
+      for (size_t h = 0; h < shifts.size(); h++) {
+        if (f + shifts[h] >= e.bins || f + FV * L + shifts[h] <= 0) continue;  // nothing but zeros
         for (int c = 0; c < C; c++) {
           const float* from = rows + c * e.width + e.below + shifts[h] + f;
           const float* weight = w + (h * C + c) * O + o;
@@ -43,6 +44,7 @@ static void frame_product(const float* rows, const float* w, const std::vector<i
           for (int k = 0; k < OT; k++)
             for (int v = 0; v < FV; v++) acc[k][v] += weight[k] * bins[v];
         }
+      }
       for (int k = 0; k < OT; k++)
         for (int v = 0; v < vectors; v++) store(out + (o + k) * e.padded + f + v * L, acc[k][v]);
     }
@@ -58,35 +60,43 @@ static void harmonic(const Tensor& x, const Tensor& w, const float* bias, const 
   std::vector<float> rows(size_t(C) * e.width + L), out(size_t(O) * e.padded);
   for (int b = 0; b < B; b++)
     for (int t = 0; t < frames; t++) {
-      fetch(x.data_ptr<T>() + b * C * plane + size_t(t) * F, plane, C, e, rows.data());
+      fetch_frame(x.data_ptr<T>() + b * C * plane + size_t(t) * F, plane, C, e, rows.data());
       frame_product(rows.data(), w.data_ptr<float>(), shifts, C, O, e, out.data());
       T* to = y.data_ptr<T>() + b * O * plane + size_t(t) * F;
-      for (int o = 0; o < O; o++)
-        for (int f = 0; f < F; f++) to[o * plane + f] = T(out[o * e.padded + f] + (bias ? bias[o] : 0.f));
+      for (int o = 0; o < O; o++) put(&out[o * e.padded], F, to + o * plane, bias ? bias[o] : 0.f);
     }
 }
 
-// dw[shift, c, o] = sum over frames and bins of x[c, f + shift] * dy[o, f]. The outputs of a bin lie side by
-// side, so that whole vectors of them are added up and none has to be summed across.
+// dw[shift, c, o] = sum over frames and bins of x[c, f + shift] * dy[o, f], db[o] of dy[o, f]. The outputs of
+// a bin lie side by side, so that whole vectors of them are added up and none has to be summed across.
 template <typename T>
-static void harmonic_weights(const Tensor& x, const Tensor& dy, const std::vector<int64_t>& shifts, Tensor& dw) {
+static void harmonic_weights(const Tensor& x, const Tensor& dy, const std::vector<int64_t>& shifts, Tensor& dw,
+                             Tensor& db) {
   const int B = x.size(0), C = x.size(1), frames = x.size(2), F = x.size(3), O = dy.size(1);
   const int width = (O + OV * L - 1) / (OV * L) * (OV * L);  // outputs, padded with zeros
   const Edges e = edges(shifts, F);
   const size_t plane = size_t(frames) * F;
-  std::vector<float> rows(size_t(C) * e.width + L), grads(size_t(F) * width), sums(shifts.size() * C * width);
+  std::vector<float> rows(size_t(C) * e.width + L), own(size_t(O) * F), grads(size_t(F) * width);
+  std::vector<float> sums(shifts.size() * C * width), biases(width);
   for (int b = 0; b < B; b++)
     for (int t = 0; t < frames; t++) {
-      fetch(x.data_ptr<T>() + b * C * plane + size_t(t) * F, plane, C, e, rows.data());
+      fetch_frame(x.data_ptr<T>() + b * C * plane + size_t(t) * F, plane, C, e, rows.data());
       const T* from = dy.data_ptr<T>() + b * O * plane + size_t(t) * F;
-      for (int o = 0; o < O; o++)
-        for (int f = 0; f < F; f++) grads[size_t(f) * width + o] = float(from[o * plane + f]);
-      for (size_t h = 0; h < shifts.size(); h++)
+      for (int o = 0; o < O; o++) fetch(from + o * plane, F, &own[o * F]);
+      for (int f = 0; f < F; f++)
+        for (int o = 0; o < O; o++) grads[size_t(f) * width + o] = own[o * F + f];
+      for (int o = 0; o < width; o += L) {
+        vf sum = {};
+        for (int f = 0; f < F; f++) sum += load(&grads[size_t(f) * width + o]);
+        store(&biases[o], load(&biases[o]) + sum);
+      }
+      for (size_t h = 0; h < shifts.size(); h++) {
+        const int first = std::max<int>(0, -shifts[h]), last = std::min<int>(F, F - shifts[h]);  // no zeros
         for (int c = 0; c < C; c += CT)
           for (int o = 0; o < width; o += OV * L) {
             const float* bins = &rows[c * e.width + e.below + shifts[h]];
             vf acc[CT][OV] = {};
-            for (int f = 0; f < F; f++)
+            for (int f = first; f < last; f++)
               for (int i = 0; i < CT; i++)
                 for (int v = 0; v < OV; v++)
                   acc[i][v] += bins[i * e.width + f] * load(&grads[size_t(f) * width + o + v * L]);
@@ -96,10 +106,12 @@ static void harmonic_weights(const Tensor& x, const Tensor& dy, const std::vecto
                 store(at, load(at) + acc[i][v]);
               }
           }
+      }
     }
   float* to = dw.data_ptr<float>();
   for (size_t row = 0; row < shifts.size() * C; row++)
     std::memcpy(to + row * O, &sums[row * width], O * sizeof(float));
+  std::memcpy(db.data_ptr<float>(), biases.data(), O * sizeof(float));
 }
 
 // x [B, C, T, F], w [shifts, C, O] and bias [O] or none, fp32 -> y [B, O, T, F] in x's type.
@@ -111,8 +123,9 @@ Tensor harmonic_forward(Tensor x, Tensor w, std::optional<Tensor> bias, std::vec
   return y;
 }
 
-Tensor harmonic_weight_grad(Tensor x, Tensor dy, std::vector<int64_t> shifts) {
+std::vector<Tensor> harmonic_weight_grad(Tensor x, Tensor dy, std::vector<int64_t> shifts) {
   Tensor dw = at::empty({int64_t(shifts.size()), x.size(1), dy.size(1)}, x.options().dtype(at::kFloat));
-  by_type(x, [&](auto zero) { harmonic_weights<decltype(zero)>(x, dy, shifts, dw); });
-  return dw;
+  Tensor db = at::empty({dy.size(1)}, dw.options());
+  by_type(x, [&](auto zero) { harmonic_weights<decltype(zero)>(x, dy, shifts, dw, db); });
+  return {dw, db};
 }

@@ -196,5 +196,4 @@ class _Harmonic(torch.autograd.Function):
         grad = grad.contiguous()
         back = [-s for s in ctx.shifts]
         dx = compiled().harmonic_forward(grad, weight.transpose(1, 2).contiguous(), None, back)
-        dw = compiled().harmonic_weight_grad(x, grad, ctx.shifts)
-        return dx, dw, grad.sum((0, 2, 3), dtype=torch.float), None
+        return dx, *compiled().harmonic_weight_grad(x, grad, ctx.shifts), None

@@ -2,30 +2,26 @@
 #pragma once
 #include "simd.h"
 
-constexpr int R = 4;  // sequences carried together
-constexpr int BLOCK = 16;  // steps whose gradients of the weights are added up together
-#ifdef __AVX512F__
-constexpr int TILE = 4;  // vectors of a product that stay in registers, for each of R rows
-#else
+// R rows by TILE vectors of a product stay in registers, AVX2's 16 too, and keep its multipliers busy.
+constexpr int R = 6;  // sequences carried together
 constexpr int TILE = 2;
-#endif
+constexpr int BLOCK = 16;  // steps whose gradients of the weights are added up together
 
 // out[R][V * L] (+)= a[R][K] @ w[K][V * L], tiles of TILE vectors kept in registers.
 template <int V>
 static inline void multiply(const float* a, int K, const float* w, float* out) {
-  constexpr int VT = V % TILE == 0 ? TILE : 2;
-  static_assert(V % VT == 0, "columns must fill the tiles");
-  for (int tile = 0; tile < V; tile += VT) {
-    vf acc[R][VT];
+  static_assert(V % TILE == 0, "columns must fill the tiles");
+  for (int tile = 0; tile < V; tile += TILE) {
+    vf acc[R][TILE];
     for (int r = 0; r < R; r++)
-      for (int v = 0; v < VT; v++) acc[r][v] = load(out + r * V * L + (tile + v) * L);
+      for (int v = 0; v < TILE; v++) acc[r][v] = load(out + r * V * L + (tile + v) * L);
     for (int k = 0; k < K; k++) {
       const float* row = w + k * V * L + tile * L;
       for (int r = 0; r < R; r++)
-        for (int v = 0; v < VT; v++) acc[r][v] += a[r * K + k] * load(row + v * L);
+        for (int v = 0; v < TILE; v++) acc[r][v] += a[r * K + k] * load(row + v * L);
     }
     for (int r = 0; r < R; r++)
-      for (int v = 0; v < VT; v++) store(out + r * V * L + (tile + v) * L, acc[r][v]);
+      for (int v = 0; v < TILE; v++) store(out + r * V * L + (tile + v) * L, acc[r][v]);
   }
 }
 
@@ -46,6 +42,14 @@ static inline void activate(float* gates, float* cell, float* tc, float* hidden)
   for (int k = 0; k < R * U; k += L) store(tc + k, tanh_(load(cell + k)));
   for (int r = 0; r < R; r++)
     for (int u = 0; u < U; u++) hidden[r * U + u] = gates[r * G + 2 * U + u] * tc[r * U + u];
+}
+
+template <int U>
+static inline float dot(const float* a, const float* b) {
+  float sums[8] = {};
+  for (int u = 0; u < U; u += 8)
+    for (int k = 0; k < 8; k++) sums[k] += a[u + k] * b[u + k];
+  return (sums[0] + sums[1]) + (sums[2] + sums[3]) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
 }
 
 struct Sizes {
@@ -82,11 +86,7 @@ static void lstm_forward(Sizes z, const float* x, const float* w, const float* b
         std::memcpy(hidden + at, h, size_t(rows) * U * 4);
         std::memcpy(cells + at, cell, size_t(rows) * U * 4);
         if (s >= z.keep) continue;
-        for (int r = 0; r < rows; r++) {
-          float sum = 0;
-          for (int u = 0; u < U; u++) sum += h[r * U + u] * output[head * U + u];
-          weighed[at / U + r] = sum;
-        }
+        for (int r = 0; r < rows; r++) weighed[at / U + r] = dot<U>(h + r * U, output + head * U);
       }
     }
   }
@@ -95,23 +95,23 @@ static void lstm_forward(Sizes z, const float* x, const float* w, const float* b
 // dw[K][V * L] += a[rows][K]^T @ d[rows][V * L], db[V * L] += the sum of d's rows.
 template <int V>
 static void add_products(const float* a, int K, const float* d, int rows, float* dw, float* db) {
-  constexpr int KT = 4, VT = V % TILE == 0 ? TILE : 2;
+  constexpr int KT = 6;
   for (int v = 0; v < V; v++) {
     vf sum = {};
     for (int r = 0; r < rows; r++) sum += load(d + (size_t(r) * V + v) * L);
     store(db + v * L, load(db + v * L) + sum);
   }
-  for (int tile = 0; tile < V; tile += VT)
+  for (int tile = 0; tile < V; tile += TILE)
     for (int k = 0; k < K; k += KT) {
       const int ks = std::min(KT, K - k);
-      vf acc[KT][VT] = {};
+      vf acc[KT][TILE] = {};
       for (int r = 0; r < rows; r++)
         for (int i = 0; i < KT; i++) {
           const float own = a[size_t(r) * K + std::min(k + i, K - 1)];
-          for (int v = 0; v < VT; v++) acc[i][v] += own * load(d + (size_t(r) * V + tile + v) * L);
+          for (int v = 0; v < TILE; v++) acc[i][v] += own * load(d + (size_t(r) * V + tile + v) * L);
         }
       for (int i = 0; i < ks; i++)
-        for (int v = 0; v < VT; v++) {
+        for (int v = 0; v < TILE; v++) {
           float* at = dw + (size_t(k + i) * V + tile + v) * L;
           store(at, load(at) + acc[i][v]);
         }

@@ -2,18 +2,6 @@
 #pragma once
 #include "simd.h"
 
-// A row of F values as floats, padded with zeros to a multiple of L.
-template <typename T>
-static inline void fetch_row(const T* from, int F, float* to) {
-  for (int f = 0; f < F; f++) to[f] = float(from[f]);
-}
-
-static inline float total(vf v) {
-  float sum = 0;
-  for (int k = 0; k < L; k++) sum += v[k];
-  return sum;
-}
-
 struct Moments {
   float mean, scale;  // scale: 1 / standard deviation
 };
@@ -37,18 +25,19 @@ static void norm(const Tensor& x, const Tensor& weight, const Tensor& bias, bool
   const float *w = weight.data_ptr<float>(), *b = bias.data_ptr<float>();
   const T* from = x.data_ptr<T>();
   T* to = y.data_ptr<T>();
-  std::vector<float> row(padded, 0.f);
+  std::vector<float> row(padded, 0.f), by(F), out(F);
   for (int64_t n = 0; n < x.numel() / F; n++) {
     const int c = n / frames % C;
-    fetch_row(from + n * F, F, row.data());
+    fetch(from + n * F, F, row.data());
     const Moments m = moments(row.data(), F, padded);
     const float scale = m.scale * w[c], shift = b[c] - m.mean * scale;
+    if (passing) fetch(passing + n * F, F, by.data());
+    for (int f = 0; f < F; f++) out[f] = row[f] * scale + shift;
     if (relu)
-      for (int f = 0; f < F; f++) to[n * F + f] = T(std::max(0.f, row[f] * scale + shift));
+      for (int f = 0; f < F; f++) out[f] = std::max(0.f, out[f]);
     else if (passing)
-      for (int f = 0; f < F; f++) to[n * F + f] = T(row[f] * scale + shift + float(passing[n * F + f]));
-    else
-      for (int f = 0; f < F; f++) to[n * F + f] = T(row[f] * scale + shift);
+      for (int f = 0; f < F; f++) out[f] += by[f];
+    put(out.data(), F, to + n * F);
   }
 }
 
@@ -59,11 +48,12 @@ static void norm_back(const Tensor& x, const Tensor& weight, const Tensor& bias,
   const float *w = weight.data_ptr<float>(), *b = bias.data_ptr<float>();
   const T *from = x.data_ptr<T>(), *of = grad.data_ptr<T>();
   T* to = dx.data_ptr<T>();
+  float *weights = dw.data_ptr<float>(), *biases = db.data_ptr<float>();
   std::vector<float> row(padded, 0.f), g(padded, 0.f);
   for (int64_t n = 0; n < x.numel() / F; n++) {
     const int c = n / frames % C;
-    fetch_row(from + n * F, F, row.data());
-    fetch_row(of + n * F, F, g.data());
+    fetch(from + n * F, F, row.data());
+    fetch(of + n * F, F, g.data());
     const Moments m = moments(row.data(), F, padded);
     vf sum = {}, product = {};
     for (int f = 0; f < padded; f += L) {  // beyond F the gradient is 0
@@ -76,9 +66,11 @@ static void norm_back(const Tensor& x, const Tensor& weight, const Tensor& bias,
       product += own * normal;
     }
     const float s = total(sum), p = total(product), scale = m.scale * w[c];
-    db.data_ptr<float>()[c] += s;
-    dw.data_ptr<float>()[c] += p;
-    for (int f = 0; f < F; f++) to[n * F + f] = T(scale * (g[f] - s / F - row[f] * p / F));
+    biases[c] += s;
+    weights[c] += p;
+    for (int f = 0; f < F; f++) g[f] = scale * (g[f] - s / F - row[f] * (p / F));
+    put(g.data(), F, to + n * F);
+    std::fill(g.begin() + F, g.end(), 0.f);
     std::fill(row.begin() + F, row.end(), 0.f);
   }
 }
@@ -107,7 +99,7 @@ static void pool(const Tensor& x, Tensor& y, Tensor& which) {
   uint8_t* at = which.data_ptr<uint8_t>();
   std::vector<float> row(F);
   for (int64_t n = 0; n < x.numel() / F; n++, from += F, to += F / 4, at += F / 4) {
-    fetch_row(from, F, row.data());
+    fetch(from, F, row.data());
     for (int k = 0; k < F / 4; k++) {
       const float a = row[4 * k], b = row[4 * k + 1], c = row[4 * k + 2], d = row[4 * k + 3];
       const float left = std::max(a, b), right = std::max(c, d), best = std::max(left, right);

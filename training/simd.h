@@ -38,6 +38,34 @@ static inline vf vexp(vf x) {
 static inline vf sigmoid(vf x) { return 1.f / (1.f + vexp(-x)); }
 static inline vf tanh_(vf x) { return 2.f * sigmoid(2.f * x) - 1.f; }
 
+// The sum of a vector's values, in four chains: in one each addition would wait for the last.
+static inline float total(vf v) {
+  float sums[4] = {};
+  for (int k = 0; k < L; k++) sums[k % 4] += v[k];
+  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+
+// n values as floats; and back, with something added. Compilers make vectors of bfloat16's bits, not of its class.
+template <typename T>
+static inline void fetch(const T* from, int n, float* to) {
+  for (int k = 0; k < n; k++) to[k] = float(from[k]);
+}
+static inline void fetch(const at::BFloat16* from, int n, float* to) {
+  for (int k = 0; k < n; k++) to[k] = __builtin_bit_cast(float, uint32_t(from[k].x) << 16);
+}
+template <typename T>
+static inline void put(const float* from, int n, T* to, float plus = 0.f) {
+  for (int k = 0; k < n; k++) to[k] = T(from[k] + plus);
+}
+static inline void put(const float* from, int n, at::BFloat16* to, float plus = 0.f) {
+  for (int k = 0; k < n; k++) {
+    const float value = from[k] + plus;
+    const uint32_t bits = __builtin_bit_cast(uint32_t, value);
+    const uint32_t nearest = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;  // ties to even
+    to[k].x = value == value ? nearest : 0x7fc0;
+  }
+}
+
 // Calls f with a value of x's type: float, bfloat16 or half.
 template <typename F>
 static void by_type(const Tensor& x, F f) {
