@@ -13,7 +13,7 @@ from hppnet.model.network import HPPNet
 from hppnet.model.transcriber import Transcriber
 from hppnet.model.velocity import FUTURE, MEMORY, PAST, VelocityHead
 
-from .tolerances import additions, assert_same_sums
+from .tolerances import additions, assert_same_sums, tolerance
 
 SMALL = NetworkConfig(stem_channels=2, body_channels=2, lstm_units=2, pedal_units=2, velocity_units=4)
 
@@ -61,11 +61,13 @@ def test_each_frame_sees_what_it_may_see(look_ahead: int | None) -> None:
     for at, seen in [(frame - PAST, True), (frame + future, True), (frame + future + 1, False)]:
         changed = spectra(20)
         changed[0, at, 160:170] += 20
-        moved = not torch.allclose(velocities(network, changed, look_ahead)[0, frame], before, atol=1e-5)
+        apart = (velocities(network, changed, look_ahead)[0, frame] - before).abs().max()
+        moved = bool(apart > tolerance(before, additions(network, 20)))
         assert moved == seen, at
     changed = spectra(20)
     changed[0, 0] += 60  # long before the stroke: the recording is loud
-    assert not torch.allclose(velocities(network, changed, look_ahead)[0, frame], before, atol=1e-5)
+    apart = (velocities(network, changed, look_ahead)[0, frame] - before).abs().max()
+    assert apart > tolerance(before, additions(network, 20))
 
 
 def test_what_was_loud_is_forgotten_after_five_seconds() -> None:
@@ -155,13 +157,12 @@ def test_seams_between_windows_do_not_show(seconds: float) -> None:
         for window_s in (20.0, 1.0)
     )
     assert whole.probabilities is not None and cut.probabilities is not None
-    np.testing.assert_allclose(cut.probabilities[..., 3], whole.probabilities[..., 3], atol=1e-4)
+    terms = additions(transcriber.network, len(whole.probabilities))
+    assert_same_sums(cut.probabilities[..., 3], whole.probabilities[..., 3], terms)
     live = transcriber.transcribe_blocks([samples], 16_000, latency_ms=132, keep_probabilities=True)
     assert live.probabilities is not None
     # With R = 4 a stroke is as strong live, until the sound ends: offline nothing at all comes after it.
-    np.testing.assert_allclose(
-        live.probabilities[:-FUTURE, :, 3], whole.probabilities[:-FUTURE, :, 3], atol=1e-4
-    )
+    assert_same_sums(live.probabilities[:-FUTURE, :, 3], whole.probabilities[:-FUTURE, :, 3], terms)
 
 
 def test_half_precision_says_the_same_of_whole_recordings() -> None:
