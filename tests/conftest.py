@@ -12,6 +12,7 @@ from hppnet.model.checkpoint import save
 from hppnet.model.config import ModelConfig, NetworkConfig
 from hppnet.model.network import HPPNet
 from hppnet.model.transcriber import Transcriber
+from hppnet.training import kernels
 
 from .needs import require
 from .sounds import TONE_WEIGHTS
@@ -36,6 +37,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("needs"):
         require(*mark.args)
+
+
+@pytest.fixture(autouse=True)
+def no_build(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training runs without its C++ kernels, which take a minute to build, unless a test needs the compiler."""
+    if not any("compiler" in mark.args for mark in request.node.iter_markers("needs")):
+        monkeypatch.setattr(kernels, "compiled", lambda: None)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -281,6 +281,7 @@ def test_a_key_struck_while_down_is_noticed(
     assert any("while down" in line for line in done.verdict())
 
 
+@pytest.mark.slow
 def test_memory_that_grows_is_noticed(
     small: Path, music: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -337,6 +337,7 @@ def test_ctrl_c_leaves_finished_files_and_nothing_half(tmp_path, weights, jobs):
     assert children.all_gone(process.pid)
 
 
+@pytest.mark.slow
 @unix
 def test_workers_end_when_the_command_is_killed(tmp_path, weights):
     for name in ("1.wav", "2.wav", "3.wav"):

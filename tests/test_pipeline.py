@@ -149,6 +149,7 @@ def test_a_device_that_fails_is_no_fault_of_the_recordings(rec, weights, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_takes_no_recording_with_it(rec, weights, alone, tmp_path) -> None:
     """It is killed while it holds several; another does them."""
     killed = []

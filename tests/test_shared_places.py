@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from hppnet.training.kernels import compiled
+
 from .made_outputs import sound
 
 #: Modules that the command needs, and whose names a recording's folder may well hold.
@@ -60,5 +62,5 @@ def test_compiled_kernels_are_kept_for_each_processor(monkeypatch: pytest.Monkey
     )
     for said in (own, own, own.replace("flags", "flags avx9")):
         monkeypatch.setattr(kernels, "processor", lambda said=said: said)
-        kernels.compiled.__wrapped__()
+        compiled.__wrapped__()
     assert names[0] == names[1] and names[0] != names[2]

@@ -131,6 +131,7 @@ def test_going_on_with_another_set_names_it(begun: Path) -> None:
     assert_one_line(done, 2, "schedule.learning_rate was 0.003, now it is 0.5")
 
 
+@pytest.mark.slow
 def test_going_on_over_other_recordings_names_the_source(tmp_path: Path) -> None:
     make_music(tmp_path)
     file = written(tmp_path, "relabelled")
@@ -140,6 +141,7 @@ def test_going_on_over_other_recordings_names_the_source(tmp_path: Path) -> None
     assert_one_line(run("train", file), 2, f"data.{tmp_path / 'music'} was")
 
 
+@pytest.mark.slow
 def test_workers_minutes_and_the_cache_may_change(folder: Path, begun: Path) -> None:
     free = ("--set", "workers=1", "--minutes", "0.1", "--cache", folder / "elsewhere")
     assert run("train", begun, *free).exit_code == 0

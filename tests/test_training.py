@@ -21,12 +21,12 @@ from hppnet.model.notes import notes_from
 from hppnet.model.timebase import HOP, SAMPLE_RATE
 from hppnet.training.augmentation import in_the_world, mixed
 from hppnet.training.dataset import Excerpts, open_folder
-from hppnet.training.kernels import accelerate, alone_in, compiled, norm, pool
+from hppnet.training.kernels import accelerate, alone_in, norm, pool
 from hppnet.training.labels import targets
 from hppnet.training.notes_table import LabelError
 from hppnet.training.rooms import FIRST_ARRIVAL, made_room
 
-from .needs import go_without
+from .needs import needs
 from .tolerances import additions, assert_same_sums, tolerance
 from .training_runs import PLAIN, make_music
 
@@ -54,6 +54,8 @@ def test_targets_of_an_excerpt_are_those_of_the_whole() -> None:
     assert targets(notes, 80, transpose=-1).frame[:, 0].sum() == 0  # left the keyboard
 
 
+@pytest.mark.slow
+@needs("compiler")
 @pytest.mark.parametrize(("look_ahead", "stem_channels", "units"), [(None, 8, 24), (3, 8, 24), (3, 4, 5)])
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_faster_roads_give_what_the_plain_one_gives(
@@ -71,8 +73,6 @@ def test_faster_roads_give_what_the_plain_one_gives(
         return out.detach(), [p.grad.clone() for p in network.parameters() if p.grad is not None]
 
     plain, plain_grads = gradients()
-    if device == "cpu" and compiled() is None:
-        go_without("no C++ compiler works here: PyTorch is all there is")
     assert accelerate(network, device) == (device == "cpu")
     fast, fast_grads = gradients()
     terms = additions(network, 21)
@@ -181,11 +181,11 @@ def test_a_made_up_room_begins_with_the_direct_sound_and_dies_away() -> None:
         )
 
 
+@pytest.mark.slow
+@needs("compiler")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_compiled_norms_and_pooling_are_pytorchs(dtype: torch.dtype) -> None:
     """Results and gradients, with what is added or cut off afterwards, in every precision of training."""
-    if compiled() is None:
-        pytest.skip("no C++ compiler here: PyTorch is all there is")
     torch.manual_seed(0)
     layer, to_keys = FrequencyNorm(3), PoolToKeys()
     with torch.no_grad():

@@ -160,6 +160,7 @@ def test_the_page_shows_what_transcribe_gives(
         assert re.fullmatch(r"([A-G]( sharp)? \d(, )?){8}", page.inner_text("#spoken"))
 
 
+@pytest.mark.slow
 def test_the_server_restarts_while_listening(browser: Any, moving: Path) -> None:
     """Notes and pedal end, also on the MIDI port; the page says so, comes back, and the take goes on."""
     with serving_apart("--checkpoint", str(moving)) as first:

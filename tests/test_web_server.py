@@ -241,6 +241,7 @@ def vanish(running: Running) -> None:
     raw.close()
 
 
+@pytest.mark.slow
 def test_who_stops_reading_is_cut_off(transcriber: Transcriber) -> None:
     with serving(transcriber, replace(SMALL, streams=1, messages_per_s=1e6, idle_s=600)) as found:
         raw = shaken(found)
