@@ -41,7 +41,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(autouse=True)
 def no_build(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Training runs without its C++ kernels, which take a minute to build, unless a test needs the compiler."""
+    """Training runs without its C++ kernels, which take a minute to build, but where a test needs them."""
     if not any("compiler" in mark.args for mark in request.node.iter_markers("needs")):
         monkeypatch.setattr(kernels, "compiled", lambda: None)
 
