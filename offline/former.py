@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,11 +54,15 @@ class Former:
                 raise _taken(place, origin)
         job = replace(job, replaceable=frozenset(present))
         job.check_free()
-        if self._skip and len(present) == len(job.outputs):
+        if self._skip and len(present) == len(job.outputs) and self._recorded(present.values()):
             speaking = [origin for origin in origins.values() if origin is not None]
             if all(self._right(place, origin, speaking, sound) for place, origin in origins.items()):
                 return None
         return job
+
+    def _recorded(self, places: Iterable[Place]) -> bool:
+        """Whether the manifest, if there is one, knows them: a run may be killed before it has said so."""
+        return self._manifest is None or all(self._manifest.origin(place) is not None for place in places)
 
     def _origin(self, place: Place) -> Origin | None:
         """By its own words, or the manifest's. Raises FileExistsError for what was not written here."""

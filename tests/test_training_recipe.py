@@ -107,6 +107,7 @@ def command(root: Path, name: str, *more: str) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.needs("compiler")  # as in the process that is killed
 def test_the_whole_recipe_killed_in_each_phase_takes_the_same_steps(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
