@@ -142,6 +142,5 @@ def test_memory_does_not_grow_with_recordings() -> None:
             tracemalloc.stop()
 
     most_mib(100)  # what is cached once for all
-    # Kept as objects they take 1.5 KB each; pathlib's table of names, and what else the process does meanwhile,
-    # take some MiB.
+    # Kept as objects they take 1.5 KB each; pathlib's table of names and other threads take some MiB.
     assert most_mib(12_000) < most_mib(600) + 0.5 * 12_000 * 1.5 / 1024
