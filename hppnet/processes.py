@@ -1,4 +1,4 @@
-"""Processes that work for this one: started, given things to do over a pipe, and ended.
+"""Processes that work for this one: started, given things to do over a pipe, ended; a lock for all.
 
 What they do with them, and what they answer, is their callers' own. Only the thread that started a worker
 may use it.
@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -69,6 +70,20 @@ def end(workers: Sequence[Worker[Any]], patience_s: float) -> None:
             worker.process.kill()
             worker.process.join()
         worker.pipe.close()
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Waits until no other process holds this file, which the system releases when a process ends.
+
+    On a file system without locks it does not wait.
+    """
+    import fcntl  # not on Windows
+
+    with lock.open("w") as file:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def keep_to_installed_modules() -> None:

@@ -106,6 +106,17 @@ TestSkipping = Skipping.TestCase
 TestSkipping.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)
 
 
+def test_what_a_killed_run_wrote_and_did_not_record_is_made_again(here: Path, run) -> None:
+    sound("rec/a.wav"), sound("rec/b.wav", 1)
+    assert run("rec", "-o", "out", "--jobs", "1").exit_code == 0
+    manifest = Path("out/manifest.csv")
+    manifest.write_bytes(b"".join(manifest.read_bytes().splitlines(keepends=True)[:-1]))
+    again = run("rec", "-o", "out", "--jobs", "1", "--skip-existing")
+    assert again.exit_code == 0 and again.stdout.count(" notes, ") == 1, again.output
+    with open(manifest, newline="") as file:
+        assert sorted(row["output"] for row in csv.DictReader(file)) == ["a.mid", "b.mid"]
+
+
 @pytest.mark.slow
 def test_skipping_beside_recordings_and_in_folders(here: Path, run, small: Path) -> None:
     def skipped(*more: str) -> int:

@@ -148,6 +148,7 @@ def test_the_page_shows_what_transcribe_gives(
             page.click("#save-audio")
         audio.value.save_as(tmp_path / "take.wav")
         sound, rate = soundfile.read(tmp_path / "take.wav", dtype="float32")
+        assert len(sound) / rate > max(onset_s for onset_s, _ in found) and np.abs(sound).max() > 0.1
         notes = transcriber.transcribe(sound, rate, latency_ms=132)
         assert onset_f1([(note.onset_s, note.pitch) for note in notes], found) >= 97
         page.evaluate(

@@ -6,7 +6,6 @@ slower and has the same results.
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import hashlib
 import os
@@ -26,6 +25,7 @@ from ..model.layers import FrequencyNorm, HarmonicDilatedConv, PoolToKeys
 from ..model.lstm import FineGrainedLSTM
 from ..model.network import HPPNet
 from ..model.pedal import PedalHead
+from ..processes import alone
 
 FLAGS = ["-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 
@@ -71,8 +71,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     system holds the lock and releases it when its process ends, so that such a file belongs to nobody.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "building").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(folder / "building"):
         (folder / "lock").unlink(missing_ok=True)
         yield
 

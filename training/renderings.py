@@ -7,19 +7,18 @@ sound. What a step needs and is not there yet is rendered before the step is tak
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from ..processes import alone
 from .dataset import Piece, delayed, notes_array
 from .key_releases import files_by_key
 from .pedal_control import SWITCH
@@ -156,7 +155,8 @@ def make(rendered: Rendered, note_ends: str) -> None:
     if place.exists():
         return
     place.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(place.with_name(f".{place.name}.lock")):
+    # Without locks two processes render the same, and one is kept.
+    with alone(place.with_name(f".{place.name}.lock")):
         if place.exists():
             return
         part = place.with_name(f".{place.name}.{os.getpid()}.part")
@@ -192,12 +192,3 @@ def read(rendered: Rendered) -> Piece | None:
         return None
     notes, pedal = (np.load(place / f"{name}.npy", mmap_mode="r") for name in ("notes", "pedal"))
     return Piece(rendered.name, np.load(place / "samples.npy", mmap_mode="r"), notes, np.asarray(pedal))
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Waits until no other process renders the same; a process that dies lets go of it."""
-    with lock.open("w") as file:
-        with suppress(OSError):  # a file system without locks: both render the same, one is kept
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
