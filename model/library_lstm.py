@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor, nn
 
-from .lstm import FineGrainedLSTM, State
+from .lstm import FineGrainedLSTM, State, cut
 
 
 class LibraryLSTM:
@@ -41,20 +41,28 @@ class LibraryLSTM:
 
 
 def run(
-    x: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor, output: Tensor, reverse: bool, keep: int
+    x: Tensor,
+    weight_x: Tensor,
+    weight_h: Tensor,
+    bias: Tensor,
+    output: Tensor,
+    reverse: bool,
+    chunk: int,
+    look_ahead: int,
 ) -> Tensor:
-    """As ``FineGrainedLSTM.run``, for training: x [S, N, C] to the first weighed states [H, keep, N].
+    """As ``FineGrainedLSTM.run``, for training: x [S, N, C] to weighed states [H, chunk, n * N] of n windows.
 
     A loop over frames costs a GPU ten small operations a frame, and autograd a graph of them all.
     """
-    x = x.float().flip(0) if reverse else x.float()
+    x = cut(x.float(), chunk, look_ahead)
+    x = x.flip(0) if reverse else x
     states = []
     for own_x, own_h, own_bias, own_output in zip(weight_x, weight_h, bias[:, 0], output, strict=True):
         zeros = x.new_zeros(1, x.shape[1], own_h.shape[0])
         weights = _theirs(own_x, own_h, own_bias)
         with _exact():
             out = torch.lstm(x, (zeros, zeros), weights, True, 1, 0.0, True, False, False)[0]
-        states.append((out.flip(0) if reverse else out)[:keep] @ own_output)
+        states.append((out.flip(0) if reverse else out)[:chunk] @ own_output)
     return torch.stack(states)
 
 

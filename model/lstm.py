@@ -37,15 +37,23 @@ class FineGrainedLSTM(nn.Module):
         zeros = self.bias.new_zeros(self.heads, sequences, self.units)
         return zeros, zeros
 
-    def run(self, x: Tensor, weight: Tensor, reverse: bool = False, keep: int | None = None) -> Tensor:
-        """Whole sequences x [S, N, C] from the zero state to the first weighed states [H, keep, N].
+    def run(
+        self, x: Tensor, weight: Tensor, reverse: bool = False, windows: tuple[int, int] | None = None
+    ) -> Tensor:
+        """Whole sequences x [S, N, C] from the zero state to weighed states [H, S, N].
 
-        ``weight`` [H, U] are the output weights.
+        With ``windows`` (chunk, look-ahead) each chunk starts anew and has that many frames of its future
+        (see ``cut``); states [H, S', N] of the S' frames of whole windows. ``weight`` [H, U] are the output
+        weights.
         """
+        chunk, look_ahead = windows or (len(x), 0)
         if self.kernel is not None:
             weights = (self.weight_x, self.weight_h, self.bias, weight)
-            return self.kernel(x, *weights, reverse, keep or x.shape[0])
-        return weighed(self.scan(self.project(x), self.start(x.shape[1]), reverse)[0][:, :keep], weight)
+            states = self.kernel(x, *weights, reverse, chunk, look_ahead)
+        else:
+            gates = self.project(cut(x, chunk, look_ahead))
+            states = weighed(self.scan(gates, self.start(gates.shape[2]), reverse)[0][:, :chunk], weight)
+        return states.unflatten(2, (-1, x.shape[1])).transpose(1, 2).flatten(1, 2)
 
     def project(self, x: Tensor) -> Tensor:
         """The input's part of the gates: x [S, N, C] to [H, S, N, 4U]."""
@@ -97,6 +105,13 @@ class FineGrainedLSTM(nn.Module):
         i, f, o = torch.sigmoid(gates[..., : 3 * units]).chunk(3, dim=-1)
         cell = torch.addcmul(f * cell, i, _tanh(gates[..., 3 * units :]))
         return o * _tanh(cell), cell
+
+
+def cut(x: Tensor, chunk: int, look_ahead: int) -> Tensor:
+    """Windows of x [S, N, C], one for each chunk with its future: [chunk + look_ahead, n * N, C]."""
+    if len(x) == chunk + look_ahead:
+        return x
+    return x.unfold(0, chunk + look_ahead, chunk).permute(3, 0, 1, 2).flatten(1, 2)
 
 
 def _tanh(x: Tensor) -> Tensor:

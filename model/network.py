@@ -237,9 +237,6 @@ class HPPNet(nn.Module):
             ahead = self.forward_lstm.run(x, forward_weight)
             back = self.backward_lstm.run(x, backward_weight, reverse=True)
         else:
-            windows = x.unfold(0, chunk + look_ahead, chunk).permute(3, 0, 1, 2)  # [chunk + R, n, N, C]
-            n = windows.shape[1]
-            back = self.backward_lstm.run(windows.flatten(1, 2), backward_weight, reverse=True, keep=chunk)
-            back = back.unflatten(2, (n, -1)).transpose(1, 2).flatten(1, 2)
-            ahead = self.forward_lstm.run(x[: n * chunk], forward_weight)
+            back = self.backward_lstm.run(x, backward_weight, reverse=True, windows=(chunk, look_ahead))
+            ahead = self.forward_lstm.run(x[: back.shape[1]], forward_weight)
         return self.logits(ahead + back)

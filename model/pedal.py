@@ -99,7 +99,7 @@ class PedalHead(nn.Module):
         )
         forward_weight, backward_weight = self.out.weight.chunk(2, dim=1)
         weights = (of_lstm.T[None], self.recurrent.weight.T[None], bias[None, None], forward_weight)
-        ahead = self.kernel(joined[:count], *weights, False, count)[0]
+        ahead = self.kernel(joined[:count], *weights, False, count, 0)[0]
         f, z = torch.sigmoid(nn.functional.linear(joined, others, other_bias)).chunk(2, dim=2)
         back = _backwards(z, f)[:count] if look_ahead is None else _from_ahead(z, f, count, look_ahead)
         return (ahead + back @ backward_weight[0] + self.out.bias).T

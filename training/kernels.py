@@ -110,12 +110,19 @@ def _fits(features: int, units: int) -> bool:
 
 
 def lstm(
-    x: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor, output: Tensor, reverse: bool, keep: int
+    x: Tensor,
+    weight_x: Tensor,
+    weight_h: Tensor,
+    bias: Tensor,
+    output: Tensor,
+    reverse: bool,
+    chunk: int,
+    look_ahead: int,
 ) -> Tensor:
-    """As ``FineGrainedLSTM.run``: x [S, N, C] to the first weighed states [H, keep, N], in fp32."""
+    """As ``FineGrainedLSTM.run``: x [S, N, C] to weighed states [H, chunk, n * N] of n windows, in fp32."""
     weight = torch.cat([weight_x, weight_h], dim=1)
     x, bias, output = x.float().contiguous(), bias[:, 0].contiguous(), output.contiguous()
-    return _Scan.apply(x, weight, bias, output, reverse, keep).transpose(0, 1)
+    return _Scan.apply(x, weight, bias, output, reverse, chunk, look_ahead).transpose(0, 1)
 
 
 def norm(x: Tensor, weight: Tensor, bias: Tensor, relu: bool, passing: Tensor | None) -> Tensor:
@@ -139,19 +146,24 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor, shifts: tuple[int, ...]) -
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, output: Tensor, reverse: bool, keep: int
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        output: Tensor,
+        reverse: bool,
+        chunk: int,
+        look_ahead: int,
     ) -> Tensor:
-        weighed, hidden, cells = compiled().scan_forward(x, weight, bias, output, reverse, keep)
+        ctx.how = reverse, chunk, look_ahead
+        weighed, hidden, cells = compiled().scan_forward(x, weight, bias, output, *ctx.how)
         ctx.save_for_backward(x, weight, bias, output, hidden, cells)
-        ctx.reverse = reverse
         return weighed
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, bias, output, hidden, cells = ctx.saved_tensors
-        grad = grad.contiguous()
-        grads = compiled().scan_backward(x, weight, bias, output, ctx.reverse, hidden, cells, grad)
-        return *grads, None, None
+        grads = compiled().scan_backward(*ctx.saved_tensors, grad.contiguous(), *ctx.how)
+        return *grads, None, None, None
 
 
 class _Norm(torch.autograd.Function):

@@ -53,14 +53,20 @@ static inline float dot(const float* a, const float* b) {
 }
 
 struct Sizes {
-  int S, N, C, H, U, keep;  // keep: the first steps, whose outputs were asked for
+  int S, N, C, H, U;  // N: sequences of all windows, each of S steps
+  int keep;  // the first steps, whose outputs were asked for; the next window starts after them
+  int P;  // sequences of a window, side by side in x [T, P, C]
+
+  // Where in x the first step of a sequence is, and how far from it step s.
+  size_t start(int n) const { return (size_t(n / P) * keep * P + n % P) * C; }
+  size_t step(int s) const { return size_t(s) * P * C; }
 };
 
 static inline void begin_gates(float* gates, const float* bias, int G) {
   for (int r = 0; r < R; r++) std::memcpy(gates + r * G, bias, G * sizeof(float));
 }
 
-// x [S, N, C], w [H, C + U, 4U], bias [H, 4U], output weights [H, U] -> hidden, cell [S, H, N, U] and the
+// x [T, P, C], w [H, C + U, 4U], bias [H, 4U], output weights [H, U] -> hidden, cell [S, H, N, U] and the
 // weighed hidden states [keep, H, N]; starts at zero.
 template <int U>
 static void lstm_forward(Sizes z, const float* x, const float* w, const float* bias, const float* output, bool reverse,
@@ -71,13 +77,15 @@ static void lstm_forward(Sizes z, const float* x, const float* w, const float* b
   float gates[R * G], cell[R * U], tc[R * U], h[R * U];
   for (int n = 0; n < z.N; n += R) {
     const int rows = std::min(R, z.N - n);
+    size_t start[R];
+    for (int r = 0; r < rows; r++) start[r] = z.start(n + r);
     for (int head = 0; head < z.H; head++) {
       std::memset(cell, 0, sizeof(cell));
       std::memset(h, 0, sizeof(h));
       std::fill(a.begin(), a.end(), 0.f);
       for (int i = 0; i < z.S; i++) {
         const int s = reverse ? z.S - 1 - i : i;
-        for (int r = 0; r < rows; r++) std::memcpy(&a[r * K], x + (size_t(s) * z.N + n + r) * z.C, z.C * 4);
+        for (int r = 0; r < rows; r++) std::memcpy(&a[r * K], x + start[r] + z.step(s), z.C * 4);
         for (int r = 0; r < R; r++) std::memcpy(&a[r * K + z.C], h + r * U, U * 4);
         begin_gates(gates, bias + head * G, G);
         multiply<G / L>(a.data(), K, w + size_t(head) * K * G, gates);
@@ -131,6 +139,8 @@ static void lstm_backward(Sizes z, const float* x, const float* w, const float* 
   float gates[R * G], cell[R * U], before[R * U], tc[R * U], h[R * U], dh[R * U], dc[R * U];
   for (int n = 0; n < z.N; n += R) {
     const int rows = std::min(R, z.N - n);
+    size_t start[R];
+    for (int r = 0; r < rows; r++) start[r] = z.start(n + r);
     std::fill(local.begin(), local.end(), 0.f);
     for (int head = 0; head < z.H; head++) {
       std::memset(dh, 0, sizeof(dh));
@@ -143,7 +153,7 @@ static void lstm_backward(Sizes z, const float* x, const float* w, const float* 
         std::memset(before, 0, sizeof(before));
         for (int r = 0; r < rows; r++) {
           const size_t at = ((size_t(earlier) * z.H + head) * z.N + n + r) * U;
-          std::memcpy(&a[r * K], x + (size_t(s) * z.N + n + r) * z.C, z.C * 4);
+          std::memcpy(&a[r * K], x + start[r] + z.step(s), z.C * 4);
           if (i > 0) std::memcpy(&a[r * K + z.C], hidden + at, U * 4), std::memcpy(before + r * U, cells + at, U * 4);
         }
         begin_gates(gates, bias + head * G, G);
@@ -182,19 +192,25 @@ static void lstm_backward(Sizes z, const float* x, const float* w, const float* 
           add_products<G / L>(as.data(), K, dgs.data(), (place + 1) * R, dw + size_t(head) * K * G, db + head * G);
       }
     }
-    for (int s = 0; s < z.S; s++)
-      std::memcpy(dx + (size_t(s) * z.N + n) * z.C, &local[size_t(s) * R * z.C], size_t(rows) * z.C * 4);
+    for (int s = 0; s < z.S; s++)  // windows share frames
+      for (int r = 0; r < rows; r++)
+        for (int c = 0; c < z.C; c++) dx[start[r] + z.step(s) + c] += local[(size_t(s) * R + r) * z.C + c];
   }
 }
 
-static Sizes sizes(const Tensor& x, const Tensor& bias, int64_t keep) {
-  return {int(x.size(0)), int(x.size(1)), int(x.size(2)), int(bias.size(0)), int(bias.size(1) / 4), int(keep)};
+static Sizes sizes(const Tensor& x, const Tensor& bias, int64_t chunk, int64_t look_ahead) {
+  TORCH_CHECK(chunk > 0, "there are no frames");
+  const int T = x.size(0), P = x.size(1), windows = (T - look_ahead) / chunk;
+  TORCH_CHECK(windows > 0, "a window of ", chunk + look_ahead, " frames does not fit into ", T);
+  const int S = chunk + look_ahead;
+  return {S, windows * P, int(x.size(2)), int(bias.size(0)), int(bias.size(1) / 4), int(chunk), P};
 }
 
-std::vector<Tensor> scan_forward(Tensor x, Tensor w, Tensor bias, Tensor output, bool reverse, int64_t keep) {
-  const Sizes z = sizes(x, bias, keep);
+std::vector<Tensor> scan_forward(Tensor x, Tensor w, Tensor bias, Tensor output, bool reverse, int64_t chunk,
+                                 int64_t look_ahead) {
+  const Sizes z = sizes(x, bias, chunk, look_ahead);
   Tensor hidden = at::empty({z.S, z.H, z.N, z.U}, x.options()), cells = at::empty_like(hidden);
-  Tensor weighed = at::empty({keep, z.H, z.N}, x.options());
+  Tensor weighed = at::empty({chunk, z.H, z.N}, x.options());
   auto run = [&](auto f) {
     f(z, x.data_ptr<float>(), w.data_ptr<float>(), bias.data_ptr<float>(), output.data_ptr<float>(), reverse,
       hidden.data_ptr<float>(), cells.data_ptr<float>(), weighed.data_ptr<float>());
@@ -206,13 +222,13 @@ std::vector<Tensor> scan_forward(Tensor x, Tensor w, Tensor bias, Tensor output,
   return {weighed, hidden, cells};
 }
 
-std::vector<Tensor> scan_backward(Tensor x, Tensor w, Tensor bias, Tensor output, bool reverse, Tensor hidden,
-                                  Tensor cells, Tensor grad) {
-  const Sizes z = sizes(x, bias, grad.size(0));
+std::vector<Tensor> scan_backward(Tensor x, Tensor w, Tensor bias, Tensor output, Tensor hidden, Tensor cells,
+                                  Tensor grad, bool reverse, int64_t chunk, int64_t look_ahead) {
+  const Sizes z = sizes(x, bias, chunk, look_ahead);
   const int K = z.C + z.U, KP = (K + 63) / 64 * 64;
   Tensor wt = at::zeros({z.H, 4 * z.U, KP}, x.options());
   wt.narrow(2, 0, K).copy_(w.transpose(1, 2));
-  Tensor dx = at::empty_like(x), dw = at::zeros_like(w), db = at::zeros_like(bias);
+  Tensor dx = at::zeros_like(x), dw = at::zeros_like(w), db = at::zeros_like(bias);
   Tensor doutput = at::zeros_like(output);
   auto run = [&](auto f) {
     f(z, x.data_ptr<float>(), w.data_ptr<float>(), wt.data_ptr<float>(), bias.data_ptr<float>(),
