@@ -32,6 +32,8 @@ FONTS = sorted(Path("/usr/share/sounds").glob("sf*/*.sf[23]"), key=lambda p: p.s
 TINY = [
     "schedule.steps=9",
     "phases.0.steps=3",
+    "phases.0.batch=2",
+    "phases.0.frames=48",
     "phases.1.steps=3",
     "phases.2.steps=3",
     "schedule.warm_up=1",
@@ -224,7 +226,7 @@ def test_a_performance_that_cannot_be_rendered_is_left_out(root: Path, tmp_path:
 
     from hppnet.training.renderings import renderings
 
-    (one, *_), _ = renderings(source, replace(settings, sources=(source,)), "keys")
+    (one, *_), _ = renderings(source, replace(settings, sources=(source,), phases=()), "keys")
     make(one, "keys")
     assert read(one) is None and "expected a MIDI file" in (one.folder / "why.txt").read_text()
 
