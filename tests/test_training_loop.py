@@ -17,7 +17,7 @@ import torch
 
 from hppnet.training import loop
 from hppnet.training.interruption import Interrupted
-from hppnet.training.launch import precision_plugin
+from hppnet.training.launch import fabric_for, launch, precision_plugin
 from hppnet.training.log import Watch
 from hppnet.training.losses import Losses
 from hppnet.training.schedule import Phase, Schedule
@@ -167,6 +167,23 @@ if __name__ == "__main__":
     wanted = recipe.read(sys.argv[1])
     launch(fabric_for(wanted.precision, "cpu", 2), partial(work, wanted=wanted))
 """
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_processes_part_before_they_end(fails: bool) -> None:
+    def work(fabric: object) -> bool:
+        torch.distributed.init_process_group(
+            "gloo", store=torch.distributed.HashStore(), rank=0, world_size=1
+        )
+        if fails:
+            raise Interrupted(signal.SIGTERM)
+        return torch.distributed.is_initialized()
+
+    try:
+        assert launch(fabric_for("fp32", "cpu", 1), work) and not fails
+    except Interrupted:
+        assert fails
+    assert not torch.distributed.is_initialized()
 
 
 def test_excerpts_drawn_ahead_by_workers_are_the_same(folder: Path) -> None:

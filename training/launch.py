@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import torch
 from lightning.fabric import Fabric
@@ -86,12 +87,29 @@ def started_by(environment: Mapping[str, str]) -> tuple[int, int] | None:
     return None
 
 
+@dataclass(frozen=True)
+class _Leaving(Generic[T]):
+    """Work after which a process leaves the others."""
+
+    work: Callable[[Fabric], T]
+
+    def __call__(self, fabric: Fabric) -> T:
+        try:
+            return self.work(fabric)
+        finally:
+            # Else Gloo's threads live on while Python shuts down; one that drops a tensor then aborts the
+            # process ("terminate called without an active exception").
+            if torch.distributed.is_available() and torch.distributed.is_initialized():
+                torch.distributed.destroy_process_group()
+
+
 def launch(fabric: Fabric, work: Callable[[Fabric], T]) -> T:
     """Runs ``work`` in every process; returns what the first one's came to.
 
     Where processes have yet to be started, ``work`` must be picklable.
     """
+    leaving = _Leaving(work)
     if "LT_CLI_USED" in os.environ:
-        return work(fabric)
-    result: T = fabric.launch(work)
+        return leaving(fabric)
+    result: T = fabric.launch(leaving)
     return result
