@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,22 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         require(*mark.args)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_build() -> Iterator[Callable[[], object]]:
+    """Training runs without its C++ kernels, which take a minute to build; what builds them."""
+    build = kernels.compiled
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "compiled", lambda: None)
+        yield build
+
+
 @pytest.fixture(autouse=True)
-def no_build(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Training runs without its C++ kernels, which take a minute to build, but where a test needs them."""
-    if not any("compiler" in mark.args for mark in request.node.iter_markers("needs")):
-        monkeypatch.setattr(kernels, "compiled", lambda: None)
+def built(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, no_build: Callable[[], object]
+) -> None:
+    """A test that needs a compiler has the kernels."""
+    if any("compiler" in mark.args for mark in request.node.iter_markers("needs")):
+        monkeypatch.setattr(kernels, "compiled", no_build)
 
 
 @pytest.fixture(scope="session", autouse=True)
