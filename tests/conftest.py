@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 import torch
+from click.testing import Result
+from typer.testing import CliRunner
 
+from hppnet.cli import app
 from hppnet.model.checkpoint import save
 from hppnet.model.config import ModelConfig, NetworkConfig
 from hppnet.model.network import HPPNet
@@ -83,3 +86,27 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("small") / "small.safetensors"
     save(path, HPPNet(config.network), config)
     return path
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the test's own, in which it runs."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+class Transcribe(Protocol):
+    """``hppnet transcribe`` with these arguments and standard input, and what came of it."""
+
+    def __call__(self, *arguments: str, given: bytes | None = None) -> Result: ...
+
+
+@pytest.fixture
+def run(small: Path) -> Transcribe:
+    """In this process, with the small checkpoint."""
+
+    def run(*arguments: str, given: bytes | None = None) -> Result:
+        command = ["transcribe", "--checkpoint", str(small), "--jobs", "1", *arguments]
+        return CliRunner().invoke(app, command, input=given)
+
+    return run

@@ -7,12 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
-from hppnet.cli import app
 from hppnet.offline.inputs import find_recordings
 from hppnet.offline.origin import is_whole, origin_of
 from hppnet.offline.outputs import Job
@@ -21,20 +18,6 @@ from hppnet.offline.plan import Plan
 from .made_outputs import KINDS, contents, former, sound
 
 FAST = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def run(small: Path):
-    def run(*arguments: str) -> Result:
-        return CliRunner().invoke(app, ["transcribe", "--checkpoint", str(small), *arguments])
-
-    return run
 
 
 _BEGINNINGS = [
@@ -107,7 +90,7 @@ def test_two_inputs_of_one_name_are_said_before_the_work(here: Path, run) -> Non
         sound(path)
     result = run("x/rec", "y/rec", "-o", "out", "--dry-run")
     assert result.exit_code == 0 and "below its own folder" in result.stderr
-    assert run("x/rec", "y/rec", "x/b.wav", "y/b.wav", "-o", "out", "--jobs", "1").exit_code == 0
+    assert run("x/rec", "y/rec", "x/b.wav", "y/b.wav", "-o", "out").exit_code == 0
     assert [name for name in contents(Path("out")) if name.endswith("mid")] == [
         *("out/x/b.mid", "out/x/rec/a.mid", "out/y/b.mid", "out/y/rec/a.mid")
     ]

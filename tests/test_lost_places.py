@@ -9,26 +9,23 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from click.testing import Result
-from typer.testing import CliRunner
 
-from hppnet.cli import app
 from hppnet.offline import writing
 from hppnet.offline.former import Former
 from hppnet.offline.manifest import Manifest
 from hppnet.offline.outputs import Job
 from hppnet.offline.settings import Settings
 
+from .conftest import Transcribe
 from .test_manifest import do, job
 
-Run = Callable[..., Result]
 KINDS = ("--format", "mid,csv,json", "--plot")
 root = pytest.mark.skipif(
     getattr(os, "geteuid", lambda: 1)() != 0, reason="needs root, to mount and to forbid"
@@ -36,17 +33,8 @@ root = pytest.mark.skipif(
 
 
 @pytest.fixture
-def run(small: Path) -> Run:
-    def run(*arguments: str) -> Result:
-        return CliRunner().invoke(app, ["transcribe", "--checkpoint", str(small), "--jobs", "1", *arguments])
-
-    return run
-
-
-@pytest.fixture
-def rec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    rec = tmp_path / "rec"
+def rec(here: Path) -> Path:
+    rec = here / "rec"
     rec.mkdir()
     sound(rec / "a.wav")
     return rec
@@ -79,7 +67,7 @@ def disk(place: Path, size: str) -> Iterator[None]:
     [*(pytest.param(n, marks=pytest.mark.slow) for n in (0, 1)), 5],
     ids=lambda pages: f"{pages} pages free",
 )
-def test_a_full_disk(rec: Path, run: Run, room: int) -> None:
+def test_a_full_disk(rec: Path, run: Transcribe, room: int) -> None:
     """Wherever it happens to be full: before the first output, between two of them, within the picture."""
     out = Path("out")
     with disk(out, "256k"):
@@ -132,7 +120,7 @@ def test_a_limit_on_file_sizes(rec: Path, small: Path) -> None:
 @pytest.mark.parametrize(
     "kind", ["mid", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("csv", "json", "png"))]
 )
-def test_one_output_cannot_be_replaced(rec: Path, run: Run, kind: str) -> None:
+def test_one_output_cannot_be_replaced(rec: Path, run: Transcribe, kind: str) -> None:
     """The others then stay as they were: an old table beside new notes would be wrong in silence."""
     assert run("rec", *KINDS).exit_code == 0
     fixed = rec / f"a.{kind}"
@@ -151,7 +139,7 @@ def test_one_output_cannot_be_replaced(rec: Path, run: Run, kind: str) -> None:
 
 
 @root
-def test_folders_that_may_not_be_written_to(rec: Path, run: Run, small: Path) -> None:
+def test_folders_that_may_not_be_written_to(rec: Path, run: Transcribe, small: Path) -> None:
     """As somebody who is not root."""
     assert run("rec", "-o", "warm", *KINDS).exit_code == 0  # whatever is imported later may be root's alone
     weights = shutil.copy(small, rec.parent)
@@ -170,7 +158,7 @@ def test_folders_that_may_not_be_written_to(rec: Path, run: Run, small: Path) ->
 
 
 @root
-def test_a_share_that_vanishes(rec: Path, run: Run) -> None:
+def test_a_share_that_vanishes(rec: Path, run: Transcribe) -> None:
     """Nothing is put into the empty folder that is left of it."""
     share = Path("share")
     with disk(share, "1m"):

@@ -9,10 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
-from hppnet.cli import app
 from hppnet.model.notes import read_midi
 from hppnet.offline.origin import is_whole, origin_of
 
@@ -21,19 +18,9 @@ from .needs import needs
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
+def here(here: Path) -> Path:
     sound("a.wav")
-    return tmp_path
-
-
-@pytest.fixture
-def run(small: Path):
-    def run(*arguments: str, given: bytes | None = None) -> Result:
-        command = ["transcribe", "--checkpoint", str(small), "--jobs", "1", *arguments]
-        return CliRunner().invoke(app, command, input=given)
-
-    return run
+    return here
 
 
 def test_wav_in_and_midi_out(here: Path, run) -> None:

@@ -16,11 +16,7 @@ from hppnet.offline.plan import Plan
 from hppnet.offline.remote import Url
 from hppnet.offline.shards import Shard, parse_shard
 
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def listed(text: str, output: str | None = "out", name: str = "list.txt") -> dict[str, str]:

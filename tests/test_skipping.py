@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from click.testing import Result
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -20,20 +19,6 @@ from hppnet.offline.outputs import Job
 from hppnet.offline.settings import Settings, describe_settings
 
 from .made_outputs import KINDS, NOTES, contents, former, make, sound
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def run(small: Path):
-    def run(*arguments: str) -> Result:
-        return CliRunner().invoke(app, ["transcribe", "--checkpoint", str(small), *arguments])
-
-    return run
 
 
 class Skipping(RuleBasedStateMachine):
@@ -108,10 +93,10 @@ TestSkipping.settings = settings(max_examples=25, stateful_step_count=12, deadli
 
 def test_what_a_killed_run_wrote_and_did_not_record_is_made_again(here: Path, run) -> None:
     sound("rec/a.wav"), sound("rec/b.wav", 1)
-    assert run("rec", "-o", "out", "--jobs", "1").exit_code == 0
+    assert run("rec", "-o", "out").exit_code == 0
     manifest = Path("out/manifest.csv")
     manifest.write_bytes(b"".join(manifest.read_bytes().splitlines(keepends=True)[:-1]))
-    again = run("rec", "-o", "out", "--jobs", "1", "--skip-existing")
+    again = run("rec", "-o", "out", "--skip-existing")
     assert again.exit_code == 0 and again.stdout.count(" notes, ") == 1, again.output
     with open(manifest, newline="") as file:
         assert sorted(row["output"] for row in csv.DictReader(file)) == ["a.mid", "b.mid"]
