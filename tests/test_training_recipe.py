@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,9 @@ from typer.testing import CliRunner
 from hppnet.cli import app
 from hppnet.model import checkpoint
 from hppnet.training import recipe
+from hppnet.training.budget import over
 from hppnet.training.layout import lay_out, split
+from hppnet.training.preparation import estimate, upcoming
 from hppnet.training.renderings import Renderings, check_piano, make, read
 from hppnet.training.settings import Source
 
@@ -183,7 +186,7 @@ def test_a_step_draws_from_the_same_performances_however_fast_they_are_rendered(
     settings = recipe.read("default", data=root, cache=root / "cache", sets=TINY)
     found = next(one for one in lay_out(settings).trained if isinstance(one, Renderings))
     assert [found.count(step) for step in (0, 1, 2, 4, 100)] == [1, 1, 2, 3, 3]
-    assert [step for step, _ in found.due()] == [0, 2, 4]
+    assert [step for step, _ in found.due(100)] == [0, 2, 4]
     again = next(one for one in lay_out(settings).trained if isinstance(one, Renderings))
     assert [one.name for one in found.order] == [one.name for one in again.order]
     assert [piece.name for piece in found.at(2)] == [one.name for one in found.order[:2]]
@@ -309,3 +312,17 @@ def test_at_least_one_recording_of_a_source_is_kept_back() -> None:
     assert trained == [False, True, True]
     with pytest.raises(ValueError, match="expected z, to keep back"):
         split(list("abc"), Source("a", kept=("z",)), settings)
+
+
+def test_only_the_performances_that_steps_draw_from_are_rendered_and_counted(
+    root: Path, tmp_path: Path
+) -> None:
+    """Of three and two to train on, and one of each kept back. All are 2 s long."""
+    settings = recipe.read("default", data=root, cache=tmp_path, sets=TINY)
+    for steps, minutes, drawn in ((2, 0.0, 1 + 1), (3, 0.0, 2 + 1), (9, 0.0, 3 + 1), (2, 5.0, 3 + 1)):
+        how = replace(over(settings, steps), minutes=minutes)
+        layout = lay_out(how)
+        every = [one for one in layout.trained if isinstance(one, Renderings)]
+        kept = sum(len(one.held) for one in every)
+        assert len(upcoming(every, how)) == drawn + kept
+        assert estimate(how, layout).render_s == pytest.approx(2.0 * (drawn + kept), rel=0.1)

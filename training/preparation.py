@@ -26,7 +26,7 @@ from .prepare.rendered import Rendered
 from .prepare.workers import in_processes
 from .renderings import Renderings, make
 from .settings import Settings
-from .sources import cache_of, gather
+from .sources import cache_of, gather, most_steps
 
 DECODED_PER_S = 150.0  #: seconds of sound that a core decodes in a second, at least
 RENDERED_PER_S = 20.0  #: and renders
@@ -79,11 +79,11 @@ def _minutes(seconds: float) -> str:
 
 
 def estimate(settings: Settings, layout: Layout) -> Estimate:
-    """How much sound a recipe has yet to decode and to render."""
+    """How much sound a recipe has yet to decode, and to render for the steps that it takes."""
     infos = [soundfile.info(sound) for sound, _, cache in _to_decode(settings, layout)]
     decode_s = sum(info.frames / info.samplerate for info in infos)
     left = [
-        [rendered.midi for rendered in (*one.order, *one.held) if not rendered.folder.exists()]
+        [rendered.midi for _, rendered, _ in upcoming([one], settings)]
         for one in layout.trained
         if isinstance(one, Renderings)
     ]
@@ -157,7 +157,7 @@ def _all(work: Callable[[Item], str], items: Sequence[Item], jobs: int, report: 
 @contextmanager
 def rendering_ahead(settings: Settings) -> Iterator[None]:
     """Meanwhile a process of low priority renders performances in the order in which steps need them."""
-    work = upcoming(gather(settings).renderings, settings.validate_every or settings.schedule.steps)
+    work = upcoming(gather(settings).renderings, settings)
     if not work:
         yield
         return
@@ -169,20 +169,25 @@ def rendering_ahead(settings: Settings) -> Iterator[None]:
             end([worker], 5.0)
 
 
-def upcoming(every: list[Renderings], first_validation: int) -> list[tuple[Rendered, str]]:
-    """All performances that are not in the cache yet, by the step that first needs them."""
-    due = [(step, n, r, one.note_ends) for one in every for n, (step, r) in enumerate(one.due())]
+def upcoming(every: list[Renderings], settings: Settings) -> list[tuple[int, Rendered, str]]:
+    """The performances that a run needs and that are not in the cache yet, by the step that first does.
+
+    Each with that step, and with where its notes end.
+    """
+    steps = most_steps(settings)
+    due = [(step, n, r, one.note_ends) for one in every for n, (step, r) in enumerate(one.due(steps))]
+    first_validation = settings.validate_every or settings.schedule.steps
     due += [(first_validation, 0, r, one.note_ends) for one in every for r in one.held]
     due.sort(key=lambda item: item[:2])
-    return [(r, ends) for _, _, r, ends in due if not r.folder.exists()]
+    return [(step, r, ends) for step, _, r, ends in due if not r.folder.exists()]
 
 
-def _render_on(pipe: Connection, work: list[tuple[Rendered, str]]) -> None:
+def _render_on(pipe: Connection, work: list[tuple[int, Rendered, str]]) -> None:
     """A process's life: ends with its work or with the training."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # FluidSynth and its files go too
     parent = os.getppid()
     os.nice(19)
-    for rendered, note_ends in work:
+    for _, rendered, note_ends in work:
         if os.getppid() != parent:
             return  # killed: nobody is left to end this
         try:

@@ -49,11 +49,11 @@ class Renderings:
         assert self.source.render is not None
         return min(len(self.order), self.source.render.first + step // self.source.render.every)
 
-    def due(self) -> Iterator[tuple[int, Rendered]]:
-        """Each performance with the first step that draws from it."""
+    def due(self, steps: int) -> Iterator[tuple[int, Rendered]]:
+        """Each performance that so many steps draw from, with the first that does."""
         assert self.source.render is not None
         first, every = self.source.render.first, self.source.render.every
-        for n, rendered in enumerate(self.order):
+        for n, rendered in enumerate(self.order[: self.count(steps - 1)]):
             yield max(0, n - first + 1) * every, rendered
 
     def at(self, step: int) -> list[Piece]:

@@ -139,6 +139,11 @@ def share(batch: int, rank: int, processes: int) -> range:
     return range(rank * each, (rank + 1) * each)
 
 
+def most_steps(settings: Settings) -> int:
+    """As many as a run may take."""
+    return ALL_STEPS if settings.minutes else settings.schedule.steps
+
+
 def batches(
     settings: Settings, first: int, pin: bool = False, rank: int = 0, processes: int = 1
 ) -> DataLoader[Batch]:
@@ -149,7 +154,7 @@ def batches(
     return DataLoader(
         Steps(settings, rank, processes),
         batch_size=None,
-        sampler=range(first, ALL_STEPS if settings.minutes else settings.schedule.steps),
+        sampler=range(first, most_steps(settings)),
         num_workers=settings.workers,
         pin_memory=pin,
         worker_init_fn=_one_core,
