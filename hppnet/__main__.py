@@ -1,8 +1,9 @@
 """``python -m hppnet``."""
 
+import os
 import sys
 
-if __name__ == "__main__" and not getattr(sys.flags, "safe_path", False):
+if __name__ == "__main__" and not getattr(sys.flags, "safe_path", False) and sys.path[0] == os.getcwd():
     # Python has put the working folder first: a numpy.py among somebody's recordings is not to be run.
     sys.path[:] = sys.path[1:]
 

@@ -9,15 +9,31 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
+from multiprocessing import resource_tracker, util
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
+#: Whether Python itself can leave the working folder out of where it imports from.
+SAFE_PATH = sys.version_info >= (3, 11)
+#: One that cannot is given this code with -c, and then what it is to do. No file is sys: it is built in.
+_LEAVE_FOLDER = """
+import sys
+if sys.path[0] == "":
+    del sys.path[0]
+_, way, what, *sys.argv[1:] = sys.argv
+if way == "-m":
+    import runpy
+    runpy.run_module(what, run_name="__main__", alter_sys=True)
+else:
+    exec(what)
+"""
 
 
 def cores() -> int:
@@ -86,12 +102,29 @@ def alone(lock: Path) -> Iterator[None]:
         yield
 
 
-def keep_to_installed_modules() -> None:
-    """Has the Python processes that this one starts import nothing from the working folder (from 3.11 on).
+def python(*arguments: str) -> list[str]:
+    """The command for a new Python with ``-m MODULE`` or ``-c CODE`` and what follows.
 
-    Whoever transcribes a folder must not run its numpy.py.
+    It imports nothing from the working folder: whoever transcribes a folder must not run its numpy.py.
     """
-    os.environ.setdefault("PYTHONSAFEPATH", "1")
+    return [sys.executable, *(("-P",) if SAFE_PATH else ("-c", _LEAVE_FOLDER)), *arguments]
+
+
+def keep_to_installed_modules() -> None:
+    """Has the Python processes that multiprocessing starts from here import nothing from the working folder.
+
+    Nor do other children, from Python 3.11 on; before, they are started with ``python``.
+    """
+    if SAFE_PATH:
+        os.environ.setdefault("PYTHONSAFEPATH", "1")
+    else:
+        # Workers, the resource tracker and the fork server are all started with these and -c CODE.
+        util._args_from_interpreter_flags = _flags_and_leave_folder  # type: ignore[attr-defined]
+
+
+def _flags_and_leave_folder() -> list[str]:
+    flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    return [*flags, "-c", _LEAVE_FOLDER]
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 
 from ..model.transcriber import Transcriber
-from ..processes import cores
+from ..processes import cores, python
 
 _START = """
 import sys
@@ -57,9 +56,7 @@ def fresh_peak_rss_mib(checkpoint: Path | None, device: str, threads: int, secon
 
 def _python(*arguments: str) -> str:
     """Runs a new Python; its output. Raises RuntimeError with the last line that it complained in."""
-    # Without the safe path, a folder called hppnet where the command happens to run would be imported.
-    environment = os.environ | {"PYTHONSAFEPATH": "1"}
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment)
+    done = subprocess.run(python(*arguments), capture_output=True, text=True)
     if done.returncode:
         complaint = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise RuntimeError(f"a fresh process failed: {complaint[-1]}")

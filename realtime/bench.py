@@ -7,7 +7,6 @@ MIDI port, where JACK is there; else through a session in this process, as a fil
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ import torch
 from ..model.notes import Note, NoteOn
 from ..model.timebase import FRAME_S, LATENCIES, latency_s
 from ..model.transcriber import DEFAULT_LATENCY_MS, Transcriber
+from ..processes import python
 from . import jack
 from .arrivals import Delays, Onset, delays, matched, onset_f1
 from .blocks import Block
@@ -133,7 +133,7 @@ class Way:
 def live_command(latency_ms: float) -> list[str]:
     """``hppnet live`` between the ends of a journey over JACK."""
     ends = ["--input", "system", "--output", SYNTH, "--latency", f"{latency_ms:g}"]
-    return [sys.executable, "-m", "hppnet", "live", *ends]
+    return python("-m", "hppnet", "live", *ends)
 
 
 def startup_s(options: Sequence[str]) -> float:
@@ -141,7 +141,7 @@ def startup_s(options: Sequence[str]) -> float:
     with TemporaryDirectory() as folder:
         silence = Path(folder) / "silence.wav"
         soundfile.write(silence, np.zeros(RATE // 100, dtype=np.float32), RATE)
-        command = [sys.executable, "-m", "hppnet", "live", "--from-file", str(silence), "--output", "none"]
+        command = python("-m", "hppnet", "live", "--from-file", str(silence), "--output", "none")
         began = perf_counter()
         process = subprocess.Popen(
             [*command, *options],

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from ..processes import python
 from .jack import JackError, JackServer
 
 SYNTH = "hppnet-synth"  #: the MIDI port that the journey ends at
@@ -29,9 +29,9 @@ P = TypeVar("P", bound="Peer")
 
 
 def environment(server: JackServer | None = None) -> dict[str, str]:
-    """For a new Python: without the safe path it would import a folder called hppnet where it is started."""
+    """For a new Python, which has its lines read as it says them."""
     of_server = server.environment if server else dict(os.environ)
-    return of_server | {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
+    return of_server | {"PYTHONUNBUFFERED": "1"}
 
 
 class Peer:
@@ -40,7 +40,7 @@ class Peer:
     def __init__(self, role: str, what: str, server: JackServer, log: Path) -> None:
         self._log = log
         self._process = subprocess.Popen(
-            [sys.executable, "-m", f"{__package__}.jack_peer", role, what, str(log)],
+            python("-m", f"{__package__}.jack_peer", role, what, str(log)),
             env=environment(server),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

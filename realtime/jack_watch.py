@@ -8,9 +8,10 @@ every few seconds, started by a thread of its own.
 from __future__ import annotations
 
 import subprocess
-import sys
 import threading
 import time
+
+from ..processes import python
 
 EVERY_S = 5.0
 ANSWER_WITHIN_S = 20.0
@@ -40,7 +41,7 @@ class JackWatch:
     def _ask(self) -> None:
         try:
             done = subprocess.run(
-                [sys.executable, "-c", _QUESTION, self._port], capture_output=True, timeout=ANSWER_WITHIN_S
+                python("-c", _QUESTION, self._port), capture_output=True, timeout=ANSWER_WITHIN_S
             )
         except (OSError, subprocess.TimeoutExpired):  # the machine is busy: no answer is no bad news
             return

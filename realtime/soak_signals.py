@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 import soundfile
 
 from ..model.notes import read_midi
+from ..processes import python
 from .jack_ends import READY, default_signals, environment
 from .synth import replayed
 
@@ -50,7 +50,7 @@ def _one(
 ) -> list[str]:
     file, midi, audio = (folder / part for part in ("sound.wav", "notes.mid", "heard.flac"))
     soundfile.write(file, sound, sample_rate)
-    command = [sys.executable, "-m", "hppnet", "live", "--from-file", str(file), "--output", "none"]
+    command = python("-m", "hppnet", "live", "--from-file", str(file), "--output", "none")
     command += ["--record", str(midi), "--record-audio", str(audio), *options]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env=environment(), preexec_fn=default_signals

@@ -9,7 +9,6 @@ import asyncio
 import json
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import soundfile
 
+from ...processes import python
 from ..piece import piece
 
 RATE = 48_000
@@ -88,7 +88,7 @@ def measure(
 @contextmanager
 def served(options: Sequence[str]) -> Iterator[str]:
     """The page's address, of a server in a process of its own. Raises BenchError."""
-    command = [sys.executable, "-m", "hppnet", "serve", "--port", "0", *options]
+    command = python("-m", "hppnet", "serve", "--port", "0", *options)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None and process.stderr is not None
