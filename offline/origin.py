@@ -21,6 +21,8 @@ from .writing import CSV_COLUMNS
 
 MARK = "hppnet "  #: before the origin in a text event or chunk
 _HEAD_BYTES = 8192  #: of an output, within which the origin stands
+SCORES_HEADER = b"run,file,onset_10ms_p,"  #: begins the table of ``hppnet evaluate``
+_REPORT, _SOFTWARE = b'{\n  "program": "hppnet ', b"Software\0hppnet "  #: see ``hppnet.program``
 _END_OF_TRACK = b"\xff\x2f\x00"
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"\x00\x00\x00\x00IEND\xaeB`\x82"
 _CSV_HEADERS = tuple(",".join((*CSV_COLUMNS, *more)).encode() + b"\r\n" for more in ((), ("sounding_s",)))
@@ -60,22 +62,23 @@ def place_digest(place: Place) -> str:
     return hashlib.sha256(os.fsencode(whole)).hexdigest()[:12]
 
 
-def written_here(place: Place) -> bool:
-    """Whether an output's first bytes say that this program wrote it, or it is empty. Raises OSError.
+def written_here(place: Place, kind: str | None = None) -> bool:
+    """Whether the first bytes of an output or a report say that this program wrote it, or it is empty.
 
-    PNG of version 0.1 do not say it.
+    ``kind``: mid, csv, json or png; None: by its name. PNG and reports of version 0.1 do not say it. Raises
+    OSError.
     """
-    head, kind = _head(place), _kind(place)
+    head, kind = _head(place), kind or _kind(place)
     if not head:
         return True  # nobody's work is lost
     if kind == "mid":
         return TRACK_NAME.encode() in head or MARK.encode() + b"{" in head
     if kind == "csv":
-        return head.startswith(_CSV_HEADERS)
+        return head.startswith((*_CSV_HEADERS, SCORES_HEADER))
     if kind == "json":
         of_0_1 = head.startswith(b'{\n "source": ') and b'\n "tuning_cents": ' in head
-        return of_0_1 or _parsed(head, kind) is not None
-    return kind == "png" and head.startswith(_PNG) and MARK.encode() + b"{" in head
+        return of_0_1 or head.startswith(_REPORT) or _parsed(head, kind) is not None
+    return kind == "png" and head.startswith(_PNG) and (MARK.encode() + b"{" in head or _SOFTWARE in head)
 
 
 def origin_of(place: Place) -> Origin | None:

@@ -12,6 +12,7 @@ from .origin import written_here
 from .remote import Place, Url
 from .writing import FORMATS, machine
 
+INSTEAD = "move it away, name a folder with -o, or replace it with --force"
 _LONGEST_NAME = 255  #: bytes, on all file systems that are common
 
 
@@ -54,20 +55,30 @@ class Job:
     def check_free(self) -> None:
         """An output that is there and was not written here may be the labels of somebody's data set.
 
-        Raises FileExistsError for one, OSError for a name that no file can have.
+        Raises FileExistsError for one, OSError for a name that no file can have, or a disk that has gone.
         """
         if self.root is not None:
             self.root.check()
         for kind, place in self.outputs.items():
-            if len(os.fsencode(place.name)) > _LONGEST_NAME:
-                why = f"the name is longer than {_LONGEST_NAME} bytes; name the output with -o"
-                raise OSError(errno.ENAMETOOLONG, why, str(place))
-            if not there(place):
-                continue
-            if not place.is_file():
-                raise FileExistsError(errno.EEXIST, "expected a file, this is something else", str(place))
-            if kind not in self.replaceable and not written_here(place):
-                raise foreign(place)
+            check_free(place, kind, replaceable=kind in self.replaceable)
+
+
+def check_free(
+    place: Place, kind: str | None = None, instead: str = INSTEAD, *, replaceable: bool = False
+) -> None:
+    """Raises FileExistsError for what is no file, or was not written by this program and is not replaceable.
+
+    Of a kind (None: by its name). Raises OSError for a name that no file can have.
+    """
+    if len(os.fsencode(place.name)) > _LONGEST_NAME:
+        why = f"the name is longer than {_LONGEST_NAME} bytes; name the output with -o"
+        raise OSError(errno.ENAMETOOLONG, why, str(place))
+    if not there(place):
+        return
+    if not place.is_file():
+        raise FileExistsError(errno.EEXIST, "expected a file, this is something else", str(place))
+    if not replaceable and not written_here(place, kind):
+        raise foreign(place, instead)
 
 
 def there(place: Place) -> bool:
@@ -75,11 +86,9 @@ def there(place: Place) -> bool:
     return place.exists() if isinstance(place, Url) else os.path.lexists(place)
 
 
-def foreign(place: Place) -> FileExistsError:
-    why = (
-        "it was not written by hppnet and may be labels or other work; move it away, name a folder with -o, "
-        "or replace it with --force"
-    )
+def foreign(place: Place, instead: str = INSTEAD) -> FileExistsError:
+    """``instead``: what can be done."""
+    why = f"it was not written by hppnet and may be labels or other work; {instead}"
     return FileExistsError(errno.EEXIST, why, str(place))
 
 

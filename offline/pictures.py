@@ -14,6 +14,7 @@ import numpy as np
 from ..failure import printable
 from ..model.notes import Note, Press, pitch_name
 from ..model.timebase import FRAMES_PER_SECOND, KEYS, LOWEST_PITCH
+from ..program import picture_facts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +69,7 @@ def draw_piano_roll(
     _add_velocity_scale(figure, list(axes))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # a name in a script that the font lacks shows as boxes
-        figure.savefig(Path(path), format="png", metadata={"Comment": comment} if comment else None)
+        figure.savefig(Path(path), format="png", metadata=picture_facts(comment))
 
 
 def _heading(title: str, notes: Sequence[Note], duration_s: float) -> str:

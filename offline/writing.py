@@ -100,7 +100,7 @@ def writers(
     }
 
 
-def write_outputs(outputs: Mapping[Place, Callable[[Path], None]]) -> None:
+def write_outputs(outputs: Mapping[Place, Callable[[Path], object]]) -> None:
     """Write each place through its function, making folders; all appear, or what was there before stays.
 
     Raises OSError when a folder or file cannot be written.

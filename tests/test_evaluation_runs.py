@@ -12,6 +12,7 @@ import soundfile
 
 from hppnet.model.notes import Note, write_midi
 from hppnet.model.transcriber import Transcriber
+from hppnet.offline.origin import written_here
 
 from .evaluation_parts import (
     ONSETS,
@@ -89,7 +90,7 @@ def test_a_missing_prediction_is_named(folder):
 def test_all_latencies_are_a_table_a_plot_and_runs_in_json(clicks, folder, tmp_path):
     out = tmp_path / "out.png"
     result = run(folder, "--latency", "all", "--plot", out, "--json", tmp_path / "a.json")
-    assert result.exit_code == 0 and out.read_bytes().startswith(b"\x89PNG")
+    assert result.exit_code == 0 and out.read_bytes().startswith(b"\x89PNG") and written_here(out)
     names = [f"hppnet {ms} ms" for ms in range(52, 213, 20)] + ["hppnet"]
     runs = json.loads((tmp_path / "a.json").read_text())["runs"]
     assert list(runs) == names and all(name in result.stdout for name in names)
@@ -125,6 +126,7 @@ def test_errors_are_a_table_a_picture_and_json(clicks, folder, tmp_path):
     options = ["--errors", "--plot", tmp_path / "e.png", "--json", tmp_path / "e.json"]
     result = run(folder, *options)
     assert result.exit_code == 0 and (tmp_path / "e.png").read_bytes().startswith(b"\x89PNG")
+    assert written_here(tmp_path / "e.png") and written_here(tmp_path / "e.json")
     assert "which notes are missed and invented" in result.stdout and "E2-B2" not in result.stdout
     errors = json.loads((tmp_path / "e.json").read_text())["errors"]
     assert errors["key"]["40"] == {"played": 1, "missed": 1, "heard": 0, "invented": 0}

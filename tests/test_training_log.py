@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hppnet.cli import app
+from hppnet.offline.origin import written_here
 from hppnet.training.curves import read_curves
 from hppnet.training.log import CsvTable, Means, read_table
 
@@ -74,6 +75,7 @@ def test_plot_training_draws_a_run(tmp_path: Path) -> None:
     other = tmp_path / "other.png"
     assert CliRunner().invoke(app, ["plot-training", str(folder), "-o", str(other)]).exit_code == 0
     without = imread(other)
+    assert written_here(other)
     assert with_validation.shape[0] > without.shape[0] and with_validation.std() > 0.01
     # The onset's colour (209, 73, 91) is in the picture: a curve was drawn.
     assert (np.abs(without[..., :3] * 255 - (209, 73, 91)).max(-1) < 8).any()

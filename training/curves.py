@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..model.config import HEADS
+from ..program import picture_facts
 from .log import read_table
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def read_curves(path: Path) -> Curves:
 
 
 def plot(folder: Path, picture: Path) -> None:
-    """Writes a PNG of a run's curves, whole or not at all.
+    """Writes a PNG of a run's curves.
 
     Raises ValueError for a folder without a log, OSError where the picture cannot be written.
     """
@@ -64,12 +64,7 @@ def plot(folder: Path, picture: Path) -> None:
         _draw_validation(axes[2], validation)
     axes[-1].set_xlabel("step", color=_INK)
     figure.suptitle(folder.absolute().name.replace("$", r"\$"), x=0.01, ha="left", color=_INK, fontsize=11)
-    temporary = picture.with_name(f".{picture.name}.{os.getpid()}.tmp")
-    try:
-        figure.savefig(temporary, format="png")
-        os.replace(temporary, picture)
-    finally:
-        temporary.unlink(missing_ok=True)
+    figure.savefig(picture, format="png", metadata=picture_facts())
 
 
 def _draw_losses(axes: Axes, curves: Curves) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..model.notes import pitch_name
 from ..model.timebase import LOWEST_PITCH
+from ..program import picture_facts
 from .mistakes import GROUPS, Mistakes
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def draw_latencies(
     axes.legend(frameon=False, fontsize=9, loc="lower right")
     axes.set_title(_escaped(title), loc="left", fontsize=10, color=_INK)
     _plain(axes)
-    figure.savefig(path, format="png")
+    figure.savefig(path, format="png", metadata=picture_facts())
 
 
 def draw_mistakes(path: Path, mistakes: Mistakes, title: str) -> None:
@@ -118,7 +119,7 @@ def draw_mistakes(path: Path, mistakes: Mistakes, title: str) -> None:
         _plain(axes)
     figure.axes[0].set_ylabel("invented (%)  ·  missed (%)", fontsize=8, color=_INK)
     figure.suptitle(_escaped(title), x=0.01, ha="left", color=_INK, fontsize=11)
-    figure.savefig(path, format="png")
+    figure.savefig(path, format="png", metadata=picture_facts())
 
 
 def _bars(axes: Axes, counts: np.ndarray) -> None:

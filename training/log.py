@@ -57,6 +57,20 @@ def _mean(values: list[float]) -> float:
     return float(np.mean(finite)) if finite else math.nan
 
 
+TABLES = {"log.csv": "onset", "validation.csv": "offline_onset"}  #: of a run, and a column that is in each
+
+
+def check_tables(folder: Path) -> None:
+    """Raises ValueError where a run's tables would take the place of others."""
+    for name, column in TABLES.items():
+        columns, _ = read_table(folder / name)
+        if columns and column not in columns:
+            raise ValueError(
+                f"{folder / name}: it was not written by hppnet train; move it away, "
+                "or choose another --folder"
+            )
+
+
 class CsvTable:
     """A CSV file of values by step. Rows beyond ``from_step`` are dropped: they are about to come again.
 

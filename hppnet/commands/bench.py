@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..failure import fail
-from .options import Checkpoint, Device, FiguresFile, print_figures, write_figures
+from .options import Checkpoint, Device, FiguresFile, Force
+from .reports import print_figures, write_figures
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,6 +30,7 @@ def offline(
     checkpoint: Checkpoint = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
     json_file: FiguresFile = None,
+    force: Force = False,
 ) -> None:
     """Transcribing: speed of whole recordings and of streams, memory, start-up, where the time goes."""
     from rich.console import Console
@@ -41,7 +43,7 @@ def offline(
     try:
         with console.status("loading") as status:
             figures = measure(seconds, repeats, threads, checkpoint, device.value, report=status.update)
-        write_figures(figures, json_file)
+        write_figures(figures, json_file, force)
     except ValueError as error:  # a device that is not there
         raise typer.BadParameter(str(error)) from None
     except (CheckpointError, RuntimeError, OSError) as error:
@@ -71,6 +73,7 @@ def live(
     checkpoint: Checkpoint = None,
     device: Annotated[Device, typer.Option(help="Where to compute; auto: the processor.")] = Device.auto,
     json_file: FiguresFile = None,
+    force: Force = False,
 ) -> None:
     """Live: whether this machine is fast enough, and how late, regular and faithful it is.
 
@@ -98,7 +101,7 @@ def live(
             task = bench.task(load(checkpoint, where), seconds, checkpoint, where, played)
             figures = bench.measure(task, threads, report=status.update)
         figures["detail"]["machine"] = machine(task.transcriber)
-        write_figures(figures, json_file)
+        write_figures(figures, json_file, force)
     except (AudioError, CheckpointError, JackError, RuntimeError, OSError) as error:
         fail(str(error))
     except ValueError as error:  # a device that is not there, no note that came back
@@ -121,6 +124,7 @@ def soak(
     seed: Annotated[int, typer.Option(min=0, help="Of all that is random.")] = 1,
     checkpoint: Checkpoint = None,
     json_file: FiguresFile = None,
+    force: Force = False,
 ) -> None:
     """Live for a day, and a thousand faults, faster than real time: does anything grow, hang or break?
 
@@ -155,7 +159,7 @@ def soak(
             options = ["--checkpoint", str(checkpoint)] if checkpoint else []
             if signals:
                 figures["signals"] = strike(signals, music, RATE, options, seed, status.update)
-        write_figures(figures, json_file)
+        write_figures(figures, json_file, force)
     except (AudioError, CheckpointError, OSError) as error:
         fail(str(error))
     lines, wrong = soak_lines(figures)

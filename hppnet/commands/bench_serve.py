@@ -8,7 +8,8 @@ import typer
 
 from ..failure import fail
 from . import bench
-from .options import Checkpoint, Device, FiguresFile, print_figures, write_figures
+from .options import Checkpoint, Device, FiguresFile, Force
+from .reports import print_figures, write_figures
 
 
 @bench.app.command()
@@ -19,6 +20,7 @@ def serve(
     checkpoint: Checkpoint = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
     json_file: FiguresFile = None,
+    force: Force = False,
 ) -> None:
     """Serving: how many streams at once without a late block, and how soon a note is seen on the page.
 
@@ -39,7 +41,7 @@ def serve(
     try:
         with Console(stderr=True).status("starting hppnet serve") as status:
             figures = measure(streams, seconds, latency, options, report=status.update)
-        write_figures(figures, json_file)
+        write_figures(figures, json_file, force)
     except (BenchError, OSError) as error:
         fail(str(error))
     if not print_figures(figures, json_file):

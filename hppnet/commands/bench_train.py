@@ -8,7 +8,8 @@ import typer
 
 from ..failure import fail
 from . import bench
-from .options import Device, FiguresFile, print_figures, write_figures
+from .options import Device, FiguresFile, Force
+from .reports import print_figures, write_figures
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,6 +29,7 @@ def train(
     config: Annotated[str, typer.Option(help="A named network.")] = "default",
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
     json_file: FiguresFile = None,
+    force: Force = False,
 ) -> None:
     """Training: seconds of sound a second, in whole steps with features and augmentation on the fly."""
     try:
@@ -39,7 +41,7 @@ def train(
     try:
         with Console(stderr=True).status(f"training for {seconds:g} s"):
             figures = measure(seconds, processes, threads, device.value, config, batch)
-        write_figures(figures, json_file)
+        write_figures(figures, json_file, force)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     except (RuntimeError, OSError) as error:

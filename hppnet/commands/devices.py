@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..failure import fail
-from .options import Checkpoint, FiguresFile, print_figures, write_figures
+from .options import Checkpoint, FiguresFile, Force
+from .reports import print_figures, write_figures
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 def devices(
     checkpoint: Checkpoint = None,
     json_file: FiguresFile = None,
+    force: Force = False,
 ) -> None:
     """Show inputs, MIDI ports, systems, compute devices and latencies; * is what live would take."""
     from ..model.checkpoint import CheckpointError
@@ -23,7 +25,7 @@ def devices(
     found: dict[str, Any] = {**_inputs(), **_ports(), "compute": _compute()}
     try:
         found["latencies"] = _latencies(checkpoint)
-        write_figures(found, json_file)
+        write_figures(found, json_file, force)
     except (CheckpointError, OSError) as error:
         fail(str(error))
     if not print_figures(found, json_file):

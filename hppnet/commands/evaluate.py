@@ -16,7 +16,7 @@ from ..failure import fail
 from .evaluate_options import OWN, Options, Refusal, listening, wanted_latency
 from .evaluate_report import report
 from .evaluate_task import prepare
-from .options import Device, InputChannel, Threshold, Track
+from .options import Device, Force, InputChannel, Threshold, Track
 
 if TYPE_CHECKING:
     from ..training.evaluation import Outcome
@@ -89,6 +89,7 @@ def evaluate(
     csv_file: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write a row for each file, and the mean.")
     ] = None,
+    force: Force = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show where errors arose.")] = False,
 ) -> None:
     """Score transcriptions against labels: precision, recall and F1 of notes and frames, by mir_eval.
@@ -116,6 +117,7 @@ def evaluate(
             plot=plot,
             json_file=json_file,
             csv_file=csv_file,
+            force=force,
         )
         with TemporaryDirectory() as folder:
             task = prepare(options, Path(folder))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ..training.programs import Listening
 
 ALL = "all"  #: the latencies
+ERRORS_PICTURE, LATENCY_PICTURE = Path("evaluate-errors.png"), Path("evaluate-latency.png")
 OWN = "hppnet"
 
 
@@ -45,6 +46,7 @@ class Options:
     plot: Path | None
     json_file: str | None
     csv_file: Path | None
+    force: bool = False  #: reports that others wrote are replaced
 
     def __post_init__(self) -> None:
         if self.data is None and not self.no_piano:
@@ -60,6 +62,13 @@ class Options:
     @property
     def several_runs(self) -> bool:
         return len(self.models) + bool(self.predictions) > 1 or self.latency == ALL
+
+    @property
+    def picture(self) -> Path | None:
+        """Where one is drawn, if any is."""
+        if self.latency == ALL:
+            return self.plot or LATENCY_PICTURE
+        return (self.plot or ERRORS_PICTURE) if self.errors else None
 
     def _check_inputs(self) -> None:
         conditions = self.listening.conditions
@@ -95,17 +104,32 @@ class Options:
     def _check_outputs(self) -> None:
         """Now rather than after an hour."""
         json_file = None if self.json_file in (None, "-") else Path(str(self.json_file))
-        for option, path in (("--json", json_file), ("--csv", self.csv_file), ("--plot", self.plot)):
-            if path is not None and not path.absolute().parent.is_dir():
-                raise Refusal(f"{option} {path}: there is no such folder")
-            if path is not None and path.is_dir():
-                raise Refusal(f"{option} {path}: expected a file, this is a folder")
+        reports = {"json": json_file, "csv": self.csv_file, "plot": self.plot}
+        named = {kind: path for kind, path in reports.items() if path is not None}
+        for kind, path in named.items():
+            if not path.absolute().parent.is_dir():
+                raise Refusal(f"--{kind} {path}: there is no such folder")
+            if path.is_dir():
+                raise Refusal(f"--{kind} {path}: expected a file, this is a folder")
         if self.plot and not self.errors and self.latency != ALL:
             raise Refusal("--plot draws --errors or --latency all: expected one of them")
         if self.errors and self.several_runs:
             raise Refusal("--errors looks at one model at one latency, got several")
         if self.data is None and (self.errors or self.plot):
             raise Refusal("--errors and --plot need recordings with labels, got --no-piano alone")
+        written = {"json": json_file, "csv": self.csv_file, "png": self.picture}
+        self._check_free({kind: path for kind, path in written.items() if path is not None})
+
+    def _check_free(self, written: dict[str, Path]) -> None:
+        from .reports import check_report
+
+        if len({path.resolve() for path in written.values()}) < len(written):
+            raise Refusal("--json, --csv and the picture: expected a file for each, got one for two of them")
+        try:
+            for kind, path in written.items():
+                check_report(path, self.force, kind)
+        except OSError as error:
+            raise Refusal(f"{error.filename}: {error.strerror}", 1) from None
 
 
 def wanted_latency(latency: str | None, streaming: bool) -> float | str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from .evaluate_options import ALL, Refusal
 from .evaluate_tables import caption, console, mistakes_table, pedal_table, quiet_table, run_table, runs_table
+from .reports import as_json, print_figures, write_report
 
 if TYPE_CHECKING:
     from ..training.evaluation import Outcome, Run
     from ..training.scores import Scores
     from .evaluate_task import Task
-
-ERRORS_PICTURE, LATENCY_PICTURE = Path("evaluate-errors.png"), Path("evaluate-latency.png")
 
 
 def report(done: Sequence[Outcome], task: Task) -> None:
@@ -30,13 +28,11 @@ def report(done: Sequence[Outcome], task: Task) -> None:
     about = settings(task)
     options = task.options
     if options.json_file is not None:
-        text = json.dumps(as_json(runs, done, about, options.several_runs), indent=2)
-        if options.json_file == "-":
-            print(text)
-        else:
-            _write(Path(options.json_file), text + "\n")
+        figures = all_figures(runs, done, about, options.several_runs)
+        if not print_figures(figures, options.json_file):
+            _write_text(Path(options.json_file), "json", options.force, as_json(figures))
     if options.csv_file is not None:
-        _write(options.csv_file, as_csv(runs))
+        _write_text(options.csv_file, "csv", options.force, as_csv(runs))
     if options.json_file != "-":
         _print(runs, about, options.several_runs)
     _draw(runs, task, caption(about))
@@ -72,7 +68,7 @@ def settings(task: Task) -> dict[str, Any]:
     return about
 
 
-def as_json(
+def all_figures(
     runs: Sequence[Run], done: Sequence[Outcome], about: dict[str, Any], several: bool
 ) -> dict[str, Any]:
     """One run's figures at the top, those of several by name under ``runs``."""
@@ -158,7 +154,9 @@ def _draw(runs: Sequence[Run], task: Task, title: str) -> None:
     from ..training import evaluation_pictures as pictures
     from ..training.programs import all_latencies, run_name
 
-    plot, data = task.options.plot, task.options.data
+    path, data, force = task.options.picture, task.options.data, task.options.force
+    if path is None:
+        return
     title = f"{data.absolute().name if data else ''}\n{title}"
     if task.options.latency == ALL and task.transcriber is not None:
         points = {run.name: _point(run) for run in runs if run.mean is not None}
@@ -166,11 +164,13 @@ def _draw(runs: Sequence[Run], task: Task, title: str) -> None:
         streamed = {ms: points.pop(run_name(ms)) for ms in latencies if ms and run_name(ms) in points}
         offline = points.pop(run_name(None), None)
         if streamed:
-            path = plot or LATENCY_PICTURE
-            _make(path, lambda part: pictures.draw_latencies(part, streamed, offline, points, title))
+            _write(
+                *(path, "png", force),
+                lambda part: pictures.draw_latencies(part, streamed, offline, points, title),
+            )
     elif task.options.errors and runs and runs[0].mistakes is not None:
         found = runs[0].mistakes
-        _make(plot or ERRORS_PICTURE, lambda part: pictures.draw_mistakes(part, found, title))
+        _write(path, "png", force, lambda part: pictures.draw_mistakes(part, found, title))
 
 
 def _point(run: Run) -> Any:
@@ -181,18 +181,16 @@ def _point(run: Run) -> Any:
     return Point({name: prf.f1 for name, prf in scores.items() if prf is not None}, run.intervals)
 
 
-def _write(path: Path, text: str) -> None:
-    _make(path, lambda part: part.write_text(text, encoding="utf-8"))
+def _write_text(path: Path, kind: str, force: bool, text: str) -> None:
+    _write(path, kind, force, lambda part: part.write_text(text, encoding="utf-8"))
 
 
-def _make(path: Path, write: Callable[[Path], object]) -> None:
-    """Whole or not at all."""
-    from ..offline.writing import atomic, cannot_write
+def _write(path: Path, kind: str, force: bool, write: Callable[[Path], object]) -> None:
+    from ..offline.writing import cannot_write
 
     try:
-        with atomic(path) as part:
-            write(part)
+        write_report(path, write, force, kind)
     except OSError as error:
         raise Refusal(cannot_write(error), 1) from None
-    if path.suffix == ".png":
+    if kind == "png":
         print(f"picture: {path}", file=sys.stderr)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import enum
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+
+from .reports import checked_report
 
 
 class Device(str, enum.Enum):
@@ -23,18 +24,10 @@ Checkpoint = Annotated[
 ]
 
 
-def checked_report(file: str | None) -> str | None:
-    """A place that a report can be written to, before the work that it reports. Raises BadParameter."""
-    if file is not None and file != "-":
-        path = Path(file)
-        if path.is_dir():
-            raise typer.BadParameter(f"{file or '.'}: expected a file, this is a folder")
-        if not path.absolute().parent.is_dir():
-            raise typer.BadParameter(f"{file}: there is no such folder")
-    return file
-
-
-#: Of a benchmark: see ``write_figures`` and ``print_figures``.
+Force = Annotated[
+    bool, typer.Option("--force", is_eager=True, help="Replace also files that hppnet did not write.")
+]
+#: Of a benchmark: see ``reports``. Goes with Force.
 FiguresFile = Annotated[
     str | None,
     typer.Option(
@@ -86,16 +79,3 @@ def tuning_setting(tuning: str | None) -> float | str | None:
         return None if tuning is None else parse_tuning(tuning)
     except ValueError as error:
         raise ValueError(f"--tuning: {error}") from None
-
-
-def write_figures(figures: dict[str, Any], json_file: str | None) -> None:
-    """Into the file of --json, if it names one. Raises OSError."""
-    if json_file not in (None, "-"):
-        Path(json_file).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-
-
-def print_figures(figures: dict[str, Any], json_file: str | None) -> bool:
-    """True where --json asked for them on standard output, and nothing else belongs there."""
-    if json_file == "-":
-        print(json.dumps(figures, indent=2))
-    return json_file == "-"

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..failure import fail
-from .options import checked_report
+from .options import Force
 
 
 def plot_training(
@@ -18,14 +18,23 @@ def plot_training(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="PNG", help="[default: RUN_FOLDER/curves.png]")
     ] = None,
+    force: Force = False,
 ) -> None:
     """Draw a run's losses, learning rate, gradient and validation scores."""
-    from ..training.curves import plot
+    from ..offline.writing import cannot_write
+    from ..training import curves
+    from .reports import check_place, check_report, write_report
 
     picture = output or folder / "curves.png"
-    checked_report(str(picture))
+    check_place(str(picture))
     try:
-        plot(folder, picture)
-    except (ValueError, OSError) as error:
+        check_report(picture, force, "png")
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}")
+    try:
+        write_report(picture, lambda part: curves.plot(folder, part), force, "png")
+    except OSError as error:
+        fail(cannot_write(error))
+    except ValueError as error:
         fail(str(error))
     print(picture)

@@ -37,9 +37,14 @@ def pack(
     """
     from ..training import recipe as recipes
     from ..training.layout import lay_out
+    from ..training.prepare.packed import check_parts
     from ..training.prepare.packed import pack as write
     from .train import progress_bar
 
+    try:
+        check_parts(output)
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}")
     try:
         settings = recipes.read(recipe, data=data, cache=cache, sets=sets or [])
         layout = lay_out(settings)

@@ -61,7 +61,7 @@ def fetch(url: str, folder: Path, sha256: str | None) -> None:
 def carry_out(
     find: Callable[[], Found], out: Path, plan: Plan, jobs: int | None, arrays: bool, only: str
 ) -> None:
-    from ..training.prepare.piece import How
+    from ..training.prepare.piece import How, claimed
     from ..training.prepare.report import by_folder
     from ..training.prepare.run import unfinished_in
 
@@ -72,11 +72,13 @@ def carry_out(
                 raise ValueError(f"--only {only}: none of {len(found.sources)} pieces has a name that fits")
             if out.exists() and not out.is_dir():
                 raise ValueError(f"{out}: expected a folder for the results, this is a file")
-            plan.check(out)
+            plan.check(out, (path for source in found.sources for path in claimed(source, arrays)))
         with unfinished_in(out) as unfinished:
             outcomes = _make(found, out, plan, How(plan.note_ends, unfinished, arrays), jobs or cores(), only)
     except ValueError as error:
         fail(str(error), code=2)
+    except FileExistsError as error:
+        fail(f"{error.filename}: {error.strerror}")
     except OSError as error:
         fail(f"{out}: cannot be written ({error})")
     totals = by_folder(out, outcomes)

@@ -105,6 +105,7 @@ def _prepare(fabric: Fabric, settings: Settings) -> None:
     """Decodes and renders what the first step needs, and names what would stop the training."""
     from ..processes import cores
     from ..training.layout import lay_out
+    from ..training.log import check_tables
     from ..training.loop import check_batches
     from ..training.preparation import decode, estimate, render_first
     from ..training.run import check_saved
@@ -117,6 +118,7 @@ def _prepare(fabric: Fabric, settings: Settings) -> None:
         with console.status("looking at the data"):
             layout = lay_out(settings)
             check_saved(settings, layout.digests)
+            check_tables(Path(settings.folder))
             found = estimate(settings, layout)
         found.check_disk(cache)
         for line in found.lines(cache, jobs):

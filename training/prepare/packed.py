@@ -7,7 +7,9 @@ that what is left out is any of them. The recordings that are kept back come fir
 
 from __future__ import annotations
 
+import errno
 import json
+import re
 import shutil
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +21,7 @@ import soundfile
 
 from ...model.notes import Note
 from ...model.timebase import SAMPLE_RATE
+from ...program import NAME, program
 from ..dataset import Piece, open_recordings
 from ..layout import Layout, Pair
 from ..pedal_table import PEDAL_SUFFIX, write_presses
@@ -32,7 +35,7 @@ from .piece import write_table
 BYTES_PER_S = 3_500  #: what Opus takes at COMPRESSION, about 26 kbit/s; and the labels
 COMPRESSION = 0.93  #: of libsndfile, 0 to 1
 PART_BYTES = 50_000_000
-PART = "part-{:02d}.tar"
+PART, _NUMBERED = "part-{:02d}.tar", re.compile(r"part-(\d{2,})\.tar")
 
 Report = Callable[[int, int], None]
 
@@ -64,8 +67,10 @@ def pack(
 ) -> Pack:
     """Writes ``out/part-01.tar`` and so on, of at most 50 MB each and so many megabytes together.
 
-    Raises ValueError where not even the smallest training fits, RuntimeError where FluidSynth is missing.
+    Raises ValueError where not even the smallest training fits, RuntimeError where FluidSynth is missing,
+    FileExistsError where a part would take the place of a file that this program did not write.
     """
+    check_parts(out)
     if any(source.arrays for source in settings.sources):
         raise ValueError("expected a recipe of sound, this one trains on arrays: copy their folders")
     work = out / ".unfinished"
@@ -177,9 +182,28 @@ def _inside(folder: str) -> Path:
     return path
 
 
+def parts_in(folder: Path) -> list[Path]:
+    """The parts of a pack, in order."""
+    numbered = ((_NUMBERED.fullmatch(path.name), path) for path in folder.glob("*.tar"))
+    return [path for _, path in sorted((int(name[1]), path) for name, path in numbered if name)]
+
+
+def check_parts(out: Path) -> None:
+    """Raises FileExistsError for a file that is called like a part and is none."""
+    for path in parts_in(out):
+        try:
+            with tarfile.open(path) as tar:
+                ours = tar.pax_headers.get("comment", "").startswith(f"{NAME} ")
+        except (OSError, tarfile.TarError):
+            ours = False
+        if not ours:
+            why = "it was not written by this hppnet prepare pack; move it away, or name another folder"
+            raise FileExistsError(errno.EEXIST, why, str(path))
+
+
 def _tar(work: Path, out: Path) -> list[Path]:
     """All files in tar archives of at most PART_BYTES; those of an earlier pack are replaced."""
-    for old in out.glob(PART.replace("{:02d}", "*")):
+    for old in parts_in(out):
         old.unlink()
     parts: list[Path] = []
     size = PART_BYTES
@@ -188,7 +212,8 @@ def _tar(work: Path, out: Path) -> list[Path]:
         if size + needs > PART_BYTES - 20_480:  # the end of an archive
             parts.append(out / PART.format(len(parts) + 1))
             size = 0
-        with tarfile.open(parts[-1], "a") as tar:
+        said = {} if parts[-1].exists() else {"comment": program()}
+        with tarfile.open(parts[-1], "a", format=tarfile.PAX_FORMAT, pax_headers=said) as tar:
             tar.add(path, str(path.relative_to(work)))
         size += needs
     return parts
@@ -196,7 +221,7 @@ def _tar(work: Path, out: Path) -> list[Path]:
 
 def unpack(data: Path, cache: Path) -> Path:
     """The folder that holds a recipe's data: ``data`` itself, or what its parts are unpacked to."""
-    parts = sorted(data.glob(PART.replace("{:02d}", "*")))
+    parts = parts_in(data)
     if not parts:
         return data
     said = json.dumps([(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in parts])

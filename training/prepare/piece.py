@@ -89,6 +89,11 @@ def outputs(source: Source, arrays: bool) -> list[Path]:
     ]
 
 
+def claimed(source: Source, arrays: bool) -> list[Path]:
+    """All files that a piece may come to have."""
+    return [*outputs(source, arrays), source.folder / f"{source.name}{PEDAL_SUFFIX}"]
+
+
 def done(source: Source, arrays: bool) -> Outcome | None:
     """The outcome of a piece that an earlier run has made; None where it is to be made."""
     paths = outputs(source, arrays)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...model.timebase import SAMPLE_RATE
+from ...program import program
 from ..prepared import REPORT
 from .piece import Outcome
 
@@ -21,18 +23,22 @@ class Plan:
     note_ends: str  #: keys or sounding
     settings: dict[str, object] = field(default_factory=dict)  #: of the kind
 
-    def check(self, out: Path) -> None:
-        """Raises ValueError, one line, where ``out`` was prepared otherwise or its report is broken."""
+    def check(self, out: Path, pieces: Iterable[Path]) -> None:
+        """Whether ``pieces`` may be written to ``out``, beside what an earlier run left there.
+
+        Raises ValueError, one line, where that run had another plan; FileExistsError for a report that this
+        program did not write, and for pieces that it did not write: without a report they are somebody's.
+        """
         path = out / REPORT
         if not path.exists():
+            if (theirs := next(filter(os.path.lexists, pieces), None)) is not None:
+                raise _foreign(theirs)
             return
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-            before = Plan(found["kind"], found["note_ends"], found["settings"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{path}: expected the report of hppnet prepare ({error!r}); delete it"
-            ) from error
+            before = Plan(found["kind"], found["note_ends"], {**found["settings"]})
+        except (ValueError, KeyError, TypeError):
+            raise _foreign(path) from None
         for name, was, now in self._differences(before):
             raise ValueError(
                 f"{out}: prepared with {name} = {was}, now {now} is wanted; "
@@ -44,6 +50,11 @@ class Plan:
         theirs = {"kind": before.kind, "note ends": before.note_ends, **before.settings}
         names = {**ours, **theirs}
         return [(n, theirs.get(n), ours.get(n)) for n in names if ours.get(n) != theirs.get(n)]
+
+
+def _foreign(path: Path) -> FileExistsError:
+    why = "it was not written by hppnet prepare; move it away, or name another folder for the results"
+    return FileExistsError(errno.EEXIST, why, str(path))
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,7 @@ def write_report(out: Path, plan: Plan, outcomes: Sequence[Outcome], missing: in
     """Writes ``prepared.json``; ``missing`` pieces are still to be made. Raises OSError."""
     outcomes = sorted(outcomes, key=lambda o: (o.folder, o.name))  # processes end in any order
     report = {
+        "program": program(),
         "kind": plan.kind,
         "note_ends": plan.note_ends,
         "settings": plan.settings,
