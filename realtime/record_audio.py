@@ -9,8 +9,11 @@ closed; a file without it counts as broken. So the number is patched in every se
 
 from __future__ import annotations
 
+import errno
+import os
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 import soundfile
@@ -21,22 +24,27 @@ from .blocks import Block, clean
 SUBTYPE = "PCM_24"
 _TOTAL_AT, _TOTAL_BYTES, _TOTAL_BITS = 18, 8, 36
 _BLOCK_SIZE_AT = 8
+_MOST_TRIED = 1 << 20  #: bytes, to learn why a disk takes no more
 _MOST_SILENCE = 48_000 * 10  #: samples written at once
 
 
 class AudioRecording:
     """Mono, at the rate of the first block; sample n was heard at stream time n / rate. One thread's.
 
-    Raises OSError or soundfile.LibsndfileError where the file cannot be written.
+    Raises OSError where the file cannot be written. From then on it is ``broken`` and stays as it is, whole
+    up to ``good_s``: the encoder does not survive a full disk.
     """
 
     def __init__(self, path: Path, sample_rate: int) -> None:
         self.path, self.sample_rate = Path(path), sample_rate
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        _try_to_write(self.path)
         self._file = soundfile.SoundFile(
             str(path), "w", samplerate=sample_rate, channels=1, format="FLAC", subtype=SUBTYPE
         )
+        self.broken = False
         self._written = 0
+        self._size = 0  # of the file, in bytes, with what was written
         self._end = self._missing = (
             0  # where the last block ended, and what is missing until the next, in samples
         )
@@ -45,6 +53,8 @@ class AudioRecording:
 
     def add(self, block: Block) -> None:
         """What the device lost before the block becomes silence."""
+        if self.broken:
+            return
         self._missing += max(0, round(block.time_s * self.sample_rate) - self._end)
         self._end = round(block.end_s * self.sample_rate)
         self._fill()
@@ -52,20 +62,52 @@ class AudioRecording:
 
     def flush(self) -> None:
         """What is on disk can be read from here on; at most a tenth of a second is not yet there."""
-        self._file.flush()
-        with open(self.path, "r+b", buffering=0) as file:
-            head = bytearray(file.read(_TOTAL_AT + _TOTAL_BYTES))
-            size = int.from_bytes(head[_BLOCK_SIZE_AT : _BLOCK_SIZE_AT + 2], "big")
-            # The encoder holds a block back until the sample after it has come.
-            whole = max(0, self._written - 1) // size * size if size else 0
-            bits = int.from_bytes(head[_TOTAL_AT:], "big")
-            bits = bits >> _TOTAL_BITS << _TOTAL_BITS | whole
-            file.seek(_TOTAL_AT)
-            file.write(bits.to_bytes(_TOTAL_BYTES, "big"))
+        if not self.broken:
+            self._file.flush()
+            with open(self.path, "r+b", buffering=0) as file:
+                self._say_length(file)
+
+    @property
+    def good_s(self) -> float:
+        """How much the file holds."""
+        with open(self.path, "rb", buffering=0) as file:
+            bits = int.from_bytes(file.read(_TOTAL_AT + _TOTAL_BYTES)[_TOTAL_AT:], "big")
+        return (bits & ((1 << _TOTAL_BITS) - 1)) / self.sample_rate
 
     def close(self) -> None:
         """May be called twice."""
+        if self.broken:
+            return
         self._file.close()
+        if self.good_s < self._written / self.sample_rate:
+            self._give_up()  # there was no room for the encoder's last blocks
+
+    def _say_length(self, file: BinaryIO) -> None:
+        """Puts the number of samples that are on disk into the header."""
+        head = bytearray(file.read(_TOTAL_AT + _TOTAL_BYTES))
+        size = int.from_bytes(head[_BLOCK_SIZE_AT : _BLOCK_SIZE_AT + 2], "big")
+        # The encoder holds a block back until the sample after it has come.
+        whole = max(0, self._written - 1) // size * size if size else 0
+        bits = int.from_bytes(head[_TOTAL_AT:], "big")
+        bits = bits >> _TOTAL_BITS << _TOTAL_BITS | whole
+        file.seek(_TOTAL_AT)
+        file.write(bits.to_bytes(_TOTAL_BYTES, "big"))
+
+    def _give_up(self) -> NoReturn:
+        """Leaves what is whole. Raises OSError with the reason, which the encoder keeps to itself."""
+        self.broken = True
+        with suppress(soundfile.LibsndfileError):
+            self._file.close()
+        with open(self.path, "r+b", buffering=0) as file:
+            file.truncate(self._size)
+            self._say_length(file)
+            file.seek(self._size)
+            try:
+                while file.tell() < self._size + _MOST_TRIED:
+                    file.write(bytes(4096))
+            finally:
+                file.truncate(self._size)
+        raise OSError(errno.EIO, "the disk did not take it all", str(self.path))
 
     def _fill(self) -> None:
         if self._missing < self.sample_rate // 100:
@@ -76,7 +118,11 @@ class AudioRecording:
             self._missing -= count
 
     def _write(self, samples: np.ndarray) -> None:
-        self._file.write(np.clip(samples, -1.0, 1.0))
+        try:
+            self._file.write(np.clip(samples, -1.0, 1.0))
+            self._size = os.stat(self.path).st_size  # the encoder writes whole frames, unbuffered
+        except (soundfile.LibsndfileError, AssertionError, OSError):
+            self._give_up()
         self._written += len(samples)
 
     def _at_our_rate(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
@@ -89,3 +135,14 @@ class AudioRecording:
             )
         out: np.ndarray = self._resampler.resample_chunk(np.ascontiguousarray(samples, dtype=np.float32))
         return out
+
+
+def _try_to_write(path: Path) -> None:
+    """Raises OSError with the reason, which libsndfile keeps to itself; then no file is left."""
+    try:
+        with open(path, "wb", buffering=0) as file:
+            file.write(bytes(4096))
+    except OSError as error:
+        with suppress(OSError):
+            path.unlink()
+        raise OSError(error.errno, error.strerror, str(path)) from error

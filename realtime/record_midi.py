@@ -45,6 +45,7 @@ class MidiRecording:
         self._down: dict[int, int] = {}  # what sounds (pitches, the pedal), and since which tick
         self._pending: list[Event] = []
         self._newest_s = 0.0
+        self.good_s = 0.0  #: up to here the file holds what was played
         self._changed = True
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.flush()
@@ -58,6 +59,7 @@ class MidiRecording:
     def flush(self, now_s: float | None = None) -> None:
         """The file on disk holds all that came; ``now_s`` is where notes that still sound end for now."""
         if not self._changed and not self._down:
+            self.good_s = max(self.good_s, now_s or 0.0)
             return
         self._newest_s = max(self._newest_s, now_s or 0.0)
         self._settle(self._newest_s - UNSETTLED_S)
@@ -65,15 +67,15 @@ class MidiRecording:
         try:
             self._part.write_bytes(whole_file(bytes(track), COARSE))
             os.replace(self._part, self.path)
-        except OSError:
+        except OSError as error:
             with suppress(OSError):  # on a full disk half of it is worth nothing
                 self._part.unlink(missing_ok=True)
-            raise
-        self._changed = bool(self._pending)
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
+        self._changed, self.good_s = bool(self._pending), self._newest_s
 
     def close(self) -> None:
         """May be called twice."""
-        self._changed = True
+        self._changed = self._changed or not self.path.exists()
         self.flush()
 
     def _settle(self, until_s: float) -> None:

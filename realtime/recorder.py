@@ -33,7 +33,8 @@ def unused(path: Path) -> Path:
 class Recorder:
     """Writes ``midi`` and ``audio``, either of which may be None, as they grow.
 
-    Raises OSError at once when a file cannot be written; later a line is reported and it is tried again.
+    Raises OSError at once when a file cannot be written; later a line is reported and the music goes on.
+    MIDI is tried again and may yet be whole; ``faults`` says at the end what is not.
     """
 
     def __init__(
@@ -46,7 +47,12 @@ class Recorder:
     ) -> None:
         self.left_out = 0
         self._midi = MidiRecording(midi) if midi else None
-        self._audio = AudioRecording(audio, sample_rate) if audio else None
+        try:
+            self._audio = AudioRecording(audio, sample_rate) if audio else None
+        except OSError:
+            if midi:
+                midi.unlink()  # nothing was played yet
+            raise
         self._clock = clock
         self._report = report or (lambda line: None)
         self._queue: queue.SimpleQueue[Block | Sequence[Event] | None] = queue.SimpleQueue()
@@ -54,7 +60,8 @@ class Recorder:
         self._now_s = 0.0  # stream time
         self._cut_s: float | None = None  # when events were left out that ended something
         self._flush_s = clock.now() + EVERY_S
-        self._said = ""
+        self._said: dict[Path, str] = {}  # of each file, what was last wrong with it
+        self.faults: list[str] = []  #: what a recording lacks, a line for each; complete once closed
 
     def audio(self, block: Block) -> None:
         """A block as it came from the input."""
@@ -82,7 +89,7 @@ class Recorder:
             pass
         if self._clock.now() >= self._flush_s:
             self._flush_s = self._clock.now() + EVERY_S
-            self._try(self._flush)
+            self._flush()
         return going
 
     def start(self) -> None:
@@ -95,6 +102,9 @@ class Recorder:
         self._queue.put(None)
         if self._thread is not None:
             self._thread.join(CLOSE_WITHIN_S)
+            if self._thread.is_alive():
+                why = "the disk does not answer; its end is missing"
+                self.faults = [f"{one.path}: {why}" for one in self._all]
             return
         while self.step():
             pass
@@ -117,26 +127,47 @@ class Recorder:
             self._now_s = max(self._now_s, item.end_s)
             if self._audio is not None:
                 audio = self._audio
-                self._try(lambda: audio.add(item))
+                self._try(audio, lambda: audio.add(item))
         elif item and self._midi is not None:
             self._midi.add(item)
 
     def _flush(self) -> None:
         if self._midi is not None:
-            self._midi.flush(self._now_s)
+            midi = self._midi
+            self._try(midi, lambda: midi.flush(self._now_s))
         if self._audio is not None:
-            self._audio.flush()
+            self._try(self._audio, self._audio.flush)
+
+    @property
+    def _all(self) -> list[MidiRecording | AudioRecording]:
+        return [one for one in (self._midi, self._audio) if one is not None]
 
     def _close(self) -> None:
-        for recording in (self._midi, self._audio):
-            if recording is not None:
-                self._try(recording.close)
+        faults = []
+        for one in self._all:
+            closed = self._try(one, one.close)
+            if not closed or (isinstance(one, AudioRecording) and one.broken):
+                faults.append(f"{one.path}: {self._said[one.path]}; {_holding(one)}")
+        if self.left_out:
+            names = " and ".join(str(one.path) for one in self._all)
+            faults.append(f"{names}: the disk was too slow; {self.left_out} blocks and events are missing")
+        self.faults = faults
 
-    def _try(self, write: Callable[[], None]) -> None:
+    def _try(self, recording: MidiRecording | AudioRecording, write: Callable[[], None]) -> bool:
+        """Whether it could be written."""
         try:
             write()
         except Exception as error:  # the disk is full, or gone: the music goes on
-            line = f"recording: {error}"
-            if line != self._said:
-                self._report(line)
-            self._said = line
+            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            if self._said.get(recording.path) != why:
+                self._report(f"recording: {recording.path}: {why}")
+            self._said[recording.path] = why
+            return False
+        return True
+
+
+def _holding(recording: MidiRecording | AudioRecording) -> str:
+    try:
+        return f"it holds the first {recording.good_s:.1f} s"
+    except OSError:
+        return "it is gone"

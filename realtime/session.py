@@ -124,6 +124,11 @@ class LiveSession:
         return self._ended.is_set() and (self._sender.is_empty or self.failure is not None)
 
     @property
+    def recording_faults(self) -> list[str]:
+        """What the recordings lack, a line that names the file for each; complete once stopped."""
+        return [] if self._recorder is None else self._recorder.faults
+
+    @property
     def sends_pedal(self) -> bool:
         return self.settings.pedal and self.model.hears_pedal
 

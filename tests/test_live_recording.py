@@ -10,14 +10,20 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from hppnet.cli import app
 from hppnet.model.notes import NoteOff, NoteOn, Pedal, read_midi
+from hppnet.offline import pictures
 from hppnet.offline.reading import open_recording
 from hppnet.realtime.blocks import Block
 from hppnet.realtime.clock import SimulatedClock
 from hppnet.realtime.record_audio import AudioRecording
 from hppnet.realtime.record_midi import MidiRecording
 from hppnet.realtime.recorder import MOST_QUEUED, Recorder, unused
+
+from .sounds import TONE_WEIGHTS
+from .test_lost_places import disk, fill, root
 
 RATE = 48_000
 
@@ -192,9 +198,88 @@ def test_the_recorder_writes_as_it_goes_and_survives_the_disk(tmp_path: Path) ->
     for _ in range(3):
         clock.sleep(1)
         recorder.step()
-    assert lines == ["recording: [Errno 28] No space left on device"]  # said once
+    assert lines == [f"recording: {tmp_path / 'a.mid'}: No space left on device"]  # said once
     recorder.close()
     recorder.close()
+
+
+def on_a_small_disk(place: Path, pages: int, freed: bool) -> tuple[Recorder, list[str]]:
+    """Ten seconds of noise, with a note a second, recorded where so many pages are free."""
+    fill(place / "filling", pages)
+    clock, lines = SimulatedClock(), []
+    recorder = Recorder(place / "a.mid", place / "a.flac", RATE, clock, lines.append)
+    rng = np.random.default_rng(0)
+    for i in range(500):
+        recorder.audio(block(0.1 * rng.standard_normal(RATE // 50).astype(np.float32), i / 50))
+        recorder.events([NoteOn(i / 50, 60, 80), NoteOff(i / 50 + 0.005, 60)] if i % 50 == 0 else [])
+        clock.sleep(0.02)
+        recorder.step()
+    if freed:
+        (place / "filling").unlink()
+    recorder.close()
+    recorder.close()
+    return recorder, lines
+
+
+@root
+@pytest.mark.parametrize("freed", [False, True], ids=["full to the end", "with room again at the end"])
+@pytest.mark.parametrize("pages", [12, 61, 300])
+def test_a_disk_that_fills_up_leaves_what_was_recorded_before(
+    tmp_path: Path, pages: int, freed: bool
+) -> None:
+    with disk(tmp_path / "disk", "2m"):
+        place = tmp_path / "disk"
+        recorder, lines = on_a_small_disk(place, pages, freed)
+        assert f"recording: {place}/a.flac: No space left on device" in lines and len(lines) <= 2
+        heard, _ = soundfile.read(place / "a.flac")
+        holds = f"No space left on device; it holds the first {len(heard) / RATE:.1f} s"
+        assert recorder.faults[-1] == f"{place}/a.flac: {holds}"
+        # Noise at a tenth of full scale takes some 20 of its 24 bits a sample; a block holds 85 ms.
+        assert pages * 4096 / (RATE * 3) - 0.2 < len(heard) / RATE < pages * 4096 / (RATE * 2)
+        with open_recording(place / "a.flac") as recording:
+            list(recording.blocks())
+        assert recording.warnings == []
+        notes = read_midi(place / "a.mid")
+        if len(recorder.faults) == 1:  # as the broken block was cut off there was room for the notes again
+            assert len(notes) == 10
+        else:
+            assert not freed and f"recording: {place}/a.mid: No space left on device" in lines
+            good_s = float(recorder.faults[0].rpartition("first ")[2].removesuffix(" s"))
+            assert len(notes) >= good_s and recorder.faults[0].startswith(f"{place}/a.mid: No space left")
+        assert {path.name for path in place.iterdir()} <= {"a.mid", "a.flac", "filling"}
+
+
+@root
+@pytest.mark.parametrize("pages", [0, 1])
+def test_a_disk_that_is_full_from_the_start_is_said_and_nothing_is_left(tmp_path: Path, pages: int) -> None:
+    with disk(tmp_path / "disk", "1m"):
+        fill(tmp_path / "disk" / "filling", pages)
+        with pytest.raises(OSError, match=r"No space left on device: '.*/a\.(mid|flac)'"):
+            on_a_small_disk(tmp_path / "disk", pages, freed=False)
+        assert [path.name for path in (tmp_path / "disk").iterdir()] == ["filling"]
+
+
+@root
+def test_live_plays_on_over_a_full_disk_and_ends_with_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "draw_piano_roll", lambda part, *_: part.write_bytes(bytes(1 << 20)))
+    with disk(tmp_path / "disk", "256k"):
+        place, sound = tmp_path / "disk", 0.1 * np.random.default_rng(0).standard_normal(RATE)
+        soundfile.write(tmp_path / "noise.wav", sound, RATE)
+        fill(place / "filling", 12)
+        command = ["live", "--from-file", str(tmp_path / "noise.wav"), "--output", "none", "--plot"]
+        command += ["--checkpoint", str(TONE_WEIGHTS)]
+        command += ["--record", str(place / "a.mid"), "--record-audio", str(place / "a.flac")]
+        done = CliRunner().invoke(app, command)
+        heard, _ = soundfile.read(place / "a.flac")
+        assert done.exit_code == 1 and "\nended after " in done.stdout and "picture" not in done.stdout
+        lines = done.stderr.splitlines()
+        assert f"recording: {place}/a.flac: No space left on device" in lines
+        holds = f"No space left on device; it holds the first {len(heard) / RATE:.1f} s"
+        assert f"error: {place}/a.flac: {holds}" in lines
+        assert f"error: cannot write {place}/a.png: No space left on device" in lines
+        read_midi(place / "a.mid")
 
 
 def test_a_take_that_is_there_is_kept(tmp_path: Path) -> None:

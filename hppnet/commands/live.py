@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..failure import fail
+from ..failure import fail, printable
 from .options import Checkpoint, Device, Tuning, latency_ms, tuning_setting
 
 if TYPE_CHECKING:
@@ -109,12 +109,14 @@ def live(
         if from_file is not None and not from_file.is_file():
             raise typer.BadParameter(f"--from-file {from_file}: expected a recording, there is no such file")
         session = _live(settings, checkpoint, device.value, stop, verbose, quiet)
-        if plot:
-            picture = _draw(session.recordings[0], session.status().running_s)
-            if not quiet:
-                say(f"picture  {picture}")
+        ended = last_line(session)
+        faults = session.recording_faults + (_draw(session, quiet) if plot else [])
         if not quiet:
-            say(last_line(session))
+            say(ended)
+        for fault in faults:
+            say_fault(f"error: {printable(fault)}")
+    if faults:
+        raise typer.Exit(1)
 
 
 @contextmanager
@@ -168,28 +170,34 @@ def _live(
         _run(session, stop, about, view, quiet)
     except Exception as error:  # the engine: everything else is survived
         log.debug("the session failed", exc_info=True)
+        for fault in session.recording_faults:
+            say_fault(f"error: {printable(fault)}")
         fail(f"the session ended: {type(error).__name__}: {error}")
     return session
 
 
-def _draw(take: Path, running_s: float) -> Path:
-    """Beside the take, under its name or the next that is free."""
+def _draw(session: LiveSession, quiet: bool) -> list[str]:
+    """The take, beside it, under its name or the next that is free. Returns why it could not be drawn."""
     from ..model.notes import read_midi, read_pedal
     from ..offline.pictures import draw_piano_roll
-    from ..offline.writing import atomic, cannot_write
+    from ..offline.writing import cannot_write, write_outputs
     from ..realtime.recorder import unused
 
+    take = session.recordings[0]
     picture = unused(take.with_suffix(".png"))
     try:
         notes, pedal = read_midi(take), read_pedal(take)
-        end_s = max([running_s, *(note.offset_s for note in notes)])
-        with atomic(picture) as part:
-            draw_piano_roll(part, notes, None, end_s, take.name, pedal or None)
+        end_s = max([session.status().running_s, *(note.offset_s for note in notes)])
+        write_outputs(
+            {picture: lambda part: draw_piano_roll(part, notes, None, end_s, take.name, pedal or None)}
+        )
     except OSError as error:
-        fail(cannot_write(error))
+        return [cannot_write(error)]
     except ValueError as error:
-        fail(f"cannot draw {take}: {error}")
-    return picture
+        return [f"cannot draw {take}: {error}"]
+    if not quiet:
+        say(f"picture  {picture}")
+    return []
 
 
 def prepare_process() -> None:
