@@ -80,6 +80,11 @@ class Downmix:
         """Of the channels, now."""
         return self._weights
 
+    @property
+    def signal_s(self) -> float:
+        """How long something was played so far, in seconds."""
+        return self._decided_s
+
     def feed(self, samples: np.ndarray) -> np.ndarray:
         """The next samples [n, channels] as one channel [n]."""
         samples = np.asarray(samples, dtype=np.float32)

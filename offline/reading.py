@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from ..model.channels import ChannelMeter
 from ..model.downmix import Downmix
 from ..model.resampling import HIGHEST_RATE, LOWEST_RATE
-from .channels import ChannelMeter
 from .decoding.opening import open_source
 from .decoding.parts import Report, Source
 from .decoding.sndfile import as_bytes

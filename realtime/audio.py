@@ -17,6 +17,7 @@ import numpy as np
 
 from ..model.downmix import Downmix
 from .blocks import Block, InputFault
+from .channel_watch import ChannelWatch
 from .clock import Clock, SystemClock
 from .devices import SoundInput, choose_input, list_inputs
 from .playback import FileInput
@@ -74,6 +75,7 @@ class AudioInput:
         self._usual_s: float | None = None  # the clock less stream time, as it was before the input was lost
         self._gaps = GapMeter()
         self._opened = self._opened_before = False  # tried, and succeeded
+        self._watch: ChannelWatch | None = None
 
     def __enter__(self) -> AudioInput:
         self.open()
@@ -163,6 +165,8 @@ class AudioInput:
         # Unbounded itself, because its put never waits; the callback keeps the bound.
         self._queue: queue.SimpleQueue[_Raw] = queue.SimpleQueue()
         self._mix = Downmix(self._channels, self.sample_rate)
+        if self._watch is None or not self._watch.said:
+            self._watch = ChannelWatch(self._mix, self.sample_rate)
         self._came = self._fetched = 0  # samples, by the callback and by the reader
         self._usual_s = self._gaps.usual_s if self._opened_before else None
         self._gaps = GapMeter()
@@ -203,7 +207,8 @@ class AudioInput:
         self._counted = self._fetched = raw.first + count
         time_s = self._start_s + (raw.first + self._lost) / rate
         self._end_s = time_s + count / rate
-        return Block(self._mixed(raw.samples), time_s, lost + by_device, rate, raw.arrived_s)
+        samples, warnings = self._mixed(raw.samples)
+        return Block(samples, time_s, lost + by_device, rate, raw.arrived_s, warnings)
 
     def _resume(self, raw: _Raw) -> None:
         """After an interruption stream time goes on where the clock says."""
@@ -211,10 +216,12 @@ class AudioInput:
             began_s = raw.arrived_s - self._usual_s - (raw.first + len(raw.samples)) / self.sample_rate
             self._start_s = max(self._end_s, began_s)
 
-    def _mixed(self, samples: np.ndarray) -> np.ndarray:
+    def _mixed(self, samples: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+        """One channel [n] of the device's [n, channels], and what is wrong with these, once it is known."""
         if self._channel is not None:
-            return np.ascontiguousarray(samples[:, self._channel - 1], dtype=np.float32)
-        return self._mix.feed(samples)
+            return np.ascontiguousarray(samples[:, self._channel - 1], dtype=np.float32), ()
+        assert self._watch is not None
+        return self._mix.feed(samples), self._watch.add(samples)
 
 
 def _first_line(error: Exception) -> str:

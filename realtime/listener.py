@@ -81,6 +81,8 @@ class Listener:
         self.timeline.observe(block.end_s, block.arrived_s)
         self.level.add(block.samples, block.duration_s)
         self._watch(block)
+        for line in block.warnings:
+            self._report(f"warning: {self.input.name}: {line}")
         if block.lost_before:
             self.lost_samples += block.lost_before
             self._report(f"input: {1000 * block.lost_before / block.sample_rate:.0f} ms lost by the device")

@@ -5,12 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hppnet.model.downmix import Downmix
+from hppnet.model.notes import Event
 from hppnet.realtime.audio import DEAD_AFTER_S, MOST_QUEUED_S, AudioInput, FileInput
 from hppnet.realtime.blocks import Block, InputEnded, InputFault, clean, joined
 from hppnet.realtime.clock import SimulatedClock
 from hppnet.realtime.devices import SoundInput, choose_input
+from hppnet.realtime.listener import Listener
 
+from .bursts import RATE
 from .live_fakes import FakeSound
+from .sounds import piano_like
 
 BLOCK = np.arange(480, dtype=np.float32) / 480
 
@@ -59,6 +64,58 @@ def test_channels_that_oppose_each_other_do_not_cancel(sound: FakeSound) -> None
     for _ in range(2):
         sound.play(np.stack([BLOCK, -BLOCK], axis=1))
     assert np.allclose(source.read(0)[1].samples, BLOCK)
+
+
+HISS = np.random.default_rng(0).standard_normal(10 * RATE).astype(np.float32)
+MUSIC = np.tile(piano_like({0.5 + 0.3 * n: 50 + 7 * n for n in range(5)}, 2.0, RATE), 5) + 1e-4 * HISS
+SILENCE = np.zeros_like(MUSIC)
+STEREO = {
+    "inverted": (MUSIC, -0.9 * MUSIC, "the channels cancel each other"),
+    "silent": (MUSIC, SILENCE, "channel 2 of 2 is silent and left out"),
+    "noisy": (0.1 * HISS, MUSIC, "channel 1 has a noise floor"),
+    "good": (MUSIC, 0.8 * MUSIC + 1e-4 * HISS[::-1], None),
+}
+
+
+@pytest.mark.parametrize("name", STEREO)
+def test_channels_unlike_each_other_are_said_once_and_change_nothing(sound: FakeSound, name: str) -> None:
+    """As of files, once it is sure: the line, and the very samples that the mix gives."""
+    *channels, words = STEREO[name]
+    stereo = np.stack(channels, axis=1)
+    sound.rate, lines = RATE, []
+    source, engine = AudioInput(library=sound, clock=sound.clock), Heard()
+    source.open()
+    listener = Listener(source, engine, sound.clock, report=lines.append)  # type: ignore[arg-type]
+    for start in range(0, len(stereo), 200):
+        sound.play(stereo[start : start + 200])
+        listener.step(0)
+    assert len(lines) == (words is not None), lines
+    assert words is None or lines[0].startswith(f"warning: {source.name}: {words}")
+    np.testing.assert_array_equal(np.concatenate(engine.samples), Downmix(2, RATE).feed(stereo))
+
+
+class Heard:
+    """In place of an engine: keeps what it is fed."""
+
+    frames = 0
+
+    def __init__(self) -> None:
+        self.samples: list[np.ndarray] = []
+
+    def feed(self, block: Block) -> list[Event]:
+        self.samples.append(block.samples)
+        return []
+
+
+def test_a_chosen_channel_and_one_that_has_hardly_begun_say_nothing(sound: FakeSound) -> None:
+    stereo = np.stack([MUSIC, SILENCE], axis=1)
+    sound.rate = RATE
+    for options, length_s in (({"channel": 1}, 10), ({}, 4)):
+        source = listen(sound, **options)
+        sound.play(np.zeros((RATE // 2, 2)))
+        sound.play(stereo[: length_s * RATE])
+        assert not any(block.warnings for block in source.read(0))
+        source.close()
 
 
 def test_what_nobody_fetches_is_dropped_and_time_stays_true(sound: FakeSound) -> None:

@@ -1,4 +1,4 @@
-"""Channels of a recording that are silent, noisy or cancel each other: measured while it is read."""
+"""Channels of a recording or a device that are silent, noisy or cancel each other: measured as it comes."""
 
 from __future__ import annotations
 
