@@ -140,7 +140,7 @@ def test_one_output_cannot_be_replaced(rec: Path, run: Transcribe, kind: str) ->
 
 @contextmanager
 def owner_alone() -> Iterator[None]:
-    """This thread keeps to the modes of files, as who is not root does, and still reads root's own modules."""
+    """This thread keeps to the modes of files, as others than root do, and still reads its modules."""
     libc = ctypes.CDLL(None, use_errno=True)
     header, held = (
         (ctypes.c_uint32 * 2)(0x20080522, 0),
