@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .network import HPPNet
 from .timebase import BINS, FRAMES_PER_SECOND, KEYS
-from .velocity import FUTURE, PAST
+from .velocity_inputs import FUTURE, PAST
 
 ONSETS_A_SECOND = 4
 CANDIDATES_AN_ONSET = 4  #: frames around an onset in which its probability is above the floor

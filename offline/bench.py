@@ -13,9 +13,9 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..model.memory import keep_memory
+from ..model.threads import set_threads
 from ..model.timebase import HOP, SAMPLE_RATE
 from ..model.transcriber import Transcriber
 from . import bench_batches
@@ -39,12 +39,12 @@ def measure(
 ) -> dict[str, Any]:
     """All figures, ready for JSON; medians over ``repeats`` runs with ``seconds`` of sound.
 
-    ``report`` is told what comes next. Sets torch's number of threads for this process. Raises what
+    ``report`` is told what comes next. Sets the number of threads that compute in this process. Raises what
     ``Transcriber.load`` raises, and RuntimeError if a fresh process fails.
     """
-    torch.set_num_threads(threads)
     keep_memory()  # as a transcribing process does
-    transcriber = Transcriber.load(checkpoint, device=device)
+    transcriber = Transcriber.load(checkpoint, device=device).with_threads(threads)
+    set_threads(threads)
     sound = piano_like(seconds)
     warm_up = sound[: 2 * SAMPLE_RATE]
     report("whole recordings")
@@ -54,8 +54,8 @@ def measure(
     steps_s(transcriber, warm_up)
     steps = [steps_s(transcriber, sound) for _ in range(repeats)]
     report("where the time goes")
-    where = _where(transcriber, sound) if transcriber.device.type == "cpu" else {}
-    settings = Settings(None if checkpoint is None else str(checkpoint), str(transcriber.device.type))
+    where = _where(transcriber, sound) if transcriber.device == "cpu" else {}
+    settings = Settings(None if checkpoint is None else str(checkpoint), transcriber.device)
     batches = bench_batches.measure(transcriber, settings, sound, repeats, report)
     report("memory and start-up, in fresh processes")
     return {

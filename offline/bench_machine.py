@@ -9,8 +9,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ..model.transcriber import Transcriber
 from ..processes import cores, python
 
@@ -22,12 +20,13 @@ Transcriber.load(sys.argv[1] or None, device=sys.argv[2])
 
 _PEAK = """
 import sys
-import torch
 from hppnet.model.memory import keep_memory, peak_mib
+from hppnet.model.threads import set_threads
 from hppnet.offline import bench
-torch.set_num_threads(int(sys.argv[3]))
 keep_memory()
 transcriber = bench.Transcriber.load(sys.argv[1] or None, device=sys.argv[2])
+set_threads(int(sys.argv[3]))
+transcriber = transcriber.with_threads(int(sys.argv[3]))
 sound = bench.piano_like(float(sys.argv[4]))
 bench.offline_s(transcriber, sound)
 bench.steps_s(transcriber, sound[:bench.SAMPLE_RATE])
@@ -68,9 +67,9 @@ def machine(transcriber: Transcriber) -> dict[str, Any]:
     return {
         "cpu": cpu_name(),
         "cores": cores(),
-        "device": str(transcriber.device),
+        "device": transcriber.device,
         "precision": transcriber.precision,
-        "torch": torch.__version__,
+        "engine": transcriber.engine,
         "python": platform.python_version(),
         "system": platform.platform(),
         "checkpoint": transcriber.checkpoint_name,

@@ -10,8 +10,8 @@ from unittest import mock
 
 from ..model.decoder import Decoder
 from ..model.former_network import FormerNetwork
-from ..model.frontend import FrontEnd
 from ..model.full_context import FullContext
+from ..model.spectrum import FrontEnd
 from ..model.transcriber import Transcriber
 
 

@@ -58,17 +58,14 @@ class Described(Protocol):
 
 def load_transcriber(settings: Settings) -> Transcriber:
     """The checkpoint with the settings' thresholds and tuning. Raises what ``Transcriber.load`` raises."""
-    import torch
-
     from ..model.checkpoint import CheckpointError
     from ..model.memory import keep_memory
+    from ..model.threads import one_thread
     from ..model.transcriber import Transcriber
 
-    # Its tensors are small: a second thread gains nothing, and on a busy machine the threads wait for each
-    # other (measured: 20 x slower). Cores are used by transcribing several recordings at once.
-    torch.set_num_threads(1)
     keep_memory()
     transcriber = Transcriber.load(settings.checkpoint, device=settings.device)
+    one_thread()  # cores are used by transcribing several recordings at once
     if settings.offsets == "sounding" and not transcriber.hears_pedal:
         name = transcriber.checkpoint_name
         raise CheckpointError(

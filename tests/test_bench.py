@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 from hppnet.cli import app
 from hppnet.model.checkpoint import save
 from hppnet.model.config import ModelConfig, NetworkConfig
-from hppnet.model.frontend import FrontEnd
 from hppnet.model.memory import peak_mib
 from hppnet.model.network import HPPNet
+from hppnet.model.spectrum import FrontEnd
 from hppnet.model.transcriber import Transcriber
 from hppnet.offline import bench, bench_machine, bench_parts
 

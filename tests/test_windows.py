@@ -7,29 +7,30 @@ import pytest
 import torch
 
 from hppnet.model.config import ModelConfig, NetworkConfig
-from hppnet.model.decoder import Decoder
-from hppnet.model.frontend import front_end_of
+from hppnet.model.decoder import Decoder, Probable
+from hppnet.model.engine.network import OnnxNetwork
+from hppnet.model.engines import window_engine
 from hppnet.model.library_lstm import LibraryLSTM
-from hppnet.model.network import HPPNet, Probable
+from hppnet.model.network import HPPNet
 from hppnet.model.notes import notes_from
 from hppnet.model.recording import Recording
-from hppnet.model.slices import CONTEXT_FRAMES, WINDOW_FRAMES, Slices
-from hppnet.model.transcriber import Transcriber
-from hppnet.model.windows import Row, Windows
+from hppnet.model.slices import CONTEXT_FRAMES, WINDOW_FRAMES, Row, Slices
+from hppnet.model.spectrum import front_end_of
+from hppnet.model.transcriber import Transcriber, transcriber_of
 
 from .tolerances import additions, assert_same_sums
 
 RATE = 16_000
 
 
-@pytest.fixture(scope="module")
-def tiny() -> Transcriber:
+@pytest.fixture(scope="module", params=["torch", "onnxruntime"])
+def tiny(request: pytest.FixtureRequest) -> Transcriber:
     """Talkative, though it has learned nothing; with a head for the pedal."""
     torch.manual_seed(0)
     config = ModelConfig(NetworkConfig(stem_channels=2, body_channels=2, lstm_units=2, pedal_units=3))
     network = HPPNet(config.network).eval().requires_grad_(False)
     network.bias[:] = torch.tensor([-0.3, 2.0, -2.0])
-    return Transcriber(network, config)
+    return Transcriber(network, config) if request.param == "torch" else transcriber_of(network, config)
 
 
 def noise(seconds: float, seed: int) -> np.ndarray:
@@ -44,7 +45,7 @@ def alone(transcriber: Transcriber, samples: np.ndarray) -> tuple[np.ndarray, np
     pedal: list[np.ndarray] = []
     config = transcriber.config
     driver = Recording(
-        Windows(transcriber.network, config.front_end),
+        window_engine(transcriber.network, config.front_end),
         config.front_end,
         config.decoder,
         RATE,
@@ -59,8 +60,8 @@ def alone(transcriber: Transcriber, samples: np.ndarray) -> tuple[np.ndarray, np
 def together(transcriber: Transcriber, sounds: list[np.ndarray], spectra: bool = False) -> list[Probable]:
     """All begin at once; the batch shrinks as the short ones end."""
     front_end = front_end_of(transcriber.config.front_end)
-    windows = Windows(transcriber.network, transcriber.config.front_end)
-    cut = [Slices(front_end, RATE).slices([sound]) for sound in sounds]
+    windows = window_engine(transcriber.network, transcriber.config.front_end)
+    cut = [Slices(transcriber.config.front_end, RATE).slices([sound]) for sound in sounds]
     pasts = [windows.start() for _ in sounds]
     kept: list[list[Probable]] = [[] for _ in sounds]
     going = list(range(len(sounds)))
@@ -69,7 +70,7 @@ def together(transcriber: Transcriber, sounds: list[np.ndarray], spectra: bool =
         for number in going:
             sound, last = next(cut[number])
             if spectra and len(sound):
-                sound = front_end.frames(sound[None])[0]
+                sound = front_end.frames(torch.from_numpy(sound)[None])[0].numpy()
             rows.append(Row(pasts[number], sound, last))
         judged = windows.judge(rows)
         for number, probabilities, past in zip(going, judged.wait(), judged.pasts, strict=True):
@@ -85,7 +86,7 @@ def together(transcriber: Transcriber, sounds: list[np.ndarray], spectra: bool =
     ]
 
 
-def assert_close(network: HPPNet, got: Probable, expected: Probable, of: str = "") -> None:
+def assert_close(network: HPPNet | OnnxNetwork, got: Probable, expected: Probable, of: str = "") -> None:
     # What lies further back than the context is forgotten: that is what windows rely on.
     terms = additions(network, CONTEXT_FRAMES)
     for ours, theirs in zip(got, expected, strict=True):
@@ -127,7 +128,9 @@ def test_no_sound_at_all(tiny: Transcriber) -> None:
     assert keys.shape == (0, 88, 4) and pedal is not None and len(pedal) == 0
 
 
-def test_the_trained_network_too(transcriber: Transcriber) -> None:
+@pytest.mark.parametrize("engine", ["in_torch", "transcriber"])
+def test_the_trained_network_too(engine: str, request: pytest.FixtureRequest) -> None:
+    transcriber = request.getfixturevalue(engine)
     sounds = [noise(27.0, 5), noise(3.0, 6)]
     for sound, got in zip(sounds, together(transcriber, sounds), strict=True):
         assert_close(transcriber.network, got, alone(transcriber, sound))
@@ -135,8 +138,8 @@ def test_the_trained_network_too(transcriber: Transcriber) -> None:
 
 def test_a_batch_may_be_tried_again(tiny: Transcriber) -> None:
     """Nothing of a row is changed by judging it: what memory was too small for is judged in halves."""
-    windows = Windows(tiny.network, tiny.config.front_end)
-    cut = Slices(front_end_of(tiny.config.front_end), RATE).slices([noise(60.0, 3)])
+    windows = window_engine(tiny.network, tiny.config.front_end)
+    cut = Slices(tiny.config.front_end, RATE).slices([noise(60.0, 3)])
     first = windows.judge([Row(windows.start(), *next(cut))])
     row = Row(first.pasts[0], *next(cut))
     once, again = windows.judge([row]).wait(), windows.judge([row, row]).wait()
@@ -146,7 +149,7 @@ def test_a_batch_may_be_tried_again(tiny: Transcriber) -> None:
 
 def test_slices_are_whole_windows(tiny: Transcriber) -> None:
     """However the sound comes; and the rest is the rest."""
-    front_end = front_end_of(tiny.config.front_end)
+    front_end = tiny.config.front_end
 
     def frames(blocks: list[np.ndarray]) -> list[tuple[int, bool]]:
         return [
@@ -160,8 +163,8 @@ def test_slices_are_whole_windows(tiny: Transcriber) -> None:
     assert frames([]) == [(0, True)]
 
 
-def test_the_librarys_lstm_is_ours(tiny: Transcriber) -> None:
-    ours = tiny.network.forward_lstm
+def test_the_librarys_lstm_is_ours() -> None:
+    ours = HPPNet(NetworkConfig(stem_channels=2, body_channels=2, lstm_units=2)).forward_lstm
     theirs = LibraryLSTM(ours)
     x = torch.randn(9, 5, ours.weight_x.shape[1])
     state = tuple(torch.randn_like(part) for part in ours.start(5))

@@ -130,11 +130,11 @@ def soak(
 
     Exit code: 0 all well, 1 something was wrong and is named. A day takes about an hour.
     """
-    import torch
     from rich.console import Console
 
     from ..api import load
     from ..model.checkpoint import CheckpointError
+    from ..model.threads import one_thread
     from ..offline.errors import AudioError
     from ..realtime import soak as long
     from ..realtime.bench import RATE
@@ -142,12 +142,12 @@ def soak(
     from ..realtime.soak_signals import strike
     from .bench_tables import soak_lines
 
-    torch.set_num_threads(1)
     console = Console(stderr=True)
     figures: dict[str, Any] = {}
     try:
         with console.status("loading") as status:
             transcriber = load(checkpoint, "cpu")
+            one_thread()
             music = piece(60, RATE)[0] if recording is None else _sound(recording)
             if hours:
                 figures["day"] = long.day(transcriber, music, RATE, hours, seed, status.update).as_dict()
@@ -193,7 +193,7 @@ def _machine(detail: dict[str, Any]) -> str:
     used = f"{detail['threads']} of {machine['cores']} cores"
     where = used if machine["device"] == "cpu" else machine["device"]
     return (
-        f"{machine['cpu']}, {where}, torch {machine['torch']}, "
+        f"{machine['cpu']}, {where}, {machine['engine']}, "
         f"{machine['precision']} offline, fp32 streaming, {machine['checkpoint']}"
     )
 

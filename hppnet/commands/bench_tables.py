@@ -13,7 +13,7 @@ def live_machine(detail: dict[str, Any]) -> str:
     used = f"{detail['threads']} of {machine['cores']} cores"
     where = used if machine["device"] == "cpu" else machine["device"]
     lines = [
-        f"{machine['cpu']}, {where}, torch {machine['torch']}, {machine['checkpoint']}",
+        f"{machine['cpu']}, {where}, {machine['engine']}, {machine['checkpoint']}",
         f"end to end through {detail['way']}, {detail['seconds']:g} s of sound",
     ]
     if detail["why_not_jack"]:

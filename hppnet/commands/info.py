@@ -64,7 +64,7 @@ def describe(path: Path | None, latency_ms: float) -> dict[str, Any]:
         "file": str(file),
         "bytes": file.stat().st_size,
         "name": config.network.name,
-        "format": checkpoint.format_of(network),
+        "format": checkpoint.format_of(config.network),
         "identity": identity(file),
         "weights": sum(weights.numel() for weights in network.parameters()),
         "note_ends": config.note_ends,
