@@ -110,6 +110,10 @@ class Transcriber:
         """The library that computes, with its version."""
         return engine_name(self.network)
 
+    def computed_by(self, latency_ms: float | None) -> str:
+        """What computes at a latency, or with all the context there is: library, version and precision."""
+        return f"{self.engine} {self.precision if latency_ms is None else 'fp32'}"
+
     def with_thresholds(
         self,
         onset: float | None = None,

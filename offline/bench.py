@@ -19,7 +19,7 @@ from ..model.threads import set_threads
 from ..model.timebase import HOP, SAMPLE_RATE
 from ..model.transcriber import Transcriber
 from . import bench_batches
-from .bench_machine import fresh_peak_rss_mib, help_s, machine, startup_s
+from .bench_machine import fresh_peak_rss_mib, help_s, machine, startup_s, unit_ms
 from .bench_parts import where_time_goes
 from .settings import Settings
 
@@ -47,12 +47,15 @@ def measure(
     set_threads(threads)
     sound = piano_like(seconds)
     warm_up = sound[: 2 * SAMPLE_RATE]
+    units_ms = [unit_ms()]  # before, between and after: other work slows it as it slows the rest
     report("whole recordings")
     offline_s(transcriber, warm_up)
     whole_s = [offline_s(transcriber, sound) for _ in range(repeats)]
+    units_ms.append(unit_ms())
     report("streaming")
     steps_s(transcriber, warm_up)
     steps = [steps_s(transcriber, sound) for _ in range(repeats)]
+    units_ms.append(unit_ms())
     report("where the time goes")
     where = _where(transcriber, sound) if transcriber.device == "cpu" else {}
     settings = Settings(None if checkpoint is None else str(checkpoint), transcriber.device)
@@ -68,8 +71,12 @@ def measure(
             "seconds": seconds,
             "repeats": repeats,
             "threads": threads,
-            "offline": {"runs_x_realtime": [seconds / run for run in whole_s]},
-            "streaming": {"latency_ms": LATENCY_MS, **_step_figures(steps, seconds)},
+            "unit_ms": median(units_ms),
+            "offline": {
+                "units_a_second": 1000 * median(whole_s) / seconds / median(units_ms),
+                "runs_x_realtime": [seconds / run for run in whole_s],
+            },
+            "streaming": {"latency_ms": LATENCY_MS, **_step_figures(steps, seconds, median(units_ms))},
             "where_percent": where,
             "batches": batches,
             "help_s": median(help_s() for _ in range(repeats)),
@@ -77,12 +84,14 @@ def measure(
     }
 
 
-def _step_figures(runs: list[np.ndarray], seconds: float) -> dict[str, Any]:
+def _step_figures(runs: list[np.ndarray], seconds: float, unit: float) -> dict[str, Any]:
     together_ms = 1000 * np.concatenate(runs)
     return {
         "step_median_ms": float(np.median(together_ms)),
         "step_p99_ms": float(np.percentile(together_ms, 99)),
         "step_longest_ms": float(together_ms.max()),
+        "step_median_units": float(np.median(together_ms)) / unit,
+        "step_p99_units": float(np.percentile(together_ms, 99)) / unit,
         "runs_x_realtime": [float(seconds / run.sum()) for run in runs],
     }
 

@@ -39,10 +39,15 @@ class Model:
 
     config: ModelConfig
     checkpoint_name: str
+    engine: str
 
     @classmethod
     def of(cls, transcriber: Transcriber) -> Model:
-        return cls(transcriber.config, transcriber.checkpoint_name)
+        return cls(transcriber.config, transcriber.checkpoint_name, transcriber.computed_by(None))
+
+    def computed_by(self, latency_ms: float | None) -> str:
+        """What computes whole recordings: library, version and precision."""
+        return self.engine
 
     def with_tuning(self, cents: float) -> Model:
         front_end = replace(self.config.front_end, tuning_cents=float(cents))

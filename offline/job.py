@@ -43,6 +43,7 @@ class Outcome:
     wall_s: float = 0.0
     found_cents: float | None = None  #: with tuning "auto"
     digest: str = ""  #: of the recording: see ``digest_of``
+    engine: str = ""  #: what computed it: library, version and precision
     warnings: list[str] = field(default_factory=list)  #: what is wrong with the recording, a line each
 
 
@@ -54,6 +55,8 @@ class Described(Protocol):
 
     @property
     def checkpoint_name(self) -> str: ...
+
+    def computed_by(self, latency_ms: float | None) -> str: ...
 
 
 def load_transcriber(settings: Settings) -> Transcriber:
@@ -198,6 +201,7 @@ def write_result(
         duration_s=result.duration_s,
         found_cents=facts.cents,
         digest=facts.digest,
+        engine=model.computed_by(settings.latency_ms),
         warnings=facts.warnings,
     )
 
