@@ -20,7 +20,7 @@ def choose_device(name: str = "auto") -> str:
         raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {name!r}")
     if name == "cpu" or (name == "auto" and not may_have_gpu()):
         return "cpu"
-    there = _there()
+    there = [*gpus(), "cpu"]
     if name == "auto":
         return there[0]
     if name not in there:
@@ -37,13 +37,18 @@ def may_have_gpu() -> bool:
     return sys.platform != "darwin" or platform.machine() == "arm64"
 
 
-def _there() -> list[str]:
-    if find_spec("torch") is None:
-        return ["cpu"]
+def gpus() -> dict[str, str]:
+    """Names and descriptions of the GPUs that PyTorch finds, the best first; it is not loaded for none."""
+    if not may_have_gpu():
+        return {}
     import torch
 
-    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    return [name for name, here in found.items() if here]
+    found = {}
+    if torch.cuda.is_available():
+        found["cuda"] = torch.cuda.get_device_name(0)
+    if torch.backends.mps.is_available():
+        found["mps"] = "Apple GPU"
+    return found
 
 
 def _advice() -> str:

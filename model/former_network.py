@@ -36,7 +36,6 @@ class FormerNetwork(HPPNet):
     """HPPNet as format 1 has it."""
 
     heads = len(HEADS)
-    every_velocity = KEYS
 
     def __init__(self, config: FormerConfig) -> None:
         super().__init__(config)

@@ -68,7 +68,6 @@ class HPPNet(nn.Module):
     """The network. ``forward`` is for training; ``step`` streams; whole recordings: ``FullContext``."""
 
     heads = len(NOTE_HEADS)  #: with LSTMs
-    every_velocity = 0  #: velocities that are predicted in every frame: none, only where an onset may be
 
     def __init__(self, config: NetworkConfig | None = None) -> None:
         super().__init__()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -18,11 +20,13 @@ from hppnet.model.engine.spectrum_session import SpectrumSession
 from hppnet.model.engine.weights import shapes_of
 from hppnet.model.frontend import FrontEndConfig
 from hppnet.model.network import HPPNet
+from hppnet.model.slices import Row, Slices
 from hppnet.model.spectrum import front_end_of
 from hppnet.model.timebase import latency_s
 from hppnet.model.transcriber import Transcriber, transcriber_of
 
-from .sounds import piano_like
+from . import children
+from .sounds import TONE_WEIGHTS, piano_like
 from .tolerances import additions, assert_same_sums
 
 RATE = 16_000
@@ -107,6 +111,49 @@ def test_the_spectrum_is_pytorchs() -> None:
     assert found.shape == wanted.shape and len(SpectrumSession(config).frames(sound[:4000])) == 0
     # 4096 products a bin; a logarithm of powers far above the floor.
     assert_same_sums(found, wanted, 4096)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3, 2.0, 3.33])
+def test_windows_of_any_size_give_every_frame(seconds: float) -> None:
+    """Of samples and of spectra; windows that are no whole blocks wait for the next."""
+    theirs, ours = both(SMALL)
+    sound, front_end = noise(seconds), ModelConfig().front_end
+    spectrum = front_end_of(front_end)
+    windows = ours.network.windows(front_end, context=30)
+    found: dict[bool, list[np.ndarray]] = {False: [], True: []}
+    for spectra, kept in found.items():
+        past = windows.start()
+        for samples, last in Slices(front_end, RATE, 40, 30).slices([sound]):
+            if spectra and len(samples):
+                samples = spectrum.frames(torch.from_numpy(samples)[None])[0].numpy()
+            predicted = windows.judge([Row(past, samples, last)])
+            (past,), ((keys, pedal),) = predicted.pasts, predicted.wait()
+            assert pedal is not None and len(keys) == len(pedal)
+            kept.append(keys)
+    one, other = (np.concatenate(kept) for kept in found.values())
+    assert len(one) == round(seconds * 50 + 0.49)
+    assert_same_sums(one, other, additions(theirs.network, 30))
+
+
+_THREADS = """
+import os, sys
+import numpy, soxr, onnxruntime
+before = len(os.listdir("/proc/self/task"))
+import hppnet
+transcriber = hppnet.load(sys.argv[1])
+silence = numpy.zeros(16_000, dtype="float32")
+transcriber.transcribe(silence, 16_000)
+transcriber.stream(132, 16_000).feed(silence)
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
+def test_it_starts_no_thread() -> None:
+    """So processes side by side, as --jobs and Dask start them, have a core each."""
+    command = [sys.executable, "-c", _THREADS, str(TONE_WEIGHTS)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=children.PATIENCE_S)
+    assert done.stdout.split() == ["0"], done.stdout + done.stderr
 
 
 def test_shapes_are_pytorchs() -> None:

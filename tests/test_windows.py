@@ -1,4 +1,4 @@
-"""Windows of several recordings in one batch give what each recording gives by itself."""
+"""Windows of several recordings in one batch of PyTorch give what each recording gives by itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import torch
 
 from hppnet.model.config import ModelConfig, NetworkConfig
 from hppnet.model.decoder import Decoder, Probable
-from hppnet.model.engine.network import OnnxNetwork
 from hppnet.model.engines import window_engine
 from hppnet.model.library_lstm import LibraryLSTM
 from hppnet.model.network import HPPNet
@@ -16,21 +15,21 @@ from hppnet.model.notes import notes_from
 from hppnet.model.recording import Recording
 from hppnet.model.slices import CONTEXT_FRAMES, WINDOW_FRAMES, Row, Slices
 from hppnet.model.spectrum import front_end_of
-from hppnet.model.transcriber import Transcriber, transcriber_of
+from hppnet.model.transcriber import Transcriber
 
 from .tolerances import additions, assert_same_sums
 
 RATE = 16_000
 
 
-@pytest.fixture(scope="module", params=["torch", "onnxruntime"])
-def tiny(request: pytest.FixtureRequest) -> Transcriber:
+@pytest.fixture(scope="module")
+def tiny() -> Transcriber:
     """Talkative, though it has learned nothing; with a head for the pedal."""
     torch.manual_seed(0)
     config = ModelConfig(NetworkConfig(stem_channels=2, body_channels=2, lstm_units=2, pedal_units=3))
     network = HPPNet(config.network).eval().requires_grad_(False)
     network.bias[:] = torch.tensor([-0.3, 2.0, -2.0])
-    return Transcriber(network, config) if request.param == "torch" else transcriber_of(network, config)
+    return Transcriber(network, config)
 
 
 def noise(seconds: float, seed: int) -> np.ndarray:
@@ -86,7 +85,7 @@ def together(transcriber: Transcriber, sounds: list[np.ndarray], spectra: bool =
     ]
 
 
-def assert_close(network: HPPNet | OnnxNetwork, got: Probable, expected: Probable, of: str = "") -> None:
+def assert_close(network: HPPNet, got: Probable, expected: Probable, of: str = "") -> None:
     # What lies further back than the context is forgotten: that is what windows rely on.
     terms = additions(network, CONTEXT_FRAMES)
     for ours, theirs in zip(got, expected, strict=True):
@@ -128,9 +127,8 @@ def test_no_sound_at_all(tiny: Transcriber) -> None:
     assert keys.shape == (0, 88, 4) and pedal is not None and len(pedal) == 0
 
 
-@pytest.mark.parametrize("engine", ["in_torch", "transcriber"])
-def test_the_trained_network_too(engine: str, request: pytest.FixtureRequest) -> None:
-    transcriber = request.getfixturevalue(engine)
+def test_the_trained_network_too(in_torch: Transcriber) -> None:
+    transcriber = in_torch
     sounds = [noise(27.0, 5), noise(3.0, 6)]
     for sound, got in zip(sounds, together(transcriber, sounds), strict=True):
         assert_close(transcriber.network, got, alone(transcriber, sound))

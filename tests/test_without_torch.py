@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 #: All files of the package that import PyTorch: the definition of the network and what runs it on a GPU,
 #: training, and a few that ask PyTorch about GPUs where one may be there.
 WITH_TORCH = {
-    *("hppnet/commands/devices.py", "hppnet/commands/train.py", "hppnet/commands/transcribe_run.py"),
+    "hppnet/commands/train.py",
     *("model/device.py", "model/former_network.py", "model/full_context.py", "model/layers.py"),
     *("model/library_lstm.py", "model/lstm.py", "model/network.py", "model/pedal.py", "model/spectrum.py"),
     *("model/engines.py", "model/torch_network.py", "model/torch_streams.py", "model/velocity.py"),
@@ -84,7 +84,7 @@ def hppnet(environment: dict[str, str], *arguments: object) -> str:
     """What it wrote to standard output."""
     command = [*children.HPPNET, *map(str, arguments)]
     done = subprocess.run(
-        command, capture_output=True, text=True, env=environment, timeout=children.PATIENCE_S
+        command, capture_output=True, text=True, env=environment, timeout=4 * children.PATIENCE_S
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -137,3 +137,14 @@ def test_a_cluster(blocked: dict[str, str], take: Path, tmp_path: Path) -> None:
     options = ["-o", tmp_path, "--cluster", "local:2", "--checkpoint", TONE_WEIGHTS]
     hppnet(blocked, "transcribe", take, *options)
     assert pitches(tmp_path / "take.mid") == [60, 64]
+
+
+def test_pictures_without_matplotlib_say_what_to_install(take: Path, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text('import sys\nsys.modules["matplotlib"] = None\n')
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [*children.HPPNET, "transcribe", str(take), "-o", str(tmp_path / "out"), "--plot"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 1 and done.stderr == (
+        "error: pictures need matplotlib: pip install 'hppnet[plot]'\n"
+    )
+    assert not (tmp_path / "out").exists()

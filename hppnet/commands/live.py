@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..failure import fail, printable
-from .options import Checkpoint, Device, Tuning, latency_ms, tuning_setting
+from .options import Checkpoint, Device, Tuning, able_to_draw, latency_ms, tuning_setting
 
 if TYPE_CHECKING:
     from ..realtime.session import LiveSession, LiveSettings
@@ -69,7 +69,12 @@ def live(
         Path | None, typer.Option(metavar="OUT.flac", help="Write what is heard, likewise.")
     ] = None,
     plot: Annotated[
-        bool, typer.Option("--plot", help="With --record: leave a picture of the take beside it, a PNG.")
+        bool,
+        typer.Option(
+            "--plot",
+            help="With --record: leave a picture of the take beside it, a PNG.",
+            callback=able_to_draw,
+        ),
     ] = False,
     from_file: Annotated[
         Path | None,
