@@ -41,9 +41,9 @@ def export(
         written = write(found, look_ahead, output, force)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--latency") from None
-    except (checkpoints.CheckpointError, FileExistsError) as error:
+    except checkpoints.CheckpointError as error:
         fail(str(error))
-    except OSError as error:
-        fail(f"cannot write {error.filename or output}: {error.strerror or error}")
+    except OSError as error:  # without a number it is ours: a graph that is there
+        fail(f"cannot write {error.filename}: {error.strerror}" if error.errno else str(error))
     for path in written:
         print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")

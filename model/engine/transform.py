@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
 
 from ..frontend import FLOOR_DB, FrontEndConfig, kernel
 from ..timebase import BINS, HOP
+from .layers import part
 from .onnx_writer import Graph
 
 #: Where the bins are split: short windows need few rows.
@@ -17,16 +19,27 @@ EDGES = (0, 96, 128, 160, 192, 224, 256, 304, BINS)
 
 def levels_of_frames(graph: Graph, samples: str, config: FrontEndConfig) -> str:
     """Levels [B, 352] (see ``frontend.normal``) of the frames whose samples [B, span] are given."""
-    matrix, _ = kernel(config)
     powers = []
+    for start, matrix in _groups(config):
+        cut = part(graph, samples, start, start + len(matrix), 1)
+        sums = graph.op("MatMul", cut, graph.constant(matrix))
+        powers.append(power(graph, sums, matrix.shape[1] // 2))
+    return to_levels(graph, graph.op("Concat", *powers, axis=1))
+
+
+@lru_cache(maxsize=2)
+def _groups(config: FrontEndConfig) -> list[tuple[int, np.ndarray]]:
+    """The transform's matrix in groups of bins: of each the first row that is needed, and the matrix.
+
+    Kept, since every look-ahead has a graph of its own with the same front end.
+    """
+    matrix, _ = kernel(config)
+    groups = []
     for first, last in pairwise(EDGES):
         own = matrix[:, np.r_[first:last, BINS + first : BINS + last]]
         used = np.flatnonzero(np.any(own != 0, axis=1))
-        start, stop = int(used[0]), int(used[-1]) + 1
-        cut = graph.op("Slice", samples, graph.integers(start), graph.integers(stop), graph.integers(1))
-        sums = graph.op("MatMul", cut, graph.constant(own[start:stop]))
-        powers.append(power(graph, sums, last - first))
-    return to_levels(graph, graph.op("Concat", *powers, axis=1))
+        groups.append((int(used[0]), np.ascontiguousarray(own[used[0] : used[-1] + 1])))
+    return groups
 
 
 def framed(graph: Graph, samples: str, config: FrontEndConfig, frames: int) -> str:
