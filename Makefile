@@ -5,10 +5,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+MADE := $(VENV)/.made
+DEMO_STAMP := $(VENV)/.installed-demo
 DEMO := build/demo
+INSTALL = $(BIN)/python -m pip install --quiet --no-warn-script-location -c constraints.txt
 SOURCES := hppnet model offline realtime training tests demo
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
 
 .PHONY: help setup demo test lint clean
 
@@ -21,25 +25,36 @@ help:
 
 setup: $(STAMP)
 
-# The stamp is written last: an installation that was broken off is taken up again.
-$(STAMP): pyproject.toml constraints.txt
+# The stamps are written last: an installation that was broken off is taken up again.
+$(STAMP): pyproject.toml constraints.txt | $(MADE)
+	@echo "Installing everything (a few minutes the first time)"
+	@$(INSTALL) -e ".[train,cluster,dev]"
+	@$(INSTALL) -e ".[live]" || \
+		echo "make: going on without live: python-rtmidi could not be built (Debian: libasound2-dev, libjack-dev, g++)"
+	@touch $(STAMP)
+
+# What the demo needs and nothing else; after make setup there is nothing left to do.
+$(DEMO_STAMP): pyproject.toml constraints.txt | $(MADE)
+	@[ -e $(STAMP) ] || echo "Installing what the demo needs"
+	@[ -e $(STAMP) ] || $(INSTALL) -e ".[plot]"
+	@touch $(DEMO_STAMP)
+
+$(MADE):
 	@command -v $(PYTHON) >/dev/null || { echo "make: expected $(PYTHON), Python 3.10 or later, found none" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "make: expected Python 3.10 or later, $(PYTHON) is $$($(PYTHON) --version 2>&1); try make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "make: $(PYTHON) cannot make environments; on Debian and Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
-	@echo "Making $(VENV) (a few minutes the first time)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -c constraints.txt -e ".[train,cluster,dev]"
-	@$(BIN)/python -m pip install -c constraints.txt -e ".[live]" || \
-		echo "make: going on without live: python-rtmidi could not be built (Debian: libasound2-dev, libjack-dev, g++)"
-	@touch $(STAMP)
+	@touch $(MADE)
 
-demo: setup
+demo: $(DEMO_STAMP)
 	@rm -rf $(DEMO) && mkdir -p $(DEMO)
 	@$(BIN)/hppnet transcribe demo/take.opus -o $(DEMO) --format mid,csv --plot --show
-	@echo "The same once more through the live engine, in real time:"
-	@$(BIN)/hppnet live --from-file demo/take.opus --output none --record $(DEMO)/live.mid --plot
+	@echo "Its beginning once more through the live engine, in real time:"
+	@$(BIN)/python -c 'import soundfile; sound, rate = soundfile.read("demo/take.opus", frames=15 * 48000); \
+		soundfile.write("$(DEMO)/beginning.wav", sound, rate)'
+	@$(BIN)/hppnet live --from-file $(DEMO)/beginning.wav --output none --record $(DEMO)/live.mid --plot
 	@echo
 	@echo "Written:"
 	@ls -1 $(DEMO)/*.* | sed 's|^|  |'

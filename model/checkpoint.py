@@ -8,19 +8,24 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
-from safetensors.torch import save as to_bytes
-from torch import Tensor
+from safetensors.numpy import load_file
+from safetensors.numpy import save as to_bytes
 
-from .config import DecoderConfig, ModelConfig, NetworkConfig
-from .former_network import FormerConfig, FormerNetwork, fill
+from .config import DecoderConfig, FormerConfig, ModelConfig, NetworkConfig
+from .engine.network import OnnxNetwork
+from .engine.weights import check
 from .frontend import FrontEndConfig
-from .network import HPPNet
 from .shipped import DEFAULT
+
+if TYPE_CHECKING:
+    from .engines import Network
+    from .network import HPPNet
 
 FORMAT = "2"
 FORMER_FORMAT = "1"  #: removed by the swap of weights, with ``former_network``
@@ -30,63 +35,100 @@ class CheckpointError(Exception):
     """A checkpoint that cannot be used: what was expected, what came, what to do."""
 
 
-def save(path: Path, network: HPPNet, config: ModelConfig, about: dict[str, Any] | None = None) -> None:
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds."""
+
+    path: Path
+    weights: dict[str, np.ndarray]
+    config: ModelConfig
+    about: dict[str, Any]
+
+    def network(self, device: str = "cpu") -> Network:
+        """The network for the engine that computes it on a device (see ``engines``)."""
+        if device == "cpu" and not isinstance(self.config.network, FormerConfig):
+            return OnnxNetwork(self.weights, self.config.network)
+        return self.torch_network().to(device)
+
+    def torch_network(self) -> HPPNet:
+        """The network in PyTorch, in evaluation mode. Raises CheckpointError where PyTorch is missing."""
+        try:
+            from .torch_network import filled
+        except ModuleNotFoundError as error:
+            raise CheckpointError(
+                f"{self.path}: these weights need PyTorch here, which is not installed: "
+                "pip install 'hppnet[train]'"
+            ) from error
+        return filled(self.config.network, self.weights)
+
+
+def save(path: Path, network: Network, config: ModelConfig, about: dict[str, Any] | None = None) -> None:
     """Writes weights and configuration to ``path``, whole or not at all.
 
     ``about`` (JSON) says where the weights come from: data, steps, figures.
     """
     metadata = {
-        "format": format_of(network),
+        "format": format_of(network.config),
         "config": json.dumps(dataclasses.asdict(config)),
         "about": json.dumps(about or {}),
     }
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(
-            to_bytes(weights, metadata)
-        )  # save_file would make it readable by its owner only
+        # save_file would make it readable by its owner only
+        temporary.write_bytes(to_bytes(weights_of(network), metadata))
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def format_of(network: HPPNet) -> str:
-    """The format that a network is saved in."""
-    return FORMER_FORMAT if isinstance(network, FormerNetwork) else FORMAT
+def weights_of(network: Network) -> dict[str, np.ndarray]:
+    """All tensors of a network, by their names."""
+    if isinstance(network, OnnxNetwork):
+        return dict(network.weights)
+    tensors = network.state_dict().items()
+    return {name: np.ascontiguousarray(tensor.detach().cpu().numpy()) for name, tensor in tensors}
 
 
-def load(path: Path | None = None) -> tuple[HPPNet, ModelConfig, dict[str, Any]]:
-    """The network in evaluation mode, its configuration and what is said about it.
+def format_of(config: NetworkConfig) -> str:
+    """The format that a network of these sizes is saved in."""
+    return FORMER_FORMAT if isinstance(config, FormerConfig) else FORMAT
 
-    Raises CheckpointError for anything that is not a whole checkpoint of this format.
+
+def read(path: Path | None = None) -> Checkpoint:
+    """All that a checkpoint holds, without PyTorch.
+
+    Raises CheckpointError for anything that is not a whole checkpoint of a known format.
     """
     path = Path(path) if path is not None else DEFAULT
     if not path.is_file():
         raise CheckpointError(f"{path}: expected a checkpoint (.safetensors), found no such file")
     try:
-        with safe_open(path, framework="pt") as handle:
+        with safe_open(path, framework="np") as handle:
             metadata = handle.metadata() or {}
         weights = load_file(path)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: expected a safetensors file, could not read it ({error})") from error
     config = _config(path, metadata)
+    if not isinstance(config.network, FormerConfig):
+        try:
+            check(weights, config.network)
+        except ValueError as error:
+            raise CheckpointError(f"{path}: its weights do not fit its configuration: {error}") from error
+    return Checkpoint(path, weights, config, json.loads(metadata.get("about", "{}")))
+
+
+def load(path: Path | None = None) -> tuple[HPPNet, ModelConfig, dict[str, Any]]:
+    """The network in PyTorch, in evaluation mode, its configuration and what is said about it.
+
+    Raises CheckpointError for anything that is not a whole checkpoint of a known format.
+    """
+    found = read(path)
     try:
-        network = _network(config.network, weights)
-    except RuntimeError as error:
+        network = found.torch_network()
+    except RuntimeError as error:  # format 1 is checked by PyTorch
         reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{path}: its weights do not fit its configuration: {reason}") from error
-    return network.eval().requires_grad_(False), config, json.loads(metadata.get("about", "{}"))
-
-
-def _network(config: NetworkConfig, weights: dict[str, Tensor]) -> HPPNet:
-    if isinstance(config, FormerConfig):
-        former = FormerNetwork(config)
-        fill(former, weights)
-        return former
-    network = HPPNet(config)
-    network.load_state_dict(weights)
-    return network
+        raise CheckpointError(f"{found.path}: its weights do not fit its configuration: {reason}") from error
+    return network, found.config, found.about
 
 
 def _config(path: Path, metadata: dict[str, str]) -> ModelConfig:

@@ -17,6 +17,8 @@ from .notes import Event, NoteOff, NoteOn, Pedal
 from .pedal_decoder import PedalDecoder
 from .timebase import FRAME_S, KEYS, LOWEST_PITCH
 
+#: Of one recording: probabilities [T, 88, 4], and the pedal's [T] where the network has that head.
+Probable = tuple[np.ndarray, np.ndarray | None]
 ONSET, FRAME, OFFSET, VELOCITY = range(len(HEADS))
 #: No key is struck again sooner: a second peak on the slope of the first is the same stroke.
 SHORTEST_REPEAT_FRAMES = 3

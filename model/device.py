@@ -2,44 +2,81 @@
 
 from __future__ import annotations
 
-import torch
+import os
+import platform
+import sys
+from importlib.util import find_spec
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
 
 
-def choose_device(name: str = "auto") -> torch.device:
+def choose_device(name: str = "auto") -> str:
     """The device called ``name``; auto takes the first of cuda, mps, cpu that is there.
 
     Raises ValueError for an unknown name or a device that this machine lacks.
     """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name not in DEVICES:
         raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {name!r}")
+    if name == "cpu" or (name == "auto" and not may_have_gpu()):
+        return "cpu"
+    there = [*gpus(), "cpu"]
     if name == "auto":
-        return torch.device(next(kind for kind, here in there.items() if here))
-    if not there[name]:
-        found = ", ".join(kind for kind, here in there.items() if here)
-        raise ValueError(f"device {name} is not available here; there is: {found}")
-    return torch.device(name)
+        return there[0]
+    if name not in there:
+        raise ValueError(f"device {name} is not available here; there is: {', '.join(there)}{_advice()}")
+    return name
 
 
-def choose_precision(name: str, device: torch.device) -> str:
+def may_have_gpu() -> bool:
+    """Whether PyTorch could find a GPU: where it cannot, it need not be loaded, which takes seconds."""
+    if find_spec("torch") is None:
+        return False
+    if sys.platform.startswith("linux"):
+        return any(map(os.path.exists, ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")))
+    return sys.platform != "darwin" or platform.machine() == "arm64"
+
+
+def gpus() -> dict[str, str]:
+    """Names and descriptions of the GPUs that PyTorch finds, the best first; it is not loaded for none."""
+    if not may_have_gpu():
+        return {}
+    import torch
+
+    found = {}
+    if torch.cuda.is_available():
+        found["cuda"] = torch.cuda.get_device_name(0)
+    if torch.backends.mps.is_available():
+        found["mps"] = "Apple GPU"
+    return found
+
+
+def _advice() -> str:
+    return "; a GPU needs PyTorch: pip install 'hppnet[gpu]'" if find_spec("torch") is None else ""
+
+
+def choose_precision(name: str, device: str, exact: bool = False) -> str:
     """fp32 or bf16; auto takes bf16 only where the processor or GPU multiplies it natively.
 
-    Raises ValueError for an unknown name.
+    ``exact``: what computes knows fp32 alone. Raises ValueError for an unknown name, and for bf16 there.
     """
     if name not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {name!r}")
+    if exact and name == "bf16":
+        raise ValueError(
+            "precision bf16 needs a GPU (device cuda): on a CPU these weights are computed in fp32"
+        )
     if name != "auto":
         return name
-    return "bf16" if _native_bf16(device) else "fp32"
+    return "bf16" if not exact and _native_bf16(device) else "fp32"
 
 
-def _native_bf16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    if device.type == "cpu":
+def _native_bf16(device: str) -> bool:
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.get_device_capability() >= (8, 0)
+    if device == "cpu":
         check = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
         return bool(check())
     return False

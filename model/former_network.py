@@ -8,17 +8,17 @@ what imports it in ``checkpoint``.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from .config import HEADS, NetworkConfig
+from .config import HEADS, FormerConfig
 from .layers import ResidualBlock
 from .network import HPPNet
 from .timebase import KEYS
-from .velocity import FUTURE, PAST, VelocityHead, levels_around, loudness
+from .velocity import VelocityHead, levels_around, loudness
+from .velocity_inputs import FUTURE, PAST
 
 VELOCITY = HEADS.index("velocity")
 STRETCH = 25  #: frames predicted at once: more would fall out of the processor's cache
@@ -32,22 +32,10 @@ RENAMED = (
 )
 
 
-@dataclass(frozen=True)
-class FormerConfig(NetworkConfig):
-    """With the sizes that only format 1 has."""
-
-    second_kernels: tuple[tuple[int, int], ...] = ()
-    velocity_units: int = 0
-
-    def __post_init__(self) -> None:
-        """Nothing to check: these sizes come from a file alone."""
-
-
 class FormerNetwork(HPPNet):
     """HPPNet as format 1 has it."""
 
     heads = len(HEADS)
-    every_velocity = KEYS
 
     def __init__(self, config: FormerConfig) -> None:
         super().__init__(config)

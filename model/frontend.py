@@ -16,19 +16,15 @@ Nothing is relative to the loudest bin of a clip, so a stream and a file give th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import pairwise
+from typing import Any, TypeVar, cast
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from .timebase import BINS, BINS_PER_OCTAVE, HOP, LOOK_AHEAD, SAMPLE_RATE
+from .timebase import BINS, BINS_PER_OCTAVE, LOOK_AHEAD, SAMPLE_RATE
 
+Numbers = TypeVar("Numbers", bound=Any)  #: an array, or a tensor of PyTorch
 FLOOR_DB = -110.0  #: a quiet microphone's detail lies down to here
 ALPHA = 2 ** (1 / BINS_PER_OCTAVE) - 2 ** (-1 / BINS_PER_OCTAVE)
-#: Where the bins are split so that short windows are not multiplied with thousands of zeros.
-GROUPS = (0, 128, 192, 256, BINS)
 
 
 @dataclass(frozen=True)
@@ -48,11 +44,32 @@ class FrontEndConfig:
         if not -1200 <= self.tuning_cents <= 1200:
             raise ValueError(f"tuning must be -1200 to 1200 cents, got {self.tuning_cents:g}")
 
+    @property
+    def before(self) -> int:
+        """Samples before a frame's centre that it is computed from."""
+        return self.after if self.symmetric else self.longest - self.look_ahead
+
+    @property
+    def after(self) -> int:
+        """Samples after it, that of the centre among them."""
+        return int(np.ceil(window_lengths(self).max() / 2)) if self.symmetric else self.look_ahead
+
+    @property
+    def span(self) -> int:
+        """Samples that one frame is computed from."""
+        return self.before + self.after
+
 
 def frequencies_hz(tuning_cents: float = 0.0) -> np.ndarray:
     """Centre frequencies [BINS] in Hz."""
     steps = (np.arange(BINS) - 1.5) / BINS_PER_OCTAVE
     return 27.5 * 2.0 ** (steps + tuning_cents / 1200)
+
+
+def window_lengths(config: FrontEndConfig) -> np.ndarray:
+    """Of the bins' windows [BINS], in samples."""
+    hz = frequencies_hz(config.tuning_cents)
+    return np.minimum(config.window_factor * SAMPLE_RATE / (ALPHA * hz + config.gamma_hz), config.longest)
 
 
 def window(length: float, config: FrontEndConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -71,11 +88,8 @@ def window(length: float, config: FrontEndConfig) -> tuple[np.ndarray, np.ndarra
 
 def kernel(config: FrontEndConfig) -> tuple[np.ndarray, int]:
     """The transform as a matrix [rows, 2 * BINS] (cosines, then minus sines), and the row of the centre."""
-    hz = frequencies_hz(config.tuning_cents)
-    lengths = np.minimum(config.window_factor * SAMPLE_RATE / (ALPHA * hz + config.gamma_hz), config.longest)
-    after = int(np.ceil(lengths.max() / 2)) if config.symmetric else config.look_ahead
-    before = after if config.symmetric else config.longest - config.look_ahead
-    matrix = np.zeros((before + after, 2 * BINS), dtype=np.float64)
+    hz, lengths, before = frequencies_hz(config.tuning_cents), window_lengths(config), config.before
+    matrix = np.zeros((config.span, 2 * BINS), dtype=np.float64)
     for b in range(BINS):
         positions, weights = window(lengths[b], config)
         angle = 2 * np.pi * hz[b] * positions / SAMPLE_RATE
@@ -85,64 +99,6 @@ def kernel(config: FrontEndConfig) -> tuple[np.ndarray, int]:
     return matrix.astype(np.float32), before
 
 
-def normal(spectrum: Tensor) -> Tensor:
+def normal(spectrum: Numbers) -> Numbers:
     """Log power in dB as the network takes it: the floor to 0 dB become -1 to 2."""
-    return spectrum / -FLOOR_DB * 3 + 2
-
-
-class FrontEnd:
-    """Sound to log power. Immutable: one may serve any number of streams.
-
-    ``before`` samples of history and ``look_ahead`` of future surround each frame's centre.
-    """
-
-    def __init__(self, config: FrontEndConfig | None = None, device: str | torch.device = "cpu") -> None:
-        self.config = config or FrontEndConfig()
-        matrix, self.before = kernel(self.config)
-        self.after = matrix.shape[0] - self.before
-        self._groups: list[tuple[int, int, Tensor]] = []
-        for first, last in pairwise(GROUPS):
-            columns = np.r_[first:last, BINS + first : BINS + last]
-            used = np.flatnonzero(np.any(matrix[:, columns] != 0, axis=1))
-            start, stop = int(used[0]), int(used[-1]) + 1
-            part = torch.from_numpy(np.ascontiguousarray(matrix[start:stop, columns]))
-            self._groups.append((start, stop, part.to(device)))
-
-    @property
-    def span(self) -> int:
-        """Samples that one frame is computed from."""
-        return self.before + self.after
-
-    def frames(self, samples: Tensor) -> Tensor:
-        """Log power [B, T, BINS] in dB (floor -110) of every whole frame in ``samples`` [B, n].
-
-        The first frame is centred on sample ``before``; T = (n - span) // HOP + 1.
-        """
-        batch, n = samples.shape
-        count = (n - self.span) // HOP + 1
-        if count < 1:
-            return samples.new_zeros(batch, 0, BINS)
-        powers = []
-        for start, stop, part in self._groups:
-            view = samples.as_strided(
-                (batch, count, stop - start), (samples.stride(0), HOP, 1), samples.storage_offset() + start
-            )
-            real, imaginary = (view @ part).chunk(2, dim=-1)
-            powers.append(real.square() + imaginary.square())
-        power = torch.cat(powers, dim=-1)
-        return 10 * torch.log10(power.clamp_min(10 ** (FLOOR_DB / 10)))
-
-    def whole(self, samples: Tensor) -> Tensor:
-        """Log power [B, T, BINS] of whole clips [B, n], silence around them; T = ceil(n / HOP)."""
-        count = -(-samples.shape[-1] // HOP)
-        after = max(0, (count - 1) * HOP + self.after - samples.shape[-1])
-        return self.frames(torch.nn.functional.pad(samples, (self.before, after)))[:, :count]
-
-
-@lru_cache(maxsize=4)
-def front_end_of(config: FrontEndConfig) -> FrontEnd:
-    """The front end of a configuration; the same for all who ask, since it never changes.
-
-    The last four are kept (8 MB each): a corpus in which each piano is tuned otherwise has thousands.
-    """
-    return FrontEnd(config)
+    return cast("Numbers", spectrum / -FLOOR_DB * 3 + 2)

@@ -18,7 +18,7 @@ from .lstm import State
 from .network import HPPNet
 from .pedal import PedalState
 from .timebase import KEYS
-from .velocity import PAST
+from .velocity_inputs import PAST
 
 
 class FullContext:

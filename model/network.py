@@ -14,10 +14,10 @@ U LSTM units, N = B * P sequences.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -28,7 +28,8 @@ from .layers import CausalConv, HarmonicDilatedConv, PoolToKeys, ResidualBlock
 from .lstm import FineGrainedLSTM, State, weighed
 from .pedal import PedalHead, PedalState
 from .timebase import BINS, BINS_PER_OCTAVE, KEYS
-from .velocity import PAST, VelocityHead
+from .velocity import VelocityHead
+from .velocity_inputs import PAST
 
 ONSET = HEADS.index("onset")
 #: Frames that go through the convolutions at once: more would fall out of the processor's cache.
@@ -63,15 +64,10 @@ class Logits(NamedTuple):
     features: Tensor  #: [T, N, C] of all frames
 
 
-#: Of one recording: probabilities [T, 88, 4], and the pedal's [T] where the network has that head.
-Probable = tuple[np.ndarray, np.ndarray | None]
-
-
 class HPPNet(nn.Module):
     """The network. ``forward`` is for training; ``step`` streams; whole recordings: ``FullContext``."""
 
     heads = len(NOTE_HEADS)  #: with LSTMs
-    every_velocity = 0  #: velocities that are predicted in every frame: none, only where an onset may be
 
     def __init__(self, config: NetworkConfig | None = None) -> None:
         super().__init__()
@@ -96,6 +92,13 @@ class HPPNet(nn.Module):
         self.bias = nn.Parameter(torch.tensor([-3.0, -3.0, -3.0, 0.0])[: self.heads].clone())
         self.pedal = PedalHead(config.body_channels, config.pedal_units) if config.pedal_units else None
         self.velocity = VelocityHead(self.channels, config.velocity_units)
+
+    def without_pedal(self) -> HPPNet:
+        """A copy that does not predict the pedal; the notes are the same."""
+        network = copy.deepcopy(self)
+        network.pedal = None
+        network.config = replace(network.config, pedal_units=0)
+        return network
 
     @property
     def channels(self) -> int:

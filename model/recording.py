@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+import numpy as np
 
 from .config import DecoderConfig
 from .decoder import Decoder
-from .frontend import FrontEndConfig, front_end_of
+from .engines import WindowEngine
+from .frontend import FrontEndConfig
 from .notes import Event
-from .slices import Slices
+from .slices import Row, Slices
 from .stream import Watch, show
 from .timebase import FRAMES_PER_SECOND
-from .windows import Row, Windows
 
 
 class Recording:
@@ -23,7 +23,7 @@ class Recording:
 
     def __init__(
         self,
-        windows: Windows,
+        windows: WindowEngine,
         front_end: FrontEndConfig,
         decoder: DecoderConfig,
         sample_rate: int,
@@ -32,7 +32,7 @@ class Recording:
         watch_pedal: Watch | None = None,
     ) -> None:
         window = max(1, round(window_s * FRAMES_PER_SECOND))
-        self._slices = Slices(front_end_of(front_end), sample_rate, window, windows.context)
+        self._slices = Slices(front_end, sample_rate, window, windows.context)
         self._windows = windows
         self._past = self._windows.start()
         self._decoder = Decoder(decoder)
@@ -47,7 +47,7 @@ class Recording:
         events = [event for sound, last in self._slices.rest() for event in self._hear(sound, last)]
         return events + self._decoder.flush()
 
-    def _hear(self, sound: Tensor, last: bool) -> list[Event]:
+    def _hear(self, sound: np.ndarray, last: bool) -> list[Event]:
         judged = self._windows.judge([Row(self._past, sound, last)])
         (self._past,) = judged.pasts
         ((keys, pedal),) = judged.wait()

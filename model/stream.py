@@ -1,4 +1,4 @@
-"""The engine live: sound comes in blocks of any size, and every frame is judged with R frames of future.
+"""The engine live: sound comes in blocks of any size, and every frame is predicted with R frames of future.
 
 The notes are the same whatever the sizes. A stream is one thread's. Whole recordings: see ``recording``.
 """
@@ -8,15 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from .config import DecoderConfig
-from .decoder import Decoder
-from .frontend import FrontEnd
-from .network import PIECE_FRAMES, HPPNet, Predictions, Probable
+from .decoder import Decoder, Probable
+from .engines import StreamEngine
+from .frames import Frames
 from .notes import Event
-from .spectra import Spectra
 from .timebase import FRAME_S
 
 #: Is shown every block of probabilities [T, 88, 4], or of the pedal's [T].
@@ -28,17 +25,15 @@ class Stream:
 
     def __init__(
         self,
-        network: HPPNet,
-        front_end: FrontEnd,
+        engine: StreamEngine,
         decoder: DecoderConfig,
-        look_ahead: int,
         sample_rate: int,
         watch: Watch | None = None,
         watch_pedal: Watch | None = None,
     ) -> None:
-        self.look_ahead, self.sample_rate = look_ahead, sample_rate
-        self._network = network
-        self._spectra = Spectra(front_end, sample_rate)
+        self.look_ahead, self.sample_rate = engine.look_ahead, sample_rate
+        self._engine = engine
+        self._frames = Frames(engine.front_end, sample_rate)
         self._decoder = Decoder(decoder)
         self._watch, self._watch_pedal = watch, watch_pedal
         self.reset()
@@ -46,13 +41,13 @@ class Stream:
     @property
     def latency_s(self) -> float:
         """Algorithmic latency in seconds: from a frame's centre to the announcement of its onset."""
-        return self._spectra.latency_s + (self.look_ahead + 1) * FRAME_S
+        return self._frames.latency_s + (self.look_ahead + 1) * FRAME_S
 
     def reset(self) -> None:
         """As new: forgets all sound and all sounding notes; the next sample is at 0 s."""
-        self._spectra.reset()
+        self._frames.reset()
         self._decoder.reset()
-        self._state = self._network.start()
+        self._state = self._engine.start()
         self._judged = 0
 
     def feed(self, block: object) -> list[Event]:
@@ -60,38 +55,31 @@ class Stream:
 
         Raises TypeError or ValueError for other input, and then has not taken any of it.
         """
-        return self._hear(self._spectra.feed(block))
+        self._frames.keep(block)
+        return self._compute()
 
     def flush(self) -> list[Event]:
         """The events still owed, as if silence followed, and the ends of what sounds. Then ``reset``."""
-        spectra = self._spectra.flush(self.look_ahead)
-        return self._hear(spectra, self._spectra.total_frames) + self._decoder.flush()
+        self._frames.end(self.look_ahead)
+        return self._compute(self._frames.total_frames) + self._decoder.flush()
 
-    @torch.inference_mode()
-    def _hear(self, spectra: Tensor, total: int | None = None) -> list[Event]:
+    def _compute(self, total: int | None = None) -> list[Event]:
         events: list[Event] = []
-        for piece in spectra.split(PIECE_FRAMES, dim=1) if spectra.shape[1] else ():
-            predictions, self._state = self._network.step(
-                piece.to(self._network.bias.device), self._state, self.look_ahead
-            )
-            events.extend(self._decode(predictions, total))
+        while frames := min(self._engine.most_frames, self._frames.waiting_frames):
+            samples = self._frames.cut(frames)[None]
+            (probable,), (self._state,) = self._engine.step(samples, [self._state])
+            events.extend(self._decode(probable, total))
         return events
 
-    def _decode(self, predictions: Predictions, total: int | None = None) -> list[Event]:
-        """Events of the predictions for one stream; of frames up to ``total`` only, if given."""
-        frames = predictions.keys.shape[1]
-        owed = frames if total is None else min(frames, total - self._judged)
-        probabilities, pedal = probable(predictions, owed)
+    def _decode(self, probable: Probable, total: int | None = None) -> list[Event]:
+        """Events of a step's probabilities; of frames up to ``total`` only, if given."""
+        keys, pedal = probable
+        owed = len(keys) if total is None else min(len(keys), total - self._judged)
+        keys, pedal = keys[:owed], None if pedal is None else pedal[:owed]
         self._judged += owed
-        show(probabilities, self._watch)
+        show(keys, self._watch)
         show(pedal, self._watch_pedal)
-        return self._decoder.feed(probabilities, pedal)
-
-
-def probable(predictions: Predictions, count: int) -> Probable:
-    """Probabilities [count, 88, 4] of one stream's first frames, and the pedal's [count] if predicted."""
-    keys = predictions.keys[0, :count].cpu().numpy()
-    return keys, None if predictions.pedal is None else predictions.pedal[0, :count].cpu().numpy()
+        return self._decoder.feed(keys, pedal)
 
 
 def show(probabilities: np.ndarray | None, watch: Watch | None) -> None:

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
-import torch
 
 from . import checkpoint
 from .config import HEADS, DecoderConfig, ModelConfig
 from .device import choose_device, choose_precision
-from .frontend import front_end_of
-from .network import HPPNet
+from .engine.network import OnnxNetwork
+from .engines import Network, WindowEngine, device_of, engine_name, stream_engine, window_engine
 from .notes import Note, Press, notes_from, presses_from, sounding
 from .partials import estimate_tuning
 from .recording import Recording
 from .samples import recording_blocks, whole_rate
-from .shipped import DEFAULT, identity
+from .shipped import identity
 from .stream import Stream, Watch
 from .timebase import FRAME_S, KEYS, frames_for_latency
 from .tuning import check_cents, parse_tuning
-from .windows import Windows
+
+if TYPE_CHECKING:
+    from .network import HPPNet
 
 #: A sound file; or samples (an array, a tensor, lists), by themselves or as (samples, sample rate).
 Source = Any
@@ -61,9 +61,12 @@ class Transcription:
 
 @dataclass(frozen=True)
 class Transcriber:
-    """Immutable; streams and threads may share it. ``with_...`` return changed copies."""
+    """Immutable; streams and threads may share it. ``with_...`` return changed copies.
 
-    network: HPPNet
+    ``network`` is computed by ONNX Runtime where it is an OnnxNetwork, else by PyTorch (see ``engines``).
+    """
+
+    network: Network
     config: ModelConfig
     checkpoint_name: str = "unnamed"  #: file name and identity of the weights
     about: dict[str, Any] = field(default_factory=dict)
@@ -84,10 +87,13 @@ class Transcriber:
         CheckpointError for a bad file, ValueError for a device or precision that is not there.
         """
         chosen = choose_device(device)
-        network, config, about = checkpoint.load(Path(path) if path is not None else None)
-        file = Path(path) if path is not None else DEFAULT
-        name = f"{file.name} {identity(file)}"
-        return cls(network.to(chosen), config, name, about, choose_precision(precision, chosen), reader)
+        found = checkpoint.read(Path(path) if path is not None else None)
+        network = found.network(chosen)
+        name = f"{found.path.name} {identity(found.path)}"
+        exact = isinstance(network, OnnxNetwork)
+        return cls(
+            network, found.config, name, found.about, choose_precision(precision, chosen, exact), reader
+        )
 
     @property
     def hears_pedal(self) -> bool:
@@ -95,8 +101,18 @@ class Transcriber:
         return self.config.hears_pedal
 
     @property
-    def device(self) -> torch.device:
-        return self.network.bias.device
+    def device(self) -> str:
+        """cpu, cuda or mps."""
+        return device_of(self.network)
+
+    @property
+    def engine(self) -> str:
+        """The library that computes, with its version."""
+        return engine_name(self.network)
+
+    def computed_by(self, latency_ms: float | None) -> str:
+        """What computes at a latency, or with all the context there is: library, version and precision."""
+        return f"{self.engine} {self.precision if latency_ms is None else 'fp32'}"
 
     def with_thresholds(
         self,
@@ -114,10 +130,16 @@ class Transcriber:
 
     def without_pedal(self) -> Transcriber:
         """One that does not judge the pedal, nor computes what that takes; the notes are the same."""
-        network = copy.deepcopy(self.network)
-        network.pedal = None
-        network.config = replace(network.config, pedal_units=0)
+        network = self.network.without_pedal()
         return replace(self, network=network, config=replace(self.config, network=network.config))
+
+    def with_threads(self, threads: int) -> Transcriber:
+        """One that computes whole recordings with so many threads; PyTorch's are the process's own matter."""
+        if threads < 1:
+            raise ValueError(f"expected at least one thread, got {threads}")
+        if isinstance(self.network, OnnxNetwork):
+            return replace(self, network=self.network.with_threads(threads))
+        return self
 
     def with_tuning(self, cents: float) -> Transcriber:
         """For a piano ``cents`` above A = 440 Hz (-200 to 200): the transform's bins move with it."""
@@ -125,9 +147,9 @@ class Transcriber:
         return replace(self, config=replace(self.config, front_end=front_end))
 
     @cached_property
-    def _windows(self) -> Windows:
+    def _windows(self) -> WindowEngine:
         """Once for all recordings: it copies weights, which takes a short file's time."""
-        return Windows(self.network, self.config.front_end, self.precision == "bf16")
+        return window_engine(self.network, self.config.front_end, self.precision == "bf16")
 
     def stream(
         self,
@@ -142,15 +164,8 @@ class Transcriber:
         those of the pedal [T].
         """
         look_ahead = frames_for_latency(latency_ms, self.config.front_end.look_ahead)
-        return Stream(
-            self.network,
-            front_end_of(self.config.front_end),
-            self.config.decoder,
-            look_ahead,
-            sample_rate,
-            watch,
-            watch_pedal,
-        )
+        engine = stream_engine(self.network, self.config.front_end, look_ahead)
+        return Stream(engine, self.config.decoder, sample_rate, watch, watch_pedal)
 
     @overload
     def transcribe(
@@ -297,3 +312,11 @@ class Transcriber:
             latency_ms=latency_ms,
             checkpoint_name=self.checkpoint_name,
         )
+
+
+def transcriber_of(network: HPPNet, config: ModelConfig) -> Transcriber:
+    """A network in PyTorch, as it would transcribe when loaded from a checkpoint for its device."""
+    device = device_of(network)
+    found = checkpoint.Checkpoint(Path("unnamed"), checkpoint.weights_of(network), config, {})
+    own = found.network(device) if device == "cpu" else network
+    return Transcriber(own, config, precision=choose_precision("auto", device, isinstance(own, OnnxNetwork)))

@@ -13,26 +13,26 @@ frequency and do not know it.
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .frontend import FLOOR_DB
-from .timebase import BINS_PER_KEY, FRAMES_PER_SECOND, KEYS
-
-PAST, FUTURE = 3, 4  #: frames around the onset; fewer of the future where the look-ahead is shorter
-BELOW, ABOVE = 12, 60  #: keys around the one that is struck
-AROUND = BELOW + 1 + ABOVE
-MEMORY = 5 * FRAMES_PER_SECOND - 1  #: earlier frames from which loudness is known
-#: What is kept of a frame beside the keys' levels: its loudness, the mean of its bins, and that it was there.
-LOUDNESS = 3
-#: The head's inputs lie around 0, or it learns slowly: levels from -60 dB up and down (see
-#: ``frontend.normal``), the loudest of the last seconds and the mean of all bins from where they mostly are.
-LEVEL, LOUDEST, MEAN, SPREAD = 0.36, 2.45, 1.14, 2.5
-SILENCE = -1 - LEVEL
-_NEPERS = -FLOOR_DB / 3 * math.log(10) / 10  #: of power, in one unit of a level as ``frontend.normal`` has it
+from .timebase import BINS_PER_KEY, KEYS
+from .velocity_inputs import (
+    ABOVE,
+    AROUND,
+    BELOW,
+    FUTURE,
+    LEVEL,
+    LOUDEST,
+    LOUDNESS,
+    MEAN,
+    MEMORY,
+    NEPERS,
+    PAST,
+    SILENCE,
+    SPREAD,
+)
 
 
 class VelocityHead(nn.Module):
@@ -60,7 +60,7 @@ class VelocityHead(nn.Module):
     def summarise(self, levels: Tensor) -> Tensor:
         """What the head keeps of levels [B, T, F] (see ``frontend``): [B, T, P + 3]."""
         keys = levels.unflatten(2, (KEYS, BINS_PER_KEY)).amax(3)
-        loud = torch.logsumexp(levels * _NEPERS, dim=2) / _NEPERS
+        loud = torch.logsumexp(levels * NEPERS, dim=2) / NEPERS
         whole = torch.stack([loud + 1, levels.mean(2) + 1, torch.ones_like(loud)], dim=2)
         return torch.cat([keys - LEVEL, whole], dim=2)
 

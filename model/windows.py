@@ -15,18 +15,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .frontend import FrontEnd, FrontEndConfig, front_end_of, normal
+from .decoder import Probable
+from .frontend import FrontEndConfig, normal
 from .full_context import FullContext
 from .lstm import State
-from .network import PIECE_FRAMES, HPPNet, Probable
+from .network import PIECE_FRAMES, HPPNet
 from .pedal import PedalState
-from .slices import CONTEXT_FRAMES
+from .slices import CONTEXT_FRAMES, Row
+from .spectrum import FrontEnd, front_end_of
 from .timebase import HOP, KEYS
-from .velocity import PAST
+from .velocity_inputs import PAST
 
 #: Frames of every recording that go through the convolutions at once on a GPU.
 GPU_PIECE_FRAMES = 250
@@ -41,15 +44,6 @@ class Past:
     waiting: Tensor  #: features [PAST + T, P, C]: of PAST frames, then of the context, not judged yet
     history: Tensor  #: what the velocity head keeps of the spectrum, [1, MEMORY + T, P + 3], likewise
     pedal: PedalState | None = None  #: of the pedal head, with its gates of the context
-
-
-@dataclass(frozen=True)
-class Row:
-    """One recording's part of a batch."""
-
-    past: Past
-    sound: Tensor  #: samples [n] as ``Slices`` cuts them, or their spectra [T, 352]
-    last: bool
 
 
 class Heard(NamedTuple):
@@ -127,8 +121,17 @@ class Windows:
     def judge(self, rows: Sequence[Row]) -> Judged:
         """One window of each recording. Pasts are not changed: after a failure the rows may be tried again.
 
-        Raises torch.OutOfMemoryError when the device is too small for so many.
+        Raises MemoryError when the device is too small for so many.
         """
+        try:
+            return self._judge(rows)
+        except torch.OutOfMemoryError:
+            pass
+        if self.device.type == "cuda":  # out of the handler: it would hold on to what was begun
+            torch.cuda.empty_cache()
+        raise MemoryError("the device has too little memory for so many windows")
+
+    def _judge(self, rows: Sequence[Row]) -> Judged:
         frames = [self._frames(row.sound) for row in rows]
         heard = self._hear(self._spectra(rows, frames), frames, [row.past for row in rows])
         whole = [torch.cat([row.past.waiting, x]) for row, x in zip(rows, heard.features, strict=True)]
@@ -149,27 +152,27 @@ class Windows:
         ]
         return Judged(keys, pedal, counts, after)
 
-    def _frames(self, sound: Tensor) -> int:
+    def _frames(self, sound: np.ndarray) -> int:
         if sound.ndim == 2:
             return len(sound)
         return (len(sound) - self.span) // HOP + 1 if len(sound) else 0
 
     def _spectra(self, rows: Sequence[Row], frames: Sequence[int]) -> Tensor:
         """Log power [B, T, 352] on the device; rows that are shorter end in what nobody looks at."""
-        samples = [row.sound if row.sound.ndim == 1 else row.sound.new_zeros(0) for row in rows]
+        samples = [row.sound if row.sound.ndim == 1 else row.sound[:0, 0] for row in rows]
         longest = max(len(sound) for sound in samples)
         spectra = self._front_end.frames(self._moved(samples, longest))
         spectra = F.pad(spectra, (0, 0, 0, max(frames) - spectra.shape[1]))
         for number, row in enumerate(rows):
             if row.sound.ndim == 2:
-                spectra[number, : frames[number]] = row.sound.to(self.device)
+                spectra[number, : frames[number]] = torch.from_numpy(row.sound).to(self.device)
         return spectra
 
-    def _moved(self, samples: Sequence[Tensor], longest: int) -> Tensor:
+    def _moved(self, samples: Sequence[np.ndarray], longest: int) -> Tensor:
         """Samples [B, n] on the device, by memory that the GPU fetches from without the processor."""
         together = torch.zeros(len(samples), longest, pin_memory=self.device.type == "cuda")
         for number, sound in enumerate(samples):
-            together[number, : len(sound)] = sound
+            together[number, : len(sound)] = torch.from_numpy(sound)
         return together.to(self.device, non_blocking=True)
 
     def _hear(self, spectra: Tensor, frames: Sequence[int], before: Sequence[Past]) -> Heard:

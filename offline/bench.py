@@ -13,13 +13,13 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..model.memory import keep_memory
+from ..model.threads import set_threads
 from ..model.timebase import HOP, SAMPLE_RATE
 from ..model.transcriber import Transcriber
 from . import bench_batches
-from .bench_machine import fresh_peak_rss_mib, help_s, machine, startup_s
+from .bench_machine import fresh_peak_rss_mib, help_s, machine, startup_s, unit_ms
 from .bench_parts import where_time_goes
 from .settings import Settings
 
@@ -39,23 +39,26 @@ def measure(
 ) -> dict[str, Any]:
     """All figures, ready for JSON; medians over ``repeats`` runs with ``seconds`` of sound.
 
-    ``report`` is told what comes next. Sets torch's number of threads for this process. Raises what
+    ``report`` is told what comes next. Sets the number of threads that compute in this process. Raises what
     ``Transcriber.load`` raises, and RuntimeError if a fresh process fails.
     """
-    torch.set_num_threads(threads)
     keep_memory()  # as a transcribing process does
-    transcriber = Transcriber.load(checkpoint, device=device)
+    transcriber = Transcriber.load(checkpoint, device=device).with_threads(threads)
+    set_threads(threads)
     sound = piano_like(seconds)
     warm_up = sound[: 2 * SAMPLE_RATE]
+    units_ms = [unit_ms()]  # before, between and after: other work slows it as it slows the rest
     report("whole recordings")
     offline_s(transcriber, warm_up)
     whole_s = [offline_s(transcriber, sound) for _ in range(repeats)]
+    units_ms.append(unit_ms())
     report("streaming")
     steps_s(transcriber, warm_up)
     steps = [steps_s(transcriber, sound) for _ in range(repeats)]
+    units_ms.append(unit_ms())
     report("where the time goes")
-    where = _where(transcriber, sound) if transcriber.device.type == "cpu" else {}
-    settings = Settings(None if checkpoint is None else str(checkpoint), str(transcriber.device.type))
+    where = _where(transcriber, sound) if transcriber.device == "cpu" else {}
+    settings = Settings(None if checkpoint is None else str(checkpoint), transcriber.device)
     batches = bench_batches.measure(transcriber, settings, sound, repeats, report)
     report("memory and start-up, in fresh processes")
     return {
@@ -68,8 +71,12 @@ def measure(
             "seconds": seconds,
             "repeats": repeats,
             "threads": threads,
-            "offline": {"runs_x_realtime": [seconds / run for run in whole_s]},
-            "streaming": {"latency_ms": LATENCY_MS, **_step_figures(steps, seconds)},
+            "unit_ms": median(units_ms),
+            "offline": {
+                "units_a_second": 1000 * median(whole_s) / seconds / median(units_ms),
+                "runs_x_realtime": [seconds / run for run in whole_s],
+            },
+            "streaming": {"latency_ms": LATENCY_MS, **_step_figures(steps, seconds, median(units_ms))},
             "where_percent": where,
             "batches": batches,
             "help_s": median(help_s() for _ in range(repeats)),
@@ -77,12 +84,14 @@ def measure(
     }
 
 
-def _step_figures(runs: list[np.ndarray], seconds: float) -> dict[str, Any]:
+def _step_figures(runs: list[np.ndarray], seconds: float, unit: float) -> dict[str, Any]:
     together_ms = 1000 * np.concatenate(runs)
     return {
         "step_median_ms": float(np.median(together_ms)),
         "step_p99_ms": float(np.percentile(together_ms, 99)),
         "step_longest_ms": float(together_ms.max()),
+        "step_median_units": float(np.median(together_ms)) / unit,
+        "step_p99_units": float(np.percentile(together_ms, 99)) / unit,
         "runs_x_realtime": [float(seconds / run.sum()) for run in runs],
     }
 

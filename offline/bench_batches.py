@@ -12,15 +12,13 @@ from typing import Any
 import numpy as np
 import soundfile
 import soxr
-import torch
 
 from ..model.decoder import Decoder
-from ..model.frontend import front_end_of
+from ..model.engines import WindowEngine
 from ..model.notes import notes_from, write_midi
-from ..model.slices import WINDOW_FRAMES, Slices
+from ..model.slices import WINDOW_FRAMES, Row, Slices
 from ..model.timebase import FRAME_S, HOP, SAMPLE_RATE
 from ..model.transcriber import Transcriber
-from ..model.windows import Row, Windows
 from . import batch, pipeline
 from .batching import Batcher
 from .job import Outcome
@@ -44,7 +42,8 @@ def measure(
     """Times real time of each part alone and of the whole, ready for JSON; ``sound`` [n] at 16 kHz."""
     batcher = Batcher(transcriber)
     report("batches: the network")
-    network = {size: _network_x(batcher.windows, sound, size, repeats) for size in _sizes(batcher)}
+    on_cpu = transcriber.device == "cpu"
+    network = {size: _network_x(batcher.windows, sound, size, repeats) for size in _sizes(batcher, on_cpu)}
     with tempfile.TemporaryDirectory(prefix="hppnet-bench-") as folder:
         file = Path(folder, "take.flac")
         soundfile.write(
@@ -58,7 +57,7 @@ def measure(
     hands = pipeline.sensible_hands()
     beside = hands / (1 / reading + 1 / decoding)
     best = network.get(batcher.size, max(network.values()))
-    alone = batcher.windows.device.type == "cpu"  # there each process does everything
+    alone = on_cpu  # there each process does everything
     return {
         "batch": batcher.size,
         "network_x_realtime": {str(size): x for size, x in network.items()},
@@ -75,17 +74,16 @@ def _slower(reading: float, decoding: float) -> str:
     return "reading" if reading < decoding else "decoding"
 
 
-def _sizes(batcher: Batcher) -> list[int]:
-    if batcher.windows.device.type == "cpu":
+def _sizes(batcher: Batcher, on_cpu: bool) -> list[int]:
+    if on_cpu:
         return list(_ON_A_PROCESSOR)
     return sorted({*(2**n for n in range(batcher.size.bit_length())), batcher.size})
 
 
-def _network_x(windows: Windows, sound: np.ndarray, size: int, repeats: int) -> float:
-    """Of ``size`` windows of 20 s at once; the first run, which warms up, is left out on a GPU."""
+def _network_x(windows: WindowEngine, sound: np.ndarray, size: int, repeats: int) -> float:
+    """Of ``size`` windows of 20 s at once; a first run, which warms up, is left out."""
     rows = [_row(windows, sound)] * size
-    if windows.device.type != "cpu":
-        windows.judge(rows).wait()
+    windows.judge(rows).wait()
     took = []
     for _ in range(repeats):
         began = time.perf_counter()
@@ -94,23 +92,23 @@ def _network_x(windows: Windows, sound: np.ndarray, size: int, repeats: int) -> 
     return size * _WINDOW_S / median(took)
 
 
-def _row(windows: Windows, sound: np.ndarray) -> Row:
+def _row(windows: WindowEngine, sound: np.ndarray) -> Row:
     """A window of 20 s, repeated sound where there is less."""
     samples = np.resize(sound, (WINDOW_FRAMES - 1) * HOP + windows.span)
-    return Row(windows.start(), torch.from_numpy(samples), True)
+    return Row(windows.start(), samples, True)
 
 
 def _reading_x(transcriber: Transcriber, file: Path) -> float:
     """Decoding a FLAC of two channels at 44.1 kHz, resampling and cutting it, in one process."""
     began = time.perf_counter()
     with open_recording(file) as recording:
-        slices = Slices(front_end_of(transcriber.config.front_end), recording.sample_rate)
+        slices = Slices(transcriber.config.front_end, recording.sample_rate)
         for _ in slices.slices(recording.blocks()):
             pass
         return (recording.duration_s or 0.0) / (time.perf_counter() - began)
 
 
-def _decoding_x(transcriber: Transcriber, windows: Windows, sound: np.ndarray, folder: str) -> float:
+def _decoding_x(transcriber: Transcriber, windows: WindowEngine, sound: np.ndarray, folder: str) -> float:
     """From probabilities to a MIDI file, in one process."""
     ((keys, pedal),) = windows.judge([_row(windows, sound)]).wait()
     began = time.perf_counter()
@@ -123,7 +121,7 @@ def _whole_x(transcriber: Transcriber, settings: Settings, size: int, file: Path
     """Recordings from disk to MIDI files on disk, from the first that is done to the last."""
     jobs = [Job(file, {"mid": file.with_name(f"{n}.mid")}) for n in range(max(3, _FILES_A_ROW * size))]
     done: list[tuple[float, Outcome]] = []
-    on_gpu = transcriber.device.type == "cuda"
+    on_gpu = transcriber.device == "cuda"
     load = lambda _: transcriber  # noqa: E731
     running = (
         pipeline.run(jobs, settings, None, lambda *_: None, load)

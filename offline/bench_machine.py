@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from ..model.transcriber import Transcriber
 from ..processes import cores, python
@@ -22,16 +23,29 @@ Transcriber.load(sys.argv[1] or None, device=sys.argv[2])
 
 _PEAK = """
 import sys
-import torch
 from hppnet.model.memory import keep_memory, peak_mib
+from hppnet.model.threads import set_threads
 from hppnet.offline import bench
-torch.set_num_threads(int(sys.argv[3]))
 keep_memory()
 transcriber = bench.Transcriber.load(sys.argv[1] or None, device=sys.argv[2])
+set_threads(int(sys.argv[3]))
+transcriber = transcriber.with_threads(int(sys.argv[3]))
 sound = bench.piano_like(float(sys.argv[4]))
 bench.offline_s(transcriber, sound)
 bench.steps_s(transcriber, sound[:bench.SAMPLE_RATE])
 print(peak_mib() or 0.0)
+"""
+
+
+_UNIT = """
+import time
+import numpy
+a, took = numpy.random.default_rng(0).random((1024, 1024), dtype="float32"), []
+for _ in range(20):
+    began = time.perf_counter()
+    a @ a
+    took.append(time.perf_counter() - began)
+print(1000 * float(numpy.median(took)))
 """
 
 
@@ -54,9 +68,19 @@ def fresh_peak_rss_mib(checkpoint: Path | None, device: str, threads: int, secon
     return float(_python("-c", _PEAK, str(checkpoint or ""), device, str(threads), str(seconds)))
 
 
-def _python(*arguments: str) -> str:
+def unit_ms() -> float:
+    """Milliseconds that NumPy takes for a product of two 1024 x 1024 float32 matrices with one thread.
+
+    Figures in this unit compare between machines. A process of its own measures it, without what other
+    settings of OpenBLAS this one may have.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS_")}
+    return float(_python("-c", _UNIT, environment={**kept, "OPENBLAS_NUM_THREADS": "1"}))
+
+
+def _python(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
     """Runs a new Python; its output. Raises RuntimeError with the last line that it complained in."""
-    done = subprocess.run(python(*arguments), capture_output=True, text=True)
+    done = subprocess.run(python(*arguments), capture_output=True, text=True, env=environment)
     if done.returncode:
         complaint = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise RuntimeError(f"a fresh process failed: {complaint[-1]}")
@@ -68,9 +92,9 @@ def machine(transcriber: Transcriber) -> dict[str, Any]:
     return {
         "cpu": cpu_name(),
         "cores": cores(),
-        "device": str(transcriber.device),
+        "device": transcriber.device,
         "precision": transcriber.precision,
-        "torch": torch.__version__,
+        "engine": transcriber.engine,
         "python": platform.python_version(),
         "system": platform.platform(),
         "checkpoint": transcriber.checkpoint_name,
@@ -78,13 +102,24 @@ def machine(transcriber: Transcriber) -> dict[str, Any]:
 
 
 def cpu_name() -> str:
-    """What the processor calls itself."""
+    """What the processor calls itself, on Linux as lscpu names its model."""
     try:
         if sys.platform == "darwin":
             return subprocess.run(
                 ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=True
             ).stdout.strip()
+        if (named := _from_lscpu()) is not None:
+            return named
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
     except (OSError, StopIteration, subprocess.CalledProcessError):
         return platform.processor() or platform.machine()
+
+
+def _from_lscpu() -> str | None:
+    if (program := shutil.which("lscpu")) is None:
+        return None
+    environment = {**os.environ, "LC_ALL": "C"}
+    said = subprocess.run([program], capture_output=True, text=True, env=environment).stdout
+    named = (line.split(":", 1)[1].strip() for line in said.splitlines() if line.startswith("Model name:"))
+    return next(named, None)

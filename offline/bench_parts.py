@@ -6,12 +6,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 from unittest import mock
 
 from ..model.decoder import Decoder
-from ..model.former_network import FormerNetwork
-from ..model.frontend import FrontEnd
-from ..model.full_context import FullContext
+from ..model.engine.network import OnnxNetwork
+from ..model.engine.streams import OnnxStreams
+from ..model.engine.windows import OnnxWindows
 from ..model.transcriber import Transcriber
 
 
@@ -55,7 +56,20 @@ def where_time_goes(transcriber: Transcriber, work: Callable[[], object]) -> dic
 
 def _parts(transcriber: Transcriber) -> Iterator[tuple[str, object, str]]:
     """(name of the part, owner of its function, name of the function)."""
-    network = transcriber.network
+    network: Any = transcriber.network
+    if isinstance(network, OnnxNetwork):
+        yield ("front end and network", OnnxStreams, "step")
+        yield ("front end and network", OnnxWindows, "judge")
+    else:
+        yield from _torch_parts(network)
+    yield ("decoder", Decoder, "feed")
+
+
+def _torch_parts(network: Any) -> Iterator[tuple[str, object, str]]:
+    from ..model.former_network import FormerNetwork
+    from ..model.full_context import FullContext
+    from ..model.spectrum import FrontEnd
+
     yield ("front end", FrontEnd, "frames")
     yield from (("convolutions: stem", conv, "forward") for conv in network.stem)
     yield ("convolutions: harmonic", network.harmonic, "forward")
@@ -72,4 +86,3 @@ def _parts(transcriber: Transcriber) -> Iterator[tuple[str, object, str]]:
     if network.pedal is not None:
         yield ("pedal", network.pedal, "project")
         yield ("pedal", network.pedal, "predict")
-    yield ("decoder", Decoder, "feed")

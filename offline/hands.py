@@ -18,9 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from ..model.config import ModelConfig
-from ..model.decoder import Decoder
-from ..model.frontend import FrontEnd, FrontEndConfig, front_end_of
-from ..model.network import Probable
+from ..model.decoder import Decoder, Probable
+from ..model.engine.spectrum_session import SpectrumSession
 from ..model.notes import Event, notes_from, presses_from
 from ..model.slices import Slices
 from ..model.timebase import FRAME_S, FRAMES_PER_SECOND
@@ -40,10 +39,15 @@ class Model:
 
     config: ModelConfig
     checkpoint_name: str
+    engine: str
 
     @classmethod
     def of(cls, transcriber: Transcriber) -> Model:
-        return cls(transcriber.config, transcriber.checkpoint_name)
+        return cls(transcriber.config, transcriber.checkpoint_name, transcriber.computed_by(None))
+
+    def computed_by(self, latency_ms: float | None) -> str:
+        """What computes whole recordings: library, version and precision."""
+        return self.engine
 
     def with_tuning(self, cents: float) -> Model:
         front_end = replace(self.config.front_end, tuning_cents=float(cents))
@@ -89,8 +93,9 @@ def _work_on(job: Job, file: Path, model: Model, settings: Settings, heard: Call
 def _understand(
     recording: Recording, model: Model, settings: Settings, heard: Callable[[float], None]
 ) -> Generator[Sound, Probable, Transcription]:
-    own = _own_front_end(model.config.front_end) if settings.tuning == "auto" else None
-    slices = Slices(own or front_end_of(model.config.front_end), recording.sample_rate)
+    # Of a piano that is not like the others: the network's front end is none for it.
+    own = SpectrumSession(model.config.front_end) if settings.tuning == "auto" else None
+    slices = Slices(model.config.front_end, recording.sample_rate)
     decoder = Decoder(model.config.decoder)
     whole = fits_picture(recording.duration_s)
     kept: list[np.ndarray] = []
@@ -98,8 +103,8 @@ def _understand(
     frames = 0
     for samples, last in slices.slices(recording.blocks()):
         if own is not None and len(samples):
-            samples = own.frames(samples[None])[0]
-        keys, pedal = yield Sound(samples.numpy(), last)
+            samples = own.frames(samples)
+        keys, pedal = yield Sound(samples, last)
         if settings.picture and (whole or frames < PICTURE_S * FRAMES_PER_SECOND):
             kept.append(keys)
         events.extend(decoder.feed(keys, pedal))
@@ -109,11 +114,6 @@ def _understand(
     presses = presses_from(events) if model.config.hears_pedal else None
     shown = np.concatenate(kept) if kept else None
     return Transcription(notes_from(events), frames * FRAME_S, shown, presses)
-
-
-def _own_front_end(config: FrontEndConfig) -> FrontEnd:
-    """Of a piano that is not like the others: it is not kept."""
-    return FrontEnd(config)
 
 
 # --- in a process of its own ---

@@ -43,6 +43,7 @@ class Outcome:
     wall_s: float = 0.0
     found_cents: float | None = None  #: with tuning "auto"
     digest: str = ""  #: of the recording: see ``digest_of``
+    engine: str = ""  #: what computed it: library, version and precision
     warnings: list[str] = field(default_factory=list)  #: what is wrong with the recording, a line each
 
 
@@ -55,20 +56,19 @@ class Described(Protocol):
     @property
     def checkpoint_name(self) -> str: ...
 
+    def computed_by(self, latency_ms: float | None) -> str: ...
+
 
 def load_transcriber(settings: Settings) -> Transcriber:
     """The checkpoint with the settings' thresholds and tuning. Raises what ``Transcriber.load`` raises."""
-    import torch
-
     from ..model.checkpoint import CheckpointError
     from ..model.memory import keep_memory
+    from ..model.threads import one_thread
     from ..model.transcriber import Transcriber
 
-    # Its tensors are small: a second thread gains nothing, and on a busy machine the threads wait for each
-    # other (measured: 20 x slower). Cores are used by transcribing several recordings at once.
-    torch.set_num_threads(1)
     keep_memory()
     transcriber = Transcriber.load(settings.checkpoint, device=settings.device)
+    one_thread()  # cores are used by transcribing several recordings at once
     if settings.offsets == "sounding" and not transcriber.hears_pedal:
         name = transcriber.checkpoint_name
         raise CheckpointError(
@@ -201,6 +201,7 @@ def write_result(
         duration_s=result.duration_s,
         found_cents=facts.cents,
         digest=facts.digest,
+        engine=model.computed_by(settings.latency_ms),
         warnings=facts.warnings,
     )
 

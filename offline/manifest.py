@@ -25,8 +25,10 @@ from .writing import atomic
 
 NAME = "manifest.csv"
 COLUMNS_0_1 = ("input", "output", "duration_s", "notes", "checkpoint", "settings", "seconds", "error")
-COLUMNS = (*COLUMNS_0_1, "warning", "digest", "place")
-_HEADER, _HEADER_0_1 = (",".join(names).encode() + b"\n" for names in (COLUMNS, COLUMNS_0_1))
+COLUMNS = (*COLUMNS_0_1, "warning", "digest", "place", "engine")
+#: Of manifests that earlier versions wrote: each begins as today's do.
+_FORMER_COLUMNS = (COLUMNS_0_1, COLUMNS[:-1])
+_HEADER, *_FORMER_HEADERS = (",".join(names).encode() + b"\n" for names in (COLUMNS, *_FORMER_COLUMNS))
 _TABLE = "CREATE TABLE made (output BLOB PRIMARY KEY, input BLOB, origin BLOB)"
 
 
@@ -78,6 +80,7 @@ class Manifest:
             "; ".join(outcome.warnings),
             outcome.digest,
             place_digest(outcome.source) if done else "",
+            outcome.engine if done else "",
         )
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow(" ".join(str(field).splitlines()) for field in row)
@@ -90,7 +93,7 @@ class Manifest:
         if self._replaced:
             with atomic(self.path) as part:
                 part.write_bytes(_HEADER)
-        elif _first_line(self.path) == _HEADER_0_1:
+        elif _first_line(self.path) in _FORMER_HEADERS:
             _rewrite(self.path)
         file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         if os.fstat(file).st_size == 0:
@@ -152,7 +155,7 @@ def check_manifest(path: Path) -> None:
 
 
 def _is_manifest(path: Path) -> bool:
-    return path.is_file() and _first_line(path) in (_HEADER, _HEADER_0_1, b"")
+    return path.is_file() and _first_line(path) in (_HEADER, *_FORMER_HEADERS, b"")
 
 
 def _first_line(path: Path) -> bytes:
@@ -165,8 +168,8 @@ def _rows(file: Path) -> Iterator[dict[str, str]]:
     with open(file, newline="", encoding="utf-8", errors="surrogateescape") as lines:
         for line in lines:  # each by itself: half a line does not take the next with it
             row = next(csv.reader([line.replace("\0", "")]), [])
-            if len(row) == len(COLUMNS_0_1) and tuple(row) != COLUMNS_0_1:
-                row += [""] * (len(COLUMNS) - len(COLUMNS_0_1))
+            if any(len(row) == len(names) and tuple(row) != names for names in _FORMER_COLUMNS):
+                row += [""] * (len(COLUMNS) - len(row))
             if len(row) == len(COLUMNS) and tuple(row) != COLUMNS:
                 yield dict(zip(COLUMNS, row, strict=True))
 
@@ -180,14 +183,15 @@ def _origin(row: str) -> Origin:
 
 
 def _rewrite(path: Path) -> None:
-    """A manifest of version 0.1 with the columns of today; its lines keep what they say."""
-    more = "," * (len(COLUMNS) - len(COLUMNS_0_1))
+    """A manifest of an earlier version with the columns of today; its lines keep what they say."""
+    count = len(next(csv.reader([_first_line(path).decode()])))
+    more = "," * (len(COLUMNS) - count)
     with atomic(path) as part, open(path, "rb") as old, open(part, "wb") as new:
         new.write(_HEADER)
         old.readline()
         for line in old:
             fields = next(csv.reader([line.decode("utf-8", "surrogateescape").replace("\0", "")]), [])
-            whole = line.endswith(b"\n") and len(fields) == len(COLUMNS_0_1)
+            whole = line.endswith(b"\n") and len(fields) == count
             new.write(line.rstrip(b"\r\n") + more.encode() + b"\n" if whole else line)
 
 

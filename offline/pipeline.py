@@ -14,11 +14,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
+from typing import Any
 
-import torch
-
+from ..model.engines import Predicted
+from ..model.slices import Row
 from ..model.transcriber import Transcriber
-from ..model.windows import Judged, Past, Row
 from ..processes import Worker, cores, end, interrupts_held_back, start
 from .batch import Heard, Load, loaded
 from .batching import Batcher
@@ -89,7 +89,7 @@ class _UnderWay:
     """A batch that the device has been given."""
 
     windows: list[_Window]
-    judged: Judged
+    judged: Predicted
 
 
 class _Pipeline:
@@ -101,7 +101,7 @@ class _Pipeline:
         self._most_hands = hands
         self._slots = max(2, min(_MOST_SLOTS, -(-2 * batcher.size // hands)))
         self._hands: list[_Hand] = []
-        self._pasts: dict[int, Past] = {}
+        self._pasts: dict[int, Any] = {}
         self._waiting: deque[_Window] = deque()
         self._under_way: _UnderWay | None = None
         self._given = 0
@@ -192,7 +192,7 @@ class _Pipeline:
 
     def _row(self, number: int, sound: Sound) -> Row:
         past = self._pasts.get(number)
-        return Row(past or self._batcher.windows.start(), torch.from_numpy(sound.samples), sound.last)
+        return Row(past or self._batcher.windows.start(), sound.samples, sound.last)
 
     def _bury(self, hand: _Hand, supply: Supply) -> Iterator[Outcome]:
         how = hand.worker.bury(PATIENCE_S)

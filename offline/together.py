@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
-import torch
-
-from ..model.network import Probable
+from ..model.decoder import Probable
+from ..model.slices import Row
 from ..model.transcriber import Transcriber
-from ..model.windows import Past, Row
 from .batch import Heard
 from .batching import Batcher
 from .hands import Model, Sound, Work, attempt
@@ -18,12 +16,12 @@ from .job import Outcome
 from .outputs import Job
 from .settings import Settings
 
-Going = tuple[Work, Past, Sound]  #: a recording under way, and its next window
+Going = tuple[Work, Any, Sound]  #: a recording under way, and its next window
 
 
 def batched(transcriber: Transcriber, settings: Settings) -> bool:
     """Whether recordings are judged together: on a GPU, or where it is asked for; never as live would."""
-    return settings.latency_ms is None and (settings.batch is not None or transcriber.device.type == "cuda")
+    return settings.latency_ms is None and (settings.batch is not None or transcriber.device == "cuda")
 
 
 class Batched:
@@ -43,7 +41,7 @@ class Batched:
                 yield from _go_on(going, work, None, self._batcher.windows.start())
             if not going:
                 return
-            rows = [Row(past, torch.from_numpy(sound.samples), sound.last) for _, past, sound in going]
+            rows = [Row(past, sound.samples, sound.last) for _, past, sound in going]
             try:
                 count, judged = self._batcher.judge(rows)
             except MemoryError as error:
@@ -54,9 +52,7 @@ class Batched:
                 yield from _go_on(going, work, said, past)
 
 
-def _go_on(
-    going: list[Going], work: Work, said: Probable | Exception | None, past: Past
-) -> Iterator[Outcome]:
+def _go_on(going: list[Going], work: Work, said: Probable | Exception | None, past: Any) -> Iterator[Outcome]:
     """Tells a recording what it waits for: it has a next window, or comes to its end."""
     try:
         sound = work.throw(said) if isinstance(said, Exception) else work.send(cast("Probable", said))

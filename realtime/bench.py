@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import soundfile
-import torch
 
 from ..model.notes import Note, NoteOn
+from ..model.threads import set_threads
 from ..model.timebase import FRAME_S, LATENCIES, latency_s
 from ..model.transcriber import DEFAULT_LATENCY_MS, Transcriber
 from ..processes import python
@@ -65,10 +65,10 @@ def measure(
 ) -> dict[str, Any]:
     """All figures, ready for JSON. ``report`` is told what comes next.
 
-    Sets torch's number of threads for this process. Raises JackError when the live program fails, and
+    Sets the number of threads that compute in this process. Raises JackError when the live program fails, and
     ValueError when not a single note came back.
     """
-    torch.set_num_threads(threads)
+    set_threads(threads)
     report("algorithmic latency")
     latencies = {"smallest": SMALLEST_LATENCY_MS, "default": DEFAULT_LATENCY_MS}
     transcriber = task.transcriber

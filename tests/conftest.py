@@ -12,7 +12,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from hppnet.cli import app
-from hppnet.model.checkpoint import save
+from hppnet.model.checkpoint import load, save
 from hppnet.model.config import ModelConfig, NetworkConfig
 from hppnet.model.network import HPPNet
 from hppnet.model.transcriber import Transcriber
@@ -70,6 +70,13 @@ def one_core() -> None:
 def transcriber() -> Transcriber:
     """It detects the notes of ``sounds.piano_like``, and any machine keeps up with it."""
     return Transcriber.load(TONE_WEIGHTS, precision="fp32", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def in_torch() -> Transcriber:
+    """As ``transcriber``, computed by PyTorch."""
+    network, config, about = load(TONE_WEIGHTS)
+    return Transcriber(network, config, about=about)
 
 
 @pytest.fixture(scope="session")

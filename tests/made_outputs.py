@@ -26,6 +26,9 @@ class Model:
     config: ModelConfig = field(default_factory=ModelConfig)
     checkpoint_name: str = "some.safetensors abc"
 
+    def computed_by(self, latency_ms: float | None) -> str:
+        return "nothing"
+
 
 def make(job: Job, options: Settings | None = None, checkpoint: str = "abc") -> None:
     """The outputs of a job as they are written, without a network."""

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hppnet.model.checkpoint import save
+from hppnet.model.checkpoint import save, weights_of
 from hppnet.model.config import NetworkConfig
-from hppnet.model.frontend import front_end_of
+from hppnet.model.engine.network import OnnxNetwork
+from hppnet.model.network import HPPNet
 from hppnet.model.notes import presses_from
+from hppnet.model.spectrum import front_end_of
 from hppnet.model.timebase import frames_for_latency
 from hppnet.model.transcriber import Transcriber
 
@@ -35,8 +37,10 @@ def _with_head(transcriber: Transcriber, sound: np.ndarray, seed: int) -> Transc
     """With a random head that says down in half of the frames."""
     torch.manual_seed(seed)
     config = replace(transcriber.config, network=replace(transcriber.config.network, pedal_units=UNITS))
-    network = type(transcriber.network)(config.network).eval().requires_grad_(False)
-    notes = {k: v for k, v in transcriber.network.state_dict().items() if not k.startswith("pedal.")}
+    own = transcriber.network
+    kind = HPPNet if isinstance(own, OnnxNetwork) else type(own)
+    network = kind(config.network).eval().requires_grad_(False)
+    notes = {k: torch.from_numpy(v) for k, v in weights_of(own).items() if not k.startswith("pedal.")}
     network.load_state_dict(notes, strict=False)
     assert network.pedal is not None
     spectrum = front_end_of(config.front_end).frames(torch.from_numpy(sound)[None])
@@ -46,6 +50,8 @@ def _with_head(transcriber: Transcriber, sound: np.ndarray, seed: int) -> Transc
     network.pedal.out.bias -= middle
     network.pedal.out.weight *= 200
     network.pedal.out.bias *= 200
+    if isinstance(own, OnnxNetwork):
+        return replace(transcriber, network=OnnxNetwork(weights_of(network), config.network), config=config)
     return replace(transcriber, network=network, config=config)
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from hppnet.model.frontend import FLOOR_DB, FrontEnd, FrontEndConfig, frequencies_hz
+from hppnet.model.frontend import FLOOR_DB, FrontEndConfig, frequencies_hz
+from hppnet.model.spectrum import FrontEnd
 from hppnet.model.timebase import BINS, BINS_PER_OCTAVE, HOP, SAMPLE_RATE
 
 from .sounds import three_notes

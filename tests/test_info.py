@@ -39,19 +39,19 @@ def test_multiply_adds_are_those_that_are_executed(
 ) -> None:
     network = HPPNet(CONFIGS["default"]).eval()
     network.bias.data[0] = onset_bias
-    counted = multiply_adds(network, look_ahead, velocities)
+    counted = multiply_adds(network.config, look_ahead, velocities)
     assert executed(network, look_ahead) == sum(counted.values())
 
 
 def test_the_former_network_is_counted_too() -> None:
     network = checkpoint.load()[0]
     # Its velocity head takes the loudness once for all keys.
-    assert executed(network, 2) == pytest.approx(sum(multiply_adds(network, 2).values()), rel=1e-3)
+    assert executed(network, 2) == pytest.approx(sum(multiply_adds(network.config, 2).values()), rel=1e-3)
 
 
 def test_a_frame_takes_at_most_20_million_multiply_adds() -> None:
     """22 are the limit; what is left is for context across keys."""
-    counted = multiply_adds(HPPNet(CONFIGS["default"]), 4)
+    counted = multiply_adds(CONFIGS["default"], 4)
     assert 0 < counted["velocity"] < 0.1e6 and sum(counted.values()) < 20e6
 
 
@@ -84,7 +84,7 @@ def test_info_tells_everything_as_json_and_as_text(small: Path, tmp_path: Path) 
     assert found["about"] == about and found["format"] == "2" and found["identity"] == identity(path)
     assert found["thresholds"]["onset"] == config.decoder.onset and found["bytes"] == path.stat().st_size
     counts = found["multiply_adds"]
-    assert counts["total"] == sum(multiply_adds(network, 4).values()) and counts["latency_ms"] == 132
+    assert counts["total"] == sum(multiply_adds(network.config, 4).values()) and counts["latency_ms"] == 132
     text = CliRunner().invoke(app, ["info", str(path)]).output
     assert "batch = 4" in text and "hours: 1.5" in text and "onset: 97.5" in text
 

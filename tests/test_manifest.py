@@ -134,17 +134,20 @@ def test_another_recording_for_the_same_output(out: Path) -> None:
     assert left(open_manifest(out), a) == ["a"]
 
 
-def old_manifest(out: Path, *jobs: Job) -> None:
-    """As version 0.1 wrote it."""
-    words = describe_settings(Settings())
-    lines = [f'{job.source},{job.source.stem}.mid,2.500,7,abc,{words} formats=mid,0.100,""\n' for job in jobs]
-    (out / "manifest.csv").write_text(f"{','.join(COLUMNS_0_1)}\n{''.join(lines)}")
+def old_manifest(out: Path, names: tuple[str, ...], *jobs: Job) -> None:
+    """As an earlier version wrote it."""
+    words, more = describe_settings(Settings()), "," * (len(names) - len(COLUMNS_0_1))
+    lines = [
+        f'{job.source},{job.source.stem}.mid,2.500,7,abc,{words} formats=mid,0.100,""{more}\n' for job in jobs
+    ]
+    (out / "manifest.csv").write_text(f"{','.join(names)}\n{''.join(lines)}")
 
 
-def test_a_manifest_of_0_1_is_read_and_gets_its_new_header_once(out: Path) -> None:
+@pytest.mark.parametrize("names", [COLUMNS_0_1, COLUMNS[:-1]], ids=["0.1", "without engine"])
+def test_an_earlier_manifest_is_read_and_gets_its_new_header_once(out: Path, names: tuple[str, ...]) -> None:
     a, b, c = (job(out, name) for name in "abc")
     do(a), do(b)
-    old_manifest(out, a, b)
+    old_manifest(out, names, a, b)
     with open(out / "manifest.csv", "a") as file:
         file.write("rec/x.wav,x")  # the machine went off
     assert left(open_manifest(out), a, b, c) == ["c"]

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from hppnet.cli import app
-from hppnet.model.batching import joined, parted
 from hppnet.model.checkpoint import CheckpointError, save
 from hppnet.model.config import ModelConfig, NetworkConfig
 from hppnet.model.decoder import Decoder, with_pedal
@@ -38,6 +37,7 @@ from hppnet.model.notes import (
     write_midi,
 )
 from hppnet.model.pedal_decoder import HYSTERESIS, SHORTEST_FRAMES, PedalDecoder
+from hppnet.model.torch_streams import joined, parted
 from hppnet.model.transcriber import Transcriber
 from hppnet.offline.job import load_transcriber
 from hppnet.offline.settings import Settings

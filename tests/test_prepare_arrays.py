@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 
-from hppnet.model.frontend import FrontEnd
+from hppnet.model.spectrum import FrontEnd
 from hppnet.training.dataset import read_notes
 from hppnet.training.labels import targets
 

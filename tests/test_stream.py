@@ -14,7 +14,7 @@ from hppnet.model.recording import Recording
 from hppnet.model.stream import Stream
 from hppnet.model.timebase import FRAME_S, HOP, LATENCIES, latency_s
 from hppnet.model.transcriber import Transcriber
-from hppnet.model.velocity import PAST
+from hppnet.model.velocity_inputs import PAST
 from hppnet.model.windows import Windows
 
 from .sounds import piano_like, three_notes
@@ -221,7 +221,8 @@ def test_stream_is_what_the_face_offers() -> None:
     assert hppnet.Stream is Stream
 
 
-def test_what_a_recording_keeps_is_bounded_by_its_window(transcriber: Transcriber) -> None:
+def test_what_a_recording_keeps_is_bounded_by_its_window(in_torch: Transcriber) -> None:
+    transcriber = in_torch
     driver = Recording(
         Windows(transcriber.network, transcriber.config.front_end, context=25),
         transcriber.config.front_end,

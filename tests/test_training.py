@@ -14,10 +14,11 @@ import torch
 
 from hppnet.model.config import NetworkConfig
 from hppnet.model.decoder import Decoder
-from hppnet.model.frontend import FrontEndConfig, front_end_of
+from hppnet.model.frontend import FrontEndConfig
 from hppnet.model.layers import FrequencyNorm, PoolToKeys
 from hppnet.model.network import HPPNet
 from hppnet.model.notes import notes_from
+from hppnet.model.spectrum import front_end_of
 from hppnet.model.timebase import HOP, SAMPLE_RATE
 from hppnet.training.augmentation import in_the_world, mixed
 from hppnet.training.dataset import Excerpts, open_folder

@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 
 from hppnet.cli import app
 from hppnet.model import checkpoint
-from hppnet.model.frontend import FLOOR_DB, FrontEnd
+from hppnet.model.frontend import FLOOR_DB
 from hppnet.model.network import Logits
+from hppnet.model.spectrum import FrontEnd
 from hppnet.training.array_source import ArrayExcerpts, open_arrays
 from hppnet.training.augmentation import Augmentation
 from hppnet.training.dataset import read_notes

@@ -14,8 +14,9 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from hppnet.cli import app
-from hppnet.model.frontend import FrontEndConfig, front_end_of
+from hppnet.model.frontend import FrontEndConfig
 from hppnet.model.partials import estimate_tuning
+from hppnet.model.spectrum import front_end_of
 from hppnet.model.tuning import AUTO_LIMIT, Tuning, check_cents, parse_tuning
 
 from .sounds import piano_like

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from hppnet.model.batching import joined, parted, shared_stream, step_together
+from hppnet.model.batching import shared_stream, step_together
 from hppnet.model.notes import Event
+from hppnet.model.torch_streams import joined, parted
 from hppnet.model.transcriber import Transcriber
 
 from .sounds import piano_like
@@ -47,8 +48,10 @@ def rounded(events: list[Event]) -> list[tuple]:
     return [(type(e).__name__, getattr(e, "pitch", None), round(e.time_s, 3)) for e in events]
 
 
-def test_together_as_alone_whatever_comes_when(transcriber: Transcriber) -> None:
+@pytest.mark.parametrize("engine", ["in_torch", "transcriber"])
+def test_together_as_alone_whatever_comes_when(engine: str, request: pytest.FixtureRequest) -> None:
     """Streams of two latencies that begin at different moments and get blocks of different sizes."""
+    transcriber = request.getfixturevalue(engine)
     latencies, sizes, starts = (132, 132, 92, 132), (160, 320, 800, 5000), (0, 3, 0, 7)
     sounds = [sound(seed) for seed in range(4)]
     watched = [Watched() for _ in sounds]
@@ -99,8 +102,8 @@ def test_a_fault_in_one_stream_stays_its_own(transcriber: Transcriber) -> None:
     assert bad.collect() == []  # told once
 
 
-def test_states_join_and_part(transcriber: Transcriber) -> None:
-    network = transcriber.network
+def test_states_join_and_part(in_torch: Transcriber) -> None:
+    network = in_torch.network
     with torch.inference_mode():
         states = [network.step(torch.randn(1, 9, 352) * 10 - 60, network.start(), 4)[1] for _ in range(3)]
     for before, after in zip(states, parted(joined(states), 3), strict=True):

@@ -22,7 +22,6 @@ import soundfile
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from hppnet.model.network import HPPNet
 from hppnet.model.notes import Event, NoteOn, notes_from, presses_from
 from hppnet.model.transcriber import Transcriber
 from hppnet.realtime.web.limits import Limits
@@ -108,10 +107,7 @@ def test_the_hello_is_told_whether_the_pedal_is_heard(transcriber: Transcriber) 
 
 def silent_pedal(transcriber: Transcriber) -> Transcriber:
     """A checkpoint without the head."""
-    config = replace(transcriber.config.network, pedal_units=0)
-    network = HPPNet(config).eval().requires_grad_(False)
-    network.load_state_dict(transcriber.network.state_dict(), strict=False)
-    return replace(transcriber, network=network)
+    return transcriber.without_pedal()
 
 
 def test_the_client_of_the_protocols_page(running: Running, transcriber: Transcriber, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Windows of several recordings in one batch give what each recording gives by itself."""
+"""Windows of several recordings in one batch of PyTorch give what each recording gives by itself."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from hppnet.model.config import ModelConfig, NetworkConfig
-from hppnet.model.decoder import Decoder
-from hppnet.model.frontend import front_end_of
+from hppnet.model.decoder import Decoder, Probable
+from hppnet.model.engines import window_engine
 from hppnet.model.library_lstm import LibraryLSTM
-from hppnet.model.network import HPPNet, Probable
+from hppnet.model.network import HPPNet
 from hppnet.model.notes import notes_from
 from hppnet.model.recording import Recording
-from hppnet.model.slices import CONTEXT_FRAMES, WINDOW_FRAMES, Slices
+from hppnet.model.slices import CONTEXT_FRAMES, WINDOW_FRAMES, Row, Slices
+from hppnet.model.spectrum import front_end_of
 from hppnet.model.transcriber import Transcriber
-from hppnet.model.windows import Row, Windows
 
 from .tolerances import additions, assert_same_sums
 
@@ -44,7 +44,7 @@ def alone(transcriber: Transcriber, samples: np.ndarray) -> tuple[np.ndarray, np
     pedal: list[np.ndarray] = []
     config = transcriber.config
     driver = Recording(
-        Windows(transcriber.network, config.front_end),
+        window_engine(transcriber.network, config.front_end),
         config.front_end,
         config.decoder,
         RATE,
@@ -59,8 +59,8 @@ def alone(transcriber: Transcriber, samples: np.ndarray) -> tuple[np.ndarray, np
 def together(transcriber: Transcriber, sounds: list[np.ndarray], spectra: bool = False) -> list[Probable]:
     """All begin at once; the batch shrinks as the short ones end."""
     front_end = front_end_of(transcriber.config.front_end)
-    windows = Windows(transcriber.network, transcriber.config.front_end)
-    cut = [Slices(front_end, RATE).slices([sound]) for sound in sounds]
+    windows = window_engine(transcriber.network, transcriber.config.front_end)
+    cut = [Slices(transcriber.config.front_end, RATE).slices([sound]) for sound in sounds]
     pasts = [windows.start() for _ in sounds]
     kept: list[list[Probable]] = [[] for _ in sounds]
     going = list(range(len(sounds)))
@@ -69,7 +69,7 @@ def together(transcriber: Transcriber, sounds: list[np.ndarray], spectra: bool =
         for number in going:
             sound, last = next(cut[number])
             if spectra and len(sound):
-                sound = front_end.frames(sound[None])[0]
+                sound = front_end.frames(torch.from_numpy(sound)[None])[0].numpy()
             rows.append(Row(pasts[number], sound, last))
         judged = windows.judge(rows)
         for number, probabilities, past in zip(going, judged.wait(), judged.pasts, strict=True):
@@ -127,7 +127,8 @@ def test_no_sound_at_all(tiny: Transcriber) -> None:
     assert keys.shape == (0, 88, 4) and pedal is not None and len(pedal) == 0
 
 
-def test_the_trained_network_too(transcriber: Transcriber) -> None:
+def test_the_trained_network_too(in_torch: Transcriber) -> None:
+    transcriber = in_torch
     sounds = [noise(27.0, 5), noise(3.0, 6)]
     for sound, got in zip(sounds, together(transcriber, sounds), strict=True):
         assert_close(transcriber.network, got, alone(transcriber, sound))
@@ -135,8 +136,8 @@ def test_the_trained_network_too(transcriber: Transcriber) -> None:
 
 def test_a_batch_may_be_tried_again(tiny: Transcriber) -> None:
     """Nothing of a row is changed by judging it: what memory was too small for is judged in halves."""
-    windows = Windows(tiny.network, tiny.config.front_end)
-    cut = Slices(front_end_of(tiny.config.front_end), RATE).slices([noise(60.0, 3)])
+    windows = window_engine(tiny.network, tiny.config.front_end)
+    cut = Slices(tiny.config.front_end, RATE).slices([noise(60.0, 3)])
     first = windows.judge([Row(windows.start(), *next(cut))])
     row = Row(first.pasts[0], *next(cut))
     once, again = windows.judge([row]).wait(), windows.judge([row, row]).wait()
@@ -146,7 +147,7 @@ def test_a_batch_may_be_tried_again(tiny: Transcriber) -> None:
 
 def test_slices_are_whole_windows(tiny: Transcriber) -> None:
     """However the sound comes; and the rest is the rest."""
-    front_end = front_end_of(tiny.config.front_end)
+    front_end = tiny.config.front_end
 
     def frames(blocks: list[np.ndarray]) -> list[tuple[int, bool]]:
         return [
@@ -160,8 +161,8 @@ def test_slices_are_whole_windows(tiny: Transcriber) -> None:
     assert frames([]) == [(0, True)]
 
 
-def test_the_librarys_lstm_is_ours(tiny: Transcriber) -> None:
-    ours = tiny.network.forward_lstm
+def test_the_librarys_lstm_is_ours() -> None:
+    ours = HPPNet(NetworkConfig(stem_channels=2, body_channels=2, lstm_units=2)).forward_lstm
     theirs = LibraryLSTM(ours)
     x = torch.randn(9, 5, ours.weight_x.shape[1])
     state = tuple(torch.randn_like(part) for part in ours.start(5))

@@ -19,6 +19,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from hppnet.model.engine.network import OnnxNetwork
+from hppnet.model.torch_network import filled
+
 UNIT_ROUNDOFF = 2.0**-24
 CERTAINTY = 7.0  #: L
 BINS = 352  #: the widest axis that a normalisation adds up
@@ -38,12 +41,14 @@ def assert_same_sums(found: Any, wanted: Any, additions: int, message: str = "")
     )
 
 
-def additions(network: nn.Module, steps: int) -> int:
+def additions(network: nn.Module | OnnxNetwork, steps: int) -> int:
     """Additions along the longest way through a network, whose recurrent layers run so many steps.
 
     A convolution or a linear layer adds up its inputs times its kernel, a normalisation two sums over the
     frequency axis, a recurrent step its inputs and its units.
     """
+    if isinstance(network, OnnxNetwork):
+        network = filled(network.config, network.weights)
     return sum(_additions(module, steps) for module in network.modules())
 
 

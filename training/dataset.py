@@ -18,8 +18,9 @@ import soundfile
 import torch
 from torch import Tensor
 
-from ..model.frontend import FLOOR_DB, FrontEnd, FrontEndConfig
+from ..model.frontend import FLOOR_DB, FrontEndConfig
 from ..model.notes import Note, without_overlaps
+from ..model.spectrum import FrontEnd
 from ..model.timebase import FRAME_S, HOP, SAMPLE_RATE
 from .augmentation import (
     Augmentation,

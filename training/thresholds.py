@@ -16,7 +16,7 @@ from ..model.decoder import Decoder
 from ..model.notes import Press, notes_from, presses_from
 from ..model.pedal_decoder import PedalDecoder
 from ..model.timebase import SAMPLE_RATE
-from ..model.transcriber import Transcriber
+from ..model.transcriber import Transcriber, transcriber_of
 from .dataset import Piece
 from .pedal_scores import score_pedal
 from .scores import OFFSET_RATIO, ONSET_TOLERANCE_S, PRF, NoteArrays, match
@@ -54,7 +54,7 @@ def finish(settings: Settings, report: Report = lambda what, done, total: None) 
     pieces = gather(settings).kept
     decoder, figures = config.decoder, {}
     if pieces:
-        judged = judge(Transcriber(network, config), pieces, report)
+        judged = judge(transcriber_of(network, config), pieces, report)
         decoder = choose(judged, config.decoder, report)
         figures = figures_of(judged, decoder)
     about = {**about, "figures": figures, "kept": [piece.name for piece in pieces]}

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..model.config import HEADS, ModelConfig
-from ..model.device import choose_precision
 from ..model.network import HPPNet
 from ..model.notes import Note
 from ..model.timebase import FRAMES_PER_SECOND, KEYS, SAMPLE_RATE
-from ..model.transcriber import DEFAULT_LATENCY_MS, Transcriber
+from ..model.transcriber import DEFAULT_LATENCY_MS, transcriber_of
 from .dataset import Piece
 from .labels import targets
 from .scores import Scores, mean, score
@@ -44,7 +43,7 @@ def validate(
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Validated:
     """Transcribes the first seconds of each piece (at least one), in each mode, and scores them."""
-    transcriber = Transcriber(network, config, precision=choose_precision("auto", network.bias.device))
+    transcriber = transcriber_of(network, config)
     scores: dict[str, list[Scores]] = {mode: [] for mode in MODES}
     drawn = None
     for number, piece in enumerate(pieces):

@@ -85,7 +85,7 @@ def live(
     from ..api import load
     from ..listening import live_device
     from ..model.checkpoint import CheckpointError
-    from ..offline.bench_machine import machine
+    from ..offline.bench_machine import machine, unit_ms
     from ..offline.errors import AudioError
     from ..realtime import bench
     from ..realtime.jack import JackError
@@ -99,8 +99,10 @@ def live(
         with console.status("loading") as status:
             played = None if recording is None or notes is None else _recording(recording, notes)
             task = bench.task(load(checkpoint, where), seconds, checkpoint, where, played)
+            units_ms = [unit_ms()]
             figures = bench.measure(task, threads, report=status.update)
-        figures["detail"]["machine"] = machine(task.transcriber)
+            units_ms.append(unit_ms())
+        figures["detail"] |= {"machine": machine(task.transcriber), "unit_ms": sum(units_ms) / 2}
         write_figures(figures, json_file, force)
     except (AudioError, CheckpointError, JackError, RuntimeError, OSError) as error:
         fail(str(error))
@@ -130,11 +132,11 @@ def soak(
 
     Exit code: 0 all well, 1 something was wrong and is named. A day takes about an hour.
     """
-    import torch
     from rich.console import Console
 
     from ..api import load
     from ..model.checkpoint import CheckpointError
+    from ..model.threads import one_thread
     from ..offline.errors import AudioError
     from ..realtime import soak as long
     from ..realtime.bench import RATE
@@ -142,12 +144,12 @@ def soak(
     from ..realtime.soak_signals import strike
     from .bench_tables import soak_lines
 
-    torch.set_num_threads(1)
     console = Console(stderr=True)
     figures: dict[str, Any] = {}
     try:
         with console.status("loading") as status:
             transcriber = load(checkpoint, "cpu")
+            one_thread()
             music = piece(60, RATE)[0] if recording is None else _sound(recording)
             if hours:
                 figures["day"] = long.day(transcriber, music, RATE, hours, seed, status.update).as_dict()
@@ -193,7 +195,7 @@ def _machine(detail: dict[str, Any]) -> str:
     used = f"{detail['threads']} of {machine['cores']} cores"
     where = used if machine["device"] == "cpu" else machine["device"]
     return (
-        f"{machine['cpu']}, {where}, torch {machine['torch']}, "
+        f"{machine['cpu']}, {where}, {machine['engine']}, "
         f"{machine['precision']} offline, fp32 streaming, {machine['checkpoint']}"
     )
 
@@ -210,9 +212,13 @@ def _figures(figures: dict[str, Any]) -> Table:
     table.add_column()
     for what, figure, remark in (
         ("whole recordings", f"{figures['offline_x_realtime']:.1f} ×", "real time"),
+        ("  a second of sound", f"{detail['offline']['units_a_second']:.2f} units", "a unit: see below"),
         ("stream", f"{figures['streaming_x_realtime']:.1f} ×", f"real time, at {stream['latency_ms']} ms"),
         ("  a step of 20 ms", f"{stream['step_median_ms']:.1f} ms", "median"),
         ("", f"{stream['step_p99_ms']:.1f} ms", "99 in 100 take no longer"),
+        ("", f"{stream['step_median_units']:.3f} units", "median"),
+        ("", f"{stream['step_p99_units']:.3f} units", "99 in 100"),
+        ("a unit", f"{detail['unit_ms']:.1f} ms", "NumPy's product of two 1024 × 1024 matrices, one thread"),
         ("memory", f"{figures['peak_rss_mib']:.0f} MiB", f"at most, with {detail['seconds']:g} s of sound"),
         ("ready after", f"{figures['startup_s']:.2f} s", "from the start of Python"),
         ("hppnet --help", f"{detail['help_s']:.2f} s", ""),

@@ -13,7 +13,7 @@ def live_machine(detail: dict[str, Any]) -> str:
     used = f"{detail['threads']} of {machine['cores']} cores"
     where = used if machine["device"] == "cpu" else machine["device"]
     lines = [
-        f"{machine['cpu']}, {where}, torch {machine['torch']}, {machine['checkpoint']}",
+        f"{machine['cpu']}, {where}, {machine['engine']}, {machine['checkpoint']}",
         f"end to end through {detail['way']}, {detail['seconds']:g} s of sound",
     ]
     if detail["why_not_jack"]:
@@ -28,7 +28,7 @@ def live_figures(figures: dict[str, Any]) -> Table:
     detail = figures["detail"]
     algorithmic, impulse = figures["algorithmic_latency_ms"], detail["impulse_latency_ms"]
     compute, whole = figures["compute_ms"], figures["end_to_end_ms"]
-    usual = detail["default"]
+    usual, unit = detail["default"], detail["unit_ms"]
     f1 = f"{usual['f1_live']:.1f} live, {usual['f1_streaming']:.1f} by transcribe --streaming"
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("")
@@ -45,6 +45,8 @@ def live_figures(figures: dict[str, Any]) -> Table:
         ("  default", f"{algorithmic['default']:.1f} ms", "<= 140", _struck(impulse["default"])),
         ("computing 20 ms of sound", f"{compute['median']:.1f} ms", "", "median"),
         ("", f"{compute['p99']:.1f} ms", "<= 10", "99 in 100 take no longer"),
+        ("", f"{compute['median'] / unit:.3f} units", "", f"median; a unit takes {unit:.1f} ms"),
+        ("", f"{compute['p99'] / unit:.3f} units", "", "99 in 100"),
         ("onset to note-on, default", f"{whole['median']:.0f} ms", "<= 180", "median"),
         ("", f"{whole['p99']:.0f} ms", "<= 230", "99 in 100"),
         ("  smallest", f"{whole['smallest_median']:.0f} ms", "<= 100", "median"),

@@ -72,15 +72,11 @@ def _ports() -> dict[str, Any]:
 
 
 def _compute() -> list[dict[str, Any]]:
-    import torch
-
     from ..listening import live_device
+    from ..model.device import gpus
 
     rows = [{"name": "cpu", "what": f"{os.cpu_count()} cores, of which live uses one"}]
-    if torch.cuda.is_available():
-        rows.append({"name": "cuda", "what": torch.cuda.get_device_name(0)})
-    if torch.backends.mps.is_available():
-        rows.append({"name": "mps", "what": "Apple GPU"})
+    rows += [{"name": name, "what": what} for name, what in gpus().items()]
     return [{**row, "taken": row["name"] == live_device()} for row in rows]
 
 

@@ -71,13 +71,12 @@ def _loaded(options: Options) -> Transcriber:
 
 def _load(checkpoint: Path | None, device: str, thresholds: dict[str, float | None]) -> Transcriber:
     """The transcriber of this process; a function of the module, so that other processes can call it."""
-    import torch
-
+    from ..model.threads import one_thread
     from ..model.transcriber import Transcriber
 
-    # A step is too small to share: beside other work, two threads are slower than one by a factor.
-    torch.set_num_threads(1)
-    return Transcriber.load(checkpoint, device=device).with_thresholds(**thresholds)
+    transcriber = Transcriber.load(checkpoint, device=device)
+    one_thread()
+    return transcriber.with_thresholds(**thresholds)
 
 
 def _latencies(options: Options, transcriber: Transcriber | None) -> tuple[float | None, ...]:

@@ -52,28 +52,28 @@ def describe(path: Path | None, latency_ms: float) -> dict[str, Any]:
 
     from ..model import checkpoint
     from ..model.cost import multiply_adds
-    from ..model.shipped import DEFAULT, identity
+    from ..model.shipped import identity
     from ..model.timebase import MAX_LOOK_AHEAD_FRAMES, frames_for_latency, latency_s
 
-    network, config, about = checkpoint.load(path)
-    file = path or DEFAULT
+    found = checkpoint.read(path)
+    config, file = found.config, found.path
     look_ahead = frames_for_latency(latency_ms, config.front_end.look_ahead)
-    parts = multiply_adds(network, look_ahead)
+    parts = multiply_adds(config.network, look_ahead)
     reachable = range(MAX_LOOK_AHEAD_FRAMES + 1)
     return {
         "file": str(file),
         "bytes": file.stat().st_size,
         "name": config.network.name,
-        "format": checkpoint.format_of(network),
+        "format": checkpoint.format_of(config.network),
         "identity": identity(file),
-        "weights": sum(weights.numel() for weights in network.parameters()),
+        "weights": sum(weights.size for weights in found.weights.values()),
         "note_ends": config.note_ends,
         "pedal": config.hears_pedal,
         "thresholds": dataclasses.asdict(config.decoder),
         "latencies_ms": [round(1000 * latency_s(r, config.front_end.look_ahead)) for r in reachable],
         "multiply_adds": {"latency_ms": latency_ms, **parts, "total": sum(parts.values())},
         "config": dataclasses.asdict(config),
-        "about": about,
+        "about": found.about,
     }
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..failure import fail, printable
-from .options import Checkpoint, Device, Tuning, latency_ms, tuning_setting
+from .options import Checkpoint, Device, Tuning, able_to_draw, latency_ms, tuning_setting
 
 if TYPE_CHECKING:
     from ..realtime.session import LiveSession, LiveSettings
@@ -69,7 +69,12 @@ def live(
         Path | None, typer.Option(metavar="OUT.flac", help="Write what is heard, likewise.")
     ] = None,
     plot: Annotated[
-        bool, typer.Option("--plot", help="With --record: leave a picture of the take beside it, a PNG.")
+        bool,
+        typer.Option(
+            "--plot",
+            help="With --record: leave a picture of the take beside it, a PNG.",
+            callback=able_to_draw,
+        ),
     ] = False,
     from_file: Annotated[
         Path | None,
@@ -153,9 +158,9 @@ def _live(
     if verbose:
         logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(message)s", stream=sys.stderr)
     view = not quiet and not verbose and sys.stdout.isatty()
-    prepare_process()
     try:
         session = open_session(settings, checkpoint, device, log.info if view or verbose else say_fault)
+        prepare_process()
         session.prepare()
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
@@ -201,10 +206,10 @@ def _draw(session: LiveSession, quiet: bool) -> list[str]:
 
 
 def prepare_process() -> None:
-    """One thread for PyTorch, since a step is too small to share, and quick changes between ours."""
-    import torch
+    """One thread that computes, and quick changes between ours. Once the model is loaded."""
+    from ..model.threads import one_thread
 
-    torch.set_num_threads(1)
+    one_thread()
     sys.setswitchinterval(0.001)  # the sender must not wait 5 ms for the view to let go
     gc.collect()
     gc.freeze()  # what was imported stays: later collections need not look at it

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ..failure import fail
 from .reports import checked_report
 
 
@@ -22,6 +23,15 @@ Checkpoint = Annotated[
     Path | None,
     typer.Option(exists=True, dir_okay=False, help="Other weights than those that come with hppnet."),
 ]
+
+
+def able_to_draw(wanted: bool) -> bool:
+    """An option's value, where pictures can be drawn; else ends in a line, before any work."""
+    from importlib.util import find_spec
+
+    if wanted and find_spec("matplotlib") is None:
+        fail("pictures need matplotlib: pip install 'hppnet[plot]'")
+    return wanted
 
 
 Force = Annotated[

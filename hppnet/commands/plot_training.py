@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..failure import fail
-from .options import Force
+from .options import Force, able_to_draw
 
 
 def plot_training(
@@ -25,6 +25,7 @@ def plot_training(
     from ..training import curves
     from .reports import check_place, check_report, write_report
 
+    able_to_draw(True)
     picture = output or folder / "curves.png"
     check_place(str(picture))
     try:

@@ -99,13 +99,14 @@ def _loaded(checkpoint: Path | None, device: str) -> Transcriber:
     from ..api import load
     from ..model.checkpoint import CheckpointError
 
-    prepare_process()
     try:
-        return load(checkpoint, device)
+        transcriber = load(checkpoint, device)
     except CheckpointError as error:
         fail(str(error))
     except ValueError as error:  # a device that is not there
         raise typer.BadParameter(str(error)) from None
+    prepare_process()
+    return transcriber
 
 
 def page_url(listener: socket.socket, token: str | None, secure: bool) -> str:

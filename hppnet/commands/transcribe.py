@@ -10,7 +10,17 @@ from typing import Annotated
 import typer
 
 from ..failure import fail, printable
-from .options import Checkpoint, Device, InputChannel, Threshold, Track, Tuning, latency_ms, tuning_setting
+from .options import (
+    Checkpoint,
+    Device,
+    InputChannel,
+    Threshold,
+    Track,
+    Tuning,
+    able_to_draw,
+    latency_ms,
+    tuning_setting,
+)
 
 
 def transcribe(
@@ -37,7 +47,10 @@ def transcribe(
     formats: Annotated[
         str | None, typer.Option("--format", help="Any of mid,csv,json; default: mid.")
     ] = None,
-    plot: Annotated[bool, typer.Option("--plot", help="Also a piano roll (PNG) with probabilities.")] = False,
+    plot: Annotated[
+        bool,
+        typer.Option("--plot", help="Also a piano roll (PNG) with probabilities.", callback=able_to_draw),
+    ] = False,
     streaming: Annotated[bool, typer.Option("--streaming", help="What live would have given.")] = False,
     latency: Annotated[
         str | None,

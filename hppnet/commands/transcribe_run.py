@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, nullcontext
@@ -191,15 +190,9 @@ def _processes(task: Task, count: int) -> int:
 
 def _has_gpu(device: str) -> bool:
     """Whether a GPU of PyTorch's kind cuda is meant; without loading PyTorch where there can be none."""
-    if device != "auto":
-        return device == "cuda"
-    if sys.platform.startswith("linux") and not any(
-        map(os.path.exists, ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"))
-    ):
-        return False
-    import torch
+    from ..model.device import gpus
 
-    return torch.cuda.is_available()
+    return device == "cuda" or (device == "auto" and "cuda" in gpus())
 
 
 def _say(line: str) -> None:

@@ -58,10 +58,10 @@ def write_arrays(sound: Path, notes: Sequence[Note], paths: Sequence[Path]) -> N
 
 def _spectra(sound: Path) -> Iterator[np.ndarray]:
     """Log power [T, 352] as it comes."""
-    from ...model.frontend import FrontEndConfig, front_end_of
-    from ...model.spectra import Spectra
+    from ...model.frontend import FrontEndConfig
+    from ...model.spectrum import Spectra
 
-    spectra = Spectra(front_end_of(FrontEndConfig()), SAMPLE_RATE)
+    spectra = Spectra(FrontEndConfig(), SAMPLE_RATE)
     for block in soundfile.blocks(sound, blocksize=_BLOCK, dtype="float32"):
         yield spectra.feed(block)[0].numpy()
     yield spectra.flush()[0].numpy()

@@ -1,21 +1,19 @@
-"""Sound as it comes to spectra as they come: resampling, buffering and the front end of one stream."""
+"""Sound as it comes, at any rate, to the samples of one frame after the other: resampling and buffering."""
 
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from .frontend import FrontEnd
+from .frontend import FrontEndConfig
 from .resampling import Resampler
 from .samples import as_samples
-from .timebase import BINS, HOP, SAMPLE_RATE, frames_in
+from .timebase import HOP, SAMPLE_RATE, frames_in
 
 
-class Spectra:
-    """One stream's way from samples at any rate to log power frames. Silence lies around it."""
+class Frames:
+    """One stream's samples at 16 kHz, cut into those of its frames. Silence lies around it."""
 
-    def __init__(self, front_end: FrontEnd, sample_rate: int) -> None:
+    def __init__(self, front_end: FrontEndConfig, sample_rate: int) -> None:
         self._front_end = front_end
         self._resampler = Resampler(sample_rate)
         self.reset()
@@ -32,13 +30,8 @@ class Spectra:
         self._kept_samples = self._front_end.before
         self._samples = 0  # at 16 kHz, so far
 
-    def feed(self, block: object) -> Tensor:
-        """New frames [1, T, 352] that a block of samples [n] completes; T may be 0."""
-        self.keep(block)
-        return self._take(self.waiting_frames)
-
     def keep(self, block: object) -> None:
-        """Takes a block of samples [n] whose frames are computed elsewhere: see ``cut``."""
+        """Takes a block of samples [n]. Raises TypeError or ValueError for other input, and takes nothing."""
         samples = self._resampler.feed(as_samples(block))
         self._samples += len(samples)
         self._put(samples)
@@ -48,17 +41,12 @@ class Spectra:
         """Whole frames in what is kept."""
         return max(0, (self._kept_samples - self._front_end.span) // HOP + 1)
 
-    def cut(self, count: int) -> Tensor:
+    def cut(self, count: int) -> np.ndarray:
         """The samples [n] that the next ``count`` frames, which must be there, are computed from."""
-        buffer = np.concatenate(self._kept)
+        buffer = self._kept[0] if len(self._kept) == 1 else np.concatenate(self._kept)
         self._kept = [buffer[count * HOP :]]
         self._kept_samples -= count * HOP
-        return torch.from_numpy(buffer[: (count - 1) * HOP + self._front_end.span])
-
-    def flush(self, extra: int = 0) -> Tensor:
-        """The frames still owed, and ``extra`` more of the silence after the end. Nothing for no sound."""
-        self.end(extra)
-        return self._take(self.waiting_frames)
+        return buffer[: (count - 1) * HOP + self._front_end.span]
 
     def end(self, extra: int = 0) -> None:
         """Keeps what is left in the resampler and, after any sound, the silence that its last frames need."""
@@ -77,6 +65,3 @@ class Spectra:
     def _put(self, samples: np.ndarray) -> None:
         self._kept.append(samples)
         self._kept_samples += len(samples)
-
-    def _take(self, count: int) -> Tensor:
-        return self._front_end.frames(self.cut(count)[None]) if count else torch.zeros(1, 0, BINS)

@@ -1,0 +1,66 @@
+"""The graphs of a checkpoint as files for other programs (see ONNX.md)."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from ..checkpoint import Checkpoint, CheckpointError
+from ..config import HEADS, FormerConfig, ModelConfig
+from ..shipped import identity
+from ..timebase import HOP, LOWEST_PITCH, SAMPLE_RATE
+from .step_graph import StepGraph
+from .window_graph import WindowGraph
+
+
+def graphs(checkpoint: Checkpoint, look_ahead: int) -> dict[str, bytes]:
+    """File names and contents: a live step with R = ``look_ahead``, and a window of a recording.
+
+    Raises CheckpointError for weights of format 1, which have no graphs.
+    """
+    config = checkpoint.config
+    if isinstance(config.network, FormerConfig):
+        raise CheckpointError(
+            f"{checkpoint.path}: weights of format 1 cannot be exported; export a checkpoint of hppnet train"
+        )
+    about = {**metadata(config), "checkpoint": f"{checkpoint.path.name} {identity(checkpoint.path)}"}
+    return {
+        "step.onnx": StepGraph(checkpoint.weights, config, look_ahead).model(about),
+        "window.onnx": WindowGraph(checkpoint.weights, config).model(about),
+    }
+
+
+def write(checkpoint: Checkpoint, look_ahead: int, folder: Path, force: bool = False) -> list[Path]:
+    """Writes the graphs into a folder, which is made if need be; their files.
+
+    Raises FileExistsError for a file that is there, unless ``force`` says to replace it.
+    """
+    contents = {folder / name: content for name, content in graphs(checkpoint, look_ahead).items()}
+    for path in contents:
+        if path.exists() and not force:
+            raise FileExistsError(f"{path}: is there already; --force replaces it")
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, content in contents.items():
+        part = path.with_name(f".{path.name}.tmp")
+        try:
+            part.write_bytes(content)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    return list(contents)
+
+
+def metadata(config: ModelConfig) -> dict[str, str]:
+    """What a program must know beside the states, as texts."""
+    front_end = config.front_end
+    return {
+        "sample_rate": str(SAMPLE_RATE),
+        "hop": str(HOP),
+        "samples_before": str(front_end.before),
+        "samples_after": str(front_end.after),
+        "lowest_pitch": str(LOWEST_PITCH),
+        "heads": json.dumps(HEADS),
+        "thresholds": json.dumps(dataclasses.asdict(config.decoder)),
+        "note_ends": config.note_ends,
+    }

@@ -1,0 +1,119 @@
+"""A network for ONNX Runtime: the tensors of a checkpoint, and the sessions of the graphs made of them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..config import ModelConfig, NetworkConfig
+from ..frontend import FrontEndConfig
+from ..slices import CONTEXT_FRAMES
+from .step_graph import StepGraph
+from .window_graph import WindowGraph
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+    from .streams import OnnxStreams
+    from .windows import OnnxWindows
+
+#: Sessions that are kept: each holds a front end of 5 MB, and a corpus may have thousands of tunings.
+MOST_SESSIONS = 6
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxNetwork:
+    """Weights and sizes; graphs are made when they are first asked for. Threads may share it."""
+
+    weights: Mapping[str, np.ndarray]
+    config: NetworkConfig
+    threads: int = 1  #: of whole recordings; a stream's step is too small to share
+    _sessions: OrderedDict[Any, Session] = field(default_factory=OrderedDict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def without_pedal(self) -> OnnxNetwork:
+        """One that does not predict the pedal; the notes are the same."""
+        weights = {name: value for name, value in self.weights.items() if not name.startswith("pedal.")}
+        return OnnxNetwork(weights, replace(self.config, pedal_units=0), self.threads)
+
+    def with_threads(self, threads: int) -> OnnxNetwork:
+        """One that computes whole recordings with so many threads."""
+        return OnnxNetwork(self.weights, self.config, threads)
+
+    def streams(self, front_end: FrontEndConfig, look_ahead: int) -> OnnxStreams:
+        """For streams with a look-ahead of R frames."""
+        from .streams import OnnxStreams
+
+        return OnnxStreams(self, front_end, look_ahead)
+
+    def windows(self, front_end: FrontEndConfig, context: int = CONTEXT_FRAMES) -> OnnxWindows:
+        """For whole recordings, ``context`` frames of each window being left to the next."""
+        from .windows import OnnxWindows
+
+        return OnnxWindows(self, front_end, context)
+
+    def step_session(self, front_end: FrontEndConfig, look_ahead: int) -> Session:
+        """Of ``StepGraph``."""
+        config = ModelConfig(self.config, front_end)
+        graph = lambda: StepGraph(self.weights, config, look_ahead).model()  # noqa: E731
+        return self._session(("step", front_end, look_ahead), graph, 1)
+
+    def window_session(self, front_end: FrontEndConfig, from_levels: bool) -> Session:
+        """Of ``WindowGraph``."""
+        config = ModelConfig(self.config, front_end)
+        graph = lambda: WindowGraph(self.weights, config, from_levels).model()  # noqa: E731
+        key = ("window", from_levels) if from_levels else ("window", front_end)
+        return self._session(key, graph, self.threads)
+
+    def _session(self, key: tuple[Any, ...], graph: Callable[[], bytes], threads: int) -> Session:
+        with self._lock:
+            found = self._sessions.get(key)
+            # A process that was forked off has none of the threads of the session it took over.
+            if found is None or found.process != os.getpid():
+                found = self._sessions[key] = Session(graph(), threads)
+            self._sessions.move_to_end(key)
+            while len(self._sessions) > MOST_SESSIONS:
+                self._sessions.popitem(last=False)
+            return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, and for a copy: without sessions, which are made anew."""
+        return {"weights": self.weights, "config": self.config, "threads": self.threads}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in OnnxNetwork(**state).__dict__.items():
+            object.__setattr__(self, name, value)
+
+
+class Session:
+    """An ONNX Runtime session, and what its metadata say of its states."""
+
+    def __init__(self, model: bytes, threads: int = 1) -> None:
+        from .runtime import open_session, states_of
+
+        self.process = os.getpid()
+        self._session: onnxruntime.InferenceSession = open_session(model, threads)
+        self._outputs = [output.name for output in self._session.get_outputs()]
+        self.states = states_of(self._session)
+
+    def start(self) -> dict[str, np.ndarray]:
+        """The states before the first frame."""
+        return {state.name: np.full(state.shape, state.start, np.float32) for state in self.states}
+
+    def run(
+        self, given: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """All outputs, and the states of the next run."""
+        values = self._session.run(self._outputs, {**given, **states})
+        found = dict(zip(self._outputs, values, strict=True))
+        after = {
+            state.name: found[state.source] if state.source in found else states[state.source]
+            for state in self.states
+        }
+        return found, after

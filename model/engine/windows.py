@@ -1,0 +1,113 @@
+"""Whole recordings computed by ONNX Runtime, a window at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..config import HEADS
+from ..decoder import Probable
+from ..frontend import FrontEndConfig, normal
+from ..slices import Row
+from ..timebase import BINS, HOP, KEYS
+from .network import OnnxNetwork
+from .window_graph import BLOCK
+
+
+@dataclass(frozen=True)
+class WindowPast:
+    """What is remembered of a recording between two windows; a value, never changed in place."""
+
+    arrays: Mapping[str, np.ndarray] | None  #: the graph's states; None before the first window
+    rest: np.ndarray  #: samples, or spectra, of the frames that did not fill a block
+    waiting: int = 0  #: frames that went through the trunk and are not predicted yet
+
+
+@dataclass(frozen=True)
+class PredictedWindows:
+    """What came of some windows: it is there at once."""
+
+    pasts: list[WindowPast]
+    found: list[Probable]
+    ready: bool = True
+
+    def wait(self) -> list[Probable]:
+        """For each row the probabilities of the frames that were predicted."""
+        return self.found
+
+
+@dataclass(frozen=True)
+class OnnxWindows:
+    """A network for the windows of recordings, one after the other: several would fall out of the cache."""
+
+    network: OnnxNetwork
+    front_end: FrontEndConfig
+    context: int
+
+    @property
+    def span(self) -> int:
+        """Samples that one frame is computed from."""
+        return self.front_end.span
+
+    @property
+    def device(self) -> str:
+        return "cpu"
+
+    def start(self) -> WindowPast:
+        """The past before a recording's first window."""
+        return WindowPast(None, np.zeros(0, np.float32))
+
+    def judge(self, rows: Sequence[Row]) -> PredictedWindows:
+        """One window of each recording. Pasts are not changed."""
+        pairs = [self._window(row) for row in rows]
+        return PredictedWindows([past for past, _ in pairs], [found for _, found in pairs])
+
+    def _window(self, row: Row) -> tuple[WindowPast, Probable]:
+        past = row.past
+        sound = self._after(past.rest, row.sound)
+        spectra = sound.ndim == 2
+        there = self._frames(sound)
+        frames = (
+            there if row.last else there - there % BLOCK
+        )  # only a whole block's states can be gone on from
+        predicted = past.waiting + frames - (0 if row.last else self.context)
+        if predicted <= 0:
+            return WindowPast(past.arrays, sound, past.waiting), self._nothing()
+        session = self.network.window_session(self.front_end, from_levels=spectra)
+        states = session.start() if past.arrays is None else past.arrays
+        given = {"frames": np.array([frames]), "predicted": np.array([predicted])}
+        name, value = self._filled(sound, frames)
+        values, arrays = session.run({name: value, **given}, states)
+        rest = sound[frames:] if spectra else sound[frames * HOP :]
+        after = WindowPast(arrays, rest if there > frames else rest[:0], past.waiting + frames - predicted)
+        return after, (values["probabilities"], values.get("pedal"))
+
+    def _frames(self, sound: np.ndarray) -> int:
+        if sound.ndim == 2 or not len(sound):
+            return len(sound)
+        return (len(sound) - self.span) // HOP + 1
+
+    def _after(self, rest: np.ndarray, sound: np.ndarray) -> np.ndarray:
+        """What is left of the last window, then a window's own: they overlap by what a frame needs."""
+        if not len(rest) or not len(sound):
+            return sound if len(sound) else rest
+        own = rest if sound.ndim == 2 else rest[: self._frames(rest) * HOP]
+        return np.concatenate([own, sound])
+
+    def _filled(self, sound: np.ndarray, frames: int) -> tuple[str, np.ndarray]:
+        """The graph's input, with silence after it up to a whole block; at least one."""
+        blocks = max(1, -(-frames // BLOCK))
+        if sound.ndim == 2:
+            filled = np.zeros((blocks * BLOCK, BINS), np.float32)
+            filled[:frames] = normal(sound[:frames])
+            return "levels", filled
+        whole = np.zeros((blocks * BLOCK - 1) * HOP + self.span, np.float32)
+        used = sound[: len(whole)]
+        whole[: len(used)] = used
+        return "samples", whole
+
+    def _nothing(self) -> Probable:
+        pedal = np.zeros(0, np.float32) if self.network.config.pedal_units else None
+        return np.zeros((0, KEYS, len(HEADS)), np.float32), pedal
