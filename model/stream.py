@@ -5,6 +5,7 @@ The notes are the same whatever the sizes. A stream is one thread's. Whole recor
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -21,6 +22,8 @@ from .timebase import FRAME_S
 
 #: Is shown every block of probabilities [T, 88, 4], or of the pedal's [T].
 Watch = Callable[[np.ndarray], None]
+#: Is told events, and the seconds of sound after which they were known; None: after the whole recording.
+WatchEvents = Callable[[list[Event], float | None], None]
 
 
 class Stream:
@@ -41,6 +44,7 @@ class Stream:
         self._spectra = Spectra(front_end, sample_rate)
         self._decoder = Decoder(decoder)
         self._watch, self._watch_pedal = watch, watch_pedal
+        self.watch_events: WatchEvents | None = None  #: is told what ``feed`` and ``flush`` give
         self.reset()
 
     @property
@@ -65,7 +69,11 @@ class Stream:
     def flush(self) -> list[Event]:
         """The events still owed, as if silence followed, and the ends of what sounds. Then ``reset``."""
         spectra = self._spectra.flush(self.look_ahead)
-        return self._hear(spectra, self._spectra.total_frames) + self._decoder.flush()
+        events = self._hear(spectra, self._spectra.total_frames)
+        ends = self._decoder.flush()
+        if ends and self.watch_events is not None:
+            self.watch_events(ends, self._spectra.duration_s)
+        return events + ends
 
     @torch.inference_mode()
     def _hear(self, spectra: Tensor, total: int | None = None) -> list[Event]:
@@ -82,10 +90,20 @@ class Stream:
         frames = predictions.keys.shape[1]
         owed = frames if total is None else min(frames, total - self._judged)
         probabilities, pedal = probable(predictions, owed)
-        self._judged += owed
         show(probabilities, self._watch)
         show(pedal, self._watch_pedal)
-        return self._decoder.feed(probabilities, pedal)
+        events = self._decoder.feed_frames(probabilities, pedal)
+        if self.watch_events is not None:
+            # At the end no more sound is waited for.
+            self._tell(self.watch_events, events, math.inf if total is None else self._spectra.duration_s)
+        self._judged += owed
+        return [event for known in events for event in known]
+
+    def _tell(self, watch: WatchEvents, events: list[list[Event]], latest_s: float) -> None:
+        """Tells the events of the frames from number ``_judged`` on."""
+        for frame, known in enumerate(events, self._judged):
+            if known:
+                watch(known, min(latest_s, (frame - 1) * FRAME_S + self.latency_s))
 
 
 def probable(predictions: Predictions, count: int) -> Probable:

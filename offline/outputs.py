@@ -44,7 +44,7 @@ class Root:
 
 @dataclass(frozen=True)
 class Job:
-    """One recording and the files to make of it: kind (``mid``, ``csv``, ``json``, ``png``) -> place."""
+    """One recording and the files to make of it: kind (one of FORMATS, or ``png``) -> place."""
 
     source: Place
     outputs: dict[str, Place]
@@ -77,8 +77,8 @@ def there(place: Place) -> bool:
 
 def foreign(place: Place) -> FileExistsError:
     why = (
-        "it was not written by hppnet and may be labels or other work; move it away, name a folder with -o, "
-        "or replace it with --force"
+        "it was not written by hppnet transcribe and may be labels or other work; move it away, name a "
+        "folder with -o, or replace it with --force"
     )
     return FileExistsError(errno.EEXIST, why, str(place))
 

@@ -35,7 +35,8 @@ def transcribe(
         ),
     ] = None,
     formats: Annotated[
-        str | None, typer.Option("--format", help="Any of mid,csv,json; default: mid.")
+        str | None,
+        typer.Option("--format", help="Any of mid,csv,json,jsonl (events); default: mid."),
     ] = None,
     plot: Annotated[bool, typer.Option("--plot", help="Also a piano roll (PNG) with probabilities.")] = False,
     streaming: Annotated[bool, typer.Option("--streaming", help="What live would have given.")] = False,
