@@ -226,7 +226,7 @@ def _transcribe(
         recording.sample_rate,
         latency_ms=settings.latency_ms,
         keep_probabilities=keep,
-        watch_events=events and events.add,
+        watch_events=None if events is None else events.add,
     )
 
 

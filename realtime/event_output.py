@@ -14,7 +14,7 @@ import stat
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from ..model.event_lines import EventLines
 from ..model.notes import Event
@@ -36,7 +36,7 @@ class EventOutput:
 
     def __init__(
         self,
-        out: BinaryIO,
+        out: io.RawIOBase,
         about: Mapping[str, Any],
         gone: Callable[[], None] = lambda: None,
         report: Callable[[str], None] = lambda line: None,
@@ -98,10 +98,10 @@ class EventOutput:
     def _write(self, lines: str) -> None:
         rest = memoryview(lines.encode("ascii"))
         while rest:
-            rest = rest[self._out.write(rest) :]
+            rest = rest[self._out.write(rest) or 0 :]
 
 
-def check_reader(out: BinaryIO) -> None:
+def check_reader(out: io.RawIOBase) -> None:
     """Raises BrokenPipeError where ``out`` is a pipe that nobody reads any more. Windows does not tell."""
     if not hasattr(select, "poll"):
         return
@@ -127,7 +127,7 @@ def check_events_name(path: Path) -> None:
         raise ValueError(f"expected a folder above {path}, one of them is a file")
 
 
-def open_events(path: Path) -> tuple[BinaryIO, Path]:
+def open_events(path: Path) -> tuple[io.RawIOBase, Path]:
     """What is to be written to, and its name: no file that is there is replaced; a pipe or device is used.
 
     Raises OSError.
@@ -144,11 +144,12 @@ def open_events(path: Path) -> tuple[BinaryIO, Path]:
                 error.errno, "nobody reads this pipe yet; start its reader first", str(path)
             ) from None
         raise
-    os.set_blocking(file, True)
+    if hasattr(os, "O_NONBLOCK"):
+        os.set_blocking(file, True)
     return open(file, "wb", buffering=0), path
 
 
-def standard_output(out: Any) -> BinaryIO:
+def standard_output(out: Any) -> io.RawIOBase:
     """An unbuffered way of its own to where the text stream ``out`` writes."""
     out.flush()
     try:
@@ -160,11 +161,11 @@ def standard_output(out: Any) -> BinaryIO:
 class _Unclosed(io.RawIOBase):
     """A binary stream that stays open when this one is closed."""
 
-    def __init__(self, out: BinaryIO) -> None:
+    def __init__(self, out: Any) -> None:
         self._out = out
 
     def write(self, data: Any) -> int:
-        written = self._out.write(data)
+        written: int = self._out.write(data)
         self._out.flush()
         return written
 

@@ -47,7 +47,7 @@ class Kept(io.RawIOBase):
 def test_lines_say_what_the_port_is_sent() -> None:
     rig = Rig(FakeModel(pedal=True), transpose=12)
     out = Kept()
-    rig.session.events = EventOutput(out, {"source": "fake"})  # type: ignore[arg-type]
+    rig.session.events = EventOutput(out, {"source": "fake"})
     rig.play(3)
     rig.assert_silent()
     begin, *events, end = out.rows
@@ -70,8 +70,8 @@ def test_lines_say_what_the_port_is_sent() -> None:
 def test_a_reader_that_does_not_read_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_output, "MOST_QUEUED", 3)
     reads = threading.Event()
-    out, lines = Kept(reads.wait), []  # type: ignore[arg-type, var-annotated]
-    events = EventOutput(out, {}, report=lines.append)  # type: ignore[arg-type]
+    out, lines = Kept(reads.wait), list[str]()
+    events = EventOutput(out, {}, report=lines.append)
     for number in range(20):
         events.put([NoteOn(number, 60, 64)], number)
     reads.set()
@@ -87,7 +87,7 @@ def test_a_full_disk_is_told_once_and_the_session_goes_on() -> None:
         raise OSError(28, "No space left on device")
 
     lines: list[str] = []
-    events = EventOutput(Kept(full), {}, report=lines.append)  # type: ignore[arg-type]
+    events = EventOutput(Kept(full), {}, report=lines.append)
     wait_until(lambda: lines, "the line")
     events.put([NoteOn(1, 60, 64)], 1)
     events.close(2)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -20,7 +21,7 @@ STANDARD_OUTPUT = "-"
 class EventTarget:
     """Where events are to go; ``out`` is standard output, None for a file that is not open yet."""
 
-    def __init__(self, path: Path, out: BinaryIO | None) -> None:
+    def __init__(self, path: Path, out: io.RawIOBase | None) -> None:
         self.path = path
         self.takes_standard_output = out is not None
         self._out = out
