@@ -6,7 +6,7 @@ The notes are the same whatever the sizes. A stream is one thread's. Whole recor
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .config import DecoderConfig
 from .decoder import Decoder
+from .expectation import Expectation, Sounded, check_within
 from .frontend import FrontEnd
 from .network import PIECE_FRAMES, HPPNet, Predictions, Probable
 from .notes import Event
@@ -58,6 +59,7 @@ class Stream:
         self._decoder.reset()
         self._state = self._network.start()
         self._judged = 0
+        self._expectation: Expectation | None = None
 
     def feed(self, block: object) -> list[Event]:
         """Events that a block of mono samples [n] (float, -1 to 1, at ``sample_rate``) completes.
@@ -74,6 +76,27 @@ class Stream:
         if ends and self.watch_events is not None:
             self.watch_events(ends, self._spectra.duration_s)
         return events + ends
+
+    def expect(self, pitches: Iterable[int], within_s: float) -> None:
+        """Keys that are to be played next, MIDI pitches 21 to 108; twice for two strokes.
+
+        Until ``within_s`` seconds of sound more were fed, or they are played, they are detected earlier and
+        when they are softer; ``expected`` tells what was found. Strokes whose sound was fed less than
+        ``latency_s`` ago count too. What ``feed`` returns does not change.
+
+        Raises ValueError, and then expects nothing new.
+        """
+        expectation = self._expectation or Expectation(self._decoder.config)
+        expectation.expect(pitches, self._spectra.duration_s + check_within(within_s))
+        self._expectation = expectation
+
+    def expected(self) -> list[Sounded]:
+        """(pitch, time_s, wanted) of each key that was found since the last call.
+
+        Keys that were expected are found 20 to 60 ms before ``feed`` returns their NoteOn; the others, not
+        wanted, when ``feed`` returns it. Empty before ``expect`` is first called, and after ``reset``.
+        """
+        return [] if self._expectation is None else self._expectation.take()
 
     @torch.inference_mode()
     def _hear(self, spectra: Tensor, total: int | None = None) -> list[Event]:
@@ -93,6 +116,8 @@ class Stream:
         show(probabilities, self._watch)
         show(pedal, self._watch_pedal)
         events = self._decoder.feed_frames(probabilities, pedal)
+        if self._expectation is not None:
+            self._expectation.feed(self._judged, probabilities, events)
         if self.watch_events is not None:
             # At the end no more sound is waited for.
             self._tell(self.watch_events, events, math.inf if total is None else self._spectra.duration_s)
