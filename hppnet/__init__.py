@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .api import load as load
     from .listening import live as live
     from .model.checkpoint import CheckpointError as CheckpointError
+    from .model.expectation import Sounded as Sounded
     from .model.notes import Note as Note
     from .model.notes import NoteOff as NoteOff
     from .model.notes import NoteOn as NoteOn
@@ -47,6 +48,7 @@ _HOMES = {
     "NoteOn": ".model.notes",
     "Pedal": ".model.notes",
     "Press": ".model.notes",
+    "Sounded": ".model.expectation",
     "Stream": ".model.stream",
     "Transcriber": ".model.transcriber",
     "Transcription": ".model.transcriber",

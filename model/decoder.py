@@ -51,13 +51,17 @@ class Decoder:
 
     def feed(self, frames: np.ndarray, pedal: np.ndarray | None = None) -> list[Event]:
         """Events of the frames that can be judged now, from probabilities [T, 88, 4] and the pedal's [T]."""
+        return [event for events in self.feed_frames(frames, pedal) for event in events]
+
+    def feed_frames(self, frames: np.ndarray, pedal: np.ndarray | None = None) -> list[list[Event]]:
+        """As ``feed``: for each of the T frames the events that are known since it came."""
         if not len(frames):
             return []
         joined = np.concatenate([self._edge, frames])
         self._edge = joined[-2:].copy()
         strokes, ends = self._candidates(joined)
         turns = self._pedal.feed(pedal) if pedal is not None else [None] * len(frames)
-        events: list[Event] = []
+        events: list[list[Event]] = []
         for i, turn in enumerate(turns):
             around = joined[i : i + 3]
             here: list[Event] = []
@@ -67,7 +71,7 @@ class Decoder:
             for key in np.flatnonzero(strokes[i]).tolist() if strokes[i].any() else ():
                 struck = self._strike(key, around)
                 here = [*(_ended_by(struck[-1], event) for event in here), *struck] if struck else here
-            events.extend(here if turn is None else with_pedal(here, turn))
+            events.append(here if turn is None else with_pedal(here, turn))
             self._next += 1
         return events
 

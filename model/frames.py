@@ -62,6 +62,11 @@ class Frames:
         """Frames whose centre lies in the sound fed so far."""
         return frames_in(self._samples)
 
+    @property
+    def duration_s(self) -> float:
+        """Of the sound that has been fed."""
+        return self._samples / SAMPLE_RATE
+
     def _put(self, samples: np.ndarray) -> None:
         self._kept.append(samples)
         self._kept_samples += len(samples)

@@ -10,7 +10,7 @@ from .engines import WindowEngine
 from .frontend import FrontEndConfig
 from .notes import Event
 from .slices import Row, Slices
-from .stream import Watch, show
+from .stream import Watch, WatchEvents, show
 from .timebase import FRAMES_PER_SECOND
 
 
@@ -37,6 +37,7 @@ class Recording:
         self._past = self._windows.start()
         self._decoder = Decoder(decoder)
         self._watch, self._watch_pedal = watch, watch_pedal
+        self.watch_events: WatchEvents | None = None  #: is told what ``feed`` and ``flush`` give
 
     def feed(self, block: object) -> list[Event]:
         """Events of the windows that a block of samples [n] completes; they may come seconds later."""
@@ -45,7 +46,7 @@ class Recording:
     def flush(self) -> list[Event]:
         """All events still owed."""
         events = [event for sound, last in self._slices.rest() for event in self._hear(sound, last)]
-        return events + self._decoder.flush()
+        return events + self._told(self._decoder.flush())
 
     def _hear(self, sound: np.ndarray, last: bool) -> list[Event]:
         judged = self._windows.judge([Row(self._past, sound, last)])
@@ -53,4 +54,9 @@ class Recording:
         ((keys, pedal),) = judged.wait()
         show(keys, self._watch)
         show(pedal, self._watch_pedal)
-        return self._decoder.feed(keys, pedal)
+        return self._told(self._decoder.feed(keys, pedal))
+
+    def _told(self, events: list[Event]) -> list[Event]:
+        if events and self.watch_events is not None:
+            self.watch_events(events, None)
+        return events

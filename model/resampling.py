@@ -8,6 +8,8 @@ Rates below 32 kHz leave no room for that; they take soxr's variable-rate filter
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import soxr
 
@@ -98,6 +100,7 @@ def _low_pass(sample_rate: int) -> np.ndarray:
     return (taps / taps.sum()).astype(np.float32)
 
 
+@cache
 def _measured_delay_s(sample_rate: int) -> float:
     """What soxr keeps back at this rate, found by feeding it silence."""
     stream = soxr.ResampleStream(sample_rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ", vr=True)

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 DEFAULT = Path(__file__).parent / "weights" / "default.safetensors"
+LICENCE = "CC BY-NC-SA 4.0: for non-commercial use only"  #: of those weights; weights/MODEL_CARD.md says why
 
 
 def identity(path: Path | None = None) -> str:

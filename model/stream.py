@@ -5,19 +5,23 @@ The notes are the same whatever the sizes. A stream is one thread's. Whole recor
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from .config import DecoderConfig
 from .decoder import Decoder, Probable
 from .engines import StreamEngine
+from .expectation import Expectation, Sounded, check_within
 from .frames import Frames
 from .notes import Event
 from .timebase import FRAME_S
 
 #: Is shown every block of probabilities [T, 88, 4], or of the pedal's [T].
 Watch = Callable[[np.ndarray], None]
+#: Is told events, and the seconds of sound after which they were known; None: after the whole recording.
+WatchEvents = Callable[[list[Event], float | None], None]
 
 
 class Stream:
@@ -36,6 +40,7 @@ class Stream:
         self._frames = Frames(engine.front_end, sample_rate)
         self._decoder = Decoder(decoder)
         self._watch, self._watch_pedal = watch, watch_pedal
+        self.watch_events: WatchEvents | None = None  #: is told what ``feed`` and ``flush`` give
         self.reset()
 
     @property
@@ -49,6 +54,7 @@ class Stream:
         self._decoder.reset()
         self._state = self._engine.start()
         self._judged = 0
+        self._expectation: Expectation | None = None
 
     def feed(self, block: object) -> list[Event]:
         """Events that a block of mono samples [n] (float, -1 to 1, at ``sample_rate``) completes.
@@ -61,7 +67,32 @@ class Stream:
     def flush(self) -> list[Event]:
         """The events still owed, as if silence followed, and the ends of what sounds. Then ``reset``."""
         self._frames.end(self.look_ahead)
-        return self._compute(self._frames.total_frames) + self._decoder.flush()
+        events = self._compute(self._frames.total_frames)
+        ends = self._decoder.flush()
+        if ends and self.watch_events is not None:
+            self.watch_events(ends, self._frames.duration_s)
+        return events + ends
+
+    def expect(self, pitches: Iterable[int], within_s: float) -> None:
+        """Keys that are to be played next, MIDI pitches 21 to 108; twice for two strokes.
+
+        Until ``within_s`` seconds of sound more were fed, or they are played, they are detected earlier and
+        when they are softer; ``expected`` tells what was found. Strokes whose sound was fed less than
+        ``latency_s`` ago count too. What ``feed`` returns does not change.
+
+        Raises ValueError, and then expects nothing new.
+        """
+        expectation = self._expectation or Expectation(self._decoder.config)
+        expectation.expect(pitches, self._frames.duration_s + check_within(within_s))
+        self._expectation = expectation
+
+    def expected(self) -> list[Sounded]:
+        """(pitch, time_s, wanted) of each key that was found since the last call.
+
+        Keys that were expected are found 20 to 60 ms before ``feed`` returns their NoteOn; the others, not
+        wanted, when ``feed`` returns it. Empty before ``expect`` is first called, and after ``reset``.
+        """
+        return [] if self._expectation is None else self._expectation.take()
 
     def _compute(self, total: int | None = None) -> list[Event]:
         events: list[Event] = []
@@ -76,10 +107,22 @@ class Stream:
         keys, pedal = probable
         owed = len(keys) if total is None else min(len(keys), total - self._judged)
         keys, pedal = keys[:owed], None if pedal is None else pedal[:owed]
-        self._judged += owed
         show(keys, self._watch)
         show(pedal, self._watch_pedal)
-        return self._decoder.feed(keys, pedal)
+        events = self._decoder.feed_frames(keys, pedal)
+        if self._expectation is not None:
+            self._expectation.feed(self._judged, keys, events)
+        if self.watch_events is not None:
+            # At the end no more sound is waited for.
+            self._tell(self.watch_events, events, math.inf if total is None else self._frames.duration_s)
+        self._judged += owed
+        return [event for known in events for event in known]
+
+    def _tell(self, watch: WatchEvents, events: list[list[Event]], latest_s: float) -> None:
+        """Tells the events of the frames from number ``_judged`` on."""
+        for frame, known in enumerate(events, self._judged):
+            if known:
+                watch(known, min(latest_s, (frame - 1) * FRAME_S + self.latency_s))
 
 
 def show(probabilities: np.ndarray | None, watch: Watch | None) -> None:

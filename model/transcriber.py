@@ -22,7 +22,7 @@ from .partials import estimate_tuning
 from .recording import Recording
 from .samples import recording_blocks, whole_rate
 from .shipped import identity
-from .stream import Stream, Watch
+from .stream import Stream, Watch, WatchEvents
 from .timebase import FRAME_S, KEYS, frames_for_latency
 from .tuning import check_cents, parse_tuning
 
@@ -269,10 +269,11 @@ class Transcriber:
         latency_ms: float | None = None,
         keep_probabilities: bool = False,
         window_s: float = 20.0,
+        watch_events: WatchEvents | None = None,
     ) -> Transcription:
         """As ``transcription``, from blocks of mono samples of any sizes; memory stays bounded.
 
-        ``window_s`` is how much is judged at once in full context.
+        ``window_s`` is how much is judged at once in full context; ``watch_events`` is told what is found.
         """
         kept: list[np.ndarray] = []
         kept_pedal: list[np.ndarray] = []
@@ -288,15 +289,9 @@ class Transcriber:
         if latency_ms is not None:
             driver = self.stream(latency_ms, sample_rate, watch, watch_pedal)
         else:
-            driver = Recording(
-                self._windows,
-                self.config.front_end,
-                self.config.decoder,
-                sample_rate,
-                watch,
-                window_s,
-                watch_pedal=watch_pedal,
-            )
+            front_end, decoder = self.config.front_end, self.config.decoder
+            driver = Recording(self._windows, front_end, decoder, sample_rate, watch, window_s, watch_pedal)
+        driver.watch_events = watch_events
         events = [event for block in blocks for event in driver.feed(block)] + driver.flush()
         empty = np.zeros((0, KEYS, len(HEADS)), dtype=np.float32)
         probabilities = np.concatenate([empty, *kept]) if keep_probabilities else None

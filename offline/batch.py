@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from .errors import LoadError
 from .job import Outcome, attempt, load_transcriber, one_line
+from .jsonl import Tell
 from .outputs import Job
 from .settings import Settings
 
@@ -20,16 +21,22 @@ Load = Callable[[Settings], "Transcriber"]
 
 
 def run(
-    jobs: Iterable[Job], settings: Settings, heard: Heard, load: Load = load_transcriber
+    jobs: Iterable[Job],
+    settings: Settings,
+    heard: Heard,
+    load: Load = load_transcriber,
+    tell: Tell | None = None,
 ) -> Iterator[Outcome]:
     """One outcome a job, in order, in this process; ``workers.run`` does it in several.
+
+    ``tell``: receives the lines of jsonl as they are known, in place of its files.
 
     Raises LoadError, one line, when there is no model to do it.
     """
     transcriber = None
     for job in jobs:
         transcriber = transcriber or loaded(settings, load)
-        yield attempt(job, transcriber, settings, partial(heard, job))
+        yield attempt(job, transcriber, settings, partial(heard, job), tell)
 
 
 def loaded(settings: Settings, load: Load) -> Transcriber:

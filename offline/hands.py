@@ -24,7 +24,18 @@ from ..model.notes import Event, notes_from, presses_from
 from ..model.slices import Slices
 from ..model.timebase import FRAME_S, FRAMES_PER_SECOND
 from ..model.transcriber import Transcriber, Transcription
-from .job import Facts, Outcome, digest_or_fault, failed, find_tuning, fits_picture, opened, write_result
+from .about import event_text
+from .job import (
+    Facts,
+    Outcome,
+    digest_or_fault,
+    failed,
+    find_tuning,
+    fits_picture,
+    opened,
+    write_result,
+)
+from .jsonl import EventText
 from .outputs import Job
 from .pictures import PICTURE_S
 from .reading import Recording
@@ -85,13 +96,18 @@ def _work_on(job: Job, file: Path, model: Model, settings: Settings, heard: Call
         model = model.with_tuning(tuning.cents)
     with opened(file, settings) as recording:
         digest = digest_or_fault(file)
-        result = yield from _understand(recording, model, settings, heard)
+        text = event_text(job, model, settings, digest)
+        result = yield from _understand(recording, model, settings, heard, text)
     facts = Facts.of(digest, recording, tuning)
-    return write_result(job, model, settings, result, facts)
+    return write_result(job, model, settings, result, facts, events=text)
 
 
 def _understand(
-    recording: Recording, model: Model, settings: Settings, heard: Callable[[float], None]
+    recording: Recording,
+    model: Model,
+    settings: Settings,
+    heard: Callable[[float], None],
+    text: EventText | None,
 ) -> Generator[Sound, Probable, Transcription]:
     # Of a piano that is not like the others: the network's front end is none for it.
     own = SpectrumSession(model.config.front_end) if settings.tuning == "auto" else None
@@ -111,6 +127,8 @@ def _understand(
         frames += len(keys)
         heard(frames * FRAME_S)
     events.extend(decoder.flush())
+    if text is not None:
+        text.add(events)
     presses = presses_from(events) if model.config.hears_pedal else None
     shown = np.concatenate(kept) if kept else None
     return Transcription(notes_from(events), frames * FRAME_S, shown, presses)

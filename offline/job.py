@@ -9,21 +9,22 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
+from .about import Described, describe, event_text, origin_for
 from .errors import AudioError
-from .origin import Origin, digest_of, place_digest
+from .jsonl import EventText, Tell
+from .origin import digest_of
 from .outputs import Job
 from .pictures import PICTURE_S, draw_piano_roll
 from .reading import Recording, open_recording
 from .remote import Place, local_copy
-from .settings import Settings, describe_settings
+from .settings import Settings
 from .writing import cannot_write, write_outputs, writers
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..model.config import ModelConfig
     from ..model.notes import Note
     from ..model.transcriber import Transcriber, Transcription
     from ..model.tuning import Tuning
@@ -45,18 +46,6 @@ class Outcome:
     digest: str = ""  #: of the recording: see ``digest_of``
     engine: str = ""  #: what computed it: library, version and precision
     warnings: list[str] = field(default_factory=list)  #: what is wrong with the recording, a line each
-
-
-class Described(Protocol):
-    """What an output says of the model: a Transcriber, or what is left of it without the network."""
-
-    @property
-    def config(self) -> ModelConfig: ...
-
-    @property
-    def checkpoint_name(self) -> str: ...
-
-    def computed_by(self, latency_ms: float | None) -> str: ...
 
 
 def load_transcriber(settings: Settings) -> Transcriber:
@@ -83,12 +72,16 @@ def load_transcriber(settings: Settings) -> Transcriber:
 
 
 def attempt(
-    job: Job, transcriber: Transcriber, settings: Settings, heard: Callable[[float], None]
+    job: Job,
+    transcriber: Transcriber,
+    settings: Settings,
+    heard: Callable[[float], None],
+    tell: Tell | None = None,
 ) -> Outcome:
     """``transcribe_job`` with whatever goes wrong in its outcome. Ctrl-C passes."""
     started = time.monotonic()
     try:
-        outcome = transcribe_job(job, transcriber, settings, heard)
+        outcome = transcribe_job(job, transcriber, settings, heard, tell)
     except Exception as error:
         outcome = failed(job, error)
     outcome.wall_s = time.monotonic() - started
@@ -115,9 +108,16 @@ def one_line(error: Exception) -> str:
 
 
 def transcribe_job(
-    job: Job, transcriber: Transcriber, settings: Settings, heard: Callable[[float], None]
+    job: Job,
+    transcriber: Transcriber,
+    settings: Settings,
+    heard: Callable[[float], None],
+    tell: Tell | None = None,
 ) -> Outcome:
-    """Read, transcribe, write. Raises AudioError for a bad recording and OSError when it cannot write."""
+    """Read, transcribe, write. Raises AudioError for a bad recording and OSError when it cannot write.
+
+    ``tell``: receives the lines of jsonl as they are known; its file is empty then.
+    """
     job.check_free()
     with local_copy(job.source) as file:
         tuning = find_tuning(file, settings) if settings.tuning == "auto" else None
@@ -125,10 +125,11 @@ def transcribe_job(
             transcriber = transcriber.with_tuning(tuning.cents)
         with opened(file, settings) as recording:
             digest = digest_or_fault(file)
-            result = _transcribe(recording, transcriber, settings, heard)
+            events = event_text(job, transcriber, settings, digest, tell)
+            result = _transcribe(recording, transcriber, settings, heard, events)
         again = partial(_first_probabilities, file, transcriber, settings)
         facts = Facts.of(digest, recording, tuning)
-        return write_result(job, transcriber, settings, result, facts, again)
+        return write_result(job, transcriber, settings, result, facts, again, events)
 
 
 @dataclass(frozen=True)
@@ -168,24 +169,20 @@ def write_result(
     result: Transcription,
     facts: Facts,
     probabilities: Callable[[], np.ndarray | None] = lambda: None,
+    events: EventText | None = None,
 ) -> Outcome:
     """The outputs of what was understood; ``probabilities`` for a picture, where the result has none.
 
-    Raises OSError when it cannot write.
+    ``events``: see ``event_text``. Raises OSError when it cannot write.
     """
-    origin = Origin(
-        job.source.name,
-        place_digest(job.source),
-        facts.digest,
-        model.checkpoint_name.rsplit(" ", 1)[-1],
-        describe_settings(settings),
-        "+".join(sorted(job.outputs)),
-        len(result.notes),
-    )
+    origin = origin_for(job, model, settings, facts.digest, len(result.notes))
     about = {"origin": asdict(origin), **describe(str(job.source), model, settings, result.duration_s)}
     if facts.warnings:
         about["warnings"] = facts.warnings
     kinds = writers(result.notes, about, result.pedal, settings.offsets, origin.line())
+    if events is not None:
+        events.end(result.duration_s, facts.warnings)
+        kinds["jsonl"] = events.write
     if settings.picture:
         shown = probabilities() if result.probabilities is None else result.probabilities
         kinds["png"] = lambda path: draw_piano_roll(
@@ -215,12 +212,20 @@ def find_tuning(file: Path, settings: Settings) -> Tuning:
 
 
 def _transcribe(
-    recording: Recording, transcriber: Transcriber, settings: Settings, heard: Callable[[float], None]
+    recording: Recording,
+    transcriber: Transcriber,
+    settings: Settings,
+    heard: Callable[[float], None],
+    events: EventText | None,
 ) -> Transcription:
     blocks = _counted(recording.blocks(), recording.sample_rate, heard)
     keep = settings.picture and fits_picture(recording.duration_s)
     return transcriber.transcribe_blocks(
-        blocks, recording.sample_rate, latency_ms=settings.latency_ms, keep_probabilities=keep
+        blocks,
+        recording.sample_rate,
+        latency_ms=settings.latency_ms,
+        keep_probabilities=keep,
+        watch_events=None if events is None else events.add,
     )
 
 
@@ -255,21 +260,3 @@ def _first_seconds(blocks: Iterator[np.ndarray], samples: int) -> Iterator[np.nd
         samples -= len(block)
         if samples <= 0:
             return
-
-
-def describe(source: str, model: Described, settings: Settings, duration_s: float) -> dict[str, Any]:
-    """What JSON says beside the notes."""
-    config = model.config
-    return {
-        "source": source,
-        "duration_s": round(float(duration_s), 6),
-        "checkpoint": model.checkpoint_name,
-        "tuning_cents": round(config.front_end.tuning_cents, 2),
-        "settings": {
-            "context": "full" if settings.latency_ms is None else "streaming",
-            "latency_ms": settings.latency_ms,
-            "tuning": settings.tuning,
-            "thresholds": asdict(config.decoder),
-            "offsets": settings.offsets,
-        },
-    }

@@ -1,7 +1,7 @@
 """What an output says of itself: the recording, weights and settings that it was made with.
 
-MIDI has a text event for it, JSON a field, PNG a text chunk. CSV has no room: its line in the manifest, or an
-output beside it, speaks for it.
+MIDI has a text event for it, JSON a field, JSONL one in its first line, PNG a text chunk. CSV has no room:
+its line in the manifest, or an output beside it, speaks for it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..model.notes import TRACK_NAME
+from .jsonl import are_whole_events, begins_events
 from .remote import Place, Url
 from .writing import CSV_COLUMNS
 
@@ -78,6 +79,8 @@ def written_here(place: Place, kind: str | None = None) -> bool:
     if kind == "json":
         of_0_1 = head.startswith(b'{\n "source": ') and b'\n "tuning_cents": ' in head
         return of_0_1 or head.startswith(_REPORT) or _parsed(head, kind) is not None
+    if kind == "jsonl":  # not what ``hppnet live`` wrote: nobody can play it once more
+        return begins_events(head)
     return kind == "png" and head.startswith(_PNG) and (MARK.encode() + b"{" in head or _SOFTWARE in head)
 
 
@@ -87,7 +90,7 @@ def origin_of(place: Place) -> Origin | None:
 
 
 def _parsed(head: bytes, kind: str) -> Origin | None:
-    begin = b' "origin": ' if kind == "json" else MARK.encode()
+    begin = b' "origin": ' if kind in ("json", "jsonl") else MARK.encode()
     at = head.find(begin + b"{")
     if at < 0:
         return None
@@ -142,6 +145,7 @@ _CHECKS: dict[str, Callable[[bytes, int | None], bool]] = {
     "mid": _whole_midi,
     "csv": _whole_csv,
     "json": _whole_json,
+    "jsonl": are_whole_events,
     "png": _whole_png,
 }
 

@@ -45,7 +45,7 @@ class Root:
 
 @dataclass(frozen=True)
 class Job:
-    """One recording and the files to make of it: kind (``mid``, ``csv``, ``json``, ``png``) -> place."""
+    """One recording and the files to make of it: kind (one of FORMATS, or ``png``) -> place."""
 
     source: Place
     outputs: dict[str, Place]

@@ -1,4 +1,4 @@
-"""Notes as MIDI, CSV and JSON files that are whole or not there at all."""
+"""Notes as MIDI, CSV and JSON files that are whole or not there at all. (Events as lines: ``jsonl``.)"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from typing import Any
 from ..model.notes import Note, Press, sounding, write_midi
 from .remote import Place, Url, uploaded
 
-FORMATS = ("mid", "csv", "json")
+FORMATS = ("mid", "csv", "json", "jsonl")
 CSV_COLUMNS = ("onset_s", "offset_s", "pitch", "name", "velocity")
 _DECIMALS = 6  #: of a second, in CSV and JSON
 _PREFIX = ".hppnet"
@@ -85,7 +85,7 @@ def writers(
     offsets: str = "keys",
     text: str = "",
 ) -> dict[str, Callable[[Path], None]]:
-    """For each of FORMATS what writes it to a path.
+    """For each of FORMATS but jsonl what writes it to a path.
 
     In MIDI files notes end with their keys beside the pedal as a controller, or with ``offsets`` sounding
     when they stop sounding, and the pedal is left out: it would hold them once more. ``text`` becomes a text

@@ -18,6 +18,7 @@ from ..model.notes import Event
 from .blocks import Block, Input, InputEnded
 from .clock import Clock, SystemClock
 from .engine import Engine
+from .event_output import EventOutput
 from .latency import Latency, measured_latency, step_ms
 from .listener import Listener
 from .ports import MidiOutput
@@ -68,6 +69,7 @@ class LiveSession:
         self._worker: threading.Thread | None = None
         self._recorder: Recorder | None = None
         self.recordings: list[Path] = []  #: the files being written
+        self.events: EventOutput | None = None  #: receives what the port does, as soon as it is known
         self._prepared = False
 
     def __enter__(self) -> LiveSession:
@@ -159,6 +161,8 @@ class LiveSession:
         self.port.close()
         if self._recorder is not None:
             self._recorder.close()
+        if self.events is not None:
+            self.events.close(self._timeline.stream_of(self.clock.now()))
         if self._worker is None or not self._worker.is_alive():
             self.input.close()
 
@@ -241,6 +245,8 @@ class LiveSession:
         if shaped:
             log.debug("heard %s", shaped)
             self._sender.put(shaped)
+            if self.events is not None:
+                self.events.put(shaped, self._timeline.stream_of(self.clock.now()))
             if self._recorder is not None:
                 self._recorder.events(shaped)
 

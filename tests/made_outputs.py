@@ -9,15 +9,16 @@ import numpy as np
 import soundfile
 
 from hppnet.model.config import ModelConfig
-from hppnet.model.notes import Note
+from hppnet.model.notes import Note, NoteOff, NoteOn
 from hppnet.model.transcriber import Transcription
+from hppnet.offline.about import event_text
 from hppnet.offline.former import Former
 from hppnet.offline.job import Facts, write_result
 from hppnet.offline.origin import digest_of
 from hppnet.offline.outputs import Job
 from hppnet.offline.settings import Settings, describe_settings
 
-KINDS = ("mid", "csv", "json")
+KINDS = ("mid", "csv", "json", "jsonl")
 NOTES = [Note(0.1 * n, 0.1 * n + 0.05, 60 + n, 64) for n in range(5)]
 
 
@@ -33,8 +34,13 @@ class Model:
 def make(job: Job, options: Settings | None = None, checkpoint: str = "abc") -> None:
     """The outputs of a job as they are written, without a network."""
     model = Model(checkpoint_name=f"some.safetensors {checkpoint}")
+    options = options or Settings()
     facts = Facts(digest_of(Path(str(job.source))), [])
-    write_result(job, model, options or Settings(), Transcription(NOTES, 1.0, None, None), facts)
+    events = event_text(job, model, options, facts.digest)
+    if events is not None:
+        for note in NOTES:
+            events.add([NoteOn(note.onset_s, note.pitch, note.velocity), NoteOff(note.offset_s, note.pitch)])
+    write_result(job, model, options, Transcription(NOTES, 1.0, None, None), facts, events=events)
 
 
 def former(options: Settings | None = None, checkpoint: str = "abc", **more: bool) -> Former:

@@ -63,6 +63,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     "--transpose": ("1.5", "up", "1000"),
     "--record": ("nowhere/", "a-file/x.mid", "a-folder"),
     "--record-audio": ("a-file/x.flac", "a-folder"),
+    "--events": ("nowhere/", "a-file/x.jsonl", "a-folder", "take.mid", ""),
     "--from-file": ("nowhere.wav", "a-folder"),
     "--output": ("a-file", "a-file/x.mid"),
     "--list": ("nowhere", "a-folder"),

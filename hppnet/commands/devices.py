@@ -22,7 +22,7 @@ def devices(
     """Show inputs, MIDI ports, systems, compute devices and latencies; * is what live would take."""
     from ..model.checkpoint import CheckpointError
 
-    found: dict[str, Any] = {**_inputs(), **_ports(), "compute": _compute()}
+    found: dict[str, Any] = {**find_inputs(), **find_ports(), "compute": _compute()}
     try:
         found["latencies"] = _latencies(checkpoint)
         write_figures(found, json_file, force)
@@ -32,7 +32,7 @@ def devices(
         _show(found)
 
 
-def _inputs() -> dict[str, Any]:
+def find_inputs() -> dict[str, Any]:
     """Inputs and systems of sound, or why there are none."""
     from ..realtime.blocks import InputFault
     from ..realtime.devices import choose_input, list_inputs, sound_systems
@@ -57,7 +57,7 @@ def _inputs() -> dict[str, Any]:
     return {"inputs": rows, "sound_systems": systems}
 
 
-def _ports() -> dict[str, Any]:
+def find_ports() -> dict[str, Any]:
     """MIDI ports and systems, or why there are none."""
     from ..realtime.wires import PortFault, choose_port, list_ports, midi_systems, virtual_systems
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..failure import fail, printable
+from .live_events import EventTarget, check_events, event_target
 from .options import Checkpoint, Device, Tuning, able_to_draw, latency_ms, tuning_setting
 
 if TYPE_CHECKING:
@@ -68,6 +69,13 @@ def live(
     record_audio: Annotated[
         Path | None, typer.Option(metavar="OUT.flac", help="Write what is heard, likewise.")
     ] = None,
+    events: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OUT.jsonl|-",
+            help="Write each event as a line of JSON as soon as it is known; - for standard output.",
+        ),
+    ] = None,
     plot: Annotated[
         bool,
         typer.Option(
@@ -89,7 +97,8 @@ def live(
     """
     if plot and record is None:
         raise typer.BadParameter("--plot draws what is recorded: give --record OUT.mid too")
-    with ending_signals() as stop:
+    check_events(events)
+    with ending_signals() as stop, event_target(events) as target:
         from ..realtime.session import LiveSettings
 
         try:
@@ -113,7 +122,7 @@ def live(
             raise typer.BadParameter(str(error)) from None
         if from_file is not None and not from_file.is_file():
             raise typer.BadParameter(f"--from-file {from_file}: expected a recording, there is no such file")
-        session = _live(settings, checkpoint, device.value, stop, verbose, quiet)
+        session = _live(settings, checkpoint, device.value, stop, verbose, quiet, target)
         ended = last_line(session)
         faults = session.recording_faults + (_draw(session, quiet) if plot else [])
         if not quiet:
@@ -148,6 +157,7 @@ def _live(
     stop: threading.Event,
     verbose: bool,
     quiet: bool,
+    target: EventTarget | None,
 ) -> LiveSession:
     from ..listening import open_session
     from ..model.checkpoint import CheckpointError
@@ -157,11 +167,14 @@ def _live(
 
     if verbose:
         logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(message)s", stream=sys.stderr)
-    view = not quiet and not verbose and sys.stdout.isatty()
+    shares_screen = target is not None and target.takes_standard_output
+    view = not quiet and not verbose and not shares_screen and sys.stdout.isatty()
     try:
         session = open_session(settings, checkpoint, device, log.info if view or verbose else say_fault)
         prepare_process()
         session.prepare()
+        if target is not None:
+            target.attach(session, stop)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     except OSError as error:
@@ -169,6 +182,8 @@ def _live(
     except (InputFault, PortFault, AudioError, CheckpointError, RuntimeError) as error:
         fail(str(error))
     about = start_lines(session)
+    if target is not None and not target.takes_standard_output:
+        about.append(f"events   {target.path}")
     if not quiet:
         say(*about)
     try:
@@ -178,6 +193,8 @@ def _live(
         for fault in session.recording_faults:
             say_fault(f"error: {printable(fault)}")
         fail(f"the session ended: {type(error).__name__}: {error}")
+    if session.events is not None and session.events.reader_gone:
+        raise typer.Exit(1)  # without a word, as wherever nobody reads the output any more
     return session
 
 

@@ -45,7 +45,8 @@ def transcribe(
         ),
     ] = None,
     formats: Annotated[
-        str | None, typer.Option("--format", help="Any of mid,csv,json; default: mid.")
+        str | None,
+        typer.Option("--format", help="Any of mid,csv,json,jsonl (events); default: mid."),
     ] = None,
     plot: Annotated[
         bool,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import sys
 import tempfile
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from ..offline.writing import FORMATS
 
@@ -20,12 +21,33 @@ PIPE = "-"
 _IN = "standard-input"
 
 
+class ReaderGone(BaseException):
+    """Nobody reads standard output any more. No fault of a recording, so it passes what catches those."""
+
+
+class LinesOut:
+    """Writes lines to standard output at once. Raises ReaderGone, or OSError for a full disk."""
+
+    def __init__(self, out: TextIO) -> None:
+        self.used = False
+        self._out = out
+
+    def __call__(self, lines: str) -> None:
+        self.used = True
+        try:
+            self._out.write(lines)
+            self._out.flush()
+        except BrokenPipeError:
+            raise ReaderGone from None
+
+
 @dataclass(frozen=True)
 class Pipes:
     """The files that stand for standard input and output, where they are asked for."""
 
     recording: Path | None = None
     output: Path | None = None
+    tell: LinesOut | None = None  #: takes the lines of jsonl in place of ``output``, in this process
 
     def told(self, outcome: Outcome) -> Outcome:
         """With the names by which the user knows them."""
@@ -69,8 +91,8 @@ def piped(
 ) -> Iterator[tuple[list[str], str | None, Pipes]]:
     """The paths and the output with files for ``-``. What is printed goes to standard error instead.
 
-    At the end of the ``with`` block the output, where there is one, is written to standard output. Raises
-    OSError where standard input cannot be kept, or nobody takes the output.
+    At the end of the ``with`` block the output, where there is one, is written to standard output; lines of
+    jsonl as they come. Raises OSError where standard input cannot be kept, or nobody takes the output.
     """
     if PIPE not in paths and output != PIPE:
         yield paths, output, Pipes()
@@ -89,9 +111,13 @@ def piped(
             yield paths, output, pipes
             return
         out = sys.stdout
+        tell = LinesOut(out) if pipes.output.suffix == ".jsonl" else None
         with redirect_stdout(sys.stderr):
-            yield paths, str(pipes.output), pipes
-        if pipes.output.exists():
+            try:
+                yield paths, str(pipes.output), replace(pipes, tell=tell)
+            except ReaderGone:
+                raise BrokenPipeError(errno.EPIPE, "nobody reads standard output") from None
+        if pipes.output.exists() and not (tell and tell.used):
             out.flush()
             out.buffer.write(pipes.output.read_bytes())
             out.flush()

@@ -179,7 +179,7 @@ def _outcomes(task: Task, few: int, jobs: Iterator[Job], heard: Heard) -> Genera
     elif (processes := _processes(task, count)) > 1:
         yield from workers.run(jobs, settings, processes, heard)
     else:
-        yield from batch.run(jobs, settings, heard)
+        yield from batch.run(jobs, settings, heard, tell=task.pipes.tell)
 
 
 def _processes(task: Task, count: int) -> int:

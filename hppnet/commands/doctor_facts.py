@@ -1,0 +1,158 @@
+"""What ``hppnet doctor`` finds out: the machine, how fast it is, and what is installed.
+
+Nothing here raises for what is missing: that is a finding, under a key that ends in ``fault``.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Report = Callable[[str], object]
+#: Ten products or two seconds, whichever is sooner. In a process of its own, since NumPy reads the number of
+#: threads when it is imported.
+_UNIT = """
+import time
+import numpy
+a, b = numpy.random.default_rng(0).random((2, 1024, 1024), dtype=numpy.float32)
+a @ b
+took, end = [], time.perf_counter() + 2
+while len(took) < 3 or (len(took) < 10 and time.perf_counter() < end):
+    began = time.perf_counter()
+    a @ b
+    took.append(time.perf_counter() - began)
+print(1000 * numpy.median(took))
+"""
+_ONE_THREAD = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+#: Packages that a report should name beside hppnet's own requirements.
+_MORE = ("onnxruntime",)
+_PATIENCE_S = 60.0  #: for another program
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, and how busy they are."""
+    from ..processes import cores
+
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return {"processor": _processor(), "cores": cores(), "load": load, "system": platform.platform()}
+
+
+def _processor() -> str:
+    try:
+        from ..offline.bench_machine import cpu_name
+    except ImportError:  # PyTorch is missing, which is told elsewhere
+        return platform.processor() or platform.machine()
+    return cpu_name()
+
+
+def unit() -> dict[str, Any]:
+    """Median milliseconds of a product of two 1024 x 1024 float32 matrices, NumPy on one thread."""
+    environment = os.environ | dict.fromkeys(_ONE_THREAD, "1") | {"PYTHONSAFEPATH": "1"}
+    try:
+        return {"unit_ms": float(_output([sys.executable, "-c", _UNIT], environment))}
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        return {"unit_ms": None, "unit_fault": _one_line(error)}
+
+
+def network(checkpoint: Path | None, report: Report) -> dict[str, Any]:
+    """The weights, what computes them, and the time of a step at each named latency."""
+    try:
+        return _network(checkpoint, report)
+    except (
+        Exception
+    ) as error:  # a damaged file, a library that does not load, a processor without what it needs
+        return {"weights": None, "paces": [], "network_fault": _one_line(error)}
+
+
+def _network(checkpoint: Path | None, report: Report) -> dict[str, Any]:
+    import torch
+
+    from ..api import load
+    from ..listening import live_device
+    from ..model.shipped import DEFAULT, LICENCE
+    from ..model.timebase import LATENCIES, latency_s
+    from ..realtime.pace import measure_pace
+
+    report("loading the weights")
+    torch.set_num_threads(1)  # as live
+    transcriber = load(checkpoint, live_device())
+    paces = []
+    for name, look_ahead in LATENCIES.items():
+        latency_ms = round(1000 * latency_s(look_ahead))
+        report(f"measuring steps at {latency_ms} ms")
+        pace = measure_pace(transcriber, latency_ms)
+        paces.append({"name": name, **vars(pace), "follows": pace.follows, "is_steady": pace.is_steady})
+    licence = transcriber.about.get("licence") or (LICENCE if checkpoint is None else None)
+    size = (checkpoint or DEFAULT).stat().st_size
+    weights = {"name": transcriber.checkpoint_name, "bytes": size, "licence": licence}
+    return {"weights": weights, "engine": f"PyTorch {torch.__version__}", "paces": paces}
+
+
+def programs() -> dict[str, Any]:
+    """ffmpeg, and the versions of what is installed."""
+    from ..offline.decoding.facts import ffmpeg_commands
+
+    commands = ffmpeg_commands()
+    try:
+        said = _output([commands[0], "-version"]).splitlines()[0] if commands else None
+    except (OSError, IndexError, subprocess.SubprocessError) as error:
+        return {"ffmpeg": None, "ffmpeg_fault": _one_line(error)}
+    return {"ffmpeg": said and re.sub(r"^ffmpeg version (\S+).*", r"\1", said)}
+
+
+def versions() -> dict[str, Any]:
+    """Of Python, hppnet and its packages; and for each extra the packages that are missing."""
+    own, extras = _requirements()
+    names = ["hppnet", *own, *(name for packages in extras.values() for name in packages), *_MORE]
+    found = {name: _version(name) for name in dict.fromkeys(names)}
+    installed = {name: version for name, version in found.items() if version is not None}
+    missing = {extra: [name for name in names if found[name] is None] for extra, names in extras.items()}
+    return {
+        "versions": {"python": platform.python_version(), **installed},
+        "missing": [name for name in own if found[name] is None],
+        "extras": missing,
+    }
+
+
+def _requirements() -> tuple[list[str], dict[str, list[str]]]:
+    """The packages that hppnet needs, and those of each of the extras for users."""
+    own: list[str] = []
+    extras: dict[str, list[str]] = {}
+    try:
+        stated = importlib.metadata.requires("hppnet") or []
+    except importlib.metadata.PackageNotFoundError:
+        stated = []
+    for requirement in stated:
+        name = re.split(r"[\s\[<>=!~;(]", requirement, maxsplit=1)[0]
+        extra = re.search(r"extra\s*==\s*[\"']([\w-]+)[\"']", requirement)
+        if extra is None:
+            own.append(name)
+        elif extra[1] not in ("all", "dev"):
+            extras.setdefault(extra[1], []).append(name)
+    return own, extras
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _output(command: list[str], environment: dict[str, str] | None = None) -> str:
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, timeout=_PATIENCE_S, check=True
+    )
+    return done.stdout
+
+
+def _one_line(error: Exception) -> str:
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__

@@ -1,0 +1,179 @@
+"""The events of a session as lines of JSON (model/EVENTS.md), written at once by a thread of their own.
+
+``put`` may be called by any thread and never waits for the reader.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import queue
+import select
+import stat
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..model.event_lines import EventLines
+from ..model.notes import Event
+from .recorder import unused
+
+SUFFIX = ".jsonl"
+LOOK_S = 0.25  #: how often it is looked whether the reader is still there
+MOST_QUEUED = 4096  #: blocks' events: more than a minute of the densest playing
+CLOSE_WITHIN_S = 2.0
+_GONE = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)
+
+
+class EventOutput:
+    """Writes to ``out``, which is unbuffered; closes it if it is not standard output.
+
+    ``about`` is for the first line. ``gone`` is called when nobody reads any more; ``report`` with a line
+    when the events cannot be written, or are not read as fast as they come. Any thread may call either.
+    """
+
+    def __init__(
+        self,
+        out: io.RawIOBase,
+        about: Mapping[str, Any],
+        gone: Callable[[], None] = lambda: None,
+        report: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.reader_gone = False
+        self._out, self._about, self._gone, self._report = out, about, gone, report
+        self._queue: queue.SimpleQueue[Callable[[EventLines], None] | None] = queue.SimpleQueue()
+        self._left_out_s: float | None = None  # time of the last event that was left out
+        self._closed = self._over = False  # the thread writes no more
+        self._thread = threading.Thread(target=self._run, name="hppnet-events", daemon=True)
+        self._thread.start()
+
+    def put(self, events: Sequence[Event], decided_s: float) -> None:
+        """Events that are known now, at ``decided_s``, in stream time."""
+        if self._over:
+            return
+        if self._queue.qsize() >= MOST_QUEUED:
+            if self._left_out_s is None:
+                self._report("events: the reader does not read as fast as they come: some are left out")
+            self._left_out_s = decided_s
+            return
+        if self._left_out_s is not None:
+            lost_s, self._left_out_s = self._left_out_s, None
+            self._queue.put(lambda lines: lines.lost(lost_s))
+        kept = list(events)
+        self._queue.put(lambda lines: lines.add(kept, decided_s))
+
+    def close(self, time_s: float) -> None:
+        """Writes all that was put, and that nothing follows. May be called twice; never raises."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(lambda lines: lines.end(time_s))
+            self._queue.put(None)
+        self._thread.join(CLOSE_WITHIN_S)  # a reader that reads no more must not keep the session
+
+    def _run(self) -> None:
+        try:
+            lines = EventLines(self._write, self._about)
+            while (write := self._next()) is not None:
+                write(lines)
+        except OSError as error:
+            self.reader_gone = error.errno in _GONE
+            if self.reader_gone:
+                self._gone()
+            else:
+                why = error.strerror or error
+                self._report(f"events: cannot be written any more: {why}; the session goes on without")
+        finally:
+            self._over = True
+            self._out.close()
+
+    def _next(self) -> Callable[[EventLines], None] | None:
+        while True:
+            try:
+                return self._queue.get(timeout=LOOK_S)
+            except queue.Empty:
+                check_reader(self._out)
+
+    def _write(self, lines: str) -> None:
+        rest = memoryview(lines.encode("ascii"))
+        while rest:
+            rest = rest[self._out.write(rest) or 0 :]
+
+
+def check_reader(out: io.RawIOBase) -> None:
+    """Raises BrokenPipeError where ``out`` is a pipe that nobody reads any more. Windows does not tell."""
+    if not hasattr(select, "poll"):
+        return
+    try:
+        file = out.fileno()
+    except (OSError, io.UnsupportedOperation):
+        return
+    poll = select.poll()
+    poll.register(file, 0)  # errors are told always
+    if any(told & select.POLLERR for _, told in poll.poll(0)):
+        raise BrokenPipeError(errno.EPIPE, "nobody reads the events")
+
+
+def check_events_name(path: Path) -> None:
+    """Raises ValueError for a name that events are not written to."""
+    if _is_special(path):
+        return
+    if path.suffix.lower() != SUFFIX:
+        raise ValueError(f"expected a name that ends in {SUFFIX}, or -, got {path}")
+    if path.is_dir():
+        raise ValueError(f"expected a file, {path} is a folder")
+    if any(parent.is_file() for parent in path.parents):
+        raise ValueError(f"expected a folder above {path}, one of them is a file")
+
+
+def open_events(path: Path) -> tuple[io.RawIOBase, Path]:
+    """What is to be written to, and its name: no file that is there is replaced; a pipe or device is used.
+
+    Raises OSError.
+    """
+    if not _is_special(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path = unused(path)
+        return open(path, "xb", buffering=0), path
+    try:
+        file = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise OSError(
+                error.errno, "nobody reads this pipe yet; start its reader first", str(path)
+            ) from None
+        raise
+    if hasattr(os, "O_NONBLOCK"):
+        os.set_blocking(file, True)
+    return open(file, "wb", buffering=0), path
+
+
+def standard_output(out: Any) -> io.RawIOBase:
+    """An unbuffered way of its own to where the text stream ``out`` writes."""
+    out.flush()
+    try:
+        return open(os.dup(out.fileno()), "wb", buffering=0)
+    except (OSError, io.UnsupportedOperation):  # something in memory
+        return _Unclosed(out.buffer)
+
+
+class _Unclosed(io.RawIOBase):
+    """A binary stream that stays open when this one is closed."""
+
+    def __init__(self, out: Any) -> None:
+        self._out = out
+
+    def write(self, data: Any) -> int:
+        written: int = self._out.write(data)
+        self._out.flush()
+        return written
+
+
+def _is_special(path: Path) -> bool:
+    """A pipe, a terminal or another device: something that is written to and holds nothing."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))

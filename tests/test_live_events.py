@@ -1,0 +1,165 @@
+"""``hppnet live --events``: what the port is sent, as lines of JSON, as soon as it is known."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from hppnet.cli import app
+from hppnet.model.notes import NoteOff, NoteOn, Pedal
+from hppnet.realtime import event_output
+from hppnet.realtime.event_output import EventOutput, open_events
+
+from .children import wait_until
+from .live_fakes import FakeModel
+from .sounds import TONE_WEIGHTS, three_notes
+from .test_live_session import Rig
+
+POSIX = pytest.mark.skipif(os.name == "nt", reason="pipes as on Unix")
+
+
+class Kept(io.RawIOBase):
+    """Keeps what is written, a few bytes at a time; ``before`` each time may block or raise."""
+
+    def __init__(self, before: Callable[[], None] = lambda: None) -> None:
+        self.text, self.before = "", before
+
+    def write(self, data: Any) -> int:
+        self.before()
+        self.text += bytes(data[:10]).decode()
+        return min(10, len(data))
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.text.splitlines()]
+
+
+def test_lines_say_what_the_port_is_sent() -> None:
+    rig = Rig(FakeModel(pedal=True), transpose=12)
+    out = Kept()
+    rig.session.events = EventOutput(out, {"source": "fake"})
+    rig.play(3)
+    rig.assert_silent()
+    begin, *events, end = out.rows
+    assert begin == {"v": 1, "type": "begin", "source": "fake"}
+    ons = [(e["pitch"], e["velocity"]) for e in events if e["type"] == "note_on"]
+    assert ons[: rig.struck] == [(m[1], m[2]) for m in rig.messages if m[0] == 0x90] and len(ons) >= 12
+    assert end["type"] == "end" and end["notes"] == len(ons)
+    assert {e["down"] for e in events if e["type"] == "pedal"} == {True, False}
+    assert all(0 <= e["decided_s"] - e["time_s"] < 0.3 for e in events)
+    assert [e["decided_s"] for e in events] == sorted(e["decided_s"] for e in events)
+    down: set[int] = set()
+    for event in events:  # each key that goes down comes up
+        if event["type"] == "note_on":
+            down.add(event["pitch"])
+        elif event["type"] == "note_off":
+            down.remove(event["pitch"])
+    assert not down
+
+
+def test_a_reader_that_does_not_read_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_output, "MOST_QUEUED", 3)
+    reads = threading.Event()
+    out, lines = Kept(reads.wait), list[str]()
+    events = EventOutput(out, {}, report=lines.append)
+    for number in range(20):
+        events.put([NoteOn(number, 60, 64)], number)
+    reads.set()
+    wait_until(lambda: out.text.count("note_on") >= 3 and events._queue.empty(), "what was kept")
+    events.put([NoteOff(20, 60), Pedal(20, False)], 20)
+    events.close(21)
+    assert [row["type"] for row in out.rows][-4:] == ["lost", "note_off", "pedal", "end"]
+    assert out.rows[-4]["time_s"] == 19 and len(lines) == 1 and "does not read" in lines[0]
+
+
+def test_a_full_disk_is_told_once_and_the_session_goes_on() -> None:
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    lines: list[str] = []
+    events = EventOutput(Kept(full), {}, report=lines.append)
+    wait_until(lambda: lines, "the line")
+    events.put([NoteOn(1, 60, 64)], 1)
+    events.close(2)
+    assert len(lines) == 1 and "No space left" in lines[0] and not events.reader_gone
+
+
+def test_no_file_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("mine")
+    out, path = open_events(tmp_path / "a.jsonl")
+    out.close()
+    assert path.name == "a-2.jsonl" and (tmp_path / "a.jsonl").read_text() == "mine"
+
+
+@POSIX
+def test_a_pipe_is_written_to_and_its_end_is_noticed_in_silence(tmp_path: Path) -> None:
+    pipe = tmp_path / "events"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="start its reader first"):
+        open_events(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    out, path = open_events(pipe)
+    gone = threading.Event()
+    events = EventOutput(out, {"source": "fake"}, gone.set)
+    assert path == pipe
+    wait_until(lambda: b"begin" in (_read(reading) or b""), "the first line")
+    os.close(reading)
+    wait_until(gone.is_set, "the end of the reader")
+    events.close(1)
+    assert events.reader_gone
+
+
+def _read(file: int) -> bytes:
+    try:
+        return os.read(file, 1000)
+    except BlockingIOError:
+        return b""
+
+
+def arguments(folder: Path, events: str) -> list[str]:
+    soundfile.write(folder / "a.wav", three_notes(), 16_000)
+    sound = ["--from-file", str(folder / "a.wav"), "--output", "none", "--checkpoint", str(TONE_WEIGHTS)]
+    return ["live", *sound, "--events", events]
+
+
+def test_standard_output_holds_events_and_nothing_else(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, arguments(tmp_path, "-"))
+    assert result.exit_code == 0, result.output
+    begin, *events, end = [json.loads(line) for line in result.stdout.splitlines()]
+    assert begin["sample_rate"] == 16_000 and begin["checkpoint"].startswith("tones")
+    assert sum(event["type"] == "note_on" for event in events) == end["notes"] >= 3
+    assert result.stderr.startswith("input ") and "ended after" in result.stderr
+
+
+@POSIX
+def test_a_reader_that_goes_ends_the_command_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        with pytest.raises(SystemExit) as ended:
+            app([*arguments(tmp_path, "-"), "-q"])
+        monkeypatch.undo()
+    assert ended.value.code == 1 and capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"), [("a.mid", 2, "ends in .jsonl"), ("x.jsonl", 1, "cannot write")]
+)
+def test_a_name_that_cannot_be_written(tmp_path: Path, name: str, code: int, said: str) -> None:
+    if code == 1:
+        (tmp_path / name).symlink_to(tmp_path / "nowhere" / "else.jsonl")
+    result = CliRunner().invoke(app, arguments(tmp_path, str(tmp_path / name)))
+    assert result.exit_code == code and said in " ".join(result.stderr.split()), result.output

@@ -1,0 +1,33 @@
+"""What stands beside the code for those who install, package and cite it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from .needs import module
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_citation_names_this_version() -> None:
+    yaml = module("yaml", "train")
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    (version,) = re.findall(
+        r'^version = "([^"]+)"', (ROOT / "pyproject.toml").read_text(), flags=re.MULTILINE
+    )
+    assert citation["cff-version"] == "1.2.0" and citation["type"] == "software"
+    assert citation["version"] == version and citation["license"] == "MIT"
+    assert all(work["title"] and work["authors"] and work["year"] for work in citation["references"])
+
+
+def test_forms_ask_for_what_is_needed_and_a_bug_report_begins_with_the_doctor() -> None:
+    yaml = module("yaml", "train")
+    folder = ROOT / ".github" / "ISSUE_TEMPLATE"
+    forms = {path.stem: yaml.safe_load(path.read_text()) for path in folder.glob("*.yml")}
+    assert {"bug", "notes", "idea", "config"} == set(forms)
+    first = forms["bug"]["body"][0]
+    assert "hppnet doctor" in first["attributes"]["label"] and first["validations"]["required"]
+    for name in ("bug", "notes", "idea"):
+        assert forms[name]["name"] and forms[name]["description"]
+        assert any(part["validations"]["required"] for part in forms[name]["body"] if "validations" in part)
