@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from hppnet.cli import app
 from hppnet.commands import doctor_facts
 from hppnet.commands.doctor_problems import problems
+from hppnet.offline import bench_machine
 from hppnet.realtime import devices, pace, wires
 from hppnet.realtime.clock import SimulatedClock
 from hppnet.realtime.devices import SoundInput
@@ -112,7 +113,7 @@ def run(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(wires, "midi_systems", lambda: ["alsa"])
     monkeypatch.setattr(pace, "MOST_STEPS", 20)
     monkeypatch.setattr(pace, "SHARE", 1000)  # however busy this machine is
-    monkeypatch.setattr(doctor_facts, "_UNIT", "import os; print(os.environ['OPENBLAS_NUM_THREADS'])")
+    monkeypatch.setattr(bench_machine, "_UNIT", "import os; print(os.environ['OPENBLAS_NUM_THREADS'])")
     command = ["doctor", "--checkpoint", str(TONE_WEIGHTS)]
     return lambda *more: CliRunner().invoke(app, [*command, *more], env={"COLUMNS": "200"})
 
@@ -137,7 +138,7 @@ def test_without_the_extras_it_says_which_and_the_line_that_installs_them(
 ) -> None:
     monkeypatch.undo()
     monkeypatch.setattr(pace, "MOST_STEPS", 20)
-    monkeypatch.setattr(doctor_facts, "_UNIT", "print(1)")
+    monkeypatch.setattr(bench_machine, "_UNIT", "print(1)")
     gone = {
         "sounddevice": "sounddevice",
         "python-rtmidi": "rtmidi",
@@ -170,6 +171,6 @@ def test_weights_that_are_damaged_are_a_finding(run, tmp_path: Path) -> None:
 
 
 def test_a_program_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor_facts, "_UNIT", "raise SystemExit(3)")
+    monkeypatch.setattr(bench_machine, "_UNIT", "raise SystemExit(3)")
     found = doctor_facts.unit()
     assert found["unit_ms"] is None and "3" in found["unit_fault"]

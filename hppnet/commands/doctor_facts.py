@@ -10,29 +10,11 @@ import os
 import platform
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 Report = Callable[[str], object]
-#: Ten products or two seconds, whichever is sooner. In a process of its own, since NumPy reads the number of
-#: threads when it is imported.
-_UNIT = """
-import time
-import numpy
-a, b = numpy.random.default_rng(0).random((2, 1024, 1024), dtype=numpy.float32)
-a @ b
-took, end = [], time.perf_counter() + 2
-while len(took) < 3 or (len(took) < 10 and time.perf_counter() < end):
-    began = time.perf_counter()
-    a @ b
-    took.append(time.perf_counter() - began)
-print(1000 * numpy.median(took))
-"""
-_ONE_THREAD = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-#: Packages that a report should name beside hppnet's own requirements.
-_MORE = ("onnxruntime",)
 _PATIENCE_S = 60.0  #: for another program
 
 
@@ -53,11 +35,12 @@ def _processor() -> str:
 
 
 def unit() -> dict[str, Any]:
-    """Median milliseconds of a product of two 1024 x 1024 float32 matrices, NumPy on one thread."""
-    environment = os.environ | dict.fromkeys(_ONE_THREAD, "1") | {"PYTHONSAFEPATH": "1"}
+    """Milliseconds of the unit in which times compare between machines."""
     try:
-        return {"unit_ms": float(_output([sys.executable, "-c", _UNIT], environment))}
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        from ..offline.bench_machine import unit_ms
+
+        return {"unit_ms": unit_ms()}
+    except (ImportError, OSError, ValueError, RuntimeError) as error:
         return {"unit_ms": None, "unit_fault": _one_line(error)}
 
 
@@ -72,17 +55,16 @@ def network(checkpoint: Path | None, report: Report) -> dict[str, Any]:
 
 
 def _network(checkpoint: Path | None, report: Report) -> dict[str, Any]:
-    import torch
-
     from ..api import load
     from ..listening import live_device
     from ..model.shipped import DEFAULT, LICENCE
+    from ..model.threads import one_thread
     from ..model.timebase import LATENCIES, latency_s
     from ..realtime.pace import measure_pace
 
     report("loading the weights")
-    torch.set_num_threads(1)  # as live
     transcriber = load(checkpoint, live_device())
+    one_thread()  # as live
     paces = []
     for name, look_ahead in LATENCIES.items():
         latency_ms = round(1000 * latency_s(look_ahead))
@@ -92,7 +74,7 @@ def _network(checkpoint: Path | None, report: Report) -> dict[str, Any]:
     licence = transcriber.about.get("licence") or (LICENCE if checkpoint is None else None)
     size = (checkpoint or DEFAULT).stat().st_size
     weights = {"name": transcriber.checkpoint_name, "bytes": size, "licence": licence}
-    return {"weights": weights, "engine": f"PyTorch {torch.__version__}", "paces": paces}
+    return {"weights": weights, "engine": transcriber.engine, "paces": paces}
 
 
 def programs() -> dict[str, Any]:
@@ -110,7 +92,7 @@ def programs() -> dict[str, Any]:
 def versions() -> dict[str, Any]:
     """Of Python, hppnet and its packages; and for each extra the packages that are missing."""
     own, extras = _requirements()
-    names = ["hppnet", *own, *(name for packages in extras.values() for name in packages), *_MORE]
+    names = ["hppnet", *own, *(name for packages in extras.values() for name in packages)]
     found = {name: _version(name) for name in dict.fromkeys(names)}
     installed = {name: version for name, version in found.items() if version is not None}
     missing = {extra: [name for name in names if found[name] is None] for extra, names in extras.items()}
