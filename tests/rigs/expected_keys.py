@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 import hppnet
 from hppnet.api import read_blocks
@@ -75,6 +76,7 @@ def play(
 
 
 def measure(sound_file: Path, labels: Path, latency_ms: float, seconds: float) -> None:
+    torch.set_num_threads(1)  # two wait for each other on a busy machine
     blocks, rate = read_blocks(sound_file)
     sound = np.concatenate(list(blocks))[: round(seconds * rate)]
     notes = read_midi(labels) if labels.suffix == ".mid" else read_table(labels)
