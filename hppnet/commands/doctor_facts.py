@@ -72,17 +72,16 @@ def network(checkpoint: Path | None, report: Report) -> dict[str, Any]:
 
 
 def _network(checkpoint: Path | None, report: Report) -> dict[str, Any]:
-    import torch
-
     from ..api import load
     from ..listening import live_device
     from ..model.shipped import DEFAULT, LICENCE
+    from ..model.threads import one_thread
     from ..model.timebase import LATENCIES, latency_s
     from ..realtime.pace import measure_pace
 
     report("loading the weights")
-    torch.set_num_threads(1)  # as live
     transcriber = load(checkpoint, live_device())
+    one_thread()  # as live
     paces = []
     for name, look_ahead in LATENCIES.items():
         latency_ms = round(1000 * latency_s(look_ahead))
@@ -92,7 +91,7 @@ def _network(checkpoint: Path | None, report: Report) -> dict[str, Any]:
     licence = transcriber.about.get("licence") or (LICENCE if checkpoint is None else None)
     size = (checkpoint or DEFAULT).stat().st_size
     weights = {"name": transcriber.checkpoint_name, "bytes": size, "licence": licence}
-    return {"weights": weights, "engine": f"PyTorch {torch.__version__}", "paces": paces}
+    return {"weights": weights, "engine": transcriber.engine, "paces": paces}
 
 
 def programs() -> dict[str, Any]:
