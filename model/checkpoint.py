@@ -51,7 +51,10 @@ class Checkpoint:
         return self.torch_network().to(device)
 
     def torch_network(self) -> HPPNet:
-        """The network in PyTorch, in evaluation mode. Raises CheckpointError where PyTorch is missing."""
+        """The network in PyTorch, in evaluation mode.
+
+        Raises CheckpointError where PyTorch is missing, or weights of format 1 do not fit.
+        """
         try:
             from .torch_network import filled
         except ModuleNotFoundError as error:
@@ -59,7 +62,13 @@ class Checkpoint:
                 f"{self.path}: these weights need PyTorch here, which is not installed: "
                 "pip install 'hppnet[train]'"
             ) from error
-        return filled(self.config.network, self.weights)
+        try:
+            return filled(self.config.network, self.weights)
+        except RuntimeError as error:  # format 1 is checked by PyTorch
+            reason = " ".join(str(error).split())[:200]
+            raise CheckpointError(
+                f"{self.path}: its weights do not fit its configuration: {reason}"
+            ) from error
 
 
 def save(path: Path, network: Network, config: ModelConfig, about: dict[str, Any] | None = None) -> None:
@@ -123,12 +132,7 @@ def load(path: Path | None = None) -> tuple[HPPNet, ModelConfig, dict[str, Any]]
     Raises CheckpointError for anything that is not a whole checkpoint of a known format.
     """
     found = read(path)
-    try:
-        network = found.torch_network()
-    except RuntimeError as error:  # format 1 is checked by PyTorch
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{found.path}: its weights do not fit its configuration: {reason}") from error
-    return network, found.config, found.about
+    return found.torch_network(), found.config, found.about
 
 
 def _config(path: Path, metadata: dict[str, str]) -> ModelConfig:

@@ -62,7 +62,7 @@ def _parts(transcriber: Transcriber) -> Iterator[tuple[str, object, str]]:
         yield ("front end and network", OnnxWindows, "judge")
     else:
         yield from _torch_parts(network)
-    yield ("decoder", Decoder, "feed")
+    yield ("decoder", Decoder, "feed_frames")
 
 
 def _torch_parts(network: Any) -> Iterator[tuple[str, object, str]]:

@@ -111,4 +111,4 @@ def test_nothing_is_lost_and_faults_are_named(folder: Path, tmp_path: Path) -> N
     assert done.exit_code == 1 and "weights of format 1 cannot be exported" in done.stderr
     (tmp_path / "file").touch()
     done = export(TONE_WEIGHTS, "-o", tmp_path / "file")
-    assert done.exit_code == 1 and "cannot write" in done.stderr
+    assert done.exit_code == 2 and "is a file" in done.stderr

@@ -101,7 +101,7 @@ def fill(path: Path, pages: int) -> None:
 def assert_lines_are_whole(manifest: Path) -> None:
     with open(manifest, newline="") as file:
         widths = {len(row) for row in csv.reader(file)}
-    assert widths == {11} and manifest.read_bytes().endswith(b"\n")
+    assert widths == {12} and manifest.read_bytes().endswith(b"\n")
 
 
 @pytest.mark.slow

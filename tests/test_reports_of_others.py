@@ -78,8 +78,8 @@ def test_figures_of_others_are_named_before_anything_is_measured(here: Path, nam
 
 @pytest.fixture
 def no_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "_inputs", lambda: {"inputs": [], "sound_systems": []})
-    monkeypatch.setattr(devices, "_ports", lambda: {"ports": [], "midi_systems": []})
+    monkeypatch.setattr(devices, "find_inputs", lambda: {"inputs": [], "sound_systems": []})
+    monkeypatch.setattr(devices, "find_ports", lambda: {"ports": [], "midi_systems": []})
 
 
 def test_own_figures_are_replaced_and_others_by_force(here: Path, no_devices: None) -> None:
