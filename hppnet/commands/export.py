@@ -31,11 +31,9 @@ def export(
     They run wherever ONNX Runtime does: C++, JavaScript, Swift and more. model/ONNX.md, which comes with
     hppnet, describes their inputs, outputs and states.
     """
-    if inside := next((place for place in (output, *output.parents) if place.exists()), None):
-        if not inside.is_dir():
-            raise typer.BadParameter(
-                f"{output}: expected a folder, {inside} is a file", param_hint="--output"
-            )
+    above = next(place for place in (output, *output.absolute().parents) if place.exists())
+    if not above.is_dir():
+        raise typer.BadParameter(f"{output}: expected a folder, {above} is a file", param_hint="--output")
     from ..model import checkpoint as checkpoints
     from ..model.engine.export import write
     from ..model.timebase import frames_for_latency
