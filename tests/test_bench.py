@@ -143,7 +143,7 @@ def test_bench_offline(checkpoint, tmp_path):
     assert result.exit_code == 0, result.output
     figures = json.loads(file.read_text())
     main = ("offline_x_realtime", "streaming_x_realtime", "peak_rss_mib", "startup_s")
-    assert list(figures) == [*main, "detail"]
+    assert list(figures) == ["program", *main, "detail"]
     assert all(figures[name] > 0 for name in main)
     detail = figures["detail"]
     assert detail["threads"] == torch.get_num_threads() == 1

@@ -192,6 +192,7 @@ def test_the_command_prints_the_table_and_writes_the_figures(
         assert words in " ".join(done.output.split())
     figures = json.loads((tmp_path / "live.json").read_text())
     assert set(figures) == {
+        "program",
         *(
             "algorithmic_latency_ms",
             "compute_ms",
@@ -200,7 +201,7 @@ def test_the_command_prints_the_table_and_writes_the_figures(
             "f1_gap",
             "startup_s",
             "detail",
-        )
+        ),
     }
     assert set(figures["algorithmic_latency_ms"]) == {"smallest", "default"}
     assert set(figures["compute_ms"]) == {"median", "p99"}
@@ -266,6 +267,7 @@ def test_faults_are_the_same_every_time(small: Path, music: np.ndarray) -> None:
     assert one == two != other
 
 
+@pytest.mark.slow
 def test_a_note_that_is_never_ended_is_noticed(
     transcriber: Transcriber, music: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:

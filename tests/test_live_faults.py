@@ -128,7 +128,7 @@ def check(rig: Rig, folder: Path, port_answers: bool) -> None:
     assert soundfile.info(folder / "a.flac").frames > 0
 
 
-QUICK_SESSIONS = 4  #: the others are slow
+QUICK_SESSIONS = 2
 
 
 @pytest.mark.parametrize(

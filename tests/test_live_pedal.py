@@ -241,6 +241,7 @@ def test_a_thousand_faults_leave_nothing_down(transcriber: Transcriber, music: n
     assert done.notes > 1000 and done.presses > 300
 
 
+@pytest.mark.slow
 def test_a_pedal_that_is_stuck_is_noticed(
     moving: Transcriber, music: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -116,7 +116,7 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch, fits: int) -> list[int]:
     return tried
 
 
-@pytest.mark.parametrize("way", ["pipeline", "together"])
+@pytest.mark.parametrize("way", ["pipeline", pytest.param("together", marks=pytest.mark.slow)])
 def test_short_of_memory_the_batch_is_halved(rec, weights, alone, tmp_path, monkeypatch, way: str) -> None:
     tried = short_of_memory(monkeypatch, fits=2)
     settings = Settings(str(weights), "cpu", batch=6)
