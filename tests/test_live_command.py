@@ -47,7 +47,8 @@ main()
 def take(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Half a minute of notes."""
     path = tmp_path_factory.mktemp("take") / "take.wav"
-    soundfile.write(path, piano_like({0.3 + 0.35 * i: 55 + i % 12 for i in range(80)}, 30), 16_000)
+    sound = piano_like({0.3 + 0.35 * i: 55 + i % 12 for i in range(80)}, 30, 22_050)
+    soundfile.write(path, sound, 22_050)  # resampled, as from a microphone
     return path
 
 

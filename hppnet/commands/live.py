@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import logging
 import signal
@@ -230,6 +231,7 @@ def prepare_process() -> None:
     sys.setswitchinterval(0.001)  # the sender must not wait 5 ms for the view to let go
     gc.collect()
     gc.freeze()  # what was imported stays: later collections need not look at it
+    atexit.register(gc.unfreeze)  # else soxr complains of what the last collection leaves
 
 
 def start_lines(session: LiveSession) -> list[str]:
