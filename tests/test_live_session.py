@@ -273,6 +273,7 @@ def test_with_threads_however_it_ends_nothing_sounds(how: str) -> None:
     assert wire.messages[-2:] == ALL_OFF
 
 
+@pytest.mark.slow
 def test_with_threads_a_port_that_blocks_holds_up_neither_engine_nor_end() -> None:
     free, blocked = threading.Event(), threading.Event()
 

@@ -93,6 +93,7 @@ def test_together_as_alone(rec: Path, weights: Path, alone, tmp_path: Path) -> N
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json"] * 7
 
 
+@pytest.mark.slow
 def test_in_one_process_as_alone(rec: Path, weights: Path, alone, tmp_path: Path) -> None:
     settings = Settings(str(weights), "cpu", batch=3)
     model = together.Batched(load_transcriber(settings), settings)

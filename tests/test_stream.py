@@ -198,6 +198,7 @@ def test_bad_blocks_are_refused_and_cost_nothing(transcriber: Transcriber, block
     assert events == heard(transcriber, [CLIP[:6000], CLIP[6000:]])[0]
 
 
+@pytest.mark.slow
 def test_windows_of_a_long_recording_show_no_seams(transcriber: Transcriber) -> None:
     rng = np.random.default_rng(1)
     onsets = np.cumsum(rng.uniform(0.1, 0.4, 240))

@@ -88,7 +88,11 @@ def test_odd_rates_come_to_their_end(running: Running, rate: int) -> None:
     assert said[-1]["type"] == "done" and said[-1]["time_s"] == pytest.approx(6 * 12_345 / rate, abs=1e-3)
 
 
-@pytest.mark.parametrize("sound", [b"", np.full(160, np.nan, dtype="<f4").tobytes()], ids=["nothing", "nan"])
+@pytest.mark.parametrize(
+    "sound",
+    [b"", pytest.param(np.full(160, np.nan, dtype="<f4").tobytes(), marks=pytest.mark.slow)],
+    ids=["nothing", "nan"],
+)
 def test_messages_without_sound_keep_no_place(running: Running, sound: bytes) -> None:
     """NaN is silence, as a microphone may give for a while; no samples at all are no sound."""
     begun_s = time.monotonic()

@@ -100,6 +100,7 @@ def assert_close(network: HPPNet, got: Probable, expected: Probable, of: str = "
 SECONDS = (0.3, 25.0, 25.02, 24.98, 45.0, 1.0)
 
 
+@pytest.mark.slow
 def test_together_as_alone(tiny: Transcriber) -> None:
     sounds = [noise(seconds, seed) for seed, seconds in enumerate(SECONDS)]
     notes = 0
