@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..failure import fail
+from .options import CheckpointFile
 
 
 def export(
-    checkpoint: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[CHECKPOINT]",
-            exists=True,
-            dir_okay=False,
-            help="A checkpoint.  [default: the weights that come with hppnet]",
-        ),
-    ] = None,
+    checkpoint: CheckpointFile = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="The folder that the graphs go to.")
     ] = Path("."),
@@ -35,18 +29,28 @@ def export(
     if not above.is_dir():
         raise typer.BadParameter(f"{output}: expected a folder, {above} is a file", param_hint="--output")
     from ..model import checkpoint as checkpoints
-    from ..model.engine.export import write
+    from ..model.engine.export import graphs
     from ..model.timebase import frames_for_latency
+    from ..offline.writing import cannot_write, write_outputs
 
     try:
         found = checkpoints.read(checkpoint)
         look_ahead = frames_for_latency(latency, found.config.front_end.look_ahead)
-        written = write(found, look_ahead, output, force)
+        contents = {output / name: content for name, content in graphs(found, look_ahead).items()}
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--latency") from None
     except checkpoints.CheckpointError as error:
         fail(str(error))
-    except OSError as error:  # without a number it is ours: a graph that is there
-        fail(f"cannot write {error.filename}: {error.strerror}" if error.errno else str(error))
-    for path in written:
+    for path in contents:
+        if path.exists() and not force:
+            fail(f"{path}: is there already; --force replaces it")
+    try:
+        write_outputs({path: partial(_put, content) for path, content in contents.items()})
+    except OSError as error:
+        fail(cannot_write(error))
+    for path in contents:
         print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
+
+
+def _put(content: bytes, path: Path) -> None:
+    path.write_bytes(content)

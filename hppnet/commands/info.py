@@ -8,21 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..failure import fail
+from .options import CheckpointFile
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
 def info(
-    checkpoint: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[FILE]",
-            exists=True,
-            dir_okay=False,
-            help="A checkpoint.  [default: the weights that come with hppnet]",
-        ),
-    ] = None,
+    checkpoint: CheckpointFile = None,
     latency: Annotated[float, typer.Option(help="Milliseconds for which multiply-adds are counted.")] = 132,
     as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
 ) -> None:

@@ -25,6 +25,18 @@ Checkpoint = Annotated[
 ]
 
 
+#: What a command is about, as its argument.
+CheckpointFile = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[FILE]",
+        exists=True,
+        dir_okay=False,
+        help="A checkpoint.  [default: the weights that come with hppnet]",
+    ),
+]
+
+
 def able_to_draw(wanted: bool) -> bool:
     """An option's value, where pictures can be drawn; else ends in a line, before any work."""
     from importlib.util import find_spec

@@ -1,10 +1,9 @@
-"""The graphs of a checkpoint as files for other programs (see ONNX.md)."""
+"""The graphs of a checkpoint for other programs (see ONNX.md)."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
 
 from ..checkpoint import Checkpoint, CheckpointError
 from ..config import HEADS, FormerConfig, ModelConfig
@@ -29,26 +28,6 @@ def graphs(checkpoint: Checkpoint, look_ahead: int) -> dict[str, bytes]:
         "step.onnx": StepGraph(checkpoint.weights, config, look_ahead).model(about),
         "window.onnx": WindowGraph(checkpoint.weights, config).model(about),
     }
-
-
-def write(checkpoint: Checkpoint, look_ahead: int, folder: Path, force: bool = False) -> list[Path]:
-    """Writes the graphs into a folder, which is made if need be; their files.
-
-    Raises FileExistsError for a file that is there, unless ``force`` says to replace it.
-    """
-    contents = {folder / name: content for name, content in graphs(checkpoint, look_ahead).items()}
-    for path in contents:
-        if path.exists() and not force:
-            raise FileExistsError(f"{path}: is there already; --force replaces it")
-    folder.mkdir(parents=True, exist_ok=True)
-    for path, content in contents.items():
-        part = path.with_name(f".{path.name}.tmp")
-        try:
-            part.write_bytes(content)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    return list(contents)
 
 
 def metadata(config: ModelConfig) -> dict[str, str]:
