@@ -29,7 +29,7 @@ def machine() -> dict[str, Any]:
 def _processor() -> str:
     try:
         from ..offline.bench_machine import cpu_name
-    except ImportError:  # PyTorch is missing, which is told elsewhere
+    except ImportError:  # a package is missing, which is told elsewhere
         return platform.processor() or platform.machine()
     return cpu_name()
 
@@ -48,9 +48,7 @@ def network(checkpoint: Path | None, report: Report) -> dict[str, Any]:
     """The weights, what computes them, and the time of a step at each named latency."""
     try:
         return _network(checkpoint, report)
-    except (
-        Exception
-    ) as error:  # a damaged file, a library that does not load, a processor without what it needs
+    except Exception as error:  # a damaged file, a library that does not load, a processor that is too old
         return {"weights": None, "paces": [], "network_fault": _one_line(error)}
 
 
@@ -128,11 +126,8 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _output(command: list[str], environment: dict[str, str] | None = None) -> str:
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=environment, timeout=_PATIENCE_S, check=True
-    )
-    return done.stdout
+def _output(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S, check=True).stdout
 
 
 def _one_line(error: Exception) -> str:
