@@ -92,16 +92,13 @@ def stream_engine(network: Network, front_end: FrontEndConfig, look_ahead: int) 
     return TorchStreams(network, front_end, look_ahead)
 
 
-def window_engine(
-    network: Network, front_end: FrontEndConfig, half: bool = False, context: int | None = None
-) -> WindowEngine:
+def window_engine(network: Network, front_end: FrontEndConfig, half: bool = False) -> WindowEngine:
     """For whole recordings; ``half`` computes in bf16 where PyTorch computes."""
-    more = {} if context is None else {"context": context}
     if isinstance(network, OnnxNetwork):
-        return network.windows(front_end, **more)
+        return network.windows(front_end)
     from .windows import Windows
 
-    return Windows(network, front_end, half, **more)
+    return Windows(network, front_end, half)
 
 
 def device_of(network: Network) -> str:

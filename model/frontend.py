@@ -102,3 +102,8 @@ def kernel(config: FrontEndConfig) -> tuple[np.ndarray, int]:
 def normal(spectrum: Numbers) -> Numbers:
     """Log power in dB as the network takes it: the floor to 0 dB become -1 to 2."""
     return cast("Numbers", spectrum / -FLOOR_DB * 3 + 2)
+
+
+def decibels(levels: Numbers) -> Numbers:
+    """The log power that ``normal`` was given."""
+    return cast("Numbers", (levels - 2) / 3 * -FLOOR_DB)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..frontend import FLOOR_DB, FrontEndConfig
+from ..frontend import FrontEndConfig, decibels
 from ..timebase import BINS, HOP
 from .onnx_writer import Graph
 from .runtime import open_session
@@ -30,4 +30,4 @@ class SpectrumSession:
             self._session.run(None, {"samples": np.ascontiguousarray(windows[first : first + BLOCK])})[0]
             for first in range(0, len(windows), BLOCK)
         ]
-        return (np.concatenate(parts) - 2) / 3 * -np.float32(FLOOR_DB)
+        return decibels(np.concatenate(parts))

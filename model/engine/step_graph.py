@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..config import HEADS, NOTE_HEADS, ModelConfig
+from ..decoder import ONSET
 from ..timebase import KEYS
 from ..velocity_inputs import LOUDNESS, MEMORY, PAST, SILENCE
 from . import layers
@@ -21,7 +22,6 @@ from .transform import levels_of_frames
 from .trunk import Trunk
 from .velocity_graph import WIDE, VelocityGraph, key_levels, loudness
 
-ONSET = HEADS.index("onset")
 #: What gates are before the first frame: they let nothing through, so a forward LSTM stays at its zeros.
 SHUT = -100.0
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..config import HEADS, NOTE_HEADS, ModelConfig
+from ..decoder import ONSET
 from ..timebase import BINS, HOP, KEYS
 from ..velocity_inputs import FUTURE, LOUDNESS, MEMORY, PAST, SILENCE
 from . import layers
@@ -22,7 +23,6 @@ from .transform import framed, levels_of_frames
 from .trunk import Trunk, convolution_states
 from .velocity_graph import WIDE, VelocityGraph, key_levels, loudness
 
-ONSET = HEADS.index("onset")
 BLOCK = 25  #: frames: more would fall out of the processor's cache
 
 
