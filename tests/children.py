@@ -7,8 +7,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+import pytest
 
 HPPNET = [sys.executable, "-m", "hppnet"]
 PATIENCE_S = 120.0  #: how long a condition may take on a busy machine; what never comes is a failure
@@ -50,3 +53,15 @@ def all_gone(group: int) -> bool:
         return False
 
     return bool(wait_until(gone, "the end of all processes"))
+
+
+@contextmanager
+def no_reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Standard output is a pipe that nobody reads."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as out:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", out)
+            yield
+        os.dup2(os.open(os.devnull, os.O_WRONLY), writing)  # takes what closing still writes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 import sys
 from pathlib import Path
@@ -28,6 +27,7 @@ from hppnet.offline.origin import is_whole, origin_of
 from hppnet.offline.outputs import Job
 from hppnet.offline.settings import Settings
 
+from . import children
 from .sounds import TONE_WEIGHTS, three_notes
 
 ONE_SAMPLE_S = 1 / 16_000
@@ -177,14 +177,8 @@ def test_lines_leave_as_they_are_known(here: Path, monkeypatch: pytest.MonkeyPat
 def test_a_reader_that_closes_the_pipe_ends_it_without_a_word(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    reading, writing = os.pipe()
-    os.close(reading)
-    with open(writing, "w") as out:
-        monkeypatch.setattr(sys, "stdout", out)
-        with pytest.raises(SystemExit) as ended:
-            app(["transcribe", "a.wav", "--checkpoint", str(TONE_WEIGHTS), "--format", "jsonl", "-o", "-"])
-        monkeypatch.undo()
-        os.dup2(os.open(os.devnull, os.O_WRONLY), writing)
+    with children.no_reader(monkeypatch), pytest.raises(SystemExit) as ended:
+        app(["transcribe", "a.wav", "--checkpoint", str(TONE_WEIGHTS), "--format", "jsonl", "-o", "-"])
     assert ended.value.code == 1 and capsys.readouterr().err == ""
 
 

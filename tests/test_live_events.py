@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from hppnet.model.notes import NoteOff, NoteOn, Pedal
 from hppnet.realtime import event_output
 from hppnet.realtime.event_output import EventOutput, open_events
 
+from . import children
 from .children import wait_until
 from .live_fakes import FakeModel
 from .sounds import TONE_WEIGHTS, three_notes
@@ -145,13 +145,8 @@ def test_standard_output_holds_events_and_nothing_else(tmp_path: Path) -> None:
 def test_a_reader_that_goes_ends_the_command_without_a_word(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    reading, writing = os.pipe()
-    os.close(reading)
-    with open(writing, "w") as out:
-        monkeypatch.setattr(sys, "stdout", out)
-        with pytest.raises(SystemExit) as ended:
-            app([*arguments(tmp_path, "-"), "-q"])
-        monkeypatch.undo()
+    with children.no_reader(monkeypatch), pytest.raises(SystemExit) as ended:
+        app([*arguments(tmp_path, "-"), "-q"])
     assert ended.value.code == 1 and capsys.readouterr().err == ""
 
 
