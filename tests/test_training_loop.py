@@ -25,7 +25,17 @@ from hppnet.training.settings import Source
 from hppnet.training.sources import gather
 from hppnet.training.step import draw_look_ahead, taught_frames
 
-from .training_runs import PLAIN, TINY, Notebook, fabric_of, in_toml, make_music, short_run, trained
+from .training_runs import (
+    PLAIN,
+    TINY,
+    Notebook,
+    assert_same_curve,
+    fabric_of,
+    in_toml,
+    make_music,
+    short_run,
+    trained,
+)
 
 
 @pytest.fixture(scope="module")
@@ -93,14 +103,6 @@ def test_a_batch_in_turns_takes_the_steps_of_one_at_once(folder: Path) -> None:
     trained(short_run(folder, "at-once", **changes), at_once)
     trained(short_run(folder, "in-turns", accumulate=3, **changes), in_turns)
     assert_same_curve(at_once, in_turns)
-
-
-def assert_same_curve(one: Notebook, other: Notebook) -> None:
-    assert list(one.steps) == list(other.steps)
-    for step, values in one.steps.items():
-        for name in ("onset", "frame", "offset", "velocity", "loss", "norm"):
-            # Sums in another order; Adam makes more of it with every step.
-            assert other.steps[step][name] == pytest.approx(values[name], rel=2e-3), (step, name)
 
 
 @pytest.mark.slow

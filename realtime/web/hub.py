@@ -110,9 +110,11 @@ class Seat:
 class Hub:
     """The seats and the thread. ``close`` it; or use it with ``with``."""
 
-    def __init__(self, transcriber: Transcriber, seats: int = 8) -> None:
+    def __init__(
+        self, transcriber: Transcriber, seats: int = 8, most_backlog_s: float = MOST_BACKLOG_S
+    ) -> None:
         self.transcriber = transcriber
-        self._model, self._most = SharedModel(transcriber), seats
+        self._model, self._most, self._most_backlog_s = SharedModel(transcriber), seats, most_backlog_s
         self._seats: list[Seat] = []
         self._change = threading.Condition()
         self._closing = False
@@ -198,12 +200,12 @@ class Hub:
     def _work(self) -> list[tuple[Seat, list[Block], bool]]:
         """(seat, its sound, whether that is its last) of all that are to be computed now."""
         ripe = [seat for seat in self._seats if seat.blocks or seat.ending]
-        work = [(seat, _next_of(seat)) for seat in ripe if seat.live]
+        work = [(seat, self._next_of(seat)) for seat in ripe if seat.live]
         now_s = time.perf_counter()
         files = [seat for seat in ripe if not seat.live]
         if files and (not work or now_s >= self._file_due_s):
             self._file_due_s = now_s + FILE_TURN_S
-            work.append((files[0], _next_of(files[0])))
+            work.append((files[0], self._next_of(files[0])))
             self._seats.remove(files[0])  # the next file's turn comes next
             self._seats.append(files[0])
         out = []
@@ -252,16 +254,15 @@ class Hub:
         self.leave(seat)
         seat.tell(error)
 
-
-def _next_of(seat: Seat) -> list[Block]:
-    """A step of what waits. Live, when too much has piled up, only its end is worth hearing."""
-    if seat.live and seat.waiting_s > MOST_BACKLOG_S:
-        while seat.waiting_s > KEPT_S and len(seat.blocks) > 1:
-            seat.blocks.popleft()
-            seat.dropped_blocks += 1
-    blocks: list[Block] = []
-    taken_s = 0.0
-    while seat.blocks and (not blocks or taken_s + seat.blocks[0].duration_s <= STEP_S + 1e-9):
-        blocks.append(seat.blocks.popleft())
-        taken_s += blocks[-1].duration_s
-    return blocks
+    def _next_of(self, seat: Seat) -> list[Block]:
+        """A step of what waits. Live, when too much has piled up, only its end is worth hearing."""
+        if seat.live and seat.waiting_s > self._most_backlog_s:
+            while seat.waiting_s > KEPT_S and len(seat.blocks) > 1:
+                seat.blocks.popleft()
+                seat.dropped_blocks += 1
+        blocks: list[Block] = []
+        taken_s = 0.0
+        while seat.blocks and (not blocks or taken_s + seat.blocks[0].duration_s <= STEP_S + 1e-9):
+            blocks.append(seat.blocks.popleft())
+            taken_s += blocks[-1].duration_s
+        return blocks

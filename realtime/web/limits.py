@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..listener import MOST_BACKLOG_S
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -32,6 +34,8 @@ class Limits:
     """In the long run; as many again may come at once."""
     file_ahead_s: float = 10.0
     """Sound of a file that waits to be computed; more is not read from the connection."""
+    backlog_s: float = MOST_BACKLOG_S
+    """Live sound that waits to be computed; of more than that only the end is kept."""
     unread: int = 512
     """Messages that a client may leave unread."""
     close_s: float = 2.0

@@ -52,7 +52,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        with Hub(transcriber, limits.streams) as hub:
+        with Hub(transcriber, limits.streams, limits.backlog_s) as hub:
             app.state.hub = hub
             yield
 
