@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from hppnet.model.notes import Note
-from hppnet.training.key_releases import KeyUp, recorded, with_releases
+from hppnet.training.key_releases import KeyUp, recorded_releases, with_releases
 from hppnet.training.pedal_control import DEPTHS, PedalControl, controlled
 from hppnet.training.prepare.ends import notes_of, presses_of
 from hppnet.training.prepare.rendered import Choices, Rendered
@@ -68,7 +68,7 @@ def test_keys_are_heard_in_two_thirds_of_the_pieces_at_any_level(releases: Path)
 def test_a_file_that_is_no_key_is_named(releases: Path) -> None:
     (releases / "040.flac").rename(releases / "low.flac")
     with pytest.raises(ValueError, match=r"low.flac: expected a MIDI key as the name, such as 060.flac"):
-        recorded(releases)
+        recorded_releases(releases)
 
 
 @pytest.mark.parametrize(("threshold", "wanted"), [(40, (0.1, 2.0)), (64, (0.1, 1.0)), (71, None)])

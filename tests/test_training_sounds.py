@@ -13,7 +13,7 @@ import pytest
 from hppnet.model.notes import Note, write_midi
 from hppnet.training.augmentation import Augmentation
 from hppnet.training.microphones import equaliser_db
-from hppnet.training.noises import KINDS, made_noise, recorded
+from hppnet.training.noises import KINDS, made_noise, recorded_noise
 from hppnet.training.prepare.ends import notes_of, presses_of
 from hppnet.training.rendering import Touch, play_with
 from hppnet.training.restrikes import SHORTEST_S, struck_again
@@ -72,9 +72,11 @@ def test_every_made_up_noise_is_as_long_as_asked_and_none_like_another(kind: str
 def test_recorded_noise_sounds_faster_and_slower() -> None:
     tone = np.sin(2 * np.pi * 1000 * np.arange(4 * RATE) / RATE)
     rng = np.random.default_rng(0)
-    found = [float(np.abs(np.fft.rfft(recorded(RATE, [tone, 0.5 * tone], rng))).argmax()) for _ in range(30)]
+    found = [
+        float(np.abs(np.fft.rfft(recorded_noise(RATE, [tone, 0.5 * tone], rng))).argmax()) for _ in range(30)
+    ]
     assert 700 <= min(found) < 850 and 1200 < max(found) <= 1420
-    assert len(recorded(RATE, [tone[:300]], rng)) == RATE  # a short one comes again and again
+    assert len(recorded_noise(RATE, [tone[:300]], rng)) == RATE  # a short one comes again and again
 
 
 def performance(notes: list[Note], folder: Path) -> mido.MidiFile:

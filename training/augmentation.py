@@ -16,7 +16,7 @@ import numpy as np
 from ..model.notes import Note, without_overlaps
 from .codecs import coded
 from .microphones import gain_controlled
-from .noises import made_noise, recorded
+from .noises import made_noise, recorded_noise
 from .rooms import FIRST_ARRIVAL, in_room, made_room, reverberation_s, shortened
 from .sound_files import read_sound, sounds_in
 
@@ -165,7 +165,7 @@ def _noise(n: int, how: Augmentation, rng: np.random.Generator) -> np.ndarray:
     noise = np.zeros(n)
     for _ in range(2 if rng.random() < 0.3 else 1):
         if how.noises and rng.random() >= how.made_noise:
-            one = recorded(n, _sounds(how.noises), rng)
+            one = recorded_noise(n, _sounds(how.noises), rng)
         else:
             one = made_noise(n, rng)
         noise += one * 10 ** (rng.uniform(-10, 0) / 20) / (np.sqrt(np.mean(one**2)) + 1e-9)

@@ -45,11 +45,11 @@ class KeyUp:
 def with_releases(samples: np.ndarray, notes: Iterable[Note], folder: Path, how: KeyUp) -> np.ndarray:
     """Samples [n] at 16 kHz with the noise of each note's key release; ``notes`` end with their keys.
 
-    Raises ValueError as :func:`recorded` does.
+    Raises ValueError as :func:`recorded_releases` does.
     """
     if how.level_db == -np.inf:
         return samples
-    sounds = recorded(folder)
+    sounds = recorded_releases(folder)
     keys = np.array(sorted(sounds))
     rng = np.random.default_rng(how.seed)
     level = float(np.sqrt(np.mean(samples**2))) + 1e-9
@@ -78,7 +78,7 @@ def files_by_key(folder: Path) -> dict[int, Path]:
 
 
 @lru_cache(maxsize=2)
-def recorded(folder: Path) -> dict[int, np.ndarray]:
+def recorded_releases(folder: Path) -> dict[int, np.ndarray]:
     """Key releases by MIDI key, each from shortly before its first knock on, its loudest 50 ms of unit power.
 
     Raises ValueError as :func:`files_by_key` does, and for what is no sound.

@@ -14,7 +14,7 @@ KINDS = {"steady": 0.25, "swelling": 0.25, "knocks": 0.2, "voice": 0.3}
 FORMANTS = ((250.0, 900.0), (800.0, 2400.0), (2200.0, 3400.0))  #: Hz, where a vowel's three resonances lie
 
 
-def recorded(n: int, sounds: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+def recorded_noise(n: int, sounds: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
     """A piece [n] of one of ``sounds``, at up to 1.4 times its speed or a 1.4th of it."""
     sound = sounds[int(rng.integers(len(sounds)))]
     speed = 2 ** rng.uniform(-0.5, 0.5)

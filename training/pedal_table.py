@@ -20,7 +20,7 @@ import numpy as np
 from .notes_table import LabelError
 
 PEDAL_SUFFIX = ".pedal"
-COLUMNS = ["down", "up"]
+PEDAL_COLUMNS = ["down", "up"]
 
 
 def read_presses(path: Path) -> np.ndarray | None:
@@ -35,8 +35,8 @@ def read_presses(path: Path) -> np.ndarray | None:
         return None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise LabelError(f"{path}: cannot be read ({error})") from error
-    if not lines or lines[0] != COLUMNS:
-        raise LabelError(f"{path}: expected the columns {' and '.join(COLUMNS)} (tab separated)")
+    if not lines or lines[0] != PEDAL_COLUMNS:
+        raise LabelError(f"{path}: expected the columns {' and '.join(PEDAL_COLUMNS)} (tab separated)")
     presses: list[tuple[float, float]] = []
     for number, line in enumerate(lines[1:], start=2):
         try:
@@ -52,4 +52,4 @@ def read_presses(path: Path) -> np.ndarray | None:
 def write_presses(path: Path, presses: Iterable[tuple[float, float]]) -> None:
     """As ``read_presses`` reads them, to the microsecond."""
     rows = [f"{down_s:.6f}\t{up_s:.6f}" for down_s, up_s in presses]
-    path.write_text("\n".join(["\t".join(COLUMNS), *rows, ""]), encoding="utf-8")
+    path.write_text("\n".join(["\t".join(PEDAL_COLUMNS), *rows, ""]), encoding="utf-8")

@@ -24,7 +24,7 @@ TAIL_S = 0.2
 NOISE_S = 0.35  #: of one movement of the dampers
 PIANOS = 8  #: different sets of strings
 
-Press = tuple[float, float]  #: the pedal goes down and comes up, in seconds
+PressTimes = tuple[float, float]  #: the pedal goes down and comes up, in seconds
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class PedalSound:
         )
 
 
-def with_pedal(samples: np.ndarray, presses: Sequence[Press], how: PedalSound) -> np.ndarray:
+def with_pedal(samples: np.ndarray, presses: Sequence[PressTimes], how: PedalSound) -> np.ndarray:
     """Samples [n] at 16 kHz with what the pedal adds; the timing and the notes' own level stay."""
     level = float(np.sqrt(np.mean(samples**2))) + 1e-9
     ringing = resonance(samples, presses, how.strings)
@@ -67,7 +67,7 @@ def with_pedal(samples: np.ndarray, presses: Sequence[Press], how: PedalSound) -
     return out.astype(np.float32)
 
 
-def resonance(samples: np.ndarray, presses: Sequence[Press], strings: int = 0) -> np.ndarray:
+def resonance(samples: np.ndarray, presses: Sequence[PressTimes], strings: int = 0) -> np.ndarray:
     """What free strings answer [n], of any level: each press begins with silent ones."""
     from scipy.signal import oaconvolve
 

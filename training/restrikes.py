@@ -18,7 +18,8 @@ TEMPO = 500_000  #: microseconds a quarter note
 TICKS = 30_000  #: a quarter note: one is 17 microseconds
 SHORTEST_S = 0.05  #: of a stroke
 
-Event = tuple[float, int, mido.Message]  #: seconds from the start, the order within one moment, what happens
+#: Seconds from the start, the order within one moment, what happens.
+TimedMessage = tuple[float, int, mido.Message]
 
 
 def struck_again(midi: mido.MidiFile, share: float, rng: np.random.Generator) -> mido.MidiFile:
@@ -57,9 +58,9 @@ def _several(stroke: Note, until_s: float, rng: np.random.Generator) -> list[Not
     ]
 
 
-def _all_but_notes(midi: mido.MidiFile) -> list[Event]:
+def _all_but_notes(midi: mido.MidiFile) -> list[TimedMessage]:
     """All messages but notes and tempos, before the notes of their time; it ends when the file does."""
-    out: list[Event] = []
+    out: list[TimedMessage] = []
     now_s = 0.0
     for message in midi:
         now_s += message.time
@@ -68,7 +69,7 @@ def _all_but_notes(midi: mido.MidiFile) -> list[Event]:
     return [*out, (now_s, 0, mido.MetaMessage("marker", text="end"))]
 
 
-def _file(events: list[Event]) -> mido.MidiFile:
+def _file(events: list[TimedMessage]) -> mido.MidiFile:
     """Messages at their times in seconds, in order, as one track."""
     out = mido.MidiFile(type=0, ticks_per_beat=TICKS)
     track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=TEMPO)])

@@ -17,7 +17,7 @@ from ...model.notes import Note
 from ...model.timebase import SAMPLE_RATE
 from ..key_releases import KeyUp, with_releases
 from ..rendering import Touch, at_peak, play_with, render
-from ..resonance import PedalSound, Press, with_pedal
+from ..resonance import PedalSound, PressTimes, with_pedal
 from ..rooms import in_room
 from ..sound_files import read_sound
 from .ends import MIDI_SUFFIXES, notes_of, presses_of, read_performance
@@ -128,7 +128,7 @@ class Rendered:
         }
 
     def _sound(
-        self, performance: mido.MidiFile, presses: list[Press], released: list[Note]
+        self, performance: mido.MidiFile, presses: list[PressTimes], released: list[Note]
     ) -> Iterator[np.ndarray]:
         """Lazily, since a performance without notes is not worth rendering."""
         choice = self.choices.of(self.name)

@@ -24,7 +24,7 @@ def unpack(archive: Path, folder: Path, last: Callable[[str], bool], progress: P
             for member in members:
                 _check_inside(archive, member)
             folder.mkdir(parents=True, exist_ok=True)
-            _check_room(archive, folder, members)
+            _check_room_to_unpack(archive, folder, members)
             total, so_far = sum(member.file_size for member in members), 0
             for member in sorted(members, key=lambda member: last(member.filename)):
                 _write(file, member, folder / member.filename)
@@ -48,7 +48,7 @@ def _there(member: zipfile.ZipInfo, folder: Path) -> bool:
     return path.is_file() and path.stat().st_size == member.file_size
 
 
-def _check_room(archive: Path, folder: Path, members: list[zipfile.ZipInfo]) -> None:
+def _check_room_to_unpack(archive: Path, folder: Path, members: list[zipfile.ZipInfo]) -> None:
     needed = sum(member.file_size for member in members if not _there(member, folder))
     free = shutil.disk_usage(folder).free
     if needed > free:
