@@ -9,8 +9,7 @@ import pytest
 import soundfile
 
 from hppnet.model.notes import Note
-from hppnet.training.conditions import Conditions, rms
-from hppnet.training.programs import Listening
+from hppnet.training.evaluate.conditions import Conditions, Listening, rms
 
 from .sounds import three_notes
 from .tolerances import assert_same_sums

@@ -146,7 +146,7 @@ def test_midi_files_serve_as_labels_where_there_is_no_table(clicks, folder):
 
 
 def test_without_mir_eval_the_extra_is_named(monkeypatch, folder):
-    for module in ("hppnet.training.evaluation", "hppnet.training.scores"):
+    for module in ("hppnet.training.evaluate.runs", "hppnet.training.evaluate.scores"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, "mir_eval", None)
     result = run(folder)

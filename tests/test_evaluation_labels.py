@@ -10,8 +10,8 @@ import pytest
 from hppnet.model.notes import Note
 from hppnet.offline.inputs import SOUND_SUFFIXES
 from hppnet.offline.reading import open_recording
-from hppnet.training.material import Material, find_material
-from hppnet.training.notes_table import LabelError, read_labels
+from hppnet.training.data.labels import LabelError, read_labels
+from hppnet.training.evaluate.recordings import Material, find_material
 
 from .evaluation_parts import HEADER, SCALE, write_labels
 from .midi_files import KEYS, SOUNDING, pedalled, performance

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from hppnet.model.notes import Note
-from hppnet.training.bootstrap import interval, intervals
-from hppnet.training.evaluation_pictures import Point, draw_latencies, draw_mistakes
-from hppnet.training.mistakes import GROUPS, Mistakes, mistakes_of
-from hppnet.training.scores import score
+from hppnet.training.evaluate.mistakes import GROUPS, Mistakes, mistakes_of
+from hppnet.training.evaluate.pictures import Point, draw_latencies, draw_mistakes
+from hppnet.training.evaluate.runs import interval, intervals
+from hppnet.training.evaluate.scores import score
 
 from .evaluation_parts import SCALE, unknown
 

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from hppnet.training.augmentation import LOUDNESS_DB, Augmentation, at_another_level, in_the_world
-from hppnet.training.codecs import by_opus, by_transform, coded
-from hppnet.training.dataset import Piece
-from hppnet.training.microphones import equaliser_db, gain_controlled
-from hppnet.training.rooms import FIRST_ARRIVAL, made_room, reverberation_s, shortened
+from hppnet.training.data.augmentation import LOUDNESS_DB, Augmentation, at_another_level, in_the_world
+from hppnet.training.data.dataset import Piece
+from hppnet.training.data.microphones import by_opus, by_transform, coded, equaliser_db, gain_controlled
+from hppnet.training.data.rooms_and_noises import FIRST_ARRIVAL, made_room, reverberation_s, shortened
 
 from .sounds import piano_like
 from .training_runs import PLAIN

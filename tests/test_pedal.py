@@ -42,13 +42,11 @@ from hppnet.model.transcriber import Transcriber
 from hppnet.offline.job import load_transcriber
 from hppnet.offline.settings import Settings
 from hppnet.offline.writing import writers
-from hppnet.training.labels import pedal_target
+from hppnet.training.data.labels import LabelError, pedal_target, read_presses, write_presses
+from hppnet.training.data.performances import moves_pedal, notes_of, presses_of
+from hppnet.training.evaluate.pedal_scores import mean_pedal, score_pedal
+from hppnet.training.evaluate.scores import NoteArrays
 from hppnet.training.losses import pedal_loss
-from hppnet.training.notes_table import LabelError
-from hppnet.training.pedal_scores import mean_pedal, score_pedal
-from hppnet.training.pedal_table import read_presses, write_presses
-from hppnet.training.prepare.ends import moves_pedal, notes_of, presses_of
-from hppnet.training.scores import NoteArrays
 from hppnet.training.thresholds import Judged, _choose_pedal
 
 from .pedal_parts import UNITS, with_moving_pedal

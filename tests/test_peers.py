@@ -12,11 +12,11 @@ import soundfile
 
 from hppnet.model.notes import Note, Press
 from hppnet.offline.reading import open_recording
-from hppnet.training import peers
-from hppnet.training.conditions import Conditions
-from hppnet.training.hearing import LoadError, Pair, hear_all, hear_in_processes
-from hppnet.training.peers.transkun import prediction
-from hppnet.training.programs import Listening, PeerProgram
+from hppnet.training.evaluate import peers
+from hppnet.training.evaluate.conditions import Conditions, Listening
+from hppnet.training.evaluate.peers import LoadError, prediction
+from hppnet.training.evaluate.programs import PeerProgram, hear_all, hear_in_processes
+from hppnet.training.evaluate.recordings import Pair
 
 from .evaluation_parts import run, two_recordings
 from .peer_parts import HELD, Broken, Impulses

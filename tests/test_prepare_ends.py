@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from hppnet.model.notes import Note, read_midi, write_midi
-from hppnet.training.prepare.ends import notes_of, read_performance
-from hppnet.training.prepared import note_ends_of
+from hppnet.training.data.labels import note_ends_of
+from hppnet.training.data.performances import notes_of, read_performance
 
 from .midi_files import KEYS, SOUNDING, Happening, pedalled, performance
 

@@ -15,13 +15,13 @@ import soundfile
 from typer.testing import CliRunner, Result
 
 from hppnet.cli import app
-from hppnet.training.dataset import read_notes
-from hppnet.training.pedal_table import read_presses
-from hppnet.training.prepare.ends import presses_of, read_performance
-from hppnet.training.prepare.piece import How, attempt
-from hppnet.training.prepare.rendered import Choice, Choices, Rendered, in_its_room
-from hppnet.training.rendering import Touch
-from hppnet.training.sound_files import files_in
+from hppnet.training.data.dataset import read_notes
+from hppnet.training.data.labels import read_presses
+from hppnet.training.data.performances import presses_of, read_performance
+from hppnet.training.data.playing_style import Touch
+from hppnet.training.data.rendering import Choice, Choices, Rendered, in_its_room
+from hppnet.training.data.sounds import files_in
+from hppnet.training.prepare.convert import How, attempt
 
 from .midi_files import KEYS, SOUNDING, pedalled, performance
 from .needs import SOUND_FONTS, needs

@@ -15,7 +15,8 @@ import soundfile
 from typer.testing import CliRunner
 
 from hppnet.cli import app
-from hppnet.training.prepare.piece import How, Outcome, Take
+from hppnet.training.data.sounds import Take
+from hppnet.training.prepare.convert import How, Outcome
 from hppnet.training.prepare.run import run, unfinished_in
 
 from . import children

@@ -11,11 +11,10 @@ import pytest
 import soundfile
 
 from hppnet.model.notes import Note
-from hppnet.training.key_releases import KeyUp, recorded_releases, with_releases
-from hppnet.training.pedal_control import DEPTHS, PedalControl, controlled
-from hppnet.training.prepare.ends import notes_of, presses_of
-from hppnet.training.prepare.rendered import Choices, Rendered
-from hppnet.training.rendering import Touch, play_with, render
+from hppnet.training.data.performances import notes_of, presses_of
+from hppnet.training.data.piano_sounds import KeyUp, recorded_releases, with_releases
+from hppnet.training.data.playing_style import DEPTHS, PedalControl, Touch, controlled, play_with
+from hppnet.training.data.rendering import Choices, Rendered, render
 
 from .midi_files import performance
 

@@ -10,7 +10,8 @@ import pytest
 
 from hppnet.model.notes import Note, write_midi
 from hppnet.model.partials import estimate_tuning
-from hppnet.training.rendering import Touch, play_with, render
+from hppnet.training.data.playing_style import Touch, play_with
+from hppnet.training.data.rendering import render
 
 from .needs import SOUND_FONTS, needs
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hppnet.model.notes import Note
-from hppnet.training.scores import PRF, NoteArrays, doubled_percent, mean, score
+from hppnet.training.evaluate.scores import PRF, NoteArrays, doubled_percent, mean, score
 
 from .evaluation_parts import ONSETS, SCALE, shifted, unknown
 

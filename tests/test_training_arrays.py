@@ -17,10 +17,10 @@ from hppnet.model import checkpoint
 from hppnet.model.frontend import FLOOR_DB
 from hppnet.model.network import Logits
 from hppnet.model.spectrum import FrontEnd
-from hppnet.training.array_source import ArrayExcerpts, open_arrays
-from hppnet.training.augmentation import Augmentation
-from hppnet.training.dataset import read_notes
-from hppnet.training.labels import targets
+from hppnet.training.data.arrays import ArrayExcerpts, open_arrays
+from hppnet.training.data.augmentation import Augmentation
+from hppnet.training.data.dataset import read_notes
+from hppnet.training.data.labels import targets
 from hppnet.training.losses import Losses, head_losses
 from hppnet.training.settings import Rendering, Settings, Source
 

@@ -9,11 +9,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from hppnet.training import budget, loop
-from hppnet.training.budget import over
-from hppnet.training.interruption import Interrupted
+from hppnet.training import loop, stopping
 from hppnet.training.schedule import Phase, Schedule
 from hppnet.training.settings import Settings, Source
+from hppnet.training.stopping import Interrupted, over
 
 from .training_runs import Notebook, fabric_of, make_music, short_run
 
@@ -30,9 +29,9 @@ class Ticking(Notebook):
         super().__init__()
         self.now_s, self.plans = 0.0, []
         self._step_s, self._stop_at = step_s, stop_at
-        monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: self.now_s))
-        monkeypatch.setattr(budget, "UNTIMED_STEPS", 1)
-        monkeypatch.setattr(budget, "TIMED_STEPS", 2)
+        monkeypatch.setattr(stopping, "time", SimpleNamespace(monotonic=lambda: self.now_s))
+        monkeypatch.setattr(stopping, "UNTIMED_STEPS", 1)
+        monkeypatch.setattr(stopping, "TIMED_STEPS", 2)
 
     def step(self, step: int, values: dict[str, float]) -> None:
         super().step(step, values)

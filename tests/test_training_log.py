@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from hppnet.cli import app
 from hppnet.offline.origin import written_here
 from hppnet.training.curves import read_curves
-from hppnet.training.log import CsvTable, Means, read_table
+from hppnet.training.logs import CsvTable, Means, read_table
 
 from . import needs
 
@@ -100,7 +100,7 @@ def test_plot_training_names_what_is_wrong(tmp_path: Path, text: str | None, wor
 
 def test_tensorboard_reads_what_was_written(tmp_path: Path) -> None:
     accumulator = needs.module("tensorboard.backend.event_processing.event_accumulator", "train")
-    from hppnet.training.board import Board
+    from hppnet.training.logs import Board
 
     board = Board(tmp_path, 0)
     board.scalars(50, {"onset": 2.5}, "training")

@@ -16,14 +16,14 @@ import soundfile
 import torch
 
 from hppnet.training import loop
-from hppnet.training.interruption import Interrupted
+from hppnet.training.data.sources import gather
 from hppnet.training.launch import fabric_for, launch, precision_plugin
-from hppnet.training.log import Watch
+from hppnet.training.logs import Watch
 from hppnet.training.losses import Losses
 from hppnet.training.schedule import Phase, Schedule
 from hppnet.training.settings import Source
-from hppnet.training.sources import gather
 from hppnet.training.step import draw_look_ahead, taught_frames
+from hppnet.training.stopping import Interrupted
 
 from .training_runs import PLAIN, TINY, Notebook, fabric_of, in_toml, make_music, short_run, trained
 

@@ -20,11 +20,11 @@ from typer.testing import CliRunner
 from hppnet.cli import app
 from hppnet.model import checkpoint
 from hppnet.training import recipe
-from hppnet.training.budget import over
-from hppnet.training.layout import lay_out, split
-from hppnet.training.preparation import estimate, upcoming
-from hppnet.training.renderings import Renderings, check_piano, make, read
+from hppnet.training.data.rendering_cache import Renderings, check_piano, make, read
+from hppnet.training.data.run_files import lay_out, split
+from hppnet.training.prepare.cache import estimate, upcoming
 from hppnet.training.settings import Source
+from hppnet.training.stopping import over
 
 from .midi_files import performance
 from .sounds import piano_like
@@ -227,7 +227,7 @@ def test_a_performance_that_cannot_be_rendered_is_left_out(root: Path, tmp_path:
     source = Source(str(tmp_path / "performances" / "train"), render=settings.sources[3].render)
     from dataclasses import replace
 
-    from hppnet.training.renderings import renderings
+    from hppnet.training.data.rendering_cache import renderings
 
     (one, *_), _ = renderings(source, replace(settings, sources=(source,), phases=()), "keys")
     make(one, "keys")

@@ -11,14 +11,19 @@ import numpy as np
 import pytest
 
 from hppnet.model.notes import Note, write_midi
-from hppnet.training.augmentation import Augmentation
-from hppnet.training.microphones import equaliser_db
-from hppnet.training.noises import KINDS, made_noise, recorded_noise
-from hppnet.training.prepare.ends import notes_of, presses_of
-from hppnet.training.rendering import Touch, play_with
-from hppnet.training.restrikes import SHORTEST_S, struck_again
-from hppnet.training.rooms import FIRST_ARRIVAL, made_room
-from hppnet.training.spectral_shapes import random_shape, shaped_in_time
+from hppnet.training.data.augmentation import Augmentation
+from hppnet.training.data.microphones import equaliser_db
+from hppnet.training.data.performances import SHORTEST_S, notes_of, presses_of, struck_again
+from hppnet.training.data.playing_style import Touch, play_with
+from hppnet.training.data.rooms_and_noises import (
+    FIRST_ARRIVAL,
+    KINDS,
+    made_noise,
+    made_room,
+    random_shape,
+    recorded_noise,
+    shaped_in_time,
+)
 
 RATE = 16_000
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from hppnet.training import loop
+from hppnet.training.data.sources import gather
 from hppnet.training.losses import Losses
 from hppnet.training.schedule import Schedule
 from hppnet.training.settings import Settings, Source
-from hppnet.training.sources import gather
 
 from .training_runs import PLAIN, TINY, Notebook, fabric_of, make_music, short_run, trained
 

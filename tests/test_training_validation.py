@@ -12,9 +12,9 @@ import pytest
 from hppnet.model import checkpoint
 from hppnet.model.config import ModelConfig, NetworkConfig
 from hppnet.model.notes import Note
+from hppnet.training.data.sources import gather
 from hppnet.training.schedule import Schedule
 from hppnet.training.settings import Source
-from hppnet.training.sources import gather
 from hppnet.training.thresholds import finish
 from hppnet.training.validation import beginning, picture, validate
 

@@ -12,9 +12,9 @@ from lightning.fabric import Fabric
 
 from hppnet.model.config import NetworkConfig
 from hppnet.training import loop
-from hppnet.training.augmentation import Augmentation
+from hppnet.training.data.augmentation import Augmentation
 from hppnet.training.launch import precision_plugin
-from hppnet.training.log import Watch
+from hppnet.training.logs import Watch
 from hppnet.training.schedule import Schedule
 from hppnet.training.settings import Settings, Source
 

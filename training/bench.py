@@ -20,13 +20,13 @@ from lightning.fabric import Fabric
 
 from ..model.timebase import FRAME_S, SAMPLE_RATE
 from ..processes import cores
-from .augmentation import Augmentation
-from .dataset import detuned
+from .data.augmentation import Augmentation
+from .data.dataset import detuned
+from .data.sources import batches
 from .kernels import compiled
 from .launch import fabric_for, launch
 from .loop import check_batches, set_up
 from .settings import Settings, Source
-from .sources import batches
 from .step import Clock
 
 PARTS = ("data", "forward", "backward", "optimiser")

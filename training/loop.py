@@ -16,15 +16,14 @@ from lightning.fabric import Fabric
 from torch.utils.data import DataLoader
 
 from ..model.memory import keep_memory
-from .budget import Budget, over
-from .dataset import Batch
-from .interruption import Interrupted, Request, requests
+from .data.dataset import Batch
+from .data.sources import Material, batches, gather, share
 from .kernels import accelerate
-from .log import Watch
+from .logs import Watch
 from .run import begin, config_of, save, save_weights, weights_of
 from .settings import Settings
-from .sources import Material, batches, gather, share
 from .step import Stepper
+from .stopping import Budget, Interrupted, Request, over, requests
 from .teacher import teacher
 from .validation import validate
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..model.config import CONFIGS, NetworkConfig
-from .augmentation import Augmentation
+from .data.augmentation import Augmentation
 from .losses import Losses
 from .schedule import Phase, Schedule
 from .settings import Rendering, Settings, Source

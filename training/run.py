@@ -16,7 +16,7 @@ from ..model import checkpoint
 from ..model.config import ModelConfig
 from ..model.network import HPPNet
 from ..model.shipped import DEFAULT
-from .balance import Balance
+from .losses import Balance
 from .recipe import difference, digest_of, resolved
 from .settings import Settings
 

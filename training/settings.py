@@ -10,7 +10,7 @@ from typing import Any
 
 from ..model.config import CONFIGS, NetworkConfig
 from ..model.timebase import FRAME_S
-from .augmentation import Augmentation
+from .data.augmentation import Augmentation
 from .losses import Losses
 from .schedule import Phase, Schedule, count
 

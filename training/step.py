@@ -17,7 +17,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ..model.config import HEADS
 from ..model.network import HPPNet
-from .dataset import Batch
+from .data.dataset import Batch
 from .losses import Losses, count_notes, head_losses, pedal_loss
 from .run import Run
 from .settings import Settings

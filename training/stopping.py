@@ -1,13 +1,20 @@
-"""When a training ends: after its steps, or after so many minutes, whose steps the first ones tell.
+"""When a training ends: after its steps, after so many minutes, or after a signal.
 
-They are timed, and the schedule is stretched to the steps that the rest of the time holds. From there on the
-run is one like any other: saved with its number of steps, it goes on where it stopped.
+Given minutes, the first steps are timed and the schedule is stretched to the steps that the rest of the time
+holds. From there on the run is one like any other: saved with its number of steps, it goes on where it
+stopped. After Ctrl-C, or the SIGTERM of a scheduler that wants its machine back, the step is finished and the
+run saved.
 """
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from types import FrameType
 
 from lightning.fabric import Fabric
 
@@ -60,3 +67,46 @@ def over(settings: Settings, steps: int) -> Settings:
         for phase in settings.phases
     )
     return replace(settings, schedule=settings.schedule.over(steps), phases=phases)
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(Exception):
+    """Training was asked to end, and has saved what it had."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"signal {signal_number}")
+        self.signal_number = signal_number
+
+
+class Request:
+    """The signal that came, 0 while none has."""
+
+    def __init__(self) -> None:
+        self.signal_number = 0
+
+
+@contextmanager
+def requests() -> Iterator[Request]:
+    """Notes the first signal; a second one ends the process as usual. In a thread that cannot: nothing."""
+    request = Request()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def note(number: int, _: FrameType | None) -> None:
+        request.signal_number = number
+        restore()
+
+    for number in SIGNALS:
+        signal.signal(number, note)
+    try:
+        yield request
+    finally:
+        restore()

@@ -17,11 +17,11 @@ from ..model.notes import Press, notes_from, presses_from
 from ..model.pedal_decoder import PedalDecoder
 from ..model.timebase import SAMPLE_RATE
 from ..model.transcriber import Transcriber, transcriber_of
-from .dataset import Piece
-from .pedal_scores import score_pedal
-from .scores import OFFSET_RATIO, ONSET_TOLERANCE_S, PRF, NoteArrays, match
+from .data.dataset import Piece
+from .data.sources import gather
+from .evaluate.pedal_scores import score_pedal
+from .evaluate.scores import OFFSET_RATIO, ONSET_TOLERANCE_S, PRF, NoteArrays, match
 from .settings import Settings
-from .sources import gather
 from .validation import MODES, beginning
 
 ONSETS = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55)

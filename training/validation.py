@@ -16,9 +16,9 @@ from ..model.network import HPPNet
 from ..model.notes import Note
 from ..model.timebase import FRAMES_PER_SECOND, KEYS, SAMPLE_RATE
 from ..model.transcriber import DEFAULT_LATENCY_MS, transcriber_of
-from .dataset import Piece
-from .labels import targets
-from .scores import Scores, mean, score
+from .data.dataset import Piece
+from .data.labels import targets
+from .evaluate.scores import Scores, mean, score
 
 MODES = {"offline": None, "streaming": DEFAULT_LATENCY_MS}  #: name -> latency in ms
 SCORES = {"onset": "onset_50ms", "note": "onset_offset", "frame": "frame"}  #: name -> field of Scores

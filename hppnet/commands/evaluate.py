@@ -19,7 +19,7 @@ from .evaluate_task import prepare
 from .options import Device, Force, InputChannel, Threshold, Track
 
 if TYPE_CHECKING:
-    from ..training.evaluation import Outcome
+    from ..training.evaluate.runs import Outcome
     from .evaluate_task import Task
 
 
@@ -146,8 +146,8 @@ def _score(task: Task) -> list[Outcome]:
     from rich.console import Console
     from rich.progress import Progress
 
-    from ..training.evaluation import outcomes
-    from ..training.hearing import LoadError
+    from ..training.evaluate.peers import LoadError
+    from ..training.evaluate.runs import outcomes
 
     console = Console(stderr=True)
     quiet = not console.is_terminal

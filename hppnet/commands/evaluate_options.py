@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .options import latency_ms
 
 if TYPE_CHECKING:
-    from ..training.programs import Listening
+    from ..training.evaluate.conditions import Listening
 
 ALL = "all"  #: the latencies
 ERRORS_PICTURE, LATENCY_PICTURE = Path("evaluate-errors.png"), Path("evaluate-latency.png")
@@ -83,8 +83,8 @@ class Options:
                 raise Refusal(f"{folder}: expected a folder, got a file")
 
     def _check_models(self) -> None:
-        from ..training.peers import NAMES
-        from ..training.prepared import NOTE_ENDS
+        from ..training.data.labels import NOTE_ENDS
+        from ..training.evaluate.peers import NAMES
 
         for name in self.models:
             if name not in (OWN, *NAMES):
@@ -151,8 +151,7 @@ def listening(
     gain_db: float,
 ) -> Listening:
     """Raises Refusal for conditions that cannot be."""
-    from ..training.conditions import Conditions
-    from ..training.programs import Listening
+    from ..training.evaluate.conditions import Conditions, Listening
 
     if snr_db is not None and noise is None:
         raise Refusal("--snr needs --noise DIR")

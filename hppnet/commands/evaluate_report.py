@@ -15,14 +15,14 @@ from .evaluate_tables import caption, console, mistakes_table, pedal_table, quie
 from .reports import as_json, print_figures, write_report
 
 if TYPE_CHECKING:
-    from ..training.evaluation import Outcome, Run
-    from ..training.scores import Scores
+    from ..training.evaluate.runs import Outcome, Run
+    from ..training.evaluate.scores import Scores
     from .evaluate_task import Task
 
 
 def report(done: Sequence[Outcome], task: Task) -> None:
     """Writes and prints everything that was asked for. Raises Refusal where a file cannot be written."""
-    from ..training.evaluation import runs_of
+    from ..training.evaluate.runs import runs_of
 
     runs = runs_of(done)
     about = settings(task)
@@ -105,7 +105,7 @@ def _figures(run: Run) -> dict[str, Any]:
 
 def as_csv(runs: Sequence[Run]) -> str:
     """A row for each file of each run, and the run's mean. An empty cell: nothing to score."""
-    from ..training.scores import F1_FIELDS
+    from ..training.evaluate.scores import F1_FIELDS
 
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
@@ -123,7 +123,7 @@ def as_csv(runs: Sequence[Run]) -> str:
 
 
 def _row(scores: Scores) -> list[str | None]:
-    from ..training.scores import F1_FIELDS
+    from ..training.evaluate.scores import F1_FIELDS
 
     cells: list[float | None] = []
     for name in F1_FIELDS:
@@ -151,8 +151,8 @@ def _print(runs: Sequence[Run], about: dict[str, Any], several: bool) -> None:
 
 
 def _draw(runs: Sequence[Run], task: Task, title: str) -> None:
-    from ..training import evaluation_pictures as pictures
-    from ..training.programs import all_latencies, run_name
+    from ..training.evaluate import pictures
+    from ..training.evaluate.programs import all_latencies, run_name
 
     path, data, force = task.options.picture, task.options.data, task.options.force
     if path is None:
@@ -174,8 +174,8 @@ def _draw(runs: Sequence[Run], task: Task, title: str) -> None:
 
 
 def _point(run: Run) -> Any:
-    from ..training.evaluation_pictures import Point
-    from ..training.scores import F1_FIELDS
+    from ..training.evaluate.pictures import Point
+    from ..training.evaluate.scores import F1_FIELDS
 
     scores = {name: getattr(run.mean, name) for name in F1_FIELDS}
     return Point({name: prf.f1 for name, prf in scores.items() if prf is not None}, run.intervals)

@@ -10,10 +10,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from ..training.bootstrap import Interval
-    from ..training.evaluation import Run
-    from ..training.mistakes import Mistakes
-    from ..training.scores import PRF, Scores
+    from ..training.evaluate.mistakes import Mistakes
+    from ..training.evaluate.runs import Interval, Run
+    from ..training.evaluate.scores import PRF, Scores
 
 _WIDTH = 130  #: of the tables where the output is no terminal
 _WIDE = 100  #: from here on there is room for everything

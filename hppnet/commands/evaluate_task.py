@@ -13,10 +13,10 @@ from .evaluate_options import ALL, OWN, Options, Refusal
 
 if TYPE_CHECKING:
     from ..model.transcriber import Transcriber
-    from ..training.evaluation import Outcome
-    from ..training.hearing import Answer, Opener, Pair
-    from ..training.material import Material
-    from ..training.programs import Hppnet
+    from ..training.data.sounds import Opener
+    from ..training.evaluate.programs import Answer, Hppnet
+    from ..training.evaluate.recordings import Material, Pair
+    from ..training.evaluate.runs import Outcome
 
     Hear = Callable[[list[Pair]], Generator[Answer, None, None]]
 
@@ -37,8 +37,7 @@ def prepare(options: Options, folder: Path) -> Task:
     """Finds, loads and reads everything; what is cut out of recordings goes to ``folder``. Raises Refusal."""
     from ..offline.inputs import SOUND_SUFFIXES
     from ..offline.reading import open_recording
-    from ..training.material import without_piano
-    from ..training.starts import cut_starts
+    from ..training.evaluate.recordings import cut_starts, without_piano
 
     transcriber = _loaded(options) if OWN in options.models else None
     latencies = _latencies(options, transcriber)
@@ -82,7 +81,7 @@ def _load(checkpoint: Path | None, device: str, thresholds: dict[str, float | No
 def _latencies(options: Options, transcriber: Transcriber | None) -> tuple[float | None, ...]:
     """Those to listen at, if the checkpoint's front end allows them."""
     from ..model.timebase import frames_for_latency
-    from ..training.programs import all_latencies
+    from ..training.evaluate.programs import all_latencies
 
     if transcriber is None or options.latency is None:
         return (None,)
@@ -98,7 +97,7 @@ def _latencies(options: Options, transcriber: Transcriber | None) -> tuple[float
 
 def _material(options: Options) -> Material | None:
     from ..offline.inputs import SOUND_SUFFIXES
-    from ..training.material import find_material
+    from ..training.evaluate.recordings import find_material
 
     if options.data is None:
         return None
@@ -110,7 +109,7 @@ def _read(material: Material | None, note_ends: str | None) -> tuple[list[Pair],
     from rich.console import Console
     from rich.progress import track
 
-    from ..training.evaluation import Outcome
+    from ..training.evaluate.runs import Outcome
 
     if material is None:
         return [], []
@@ -145,8 +144,8 @@ def _programs(
     options: Options, latencies: tuple[float | None, ...], transcriber: Transcriber | None, jobs: int
 ) -> dict[str, Hear]:
     """Peers always have processes of their own, and hppnet beside them: else memory would be shared."""
-    from ..training import hearing
-    from ..training.programs import Hppnet, Predictions
+    from ..training.evaluate import programs as running
+    from ..training.evaluate.programs import Hppnet, Predictions
 
     programs: dict[str, Hear] = {}
     for name in options.models:
@@ -154,14 +153,14 @@ def _programs(
             programs[name] = _peer(name, options, jobs)
         elif jobs > 1 or len(options.models) > 1:
             load = partial(_hppnet, options, latencies)
-            programs[name] = partial(hearing.hear_in_processes, load=load, jobs=jobs)
+            programs[name] = partial(running.hear_in_processes, load=load, jobs=jobs)
         else:
             assert transcriber is not None
             program = Hppnet(transcriber, latencies, options.listening, _opener(options))
-            programs[name] = partial(hearing.hear_all, program=program)
+            programs[name] = partial(running.hear_all, program=program)
     if options.predictions is not None:
         written = Predictions(options.predictions, options.listening)
-        programs[written.name] = partial(hearing.hear_all, program=written)
+        programs[written.name] = partial(running.hear_all, program=written)
     return programs
 
 
@@ -174,18 +173,19 @@ def _opener(options: Options) -> Opener:
 
 def _hppnet(options: Options, latencies: tuple[float | None, ...]) -> Hppnet:
     """In a process of its own."""
-    from ..training.programs import Hppnet
+    from ..training.evaluate.programs import Hppnet
 
     transcriber = _load(options.checkpoint, options.device, options.thresholds)
     return Hppnet(transcriber, latencies, options.listening, _opener(options))
 
 
 def _peer(name: str, options: Options, jobs: int) -> Hear:
-    from ..training import hearing, peers
-    from ..training.programs import PeerProgram
+    from ..training.evaluate import peers
+    from ..training.evaluate import programs as running
+    from ..training.evaluate.programs import PeerProgram
 
     peer = peers.make(name)
     if missing := peers.missing(peer):
         raise Refusal(f"--model {name} needs {', '.join(missing)}: {peer.install}", 1)
     load = partial(PeerProgram.load, partial(peers.make, name), options.listening, _opener(options))
-    return partial(hearing.hear_in_processes, load=load, jobs=jobs)
+    return partial(running.hear_in_processes, load=load, jobs=jobs)

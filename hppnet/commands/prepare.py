@@ -16,8 +16,8 @@ from .prepare_pack import pack
 from .prepare_run import carry_out, fetch
 
 if TYPE_CHECKING:
-    from ..training.hearing import Opener
-    from ..training.prepare.rendered import Choices
+    from ..training.data.rendering import Choices
+    from ..training.data.sounds import Opener
 
 app = typer.Typer(help="Make 16 kHz sound and note tables of data sets, for train.", no_args_is_help=True)
 
@@ -171,7 +171,7 @@ def render(
     """
     import shutil
 
-    from ..training.prepare.rendered import find_performances
+    from ..training.prepare.pairs import find_performances
     from ..training.prepare.report import Plan
 
     if shutil.which("fluidsynth") is None:
@@ -230,8 +230,8 @@ def _choices(
     plain: bool,
 ) -> Choices:
     """Raises ValueError for files that are not there, weights that are none and what excludes each other."""
-    from ..training.prepare.rendered import Choices
-    from ..training.sound_files import files_in, read_sound
+    from ..training.data.rendering import Choices
+    from ..training.data.sounds import files_in, read_sound
 
     weights: dict[Path, float] = {}
     for text in soundfonts:

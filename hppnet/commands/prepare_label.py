@@ -10,7 +10,7 @@ from ..failure import fail
 from .prepare_run import carry_out
 
 if TYPE_CHECKING:
-    from ..training.hearing import Opener
+    from ..training.data.sounds import Opener
 
 
 def carry_out_labels(
@@ -27,8 +27,8 @@ def carry_out_labels(
     """Labels all recordings of ``folder``; exits as the other commands of ``prepare`` do."""
     from ..model.shipped import identity
     from ..offline.inputs import SOUND_SUFFIXES
-    from ..training import peers
-    from ..training.hearing import LoadError
+    from ..training.evaluate import peers
+    from ..training.evaluate.peers import LoadError
     from ..training.prepare.labelled import OWN, Labeller, find_recordings, loaded
     from ..training.prepare.report import Plan
 

@@ -36,7 +36,7 @@ def pack(
     by its weight, and what is left out is said. Elsewhere: hppnet train RECIPE --data DIR --minutes 12.
     """
     from ..training import recipe as recipes
-    from ..training.layout import lay_out
+    from ..training.data.run_files import lay_out
     from ..training.prepare.packed import check_parts
     from ..training.prepare.packed import pack as write
     from .train import progress_bar

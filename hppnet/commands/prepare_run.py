@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
+    from ..training.prepare.convert import How, Outcome, Source
     from ..training.prepare.pairs import Found
-    from ..training.prepare.piece import How, Outcome, Source
     from ..training.prepare.report import Plan
 
 
@@ -28,8 +28,7 @@ def fetch(url: str, folder: Path, sha256: str | None) -> None:
     from rich.progress import TransferSpeedColumn as Speed
 
     from ..training.prepare import maestro
-    from ..training.prepare.download import download
-    from ..training.prepare.unpack import unpack
+    from ..training.prepare.download import download, unpack
 
     columns = (
         TextColumn("{task.description}"),
@@ -61,7 +60,7 @@ def fetch(url: str, folder: Path, sha256: str | None) -> None:
 def carry_out(
     find: Callable[[], Found], out: Path, plan: Plan, jobs: int | None, arrays: bool, only: str
 ) -> None:
-    from ..training.prepare.piece import How, claimed
+    from ..training.prepare.convert import How, claimed
     from ..training.prepare.report import by_folder
     from ..training.prepare.run import unfinished_in
 
@@ -90,7 +89,7 @@ def carry_out(
 
 def _make(found: Found, out: Path, plan: Plan, how: How, jobs: int, only: str) -> list[Outcome]:
     """Makes what is not there yet, with a bar and a line for what is skipped; writes the report."""
-    from ..training.prepare.piece import done
+    from ..training.prepare.convert import done
     from ..training.prepare.report import write_report
     from ..training.prepare.run import run
 

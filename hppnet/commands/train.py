@@ -65,10 +65,10 @@ def train(
     """
     try:
         from ..training import recipe as recipes
-        from ..training.interruption import Interrupted
         from ..training.launch import fabric_for, launch
-        from ..training.preparation import rendering_ahead
+        from ..training.prepare.cache import rendering_ahead
         from ..training.prepare.packed import unpack
+        from ..training.stopping import Interrupted
     except ModuleNotFoundError as error:
         fail(f"train needs {error.name}: pip install 'hppnet[train]'")
     try:
@@ -104,12 +104,12 @@ def train(
 def _prepare(fabric: Fabric, settings: Settings) -> None:
     """Decodes and renders what the first step needs, and names what would stop the training."""
     from ..processes import cores
-    from ..training.layout import lay_out
-    from ..training.log import check_tables
+    from ..training.data.run_files import lay_out
+    from ..training.data.sources import gather
+    from ..training.logs import check_tables
     from ..training.loop import check_batches
-    from ..training.preparation import decode, estimate, render_first
+    from ..training.prepare.cache import decode, estimate, render_first
     from ..training.run import check_saved
-    from ..training.sources import gather
 
     check_batches(settings, fabric)
     if fabric.is_global_zero:
@@ -158,8 +158,8 @@ def _work(fabric: Fabric, settings: Settings, threads: int) -> int:
     import torch
 
     from ..training import loop
-    from ..training.interruption import Interrupted
-    from ..training.view import TrainView
+    from ..training.logs import TrainView
+    from ..training.stopping import Interrupted
 
     torch.set_num_threads(threads)
     with TrainView(settings, visible=fabric.is_global_zero) as view:

@@ -13,12 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from ..model.notes import Note, without_overlaps
-from .codecs import coded
-from .microphones import gain_controlled
-from .noises import made_noise, recorded_noise
-from .rooms import FIRST_ARRIVAL, in_room, made_room, reverberation_s, shortened
-from .sound_files import read_sound, sounds_in
+from ...model.notes import Note, without_overlaps
+from .microphones import coded, gain_controlled
+from .rooms_and_noises import (
+    FIRST_ARRIVAL,
+    in_room,
+    made_noise,
+    made_room,
+    recorded_noise,
+    reverberation_s,
+    shortened,
+)
+from .sounds import read_sound, sounds_in
 
 LOUDNESS_DB = -20.0  #: to which recordings are brought where they are levelled; see ``Piece.loudness_db``
 

@@ -18,23 +18,15 @@ import soundfile
 import torch
 from torch import Tensor
 
-from ..model.frontend import FLOOR_DB, FrontEndConfig
-from ..model.notes import Note, without_overlaps
-from ..model.spectrum import FrontEnd
-from ..model.timebase import FRAME_S, HOP, SAMPLE_RATE
-from .augmentation import (
-    Augmentation,
-    at_another_level,
-    in_the_world,
-    mixed,
-    without_piano,
-)
-from .labels import pedal_target, targets
+from ...model.frontend import FLOOR_DB, FrontEndConfig
+from ...model.notes import Note, without_overlaps
+from ...model.spectrum import FrontEnd
+from ...model.timebase import FRAME_S, HOP, SAMPLE_RATE
+from .augmentation import Augmentation, at_another_level, in_the_world, mixed, without_piano
+from .labels import LABEL_SUFFIXES, PEDAL_SUFFIX, pedal_target, read_labels, read_presses, targets
 from .microphones import equaliser_db
-from .notes_table import LABEL_SUFFIXES, read_labels
-from .pedal_table import PEDAL_SUFFIX, read_presses
-from .prepare.recorded import pedal_of
-from .sound_files import SUFFIXES, read_sound
+from .performances import pedal_of
+from .sounds import SUFFIXES, read_sound
 
 #: A cache's folder for the notes, named after how they are made of labels: to be raised when that changes.
 NOTES_CACHE = "notes-1"

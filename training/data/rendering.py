@@ -1,28 +1,31 @@
-"""A piece that is rendered: a performance (MIDI) on a piano, with a touch and a tuning, in a room of its own.
+"""A performance (MIDI) rendered on a sampled piano: sound and labels that agree exactly.
 
-What is chosen for a piece depends on the seed and the piece's name alone.
+FluidSynth renders at 44.1 kHz without its own effects (rendering straight to 16 kHz would alias);
+soxr brings it to 16 kHz. What is chosen for a performance depends on the seed and its name alone.
 """
 
 from __future__ import annotations
 
 import hashlib
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import mido
 import numpy as np
+import soundfile
+import soxr
 
 from ...model.notes import Note
 from ...model.timebase import SAMPLE_RATE
-from ..key_releases import KeyUp, with_releases
-from ..rendering import Touch, at_peak, play_with, render
-from ..resonance import PedalSound, PressTimes, with_pedal
-from ..rooms import in_room
-from ..sound_files import read_sound
-from .ends import MIDI_SUFFIXES, notes_of, presses_of, read_performance
-from .pairs import Found, names_of, walk
-from .piece import Take
+from .performances import notes_of, presses_of, read_performance
+from .piano_sounds import KeyUp, PedalSound, PressTimes, with_pedal, with_releases
+from .playing_style import Touch, play_with
+from .rooms_and_noises import in_room
+from .sounds import Take, read_sound
 
 LONGEST_S = 4 * 3600.0  #: a longer performance is a broken file
 _CUT_S = 0.1  #: by which what FluidSynth renders may be shorter than the performance
@@ -152,10 +155,30 @@ def in_its_room(samples: np.ndarray, choice: Choice) -> np.ndarray:
     return at_peak(choice.wet * wet + choice.dry * samples)
 
 
-def find_performances(folder: Path, out: Path, choices: Choices) -> Found:
-    """Every MIDI file of a folder, at any depth. Raises ValueError where there is none."""
-    paths = [path for path in walk(folder, out) if path.suffix.lower() in MIDI_SUFFIXES]
-    if not paths:
-        raise ValueError(f"{folder}: expected MIDI files (.mid, .midi), found none")
-    names = names_of([path.with_suffix("") for path in paths], folder)
-    return Found([Rendered(names[path.with_suffix("")], out, path, choices) for path in paths], [])
+RENDER_RATE = 44_100
+PEAK = 0.7
+
+
+def render(midi: mido.MidiFile, soundfont: Path) -> np.ndarray:
+    """Samples [n] at 16 kHz, mono, of ``midi`` played by ``soundfont`` (bank 0, program 0).
+
+    Raises RuntimeError where FluidSynth is missing or fails.
+    """
+    if shutil.which("fluidsynth") is None:
+        raise RuntimeError("rendering needs the program fluidsynth: apt-get install fluidsynth")
+    with tempfile.TemporaryDirectory() as folder:
+        score, sound = Path(folder, "score.mid"), Path(folder, "sound.wav")
+        midi.save(score)
+        command = ["fluidsynth", "-ni", "-q", "-R", "0", "-C", "0", "-r", str(RENDER_RATE), "-g", "0.5"]
+        command += ["-o", "synth.polyphony=512", "-F", str(sound), str(soundfont), str(score)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode or not sound.exists():
+            raise RuntimeError(f"fluidsynth rendered nothing: {done.stderr.strip()[-200:]}")
+        samples, _ = soundfile.read(sound, dtype="float32")
+    mono = samples.mean(axis=1) if samples.ndim == 2 else samples
+    return at_peak(soxr.resample(mono, RENDER_RATE, SAMPLE_RATE))
+
+
+def at_peak(samples: np.ndarray) -> np.ndarray:
+    """Samples [n] at the level that rendering gives."""
+    return (samples * (PEAK / max(float(np.abs(samples).max(initial=0)), 1e-6))).astype(np.float32)

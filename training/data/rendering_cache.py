@@ -18,15 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ..processes import alone
+from ...processes import alone
+from ..settings import Settings, Source
 from .dataset import Piece, delayed, notes_array
-from .key_releases import files_by_key
-from .pedal_control import SWITCH
-from .prepare.ends import MIDI_SUFFIXES
-from .prepare.piece import within
-from .prepare.rendered import Choices, Rendered
-from .settings import Settings, Source
-from .sound_files import files_in
+from .labels import within
+from .performances import MIDI_SUFFIXES
+from .piano_sounds import files_by_key
+from .playing_style import SWITCH
+from .rendering import Choices, Rendered
+from .sounds import files_in
 
 #: What must sound like nothing that was trained on: evaluation's piano, by any name of its file.
 RESERVED = (b"splendid",)

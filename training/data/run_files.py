@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
 
-from .array_source import arrays_in
+from ..settings import Settings, Source
+from .arrays import arrays_in
 from .dataset import recordings_in
-from .prepared import note_ends_of
-from .renderings import Renderings, renderings
-from .settings import Settings, Source
-from .sound_files import sounds_in
+from .labels import note_ends_of
+from .rendering_cache import Renderings, renderings
+from .sounds import sounds_in
 
 Pair = tuple[Path, Path]  #: a recording and its labels
 

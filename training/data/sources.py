@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from .array_source import ArrayExcerpts, ArrayPiece, open_arrays
+from ..settings import Settings, Source
+from .arrays import ArrayExcerpts, ArrayPiece, open_arrays
 from .dataset import Batch, Ends, Excerpts, Piece, delayed, open_recordings
-from .layout import Pair, lay_out
-from .renderings import Renderings
-from .settings import Settings, Source
+from .rendering_cache import Renderings
+from .run_files import Pair, lay_out
 
 ALL_STEPS = 2**40  #: of a run that is given minutes: it is not known yet how many they hold
 

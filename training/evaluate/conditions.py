@@ -1,22 +1,30 @@
-"""The conditions under which recordings are heard again: detuned, in a room, with noise, at another level.
+"""The conditions under which recordings are transcribed: cut, detuned, in a room, with noise, at a level.
 
 Each is laid over the 16 kHz sound so that the labels stay true, or says by what factor their times change.
-What is random depends on a recording's name alone: every model hears the same.
+What is random depends on a recording's name alone: every model receives the same.
 """
 
 from __future__ import annotations
 
+import math
 import zlib
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soxr
 
-from ..model.timebase import SAMPLE_RATE
-from .rooms import in_room
-from .sound_files import read_sound, sounds_in
+from ...model.notes import Note, Press
+from ...model.timebase import SAMPLE_RATE
+from ..data.rooms_and_noises import in_room
+from ..data.sounds import read_sound, sounds_in
+
+if TYPE_CHECKING:
+    pass
+
 
 QUIETEST = 1e-9  #: a level above zero, to divide by
 
@@ -87,3 +95,58 @@ def excerpt(sound: np.ndarray, n: int, place: float) -> np.ndarray:
 
 def _drawn(files: tuple[Path, ...], place: float) -> Path:
     return files[int(place * len(files))]
+
+
+BLOCK = 10 * SAMPLE_RATE  #: samples of a sound that lies in memory given at once
+
+Sound = tuple[Iterable[np.ndarray], int]  #: blocks of mono samples [n], sample rate
+
+
+@dataclass(frozen=True)
+class Listening:
+    """How recordings are heard."""
+
+    first_s: float | None = None  #: only so much of each file; None: all of it
+    conditions: Conditions = field(default_factory=Conditions)
+
+    @property
+    def changes_sound(self) -> bool:
+        return self.first_s is not None or self.conditions.any
+
+    def sound(self, name: str, blocks: Iterable[np.ndarray], sample_rate: int) -> Sound:
+        """A recording's blocks as they are to be heard; conditions take the whole recording into memory."""
+        if self.first_s is not None:
+            blocks = first(blocks, round(self.first_s * sample_rate))
+        if not self.conditions.any:
+            return blocks, sample_rate
+        from ..data.sounds import resampled
+
+        samples = np.concatenate([np.zeros(0, dtype=np.float32), *resampled(blocks, sample_rate)])
+        samples = self.conditions.apply(samples, name)
+        return [samples[i : i + BLOCK] for i in range(0, len(samples), BLOCK)], SAMPLE_RATE
+
+    def notes(self, notes: Iterable[Note]) -> list[Note]:
+        """A recording's true notes as they are to be heard."""
+        kept = list(notes) if self.first_s is None else cut(notes, self.first_s)
+        ratio = self.conditions.time_ratio
+        return [replace(n, onset_s=n.onset_s * ratio, offset_s=n.offset_s * ratio) for n in kept]
+
+    def presses(self, presses: Iterable[Press]) -> list[Press]:
+        """What the pedal did, likewise."""
+        end_s, ratio = self.first_s or math.inf, self.conditions.time_ratio
+        kept = [Press(p.down_s, min(p.up_s, end_s)) for p in presses if p.down_s < end_s]
+        return [Press(p.down_s * ratio, p.up_s * ratio) for p in kept]
+
+
+def first(blocks: Iterable[np.ndarray], samples: int) -> Iterator[np.ndarray]:
+    """The first ``samples`` samples of a sound that comes in blocks [n] or [n, channels]."""
+    for block in blocks:
+        if samples <= 0:
+            return
+        yield block[:samples]
+        samples -= len(block)
+
+
+def cut(notes: Iterable[Note], end_s: float) -> list[Note]:
+    """The notes of a recording's first ``end_s`` seconds: later ones gone, offsets not beyond its end."""
+    return [replace(note, offset_s=min(note.offset_s, end_s)) for note in notes if note.onset_s < end_s]

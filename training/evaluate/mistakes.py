@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..model.notes import Note
-from ..model.timebase import KEYS, LOWEST_PITCH
+from ...model.notes import Note
+from ...model.timebase import KEYS, LOWEST_PITCH
 from .scores import FRAMES_PER_SECOND, ONSET_TOLERANCE_S, NoteArrays, match, roll
 
 VELOCITY_STEP = 16

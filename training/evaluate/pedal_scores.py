@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from mir_eval.util import match_events
 
-from ..model.notes import Note, Press, sounding
+from ...model.notes import Note, Press, sounding
 from .scores import (
     FRAMES_PER_SECOND,
     OFFSET_RATIO,

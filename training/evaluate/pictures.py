@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..model.notes import pitch_name
-from ..model.timebase import LOWEST_PITCH
-from ..program import picture_facts
+from ...model.notes import pitch_name
+from ...model.timebase import LOWEST_PITCH
+from ...program import picture_facts
 from .mistakes import GROUPS, Mistakes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
 
 _DPI = 110
 _INK, _PAPER, _GRID = "#22252b", "#ffffff", "#e3e5ea"

@@ -1,81 +1,114 @@
-"""The programs that are compared: hppnet itself, peers, and what any program has written as MIDI."""
+"""The programs that are compared: hppnet itself, peers, and what any program has written as MIDI.
+
+They transcribe recordings in this process or in several of their own, timed and with their memory measured.
+Nothing here scores, so that a process that transcribes holds the program and no more.
+"""
 
 from __future__ import annotations
 
-import math
+import multiprocessing
+import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import soundfile
 
-from ..model.memory import peak_mib
-from ..model.notes import Note, Press, read_midi
-from ..model.timebase import MAX_LOOK_AHEAD_FRAMES, SAMPLE_RATE, latency_s
-from .conditions import Conditions
-from .hearing import Heard, Opener
-from .peers import Peer
+from ...model.memory import peak_mib
+from ...model.notes import Note, Press, read_midi
+from ...model.timebase import MAX_LOOK_AHEAD_FRAMES, latency_s
+from ..data.sounds import Opener
+from .conditions import Listening
+from .peers import LoadError, Peer
+from .recordings import Pair
 
-if TYPE_CHECKING:  # it loads PyTorch, which is not to be counted as a peer's memory
-    from ..model.transcriber import Transcriber
-
-BLOCK = 10 * SAMPLE_RATE  #: samples of a sound that lies in memory given at once
-
-Sound = tuple[Iterable[np.ndarray], int]  #: blocks of mono samples [n], sample rate
+if TYPE_CHECKING:
+    from ...model.transcriber import Transcriber
 
 
 @dataclass(frozen=True)
-class Listening:
-    """How recordings are heard."""
+class Heard:
+    """What a program made of one recording."""
 
-    first_s: float | None = None  #: only so much of each file; None: all of it
-    conditions: Conditions = field(default_factory=Conditions)
-
-    @property
-    def changes_sound(self) -> bool:
-        return self.first_s is not None or self.conditions.any
-
-    def sound(self, name: str, blocks: Iterable[np.ndarray], sample_rate: int) -> Sound:
-        """A recording's blocks as they are to be heard; conditions take the whole recording into memory."""
-        if self.first_s is not None:
-            blocks = first(blocks, round(self.first_s * sample_rate))
-        if not self.conditions.any:
-            return blocks, sample_rate
-        from .prepare.recorded import resampled
-
-        samples = np.concatenate([np.zeros(0, dtype=np.float32), *resampled(blocks, sample_rate)])
-        samples = self.conditions.apply(samples, name)
-        return [samples[i : i + BLOCK] for i in range(0, len(samples), BLOCK)], SAMPLE_RATE
-
-    def notes(self, notes: Iterable[Note]) -> list[Note]:
-        """A recording's true notes as they are to be heard."""
-        kept = list(notes) if self.first_s is None else cut(notes, self.first_s)
-        ratio = self.conditions.time_ratio
-        return [replace(n, onset_s=n.onset_s * ratio, offset_s=n.offset_s * ratio) for n in kept]
-
-    def presses(self, presses: Iterable[Press]) -> list[Press]:
-        """What the pedal did, likewise."""
-        end_s, ratio = self.first_s or math.inf, self.conditions.time_ratio
-        kept = [Press(p.down_s, min(p.up_s, end_s)) for p in presses if p.down_s < end_s]
-        return [Press(p.down_s * ratio, p.up_s * ratio) for p in kept]
+    run: str  #: which of the program's ways of listening; see ``Program``
+    notes: list[Note]
+    sound_s: float  #: length of what was heard
+    wall_s: float | None = None  #: how long it took; None: it was done before
+    peak_mib: float | None = None  #: the most memory that the process had held by then
+    pedal: list[Press] | None = None  #: None: the program does not hear it
 
 
-def first(blocks: Iterable[np.ndarray], samples: int) -> Iterator[np.ndarray]:
-    """The first ``samples`` samples of a sound that comes in blocks [n] or [n, channels]."""
-    for block in blocks:
-        if samples <= 0:
-            return
-        yield block[:samples]
-        samples -= len(block)
+class Program(Protocol):
+    """Something that transcribes recordings, perhaps each in several ways (``Heard.run``)."""
+
+    def hear(self, name: str, recording: Path) -> list[Heard]: ...
 
 
-def cut(notes: Iterable[Note], end_s: float) -> list[Note]:
-    """The notes of a recording's first ``end_s`` seconds: later ones gone, offsets not beyond its end."""
-    return [replace(note, offset_s=min(note.offset_s, end_s)) for note in notes if note.onset_s < end_s]
+Answer = tuple[Pair, list[Heard] | str]  #: what was heard in a recording, or in a line why nothing was
+
+
+def hear_all(pairs: Iterable[Pair], program: Program) -> Generator[Answer, None, None]:
+    """In this process and in order. A recording that fails does not stop the others."""
+    for pair in pairs:
+        yield pair, _hear(program, pair.name, pair.recording)
+
+
+def hear_in_processes(
+    pairs: Iterable[Pair], load: Callable[[], Program], jobs: int
+) -> Generator[Answer, None, None]:
+    """As :func:`hear_all`, in ``jobs`` processes and in the order in which they get done.
+
+    Each process loads its own program; ``load`` must be picklable. Raises LoadError if it fails.
+    """
+    # Not forked: a fork of a process in which torch has started its threads may hang.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(jobs, context, initializer=_start_worker, initargs=(load,))
+    try:
+        waiting = {pool.submit(_work, pair.name, pair.recording): pair for pair in pairs}
+        for future in as_completed(waiting):
+            pair = waiting[future]
+            try:
+                yield pair, future.result()
+            except BrokenExecutor:
+                why = "a process ended before its time, perhaps for want of memory; try fewer jobs"
+                yield pair, f"{pair.recording}: {why}"
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+_of_this_worker: Program | LoadError  # set as the process starts
+
+
+def _start_worker(load: Callable[[], Program]) -> None:
+    global _of_this_worker
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: gone at once, without a traceback each
+    try:
+        _of_this_worker = load()
+    except Exception as error:  # told with the first recording: an initializer that fails says nothing
+        _of_this_worker = LoadError(f"{type(error).__name__}: {_one_line(error)}")
+
+
+def _work(name: str, recording: Path) -> list[Heard] | str:
+    if isinstance(_of_this_worker, LoadError):
+        raise _of_this_worker
+    return _hear(_of_this_worker, name, recording)
+
+
+def _hear(program: Program, name: str, recording: Path) -> list[Heard] | str:
+    try:
+        return program.hear(name, recording)
+    except Exception as error:  # whatever one file brings about, the next ones are not to suffer
+        said = _one_line(error)
+        return said if said.startswith(str(recording)) else f"{recording}: {type(error).__name__}: {said}"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def all_latencies(look_ahead_samples: int) -> tuple[float | None, ...]:

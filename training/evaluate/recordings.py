@@ -1,23 +1,42 @@
 """What there is to score: recordings with their labels, in any of the shapes in which data comes.
 
 A plain folder has a recording and labels of the same name; so has what ``hppnet prepare`` writes. MAPS and
-MAESTRO are taken as they are distributed, and of them what others report figures on: MAPS's pieces on the
+MAESTRO are taken as they are distributed, and of them what others report figures on: MAPS's music on the
 Disklavier (``ENSTDkAm`` and ``ENSTDkCl``), MAESTRO's test split.
+
+Recordings without piano are taken whole, or streams are begun in them many times over: before its first
+sample a stream received silence, so whatever sounds there begins all at once, and may be taken for onsets.
+Each beginning is a file of its own, cut out of a recording at a place that a seed decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..model.notes import Note, Press
-from .hearing import Opener, Pair
-from .pedal_table import PEDAL_SUFFIX, read_presses
-from .prepare.maestro import contents, find_maestro
-from .prepare.maps import LABEL_SUFFIXES, read_maps
-from .prepare.recorded import Recorded, pedal_of
-from .prepared import REPORT, note_ends_of
+import numpy as np
+import soundfile
+
+from ...model.notes import Note, Press
+from ...model.timebase import SAMPLE_RATE
+from ..data.labels import PEDAL_SUFFIX, REPORT, note_ends_of, read_presses
+from ..data.performances import pedal_of
+from ..data.sounds import Opener, resampled
+from ..prepare.maestro import contents, find_maestro
+from ..prepare.maps import LABEL_SUFFIXES, read_maps
+from ..prepare.pairs import Recorded
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A recording and what was played in it; None: there is no piano."""
+
+    name: str
+    recording: Path
+    played: list[Note] | None
+    pedal: list[Press] | None = None  #: what the sustain pedal did; None: not known
+
 
 MAPS_REAL_PIANOS = ("ENSTDkAm", "ENSTDkCl")
 TEST_FOLDERS = ("test", "dev", "validation")  #: of prepared data: the first that is there
@@ -152,3 +171,41 @@ def without_piano(paths: Iterable[Path], recording_suffixes: Collection[str]) ->
             raise ValueError(f"{path}: expected recordings without piano, found none")
         pairs += [Pair(p.stem, p, None) for p in found]
     return pairs
+
+
+START_S = 2.0  #: for so long each is heard
+SEED = 0
+
+
+def cut_starts(pairs: Sequence[Pair], count: int, folder: Path, open_recording: Opener) -> list[Pair]:
+    """``count`` beginnings in recordings without piano, cut into ``folder``: each START_S long, at a random
+    place in all the recordings' time, every part of which is as likely.
+
+    Raises ValueError, naming the recording, for one that cannot be read, and where none is long enough.
+    """
+    sounds = [_samples(pair, open_recording) for pair in pairs]
+    n = round(START_S * SAMPLE_RATE)
+    ends = np.cumsum([max(0, len(sound) - n + 1) for sound in sounds])
+    if not len(ends) or not ends[-1]:
+        raise ValueError(
+            f"expected recordings without piano of {START_S:g} s at least, found shorter ones only"
+        )
+    found: list[Pair] = []
+    for place in sorted(np.random.default_rng(SEED).integers(ends[-1], size=count).tolist()):
+        which = int(np.searchsorted(ends, place, side="right"))
+        first = int(place - (ends[which - 1] if which else 0))
+        name = f"{pairs[which].name} from {first / SAMPLE_RATE:.3f} s"
+        path = folder / f"{len(found):04d}.wav"
+        soundfile.write(path, sounds[which][first : first + n], SAMPLE_RATE, subtype="FLOAT")
+        found.append(Pair(name, path, None))
+    return found
+
+
+def _samples(pair: Pair, open_recording: Opener) -> np.ndarray:
+    try:
+        with open_recording(pair.recording) as opened:
+            blocks = list(resampled(opened.blocks(), opened.sample_rate))
+    except Exception as error:  # readers have many for a broken file
+        said = " ".join(str(error).split())
+        raise ValueError(said if str(pair.recording) in said else f"{pair.recording}: {said}") from error
+    return np.concatenate([np.zeros(0, dtype=np.float32), *blocks])

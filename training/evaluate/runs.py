@@ -1,8 +1,9 @@
-"""What was heard, scored against what was played: file by file, and run by run.
+"""What was transcribed, scored against what was played: file by file, and run by run.
 
-A run is one program listening in one way: hppnet at one latency, a peer. The recordings are opened by a
+A run is one program transcribing in one way: hppnet at one latency, a peer. The recordings are opened by a
 function that is passed in (``hppnet.offline.reading.open_recording``): training knows no sound files.
-Scores are those of :mod:`.scores`.
+Scores are those of :mod:`.scores`. How sure a mean over files is, the percentile bootstrap says (Efron and
+Tibshirani 1993, chapter 13).
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from .bootstrap import Interval, intervals
-from .hearing import Answer, Heard, Pair
-from .hearing import Opener as Opener
+import numpy as np
+
+from ..data.sounds import Opener as Opener
+from .conditions import Listening
 from .mistakes import Mistakes, mistakes_of
 from .pedal_scores import PedalScores, mean_pedal, score_pedal
-from .programs import Listening
-from .scores import Scores, mean, score
+from .programs import Answer, Heard
+from .recordings import Pair
+from .scores import F1_FIELDS, Scores, mean, score
 
 
 @dataclass(frozen=True)
@@ -121,3 +124,33 @@ def _run(name: str, files: Sequence[Outcome]) -> Run:
 def _minutes(outcome: Outcome) -> float:
     assert outcome.heard is not None
     return max(outcome.heard.sound_s, 0.02) / 60
+
+
+RESAMPLES = 2000
+CONFIDENCE_PERCENT = 95
+SEED = 0  #: the same files give the same interval
+
+Interval = tuple[float, float]
+
+
+def intervals(scores: Sequence[Scores]) -> dict[str, Interval | None]:
+    """For each F1 of :class:`Scores` where 95 of 100 means over files so drawn lie: (lowest, highest).
+
+    None where fewer than two files have the score: one file tells nothing of others.
+    """
+    files = {name: [getattr(one, name) for one in scores] for name in F1_FIELDS}
+    return {
+        name: interval([score.f1 for score in column if score is not None]) for name, column in files.items()
+    }
+
+
+def interval(values: Sequence[float]) -> Interval | None:
+    """Of the mean of ``values``; None for fewer than two."""
+    if len(values) < 2:
+        return None
+    rng = np.random.default_rng(SEED)
+    drawn = rng.integers(len(values), size=(RESAMPLES, len(values)))
+    means = np.asarray(values, dtype=float)[drawn].mean(axis=1)
+    tail = (100 - CONFIDENCE_PERCENT) / 2
+    low, high = np.percentile(means, [tail, 100 - tail])
+    return float(low), float(high)

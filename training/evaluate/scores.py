@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from mir_eval import transcription
 
-from ..model.notes import Note
+from ...model.notes import Note
 
 ONSET_TOLERANCE_S = 0.05
 OFFSET_RATIO = 0.2

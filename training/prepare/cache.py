@@ -17,16 +17,16 @@ from typing import TypeVar
 
 import soundfile
 
-from ..model.timebase import SAMPLE_RATE
-from ..processes import end, interrupts_held_back, start
-from .dataset import open_recording
-from .layout import Layout
-from .prepare.ends import read_performance
-from .prepare.rendered import Rendered
-from .prepare.workers import in_processes
-from .renderings import Renderings, make
-from .settings import Settings
-from .sources import cache_of, gather, most_steps
+from ...model.timebase import SAMPLE_RATE
+from ...processes import end, interrupts_held_back, start
+from ..data.dataset import open_recording
+from ..data.performances import read_performance
+from ..data.rendering import Rendered
+from ..data.rendering_cache import Renderings, make
+from ..data.run_files import Layout
+from ..data.sources import cache_of, gather, most_steps
+from ..settings import Settings
+from .run import in_processes
 
 DECODED_PER_S = 150.0  #: seconds of sound that a core decodes in a second, at least
 RENDERED_PER_S = 20.0  #: and renders

@@ -8,33 +8,22 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import soundfile
 
-from ...model.notes import Note, without_overlaps
 from ...model.timebase import SAMPLE_RATE
-from ..hearing import LoadError
-from ..notes_table import COLUMNS
-from ..pedal_table import PEDAL_SUFFIX, write_presses
+from ..data.labels import PEDAL_SUFFIX, within, write_presses, write_table
+from ..data.sounds import Take
+from ..evaluate.peers import LoadError
 
-LATE_S = 1.0  #: a note may begin so long after the sound's end before the two are held for no pair
 SILENT = 1e-4  #: a recording without a louder sample holds nothing
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  #: no later piece could be written either
 _NO_ROOM = 1 << 20  #: bytes
-
-
-@dataclass(frozen=True)
-class Take:
-    """What a source gives: its notes, its sound [n] block by block, 16 kHz mono, and the sustain pedal."""
-
-    notes: list[Note]
-    blocks: Iterator[np.ndarray]
-    presses: list[tuple[float, float]] | None = None  #: down and up, in seconds; None: not known
 
 
 class Source(Protocol):
@@ -79,9 +68,9 @@ class Outcome:
 
 def outputs(source: Source, arrays: bool) -> list[Path]:
     """The files of a piece, in the order in which they appear."""
-    from .arrays import KINDS
-
-    kinds = KINDS if arrays else {}
+    kinds: Iterable[str] = ()
+    if arrays:
+        from ..data.arrays import KINDS as kinds  # it loads PyTorch
     return [
         source.folder / f"{source.name}.flac",
         *(source.folder / kind / f"{source.name}.npy" for kind in kinds),
@@ -119,7 +108,7 @@ def attempt(source: Source, how: How) -> Outcome:
 def make(source: Source, how: How) -> Outcome:
     """Makes the files of a piece, whole or not at all. Raises what ``source.take`` raises, OSError."""
     if how.arrays:
-        from .arrays import say_front_end
+        from ..data.arrays import say_front_end
 
         say_front_end(source.folder)
     take = source.take(how.note_ends)
@@ -136,7 +125,7 @@ def make(source: Source, how: How) -> Outcome:
         if take.presses is not None:
             write_presses(parts[1], [(a, min(b, seconds)) for a, b in take.presses if a < seconds])
         if how.arrays:
-            from .arrays import KINDS, write_arrays
+            from ..data.arrays import KINDS, write_arrays
 
             write_arrays(parts[0], notes, parts[-1 - len(KINDS) : -1])
         for part, path in zip(parts, paths, strict=True):
@@ -159,31 +148,6 @@ def write_sound(path: Path, blocks: Iterable[np.ndarray]) -> float:
     if loudest < SILENT:
         raise ValueError("the sound is silent throughout")
     return samples / SAMPLE_RATE
-
-
-def within(notes: Iterable[Note], seconds: float) -> list[Note]:
-    """The notes of a sound of this length: later ones gone, offsets not beyond its end, none overlapping.
-
-    Raises ValueError where the last ones begin so late that they cannot be this sound's.
-    """
-    notes = list(notes)
-    last_s = max(note.onset_s for note in notes)
-    if last_s > seconds + LATE_S:
-        raise ValueError(
-            f"no pair: the last note begins at {last_s:.1f} s, the sound ends at {seconds:.1f} s"
-        )
-    kept = without_overlaps(
-        replace(note, offset_s=min(note.offset_s, seconds)) for note in notes if note.onset_s < seconds
-    )
-    if not kept:
-        raise ValueError(f"no note begins in the {seconds:.1f} s of sound")
-    return kept
-
-
-def write_table(path: Path, notes: Iterable[Note]) -> None:
-    """The notes as ``hppnet.training.notes_table`` reads them, to the microsecond."""
-    rows = [f"{n.onset_s:.6f}\t{n.offset_s:.6f}\t{n.pitch}\t{n.velocity}" for n in notes]
-    path.write_text("\n".join(["\t".join(COLUMNS), *rows, ""]), encoding="utf-8")
 
 
 def _hopeless(error: Exception, how: How) -> bool:

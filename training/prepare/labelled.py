@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import soundfile
 
-from .. import peers
-from ..hearing import LoadError, Opener
-from ..peers import Peer, Prediction
+from ..data.sounds import Opener, Take, resampled
+from ..evaluate import peers
+from ..evaluate.peers import LoadError, Peer, Prediction
+from .convert import Outcome, Source
 from .pairs import Found, names_of, walk
-from .piece import Outcome, Source, Take
-from .recorded import resampled
 
 if TYPE_CHECKING:
     from ...model.notes import Press
+
 
 OWN = "hppnet"
 MODELS = (OWN, *peers.NAMES)
@@ -48,7 +48,7 @@ class Labeller:
         """Not yet loaded."""
         if self.model != OWN:
             return peers.make(self.model)
-        from ..peers.own import OwnPeer
+        from ..evaluate.peers import OwnPeer
 
         return OwnPeer(self.checkpoint)
 

@@ -14,11 +14,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .pairs import Found, check_folder, names_of
-from .recorded import Recorded, performed
+from ..data.performances import performed
+from .pairs import Found, Recorded, check_folder, names_of
 
 if TYPE_CHECKING:
-    from ..hearing import Opener
+    from ..data.sounds import Opener
+
 
 SPLITS = ("train", "validation", "test")
 URL = "https://storage.googleapis.com/magentadata/datasets/maestro/v3.0.0/maestro-v3.0.0.zip"

@@ -22,15 +22,13 @@ import soundfile
 from ...model.notes import Note
 from ...model.timebase import SAMPLE_RATE
 from ...program import NAME, program
-from ..dataset import Piece, open_recordings
-from ..layout import Layout, Pair
-from ..pedal_table import PEDAL_SUFFIX, write_presses
-from ..prepared import REPORT
-from ..renderings import Renderings, make, read
+from ..data.dataset import Piece, open_recordings
+from ..data.labels import PEDAL_SUFFIX, REPORT, write_presses, write_table
+from ..data.rendering_cache import Renderings, make, read
+from ..data.run_files import Layout, Pair
+from ..data.sounds import sounds_in
+from ..data.sources import cache_of
 from ..settings import Settings, Source
-from ..sound_files import sounds_in
-from ..sources import cache_of
-from .piece import write_table
 
 BYTES_PER_S = 3_500  #: what Opus takes at COMPRESSION, about 26 kbit/s; and the labels
 COMPRESSION = 0.93  #: of libsndfile, 0 to 1

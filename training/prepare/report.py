@@ -11,8 +11,8 @@ from pathlib import Path
 
 from ...model.timebase import SAMPLE_RATE
 from ...program import program
-from ..prepared import REPORT
-from .piece import Outcome
+from ..data.labels import REPORT
+from .convert import Outcome
 
 
 @dataclass(frozen=True)
