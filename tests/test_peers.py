@@ -14,8 +14,8 @@ from hppnet.model.notes import Note, Press
 from hppnet.offline.reading import open_recording
 from hppnet.training.evaluate import peers
 from hppnet.training.evaluate.conditions import Conditions, Listening
-from hppnet.training.evaluate.peers import LoadError, prediction
-from hppnet.training.evaluate.programs import PeerProgram, hear_all, hear_in_processes
+from hppnet.training.evaluate.peers import ProgramLoadError, prediction
+from hppnet.training.evaluate.programs import PeerProgram, transcribe_all, transcribe_in_processes
 from hppnet.training.evaluate.recordings import Pair
 
 from .evaluation_parts import run, two_recordings
@@ -37,7 +37,7 @@ def pairs(tmp_path) -> list[Pair]:
 
 def heard(peer: type, listening: Listening, pairs: list[Pair]) -> dict:
     load = partial(PeerProgram.load, peer, listening, open_recording)
-    return {pair.name: answer for pair, answer in hear_in_processes(pairs, load, 1)}
+    return {pair.name: answer for pair, answer in transcribe_in_processes(pairs, load, 1)}
 
 
 def test_a_peer_is_heard_and_measured_in_its_own_process(pairs):
@@ -61,7 +61,7 @@ def test_a_peer_hears_conditions_and_first_seconds(pairs):
 
 
 def test_a_peer_that_cannot_be_loaded_says_why_in_a_line(pairs):
-    with pytest.raises(LoadError, match=r"^OSError: no weights$"):
+    with pytest.raises(ProgramLoadError, match=r"^OSError: no weights$"):
         heard(Broken, Listening(), pairs)
 
 
@@ -85,7 +85,7 @@ def test_an_installed_peer_hears_three_notes(name, tmp_path):
         pytest.skip(f"{', '.join(missing)} not installed")
     soundfile.write(tmp_path / "three.wav", three_notes(), 16_000)
     program = PeerProgram.load(partial(peers.make, name), Listening(), open_recording)
-    ((_, (one,)),) = hear_all([Pair("three", tmp_path / "three.wav", [])], program)
+    ((_, (one,)),) = transcribe_all([Pair("three", tmp_path / "three.wav", [])], program)
     found = {note.pitch: note for note in reversed(one.notes)}  # the first of each key
     assert {60, 64, 67} <= set(found)
     for pitch, onset_s in ((60, 0.2), (64, 0.5), (67, 0.8)):

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from hppnet.cli import app
 from hppnet.training.data.sounds import Take
-from hppnet.training.prepare.convert import How, Outcome
+from hppnet.training.prepare.convert import How, PreparationOutcome
 from hppnet.training.prepare.run import run, unfinished_in
 
 from . import children
@@ -107,5 +107,5 @@ class Unwritable:
 
 
 def test_a_full_disk_stops_the_run(tmp_path: Path) -> None:
-    outcomes: list[Outcome] = list(run([Unwritable(tmp_path)] * 3, How("keys", tmp_path), 1))
+    outcomes: list[PreparationOutcome] = list(run([Unwritable(tmp_path)] * 3, How("keys", tmp_path), 1))
     assert len(outcomes) == 1 and outcomes[0].hopeless and "No space left" in str(outcomes[0].why)

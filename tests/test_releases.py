@@ -13,7 +13,7 @@ import soundfile
 from hppnet.model.notes import Note
 from hppnet.training.data.performances import notes_of, presses_of
 from hppnet.training.data.piano_sounds import KeyUp, recorded_releases, with_releases
-from hppnet.training.data.playing_style import DEPTHS, PedalControl, Touch, controlled, play_with
+from hppnet.training.data.playing_style import DEPTHS, PedalControl, PlayingStyle, controlled, play_with
 from hppnet.training.data.rendering import Choices, Rendered, render
 
 from .midi_files import performance
@@ -74,7 +74,7 @@ def test_a_file_that_is_no_key_is_named(releases: Path) -> None:
 def test_the_pedal_is_down_from_its_threshold_on(threshold: int, wanted: tuple[float, float] | None) -> None:
     """Labels and sound follow the same control; the keys stay as they were."""
     played = performance(HALF)
-    changed = play_with(played, Touch(pedal=PedalControl(threshold, part=10, longest_octaves=3.0)))
+    changed = play_with(played, PlayingStyle(pedal=PedalControl(threshold, part=10, longest_octaves=3.0)))
     presses = [tuple(round(at_s, 3) for at_s in press) for press in presses_of(changed)]
     assert presses == ([wanted] if wanted else [])
     for before, after in zip(notes_of(played, "keys"), notes_of(changed, "keys"), strict=True):
@@ -99,7 +99,7 @@ def test_plain_leaves_the_pedal_and_any_pedal_draws_its_own(tmp_path: Path) -> N
     played = performance(HALF)
     played.save(tmp_path / "a.mid")
     choices = Choices((Path("a.sf2"),), (1.0,), pedal_threshold=(40, 100))
-    drawn = [choices.of(str(n)).touch.pedal.threshold for n in range(300)]
+    drawn = [choices.of(str(n)).style.pedal.threshold for n in range(300)]
     assert min(drawn) < 45 and max(drawn) > 95 and all(40 <= one <= 100 for one in drawn)
     low = next(str(n) for n in range(300) if drawn[n] <= 50)
     take = Rendered(low, tmp_path, tmp_path / "a.mid", choices).take("keys")
@@ -115,7 +115,7 @@ def test_a_note_released_at_half_a_pedal_dies_away_slower() -> None:
         played = performance(
             [(0.1, ("pedal", value)), (0.2, ("on", 60, 64)), (0.7, ("off", 60)), (2, ("pedal", 0))]
         )
-        touch = Touch(pedal=PedalControl(threshold=80, part=30, longest_octaves=4.0))
+        touch = PlayingStyle(pedal=PedalControl(threshold=80, part=30, longest_octaves=4.0))
         samples = render(play_with(played, touch), FONTS[0])
         rms = [float(np.sqrt(np.mean(samples[int(at * RATE) :][:1_600] ** 2))) for at in (0.6, 1.0)]
         return 20 * np.log10(rms[1] / rms[0] + 1e-9)

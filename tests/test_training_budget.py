@@ -11,7 +11,7 @@ import torch
 
 from hppnet.training import loop, stopping
 from hppnet.training.schedule import Phase, Schedule
-from hppnet.training.settings import Settings, Source
+from hppnet.training.settings import DataSource, TrainingSettings
 from hppnet.training.stopping import Interrupted, over
 
 from .training_runs import Notebook, fabric_of, make_music, short_run
@@ -44,7 +44,7 @@ class Ticking(Notebook):
         self.plans.append(steps)
 
 
-def a_minute(folder: Path, name: str) -> Settings:
+def a_minute(folder: Path, name: str) -> TrainingSettings:
     schedule = Schedule(steps=100, warm_up=10, decay=50, learning_rate=1e-3)
     return replace(short_run(folder, name), minutes=1.0, schedule=schedule, save_every=5)
 
@@ -98,8 +98,8 @@ def test_when_steps_become_slower_it_ends_in_time_and_saves(
 
 def test_phases_are_stretched_and_stay_in_order() -> None:
     phases = (Phase(10), Phase(0.01), Phase(69))
-    how = Settings(
-        (Source("x"),), "run", "cache", schedule=Schedule(steps=100, warm_up=4, decay=40, mean_from=60)
+    how = TrainingSettings(
+        (DataSource("x"),), "run", "cache", schedule=Schedule(steps=100, warm_up=4, decay=40, mean_from=60)
     )
     longer = over(replace(how, phases=phases), 1000)
     assert (longer.schedule.steps, longer.schedule.decay, longer.schedule.mean_from) == (1000, 400, 600)
@@ -111,4 +111,4 @@ def test_phases_are_stretched_and_stay_in_order() -> None:
 
 def test_minutes_below_nothing_are_refused() -> None:
     with pytest.raises(ValueError, match="minutes must not be negative"):
-        Settings((Source("x"),), "run", "cache", minutes=-1)
+        TrainingSettings((DataSource("x"),), "run", "cache", minutes=-1)

@@ -13,8 +13,8 @@ import pytest
 from hppnet.model.notes import Note, write_midi
 from hppnet.training.data.augmentation import Augmentation
 from hppnet.training.data.microphones import equaliser_db
-from hppnet.training.data.performances import SHORTEST_S, notes_of, presses_of, struck_again
-from hppnet.training.data.playing_style import Touch, play_with
+from hppnet.training.data.performances import SHORTEST_S, notes_of, presses_of, with_repeated_notes
+from hppnet.training.data.playing_style import PlayingStyle, play_with
 from hppnet.training.data.rooms_and_noises import (
     FIRST_ARRIVAL,
     KINDS,
@@ -96,7 +96,7 @@ def test_keys_struck_again_keep_to_their_key_and_their_time(tmp_path: Path) -> N
     played.tracks[-1][-1].time += 3000  # silence at the end
     played.tracks[-1].insert(0, mido.Message("control_change", control=64, value=100, time=5))
     before = notes_of(played, "keys")
-    again = struck_again(played, 1.0, np.random.default_rng(1))
+    again = with_repeated_notes(played, 1.0, np.random.default_rng(1))
     after = notes_of(again, "keys")
     assert again.length == pytest.approx(played.length, abs=1e-3)
     assert np.allclose(presses_of(again), presses_of(played), atol=1e-3)
@@ -113,7 +113,7 @@ def test_keys_struck_again_keep_to_their_key_and_their_time(tmp_path: Path) -> N
 def test_without_a_share_the_notes_stay(tmp_path: Path) -> None:
     notes = [Note(0.1 * n, 0.1 * n + 0.15, 60 + n % 3, 30 + n) for n in range(40)]
     played = performance(notes, tmp_path)
-    same = notes_of(struck_again(played, 0.0, np.random.default_rng(0)), "keys")
+    same = notes_of(with_repeated_notes(played, 0.0, np.random.default_rng(0)), "keys")
     for one, other in zip(notes_of(played, "keys"), same, strict=True):
         assert (one.pitch, one.velocity) == (other.pitch, other.velocity)
         assert abs(one.onset_s - other.onset_s) + abs(one.offset_s - other.offset_s) < 1e-3
@@ -127,22 +127,22 @@ def test_a_key_that_comes_up_as_it_is_struck_again_keeps_both_strokes() -> None:
     )
     played = mido.MidiFile(type=0, tracks=[track])
     for share in (0.0, 1.0):
-        after = notes_of(struck_again(played, share, np.random.default_rng(2)), "keys")
+        after = notes_of(with_repeated_notes(played, share, np.random.default_rng(2)), "keys")
         assert {0.5, 1.0} <= {round(n.onset_s, 3) for n in after}
         assert after[-1].offset_s >= 1.5 - 1e-3
 
 
 def test_how_often_keys_are_struck_again_leaves_all_else_that_a_seed_chooses() -> None:
-    plain = [Touch.random(np.random.default_rng(seed)) for seed in range(200)]
-    again = [touch.striking_again(0.75) for touch in plain]
+    plain = [PlayingStyle.random(np.random.default_rng(seed)) for seed in range(200)]
+    again = [touch.with_repeats(0.75) for touch in plain]
     assert [replace(touch, restrikes=0.0) for touch in again] == plain
     assert 130 < sum(touch.restrikes > 0 for touch in again) < 170
-    assert all(touch.striking_again(0.0) == touch for touch in plain)
+    assert all(touch.with_repeats(0.0) == touch for touch in plain)
 
 
 def test_what_is_played_with_a_touch_has_its_strokes(tmp_path: Path) -> None:
     played = performance([Note(0.5 * n, 0.5 * n + 0.4, 40 + n, 80) for n in range(40)], tmp_path)
-    touch = Touch(restrikes=0.5, unison_cents=2.0, seed=3)
+    touch = PlayingStyle(restrikes=0.5, unison_cents=2.0, seed=3)
     labels = notes_of(play_with(played, replace(touch, unison_cents=0.0)), "keys")
     sounding = [m for m in play_with(played, touch) if m.type == "note_on" and m.velocity]
     assert len(labels) > 50 and len(sounding) == 2 * len(labels)  # the same strokes, on both strings

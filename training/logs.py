@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..model.timebase import FRAME_S
-from .settings import Settings
+from .settings import TrainingSettings
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -35,10 +35,10 @@ class Watch:
         """A step was taken: losses, learning rate, norm of the gradient, seconds."""
 
     def validating(self, done: int, total: int) -> None:
-        """So many recordings of a validation have been heard."""
+        """So many recordings of a validation have been transcribed."""
 
     def validated(self, step: int, values: dict[str, float], picture: np.ndarray) -> None:
-        """Scores in percent, and a picture [H, W, 3] (bytes) of an excerpt, wanted and heard."""
+        """Scores in percent, and a picture [H, W, 3] (bytes) of an excerpt, targets and predictions."""
 
 
 class Means:
@@ -163,7 +163,7 @@ class Board:
 class TrainView(Watch):
     """Shows a run and writes it down, while entered."""
 
-    def __init__(self, settings: Settings, visible: bool = True) -> None:
+    def __init__(self, settings: TrainingSettings, visible: bool = True) -> None:
         self._settings = settings
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._bar = Progress(*columns, console=Console(stderr=True), disable=not visible)

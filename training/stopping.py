@@ -18,7 +18,7 @@ from types import FrameType
 
 from lightning.fabric import Fabric
 
-from .settings import Settings
+from .settings import TrainingSettings
 
 TIMED_STEPS = 20
 UNTIMED_STEPS = 3  #: before them: compiling, caches, the first batches of the workers
@@ -36,7 +36,7 @@ class Budget:
     timed_from: float = 0.0
     planned: bool = False  #: whether it is known how many steps the minutes hold
 
-    def plan(self, step: int, settings: Settings) -> Settings | None:
+    def plan(self, step: int, settings: TrainingSettings) -> TrainingSettings | None:
         """After a step: the settings with their schedule stretched, once it is known how far; else None."""
         if self.planned or not self.minutes:
             return None
@@ -58,7 +58,7 @@ class Budget:
         return late or (self.planned and step >= steps)
 
 
-def over(settings: Settings, steps: int) -> Settings:
+def over(settings: TrainingSettings, steps: int) -> TrainingSettings:
     """The same settings over another number of steps: schedule and phases are stretched."""
     before = settings.schedule.steps
     # As shares they stay in proportion; just below 1, since 1 is a step.

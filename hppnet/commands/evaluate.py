@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..failure import fail
-from .evaluate_options import OWN, Options, Refusal, listening, wanted_latency
+from .evaluate_options import OWN, EvaluationRefusal, Options, listening, wanted_latency
 from .evaluate_report import report
 from .evaluate_task import prepare
 from .options import Device, Force, InputChannel, Threshold, Track
 
 if TYPE_CHECKING:
-    from ..training.evaluate.runs import Outcome
-    from .evaluate_task import Task
+    from ..training.evaluate.runs import EvaluationOutcome
+    from .evaluate_task import EvaluationTask
 
 
 def evaluate(
@@ -40,7 +40,9 @@ def evaluate(
     predictions: Annotated[
         Path | None, typer.Option(metavar="DIR", help="NAME.mid for each recording, made by any program.")
     ] = None,
-    streaming: Annotated[bool, typer.Option("--streaming", help="As live would have heard them.")] = False,
+    streaming: Annotated[
+        bool, typer.Option("--streaming", help="As live would have transcribed them.")
+    ] = False,
     latency: Annotated[
         str | None,
         typer.Option(
@@ -123,7 +125,7 @@ def evaluate(
             task = prepare(options, Path(folder))
             done = _score(task)
         report(done, task)
-    except Refusal as error:
+    except EvaluationRefusal as error:
         if verbose:
             raise
         fail(str(error), error.code)
@@ -141,12 +143,12 @@ def _check_installed() -> None:
         fail(f"evaluate needs {error.name}: pip install 'hppnet[train]'")
 
 
-def _score(task: Task) -> list[Outcome]:
+def _score(task: EvaluationTask) -> list[EvaluationOutcome]:
     """All outcomes, errors and progress being shown on standard error as they come."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from ..training.evaluate.peers import LoadError
+    from ..training.evaluate.peers import ProgramLoadError
     from ..training.evaluate.runs import outcomes
 
     console = Console(stderr=True)
@@ -155,21 +157,21 @@ def _score(task: Task) -> list[Outcome]:
     _show(done, quiet)
     with Progress(console=console, transient=True, disable=quiet) as progress:
         bar = progress.add_task("", total=len(task.pairs) * len(task.programs))
-        for name, hear in task.programs.items():
+        for name, transcribe in task.programs.items():
             progress.update(bar, description=name)
             try:
-                with closing(hear(task.pairs)) as answers:  # ends the processes, whatever ends the loop
+                with closing(transcribe(task.pairs)) as answers:  # ends the processes, whatever ends the loop
                     for answer in answers:
                         came = list(outcomes(answer, task.options.listening, task.options.errors))
                         progress.advance(bar)
                         _show(came, quiet)
                         done += came
-            except LoadError as error:
-                raise Refusal(f"{name} cannot be started: {error}", 1) from error
+            except ProgramLoadError as error:
+                raise EvaluationRefusal(f"{name} cannot be started: {error}", 1) from error
     return done
 
 
-def _show(came: Sequence[Outcome], quiet: bool) -> None:
+def _show(came: Sequence[EvaluationOutcome], quiet: bool) -> None:
     for outcome in came:
         if outcome.error:
             print(f"error: {outcome.error}", file=sys.stderr, flush=True)

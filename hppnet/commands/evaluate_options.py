@@ -16,7 +16,7 @@ ERRORS_PICTURE, LATENCY_PICTURE = Path("evaluate-errors.png"), Path("evaluate-la
 OWN = "hppnet"
 
 
-class Refusal(Exception):
+class EvaluationRefusal(Exception):
     """What cannot be done, in one line. ``code``: 2 for wrong use, 1 for what is broken."""
 
     def __init__(self, line: str, code: int = 2) -> None:
@@ -26,7 +26,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """The command line's options. Raises Refusal for what does not go together or is not there."""
+    """The command line's options. Raises EvaluationRefusal for what does not go together or is not there."""
 
     data: Path | None
     models: tuple[str, ...]
@@ -50,11 +50,11 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.data is None and not self.no_piano:
-            raise Refusal("expected a folder of recordings with labels, or --no-piano, got neither")
+            raise EvaluationRefusal("expected a folder of recordings with labels, or --no-piano, got neither")
         if self.starts is not None and not self.no_piano:
-            raise Refusal("--starts needs --no-piano PATH, recordings to begin in")
+            raise EvaluationRefusal("--starts needs --no-piano PATH, recordings to begin in")
         if self.starts is not None and self.predictions:
-            raise Refusal("--predictions were made from whole recordings: leave out --starts")
+            raise EvaluationRefusal("--predictions were made from whole recordings: leave out --starts")
         self._check_inputs()
         self._check_models()
         self._check_outputs()
@@ -75,12 +75,14 @@ class Options:
         folders = (self.data, self.predictions, conditions.rooms, conditions.noises)
         for path in (*folders, self.checkpoint, *self.no_piano):
             if path is not None and not path.exists():
-                raise Refusal(f"{path}: no such file or folder")
+                raise EvaluationRefusal(f"{path}: no such file or folder")
         if self.checkpoint is not None and not self.checkpoint.is_file():
-            raise Refusal(f"{self.checkpoint}: expected a checkpoint (.safetensors), this is a folder")
+            raise EvaluationRefusal(
+                f"{self.checkpoint}: expected a checkpoint (.safetensors), this is a folder"
+            )
         for folder in folders:
             if folder is not None and not folder.is_dir():
-                raise Refusal(f"{folder}: expected a folder, got a file")
+                raise EvaluationRefusal(f"{folder}: expected a folder, got a file")
 
     def _check_models(self) -> None:
         from ..training.data.labels import NOTE_ENDS
@@ -88,18 +90,20 @@ class Options:
 
         for name in self.models:
             if name not in (OWN, *NAMES):
-                raise Refusal(f"--model: expected one of {', '.join((OWN, *NAMES))}, got {name!r}")
+                raise EvaluationRefusal(f"--model: expected one of {', '.join((OWN, *NAMES))}, got {name!r}")
         if len(set(self.models)) < len(self.models):
-            raise Refusal(f"--model: expected each model once, got {', '.join(self.models)}")
+            raise EvaluationRefusal(f"--model: expected each model once, got {', '.join(self.models)}")
         own = {"--checkpoint": self.checkpoint, "--latency": self.latency}
         own |= {f"--{name}-threshold": value for name, value in self.thresholds.items()}
         useless = [option for option, value in own.items() if value is not None]
         if useless and OWN not in self.models:
-            raise Refusal(f"{useless[0]} is for hppnet itself, which is not evaluated: add --model {OWN}")
+            raise EvaluationRefusal(
+                f"{useless[0]} is for hppnet itself, which is not evaluated: add --model {OWN}"
+            )
         if self.predictions and self.listening.conditions.any:
-            raise Refusal("--predictions were made from other sound: leave out the conditions")
+            raise EvaluationRefusal("--predictions were made from other sound: leave out the conditions")
         if self.note_ends not in (None, *NOTE_ENDS):
-            raise Refusal(f"--note-ends: expected {' or '.join(NOTE_ENDS)}, got {self.note_ends!r}")
+            raise EvaluationRefusal(f"--note-ends: expected {' or '.join(NOTE_ENDS)}, got {self.note_ends!r}")
 
     def _check_outputs(self) -> None:
         """Now rather than after an hour."""
@@ -108,15 +112,15 @@ class Options:
         named = {kind: path for kind, path in reports.items() if path is not None}
         for kind, path in named.items():
             if not path.absolute().parent.is_dir():
-                raise Refusal(f"--{kind} {path}: there is no such folder")
+                raise EvaluationRefusal(f"--{kind} {path}: there is no such folder")
             if path.is_dir():
-                raise Refusal(f"--{kind} {path}: expected a file, this is a folder")
+                raise EvaluationRefusal(f"--{kind} {path}: expected a file, this is a folder")
         if self.plot and not self.errors and self.latency != ALL:
-            raise Refusal("--plot draws --errors or --latency all: expected one of them")
+            raise EvaluationRefusal("--plot draws --errors or --latency all: expected one of them")
         if self.errors and self.several_runs:
-            raise Refusal("--errors looks at one model at one latency, got several")
+            raise EvaluationRefusal("--errors looks at one model at one latency, got several")
         if self.data is None and (self.errors or self.plot):
-            raise Refusal("--errors and --plot need recordings with labels, got --no-piano alone")
+            raise EvaluationRefusal("--errors and --plot need recordings with labels, got --no-piano alone")
         written = {"json": json_file, "csv": self.csv_file, "png": self.picture}
         self._check_free({kind: path for kind, path in written.items() if path is not None})
 
@@ -124,22 +128,24 @@ class Options:
         from .reports import check_report
 
         if len({path.resolve() for path in written.values()}) < len(written):
-            raise Refusal("--json, --csv and the picture: expected a file for each, got one for two of them")
+            raise EvaluationRefusal(
+                "--json, --csv and the picture: expected a file for each, got one for two of them"
+            )
         try:
             for kind, path in written.items():
                 check_report(path, self.force, kind)
         except OSError as error:
-            raise Refusal(f"{error.filename}: {error.strerror}", 1) from None
+            raise EvaluationRefusal(f"{error.filename}: {error.strerror}", 1) from None
 
 
 def wanted_latency(latency: str | None, streaming: bool) -> float | str | None:
-    """In ms, None for full context, or ALL. Raises Refusal for a latency that is none."""
+    """In ms, None for full context, or ALL. Raises EvaluationRefusal for a latency that is none."""
     if latency == ALL:
         return ALL
     try:
         return latency_ms(latency, streaming)
     except ValueError as error:
-        raise Refusal(str(error)) from None
+        raise EvaluationRefusal(str(error)) from None
 
 
 def listening(
@@ -150,13 +156,13 @@ def listening(
     detune_cents: float,
     gain_db: float,
 ) -> Listening:
-    """Raises Refusal for conditions that cannot be."""
+    """Raises EvaluationRefusal for conditions that cannot be."""
     from ..training.evaluate.conditions import Conditions, Listening
 
     if snr_db is not None and noise is None:
-        raise Refusal("--snr needs --noise DIR")
+        raise EvaluationRefusal("--snr needs --noise DIR")
     try:
         level = Conditions.snr_db if snr_db is None else snr_db
         return Listening(first_s, Conditions(detune_cents, rooms, noise, level, gain_db))
     except ValueError as error:
-        raise Refusal(str(error)) from None
+        raise EvaluationRefusal(str(error)) from None

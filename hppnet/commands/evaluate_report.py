@@ -10,18 +10,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .evaluate_options import ALL, Refusal
+from .evaluate_options import ALL, EvaluationRefusal
 from .evaluate_tables import caption, console, mistakes_table, pedal_table, quiet_table, run_table, runs_table
 from .reports import as_json, print_figures, write_report
 
 if TYPE_CHECKING:
-    from ..training.evaluate.runs import Outcome, Run
+    from ..training.evaluate.runs import EvaluationOutcome, EvaluationRun
     from ..training.evaluate.scores import Scores
-    from .evaluate_task import Task
+    from .evaluate_task import EvaluationTask
 
 
-def report(done: Sequence[Outcome], task: Task) -> None:
-    """Writes and prints everything that was asked for. Raises Refusal where a file cannot be written."""
+def report(done: Sequence[EvaluationOutcome], task: EvaluationTask) -> None:
+    """Writes and prints everything that was asked for. Raises EvaluationRefusal where a file cannot be written."""
     from ..training.evaluate.runs import runs_of
 
     runs = runs_of(done)
@@ -38,7 +38,7 @@ def report(done: Sequence[Outcome], task: Task) -> None:
     _draw(runs, task, caption(about))
 
 
-def settings(task: Task) -> dict[str, Any]:
+def settings(task: EvaluationTask) -> dict[str, Any]:
     """What the figures depend on beside the recordings."""
     options, transcriber = task.options, task.transcriber
     conditions = options.listening.conditions
@@ -69,7 +69,7 @@ def settings(task: Task) -> dict[str, Any]:
 
 
 def all_figures(
-    runs: Sequence[Run], done: Sequence[Outcome], about: dict[str, Any], several: bool
+    runs: Sequence[EvaluationRun], done: Sequence[EvaluationOutcome], about: dict[str, Any], several: bool
 ) -> dict[str, Any]:
     """One run's figures at the top, those of several by name under ``runs``."""
     failed = {outcome.name: outcome.error for outcome in done if outcome.error}
@@ -80,7 +80,7 @@ def all_figures(
     return {"settings": about, **one, "failed": failed}
 
 
-def _figures(run: Run) -> dict[str, Any]:
+def _figures(run: EvaluationRun) -> dict[str, Any]:
     figures: dict[str, Any] = {
         "mean": run.mean and dataclasses.asdict(run.mean),
         "interval": run.intervals if run.mean else None,
@@ -103,7 +103,7 @@ def _figures(run: Run) -> dict[str, Any]:
     return figures
 
 
-def as_csv(runs: Sequence[Run]) -> str:
+def as_csv(runs: Sequence[EvaluationRun]) -> str:
     """A row for each file of each run, and the run's mean. An empty cell: nothing to score."""
     from ..training.evaluate.scores import F1_FIELDS
 
@@ -133,7 +133,7 @@ def _row(scores: Scores) -> list[str | None]:
     return [None if cell is None else f"{cell:.4f}" for cell in cells]
 
 
-def _print(runs: Sequence[Run], about: dict[str, Any], several: bool) -> None:
+def _print(runs: Sequence[EvaluationRun], about: dict[str, Any], several: bool) -> None:
     screen = console()
     if several:
         screen.print(runs_table(runs, screen.width))
@@ -150,7 +150,7 @@ def _print(runs: Sequence[Run], about: dict[str, Any], several: bool) -> None:
         screen.print(caption(about), style="dim", highlight=False)
 
 
-def _draw(runs: Sequence[Run], task: Task, title: str) -> None:
+def _draw(runs: Sequence[EvaluationRun], task: EvaluationTask, title: str) -> None:
     from ..training.evaluate import pictures
     from ..training.evaluate.programs import all_latencies, run_name
 
@@ -173,7 +173,7 @@ def _draw(runs: Sequence[Run], task: Task, title: str) -> None:
         _write(path, "png", force, lambda part: pictures.draw_mistakes(part, found, title))
 
 
-def _point(run: Run) -> Any:
+def _point(run: EvaluationRun) -> Any:
     from ..training.evaluate.pictures import Point
     from ..training.evaluate.scores import F1_FIELDS
 
@@ -191,6 +191,6 @@ def _write(path: Path, kind: str, force: bool, write: Callable[[Path], object]) 
     try:
         write_report(path, write, force, kind)
     except OSError as error:
-        raise Refusal(cannot_write(error), 1) from None
+        raise EvaluationRefusal(cannot_write(error), 1) from None
     if kind == "png":
         print(f"picture: {path}", file=sys.stderr)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..training.evaluate.mistakes import Mistakes
-    from ..training.evaluate.runs import Interval, Run
+    from ..training.evaluate.runs import EvaluationRun, Interval
     from ..training.evaluate.scores import PRF, Scores
 
 _WIDTH = 130  #: of the tables where the output is no terminal
@@ -49,7 +49,7 @@ def _add_numbers(table: Table, headings: Sequence[str], min_width: int = 5) -> N
         table.add_column(heading, justify="right", no_wrap=True, min_width=min_width)
 
 
-def run_table(run: Run, width: int) -> Table:
+def run_table(run: EvaluationRun, width: int) -> Table:
     """F1 by file and in the mean; precision and recall of the onsets at 50 ms. Fits 80 characters."""
     assert run.mean is not None
     table = _table(f"{run.name}: F1 in percent{_speed(run)}")
@@ -67,7 +67,7 @@ def run_table(run: Run, width: int) -> Table:
     return table
 
 
-def _speed(run: Run) -> str:
+def _speed(run: EvaluationRun) -> str:
     parts = [] if run.x_realtime is None else [f"{run.x_realtime:.1f} × real time"]
     if run.peak_mib is not None:
         parts.append(f"{run.peak_mib:.0f} MiB")
@@ -78,7 +78,7 @@ def _bound(interval: Interval | None, side: int) -> str:
     return "-" if interval is None else f"{interval[side]:.1f}"
 
 
-def runs_table(runs: Sequence[Run], width: int) -> Table:
+def runs_table(runs: Sequence[EvaluationRun], width: int) -> Table:
     """The means of several runs, a row each."""
     table = _table("F1 in percent, mean over files")
     table.add_column("\nmodel", no_wrap=True)
@@ -95,7 +95,7 @@ def runs_table(runs: Sequence[Run], width: int) -> Table:
     return table
 
 
-def _run_cells(run: Run, fields: Sequence[str]) -> list[str]:
+def _run_cells(run: EvaluationRun, fields: Sequence[str]) -> list[str]:
     average, interval = run.mean, run.intervals["onset_50ms"] if run.mean else None
     return [
         *("-" if average is None else _cell(getattr(average, field)) for field in fields),
@@ -107,7 +107,7 @@ def _run_cells(run: Run, fields: Sequence[str]) -> list[str]:
     ]
 
 
-def quiet_table(run: Run) -> Table:
+def quiet_table(run: EvaluationRun) -> Table:
     """False notes a minute on recordings without piano."""
     table = _table("without piano: false notes a minute")
     table.add_column("file", no_wrap=True)
@@ -115,8 +115,8 @@ def quiet_table(run: Run) -> Table:
     for name, false in run.quiet.items():
         table.add_row(name, f"{false:.1f}", str(run.false_notes[name]))
     table.add_section()
-    together = sum(run.false_notes.values())
-    table.add_row("all together", f"{run.false_per_minute:.1f}", str(together), style="bold")
+    notes = sum(run.false_notes.values())
+    table.add_row("in all", f"{run.false_per_minute:.1f}", str(notes), style="bold")
     table.add_row(f"with a note, of {len(run.false_notes)}", "", str(run.with_false_notes), style="bold")
     return table
 
@@ -130,7 +130,7 @@ _PEDAL_ROWS = {  # field of PedalScores -> what it is
 }
 
 
-def pedal_table(run: Run) -> Table:
+def pedal_table(run: EvaluationRun) -> Table:
     """The sustain pedal, and notes up to where they stop sounding."""
     table = _table(f"{run.name}: the pedal, mean of {len(run.pedals)}")
     table.add_column("", no_wrap=True)

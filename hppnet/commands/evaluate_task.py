@@ -9,32 +9,32 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .evaluate_options import ALL, OWN, Options, Refusal
+from .evaluate_options import ALL, OWN, EvaluationRefusal, Options
 
 if TYPE_CHECKING:
     from ..model.transcriber import Transcriber
     from ..training.data.sounds import Opener
     from ..training.evaluate.programs import Answer, Hppnet
-    from ..training.evaluate.recordings import Material, Pair
-    from ..training.evaluate.runs import Outcome
+    from ..training.evaluate.recordings import EvaluationData, Pair
+    from ..training.evaluate.runs import EvaluationOutcome
 
-    Hear = Callable[[list[Pair]], Generator[Answer, None, None]]
+    Transcribe = Callable[[list[Pair]], Generator[Answer, None, None]]
 
 
 @dataclass(frozen=True)
-class Task:
+class EvaluationTask:
     """Everything that is to be done."""
 
     options: Options
     note_ends: str | None  #: of the labels
     pairs: list[Pair]
-    failures: list[Outcome]
-    programs: dict[str, Hear]  #: by name
+    failures: list[EvaluationOutcome]
+    programs: dict[str, Transcribe]  #: by name
     transcriber: Transcriber | None  #: hppnet's own, if it is evaluated
 
 
-def prepare(options: Options, folder: Path) -> Task:
-    """Finds, loads and reads everything; what is cut out of recordings goes to ``folder``. Raises Refusal."""
+def prepare(options: Options, folder: Path) -> EvaluationTask:
+    """Finds, loads and reads everything; what is cut out of recordings goes to ``folder``. Raises EvaluationRefusal."""
     from ..offline.inputs import SOUND_SUFFIXES
     from ..offline.reading import open_recording
     from ..training.evaluate.recordings import cut_starts, without_piano
@@ -43,18 +43,18 @@ def prepare(options: Options, folder: Path) -> Task:
     latencies = _latencies(options, transcriber)
     try:
         options.listening.conditions.check()
-        material = _material(options)
+        data = _data(options)
         quiet = without_piano(options.no_piano, SOUND_SUFFIXES)
         if options.starts is not None:
             quiet = cut_starts(quiet, options.starts, folder, open_recording)
     except ValueError as error:
-        raise Refusal(str(error), 1) from None
-    pairs, failures = _read(material, options.note_ends)
+        raise EvaluationRefusal(str(error), 1) from None
+    pairs, failures = _read(data, options.note_ends)
     pairs += quiet
-    note_ends = options.note_ends or (material.note_ends if material else None)
+    note_ends = options.note_ends or (data.note_ends if data else None)
     _compare_note_ends(transcriber, note_ends)
     programs = _programs(options, latencies, transcriber, max(1, min(options.jobs, len(pairs))))
-    return Task(options, note_ends, pairs, failures, programs, transcriber)
+    return EvaluationTask(options, note_ends, pairs, failures, programs, transcriber)
 
 
 def _loaded(options: Options) -> Transcriber:
@@ -63,9 +63,9 @@ def _loaded(options: Options) -> Transcriber:
     try:
         return _load(options.checkpoint, options.device, options.thresholds)
     except ValueError as error:  # a device or a threshold
-        raise Refusal(str(error)) from None
+        raise EvaluationRefusal(str(error)) from None
     except CheckpointError as error:
-        raise Refusal(str(error), 1) from None
+        raise EvaluationRefusal(str(error), 1) from None
 
 
 def _load(checkpoint: Path | None, device: str, thresholds: dict[str, float | None]) -> Transcriber:
@@ -91,32 +91,32 @@ def _latencies(options: Options, transcriber: Transcriber | None) -> tuple[float
     try:
         frames_for_latency(float(options.latency), look_ahead)
     except ValueError as error:
-        raise Refusal(str(error)) from None
+        raise EvaluationRefusal(str(error)) from None
     return (float(options.latency),)
 
 
-def _material(options: Options) -> Material | None:
+def _data(options: Options) -> EvaluationData | None:
     from ..offline.inputs import SOUND_SUFFIXES
-    from ..training.evaluate.recordings import find_material
+    from ..training.evaluate.recordings import find_evaluation_data
 
     if options.data is None:
         return None
-    return find_material(options.data, SOUND_SUFFIXES, _opener(options))
+    return find_evaluation_data(options.data, SOUND_SUFFIXES, _opener(options))
 
 
-def _read(material: Material | None, note_ends: str | None) -> tuple[list[Pair], list[Outcome]]:
+def _read(data: EvaluationData | None, note_ends: str | None) -> tuple[list[Pair], list[EvaluationOutcome]]:
     """The recordings with their notes, and those that cannot be scored."""
     from rich.console import Console
     from rich.progress import track
 
-    from ..training.evaluate.runs import Outcome
+    from ..training.evaluate.runs import EvaluationOutcome
 
-    if material is None:
+    if data is None:
         return [], []
-    pairs, failures = [], [Outcome(name, error=why) for name, why in material.failures.items()]
+    pairs, failures = [], [EvaluationOutcome(name, error=why) for name, why in data.failures.items()]
     console = Console(stderr=True)
     for labelled in track(
-        material.labelled,
+        data.labelled,
         "reading labels",
         console=console,
         transient=True,
@@ -125,7 +125,7 @@ def _read(material: Material | None, note_ends: str | None) -> tuple[list[Pair],
         try:
             pairs.append(labelled.read(note_ends))
         except ValueError as error:
-            failures.append(Outcome(labelled.name, error=" ".join(str(error).split())))
+            failures.append(EvaluationOutcome(labelled.name, error=" ".join(str(error).split())))
     return pairs, failures
 
 
@@ -142,25 +142,25 @@ def _compare_note_ends(transcriber: Transcriber | None, of_labels: str | None) -
 
 def _programs(
     options: Options, latencies: tuple[float | None, ...], transcriber: Transcriber | None, jobs: int
-) -> dict[str, Hear]:
+) -> dict[str, Transcribe]:
     """Peers always have processes of their own, and hppnet beside them: else memory would be shared."""
     from ..training.evaluate import programs as running
-    from ..training.evaluate.programs import Hppnet, Predictions
+    from ..training.evaluate.programs import Hppnet, WrittenPredictions
 
-    programs: dict[str, Hear] = {}
+    programs: dict[str, Transcribe] = {}
     for name in options.models:
         if name != OWN:
             programs[name] = _peer(name, options, jobs)
         elif jobs > 1 or len(options.models) > 1:
             load = partial(_hppnet, options, latencies)
-            programs[name] = partial(running.hear_in_processes, load=load, jobs=jobs)
+            programs[name] = partial(running.transcribe_in_processes, load=load, jobs=jobs)
         else:
             assert transcriber is not None
             program = Hppnet(transcriber, latencies, options.listening, _opener(options))
-            programs[name] = partial(running.hear_all, program=program)
+            programs[name] = partial(running.transcribe_all, program=program)
     if options.predictions is not None:
-        written = Predictions(options.predictions, options.listening)
-        programs[written.name] = partial(running.hear_all, program=written)
+        written = WrittenPredictions(options.predictions, options.listening)
+        programs[written.name] = partial(running.transcribe_all, program=written)
     return programs
 
 
@@ -179,13 +179,13 @@ def _hppnet(options: Options, latencies: tuple[float | None, ...]) -> Hppnet:
     return Hppnet(transcriber, latencies, options.listening, _opener(options))
 
 
-def _peer(name: str, options: Options, jobs: int) -> Hear:
+def _peer(name: str, options: Options, jobs: int) -> Transcribe:
     from ..training.evaluate import peers
     from ..training.evaluate import programs as running
     from ..training.evaluate.programs import PeerProgram
 
     peer = peers.make(name)
     if missing := peers.missing(peer):
-        raise Refusal(f"--model {name} needs {', '.join(missing)}: {peer.install}", 1)
+        raise EvaluationRefusal(f"--model {name} needs {', '.join(missing)}: {peer.install}", 1)
     load = partial(PeerProgram.load, partial(peers.make, name), options.listening, _opener(options))
-    return partial(running.hear_in_processes, load=load, jobs=jobs)
+    return partial(running.transcribe_in_processes, load=load, jobs=jobs)

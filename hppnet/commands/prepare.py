@@ -76,13 +76,13 @@ def maestro(
     https://storage.googleapis.com/magentadata/datasets/maestro/v3.0.0/maestro-v3.0.0.zip
     """
     from ..training.prepare.maestro import find_maestro
-    from ..training.prepare.report import Plan
+    from ..training.prepare.report import PreparationPlan
 
     if sha256 is not None and download is None:
         raise typer.BadParameter("--sha256 goes with --download")
     if download is not None:
         fetch(download, folder, sha256)
-    plan = Plan("maestro", note_ends.value, _read_as(input_channel, track))
+    plan = PreparationPlan("maestro", note_ends.value, _read_as(input_channel, track))
     carry_out(lambda: find_maestro(folder, out, _opener(input_channel, track)), out, plan, jobs, arrays, only)
 
 
@@ -105,10 +105,10 @@ def maps(
     from ..offline.inputs import SOUND_SUFFIXES
     from ..training.prepare.maps import LABEL_SUFFIXES, read_maps
     from ..training.prepare.pairs import find_pairs
-    from ..training.prepare.report import Plan
+    from ..training.prepare.report import PreparationPlan
 
     opener = _opener(input_channel, track)
-    plan = Plan("maps", note_ends.value, _read_as(input_channel, track))
+    plan = PreparationPlan("maps", note_ends.value, _read_as(input_channel, track))
     carry_out(
         lambda: find_pairs(folder, out, opener, SOUND_SUFFIXES, LABEL_SUFFIXES, read_maps),
         *(out, plan, jobs, arrays, only),
@@ -129,10 +129,10 @@ def pairs(
     """Any folder of recordings and MIDI files of the same name."""
     from ..offline.inputs import SOUND_SUFFIXES
     from ..training.prepare.pairs import find_pairs
-    from ..training.prepare.report import Plan
+    from ..training.prepare.report import PreparationPlan
 
     opener = _opener(input_channel, track)
-    plan = Plan("pairs", note_ends.value, _read_as(input_channel, track))
+    plan = PreparationPlan("pairs", note_ends.value, _read_as(input_channel, track))
     carry_out(lambda: find_pairs(folder, out, opener, SOUND_SUFFIXES), out, plan, jobs, arrays, only)
 
 
@@ -153,7 +153,7 @@ def render(
     ] = None,
     room_chance: Annotated[float, typer.Option(min=0, max=1, help="How often a room.")] = 0.5,
     restrike_chance: Annotated[
-        float, typer.Option(min=0, max=1, help="How often keys are struck again and again: to train on.")
+        float, typer.Option(min=0, max=1, help="How often a piece gets repeated notes: to train on.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="Of all choices; another gives other sounds.")] = 0,
     plain: Annotated[
@@ -165,14 +165,14 @@ def render(
     arrays: Arrays = False,
     only: Only = "*",
 ) -> None:
-    """MIDI performances to sound, by FluidSynth: each on a random piano, with a touch, tuning and room.
+    """MIDI performances to sound, by FluidSynth: each on a random piano, with its own dynamics, tuning and room.
 
     What is chosen for a piece depends on --seed and the piece's name alone; prepared.json names it.
     """
     import shutil
 
     from ..training.prepare.pairs import find_performances
-    from ..training.prepare.report import Plan
+    from ..training.prepare.report import PreparationPlan
 
     if shutil.which("fluidsynth") is None:
         fail("render needs the program fluidsynth: apt-get install fluidsynth")
@@ -180,7 +180,7 @@ def render(
         choices = _choices(soundfont, rooms, room_chance, restrike_chance, seed, plain)
     except ValueError as error:
         fail(str(error), code=2)
-    plan = Plan("render", note_ends.value, choices.settings())
+    plan = PreparationPlan("render", note_ends.value, choices.settings())
     carry_out(lambda: find_performances(folder, out, choices), out, plan, jobs, arrays, only)
 
 
@@ -240,7 +240,7 @@ def _choices(
     if plain and rooms is not None:
         raise ValueError("--plain leaves rooms out: give --plain or --rooms")
     if plain and restrike_chance:
-        raise ValueError("--plain strikes no key again: give --plain or --restrike-chance")
+        raise ValueError("--plain repeats no note: give --plain or --restrike-chance")
     responses = () if rooms is None else files_in(rooms, (".flac", ".wav"), "impulse responses")
     if responses:
         read_sound(responses[0])  # now rather than for each piece

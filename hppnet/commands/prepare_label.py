@@ -28,9 +28,9 @@ def carry_out_labels(
     from ..model.shipped import identity
     from ..offline.inputs import SOUND_SUFFIXES
     from ..training.evaluate import peers
-    from ..training.evaluate.peers import LoadError
+    from ..training.evaluate.peers import ProgramLoadError
     from ..training.prepare.labelled import OWN, Labeller, find_recordings, loaded
-    from ..training.prepare.report import Plan
+    from ..training.prepare.report import PreparationPlan
 
     try:
         labeller = Labeller(model, checkpoint)
@@ -43,7 +43,7 @@ def carry_out_labels(
     if model == OWN:
         try:
             peer = loaded(labeller)  # its checkpoint says where notes end
-        except LoadError as error:
+        except ProgramLoadError as error:
             fail(str(error))
         settings["weights"] = identity(checkpoint)
     if out is None:
@@ -51,5 +51,5 @@ def carry_out_labels(
     place = out
     carry_out(
         lambda: find_recordings(folder, place, labeller, opener, SOUND_SUFFIXES),
-        *(out, Plan("label", peer.note_ends, settings), jobs, arrays, only),
+        *(out, PreparationPlan("label", peer.note_ends, settings), jobs, arrays, only),
     )

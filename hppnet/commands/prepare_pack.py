@@ -36,7 +36,7 @@ def pack(
     by its weight, and what is left out is said. Elsewhere: hppnet train RECIPE --data DIR --minutes 12.
     """
     from ..training import recipe as recipes
-    from ..training.data.run_files import lay_out
+    from ..training.data.run_files import find_run_files
     from ..training.prepare.packed import check_parts
     from ..training.prepare.packed import pack as write
     from .train import progress_bar
@@ -47,12 +47,12 @@ def pack(
         fail(f"{error.filename}: {error.strerror}")
     try:
         settings = recipes.read(recipe, data=data, cache=cache, sets=sets or [])
-        layout = lay_out(settings)
+        files = find_run_files(settings)
     except (ValueError, OSError) as error:
         fail(str(error), code=2)
     try:
         with progress_bar("packing") as report:
-            found = write(settings, layout, output, size, report)
+            found = write(settings, files, output, size, report)
     except (ValueError, OSError, RuntimeError) as error:
         fail(str(error))
     except KeyboardInterrupt:

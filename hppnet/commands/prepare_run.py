@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
-    from ..training.prepare.convert import How, Outcome, Source
-    from ..training.prepare.pairs import Found
-    from ..training.prepare.report import Plan
+    from ..training.prepare.convert import How, PreparationOutcome, RecordingSource
+    from ..training.prepare.pairs import FolderContents
+    from ..training.prepare.report import PreparationPlan
 
 
 def fetch(url: str, folder: Path, sha256: str | None) -> None:
@@ -58,7 +58,12 @@ def fetch(url: str, folder: Path, sha256: str | None) -> None:
 
 
 def carry_out(
-    find: Callable[[], Found], out: Path, plan: Plan, jobs: int | None, arrays: bool, only: str
+    find: Callable[[], FolderContents],
+    out: Path,
+    plan: PreparationPlan,
+    jobs: int | None,
+    arrays: bool,
+    only: str,
 ) -> None:
     from ..training.prepare.convert import How, claimed
     from ..training.prepare.report import by_folder
@@ -87,14 +92,16 @@ def carry_out(
     raise typer.Exit(1 if any(total.skipped for total in totals.values()) else 0)
 
 
-def _make(found: Found, out: Path, plan: Plan, how: How, jobs: int, only: str) -> list[Outcome]:
+def _make(
+    found: FolderContents, out: Path, plan: PreparationPlan, how: How, jobs: int, only: str
+) -> list[PreparationOutcome]:
     """Makes what is not there yet, with a bar and a line for what is skipped; writes the report."""
     from ..training.prepare.convert import done
     from ..training.prepare.report import write_report
     from ..training.prepare.run import run
 
     outcomes = [outcome for outcome in found.lonely if fnmatchcase(outcome.name, only)]
-    todo: list[Source] = []
+    todo: list[RecordingSource] = []
     for source in found.sources:
         if outcome := done(source, how.arrays):
             outcomes.append(outcome)
@@ -119,7 +126,7 @@ def _make(found: Found, out: Path, plan: Plan, how: How, jobs: int, only: str) -
     return outcomes
 
 
-def _say(console: Console, outcome: Outcome) -> None:
+def _say(console: Console, outcome: PreparationOutcome) -> None:
     if outcome.why is not None:
         console.print(f"skipped {outcome.name}: {outcome.why}", markup=False, highlight=False, soft_wrap=True)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lightning.fabric import Fabric
     from rich.console import Console
 
-    from ..training.settings import Settings
+    from ..training.settings import TrainingSettings
 
 
 def train(
@@ -101,10 +101,10 @@ def train(
         fail(_last_line(error))
 
 
-def _prepare(fabric: Fabric, settings: Settings) -> None:
+def _prepare(fabric: Fabric, settings: TrainingSettings) -> None:
     """Decodes and renders what the first step needs, and names what would stop the training."""
     from ..processes import cores
-    from ..training.data.run_files import lay_out
+    from ..training.data.run_files import find_run_files
     from ..training.data.sources import gather
     from ..training.logs import check_tables
     from ..training.loop import check_batches
@@ -116,17 +116,17 @@ def _prepare(fabric: Fabric, settings: Settings) -> None:
         cache, jobs = Path(settings.cache), cores()
         console = _console()
         with console.status("looking at the data"):
-            layout = lay_out(settings)
-            check_saved(settings, layout.digests)
+            files = find_run_files(settings)
+            check_saved(settings, files.digests)
             check_tables(Path(settings.folder))
-            found = estimate(settings, layout)
+            found = estimate(settings, files)
         found.check_disk(cache)
         for line in found.lines(cache, jobs):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         with progress_bar("decoding") as report:
-            decode(settings, layout, jobs, report)
+            decode(settings, files, jobs, report)
         with progress_bar("rendering") as report:
-            render_first(layout, jobs, report)
+            render_first(files, jobs, report)
     gather(settings)
 
 
@@ -150,7 +150,7 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
         bar.stop()
 
 
-def _work(fabric: Fabric, settings: Settings, threads: int) -> int:
+def _work(fabric: Fabric, settings: TrainingSettings, threads: int) -> int:
     """One process's part; a function of the module, so that it can be spawned.
 
     Returns the signal that ended it, 0 for none.
@@ -177,7 +177,7 @@ def _last_line(error: Exception) -> str:
     return said if kind.endswith("Error") and kind.isidentifier() else lines[-1]
 
 
-def _finish(settings: Settings) -> None:
+def _finish(settings: TrainingSettings) -> None:
     from ..training.thresholds import finish
 
     with progress_bar("choosing thresholds") as report:

@@ -125,7 +125,7 @@ HEADS_OF = ("targets_onset", "targets_frame", "targets_offset", "targets_velocit
 
 
 @dataclass(frozen=True)
-class ArrayPiece:
+class ArrayRecording:
     """One recording as arrays on disk, memory-mapped."""
 
     name: str
@@ -134,7 +134,7 @@ class ArrayPiece:
     pedal: np.ndarray | None = None  #: [n, 2]: presses, down and up (s); None: not known
 
 
-def open_arrays(folder: Path, takes: Callable[[str], bool]) -> list[ArrayPiece]:
+def open_arrays(folder: Path, takes: Callable[[str], bool]) -> list[ArrayRecording]:
     """The recordings, of the names that ``takes`` takes, of a folder that ``prepare --arrays`` has made.
 
     Raises ValueError, naming the file, for a folder without arrays, arrays of another front end, and arrays
@@ -157,7 +157,7 @@ def arrays_in(folder: Path, takes: Callable[[str], bool]) -> list[Path]:
     return sorted(path for path in (folder / SPECTRA).glob("*.npy") if takes(path.stem))
 
 
-def _open(folder: Path, name: str) -> ArrayPiece:
+def _open(folder: Path, name: str) -> ArrayRecording:
     spectra = _load(folder / SPECTRA / f"{name}.npy", SPECTRA)
     wanted = []
     for kind in HEADS_OF:
@@ -167,7 +167,9 @@ def _open(folder: Path, name: str) -> ArrayPiece:
             raise ValueError(
                 f"{path}: expected {len(spectra)} frames, as many as in {SPECTRA}, found {len(wanted[-1])}"
             )
-    return ArrayPiece(name, spectra, tuple(wanted), read_presses((folder / name).with_suffix(PEDAL_SUFFIX)))
+    return ArrayRecording(
+        name, spectra, tuple(wanted), read_presses((folder / name).with_suffix(PEDAL_SUFFIX))
+    )
 
 
 def _load(path: Path, kind: str) -> np.ndarray:
@@ -192,11 +194,11 @@ class ArrayExcerpts:
     """
 
     def __init__(
-        self, sources: Sequence[Sequence[ArrayPiece]], weights: Sequence[float], frames: int, taught: bool
+        self, sources: Sequence[Sequence[ArrayRecording]], weights: Sequence[float], frames: int, taught: bool
     ) -> None:
         self.sources, self.frames, self.taught = sources, frames, taught
         self._odds = np.asarray(weights) / np.sum(weights)
-        lengths = [np.array([len(p.spectra) for p in pieces], dtype=float) for pieces in sources]
+        lengths = [np.array([len(p.spectra) for p in recordings], dtype=float) for recordings in sources]
         self._lengths = [each / each.sum() for each in lengths]
 
     def batch(self, seed: int, step: int, places: range) -> Batch:
@@ -211,11 +213,11 @@ class ArrayExcerpts:
         """
         source = int(rng.choice(len(self.sources), p=self._odds))
         lengths = self._lengths[source]
-        piece = self.sources[source][rng.choice(len(lengths), p=lengths)]
-        start = int(rng.integers(max(1, len(piece.spectra) - self.frames + 1)))
-        spectra = _cut(piece.spectra, start, self.frames, FLOOR_DB)
-        wanted = torch.stack([_cut(array, start, self.frames, 0.0) for array in piece.targets], dim=-1)
-        presses = None if piece.pedal is None else piece.pedal - start * FRAME_S
+        recording = self.sources[source][rng.choice(len(lengths), p=lengths)]
+        start = int(rng.integers(max(1, len(recording.spectra) - self.frames + 1)))
+        spectra = _cut(recording.spectra, start, self.frames, FLOOR_DB)
+        wanted = torch.stack([_cut(array, start, self.frames, 0.0) for array in recording.targets], dim=-1)
+        presses = None if recording.pedal is None else recording.pedal - start * FRAME_S
         pedal = torch.from_numpy(pedal_target(presses, self.frames))
         return (
             spectra,

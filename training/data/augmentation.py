@@ -53,7 +53,7 @@ class Augmentation:
     gain_control: float = 0.1  #: how often the microphone's level follows the sound
     clip: float = 0.05  #: how often overdriven
     codec: float = 0.1  #: how often a codec at a low rate
-    sudden: float = 0.1  #: how often nothing was heard before the first frame: a stream begun amid the sound
+    sudden: float = 0.1  #: how often there is silence before the first frame: a stream begun amid the sound
     sudden_noise: float = 0.4  #: the same where there is no piano
     mix: float = 0.15  #: how often two excerpts sound at once: soft notes under loud ones, thick textures
     no_piano: float = 0.1  #: how often noise or speech alone, to which nothing is to be written
@@ -134,13 +134,13 @@ def mixed(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Two excerpts at once, each samples [n] and notes [k, 4], the other up to 12 dB softer.
 
-    What was struck how hard is no longer to be heard: velocities become 0, unknown.
+    How loud each note was can no longer be told: velocities become 0, unknown.
     """
     levels = [float(np.sqrt(np.mean(samples**2))) + 1e-4 for samples, _ in (one, other)]
     gain = levels[0] / levels[1] * 10 ** (-rng.uniform(0, 12) / 20)
     notes = np.concatenate([one[1], other[1]])
-    struck = [Note(on, off, int(pitch), 0) for on, off, pitch, _ in notes[np.argsort(notes[:, 0])]]
-    left = [(n.onset_s, n.offset_s, n.pitch, 0) for n in without_overlaps(struck)]
+    played = [Note(on, off, int(pitch), 0) for on, off, pitch, _ in notes[np.argsort(notes[:, 0])]]
+    left = [(n.onset_s, n.offset_s, n.pitch, 0) for n in without_overlaps(played)]
     return one[0] + gain * other[0], np.array(left, dtype=float).reshape(-1, 4)
 
 

@@ -56,7 +56,7 @@ class Ends(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Piece:
+class TrainingRecording:
     """One recording: 16 kHz samples on disk and its notes."""
 
     name: str
@@ -96,7 +96,7 @@ def recordings_in(folder: Path) -> list[tuple[Path, Path]]:
     return found
 
 
-def open_folder(folder: Path, cache: Path) -> list[Piece]:
+def open_folder(folder: Path, cache: Path) -> list[TrainingRecording]:
     """Every recording of a folder that has labels beside it; both read once, into ``cache``."""
     pairs = recordings_in(Path(folder))
     if not pairs:
@@ -104,12 +104,12 @@ def open_folder(folder: Path, cache: Path) -> list[Piece]:
     return open_recordings(pairs, cache)
 
 
-def open_recordings(pairs: Sequence[tuple[Path, Path]], cache: Path) -> list[Piece]:
+def open_recordings(pairs: Sequence[tuple[Path, Path]], cache: Path) -> list[TrainingRecording]:
     """Recordings, each with its labels; both read once, into ``cache``."""
     return [open_recording(sound, labels, cache) for sound, labels in pairs]
 
 
-def open_recording(sound: Path, labels: Path, cache: Path) -> Piece:
+def open_recording(sound: Path, labels: Path, cache: Path) -> TrainingRecording:
     """A recording with its labels; both read once, into ``cache``.
 
     What the pedal does is in ``NAME.pedal``, or in the labels where these are MIDI.
@@ -119,7 +119,7 @@ def open_recording(sound: Path, labels: Path, cache: Path) -> Piece:
     table = read_presses(sound.with_suffix(PEDAL_SUFFIX))
     if table is None and (presses := pedal_of((labels,))) is not None:
         table = np.array(presses, dtype=float).reshape(-1, 2)
-    return Piece(
+    return TrainingRecording(
         sound.stem,
         _cached(sound, cache / f"{sound.stem}.npy", _samples),
         _cached(labels, notes / f"{sound.stem}.npy", read_notes),
@@ -127,10 +127,10 @@ def open_recording(sound: Path, labels: Path, cache: Path) -> Piece:
     )
 
 
-def delayed(piece: Piece, delay_s: float) -> Piece:
+def delayed(recording: TrainingRecording, delay_s: float) -> TrainingRecording:
     """A recording whose sound comes so much later than its labels say: they are moved after it."""
-    pedal = None if piece.pedal is None else piece.pedal + delay_s
-    return replace(piece, notes=piece.notes + np.array([delay_s, delay_s, 0, 0]), pedal=pedal)
+    pedal = None if recording.pedal is None else recording.pedal + delay_s
+    return replace(recording, notes=recording.notes + np.array([delay_s, delay_s, 0, 0]), pedal=pedal)
 
 
 def _cached(source: Path, array: Path, read: Callable[[Path], np.ndarray]) -> np.ndarray:
@@ -165,7 +165,7 @@ class Excerpts:
 
     def __init__(
         self,
-        sources: list[list[Piece]],
+        sources: list[list[TrainingRecording]],
         weights: list[float],
         frames: int,
         how: Augmentation,
@@ -175,7 +175,9 @@ class Excerpts:
         self.sources, self.frames, self.how, self.taught = sources, frames, how, taught
         self._ends = ends or [Ends()] * len(sources)
         self._odds = np.asarray(weights) / np.sum(weights)
-        self._lengths = [np.array([len(p.samples) for p in pieces], dtype=float) for pieces in sources]
+        self._lengths = [
+            np.array([len(p.samples) for p in recordings], dtype=float) for recordings in sources
+        ]
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
         """One excerpt, the parts of a :class:`Batch` without its first dimension."""
@@ -216,14 +218,20 @@ class Excerpts:
         """
         source = int(rng.choice(len(self.sources), p=self._odds))
         lengths = self._lengths[source]
-        piece = self.sources[source][rng.choice(len(lengths), p=lengths / lengths.sum())]
-        start = int(rng.integers(max(1, len(piece.samples) - self.frames * HOP)))
-        samples = self._cut(piece.samples, start - before, start + (self.frames - 1) * HOP + after)
+        recording = self.sources[source][rng.choice(len(lengths), p=lengths / lengths.sum())]
+        start = int(rng.integers(max(1, len(recording.samples) - self.frames * HOP)))
+        samples = self._cut(recording.samples, start - before, start + (self.frames - 1) * HOP + after)
         start_s, end_s = start / SAMPLE_RATE, start / SAMPLE_RATE + self.frames * FRAME_S
-        near = (piece.notes[:, 1] > start_s - MARGIN_S) & (piece.notes[:, 0] < end_s + MARGIN_S)
-        pedal = None if piece.pedal is None else piece.pedal - start_s
-        loudness_db = piece.loudness_db if self.how.levelled else None
-        return samples, piece.notes[near] - [start_s, start_s, 0, 0], pedal, self._ends[source], loudness_db
+        near = (recording.notes[:, 1] > start_s - MARGIN_S) & (recording.notes[:, 0] < end_s + MARGIN_S)
+        pedal = None if recording.pedal is None else recording.pedal - start_s
+        loudness_db = recording.loudness_db if self.how.levelled else None
+        return (
+            samples,
+            recording.notes[near] - [start_s, start_s, 0, 0],
+            pedal,
+            self._ends[source],
+            loudness_db,
+        )
 
     def _shift(self, rng: np.random.Generator) -> tuple[int, int]:
         """A transposition in keys and a detuning in cents: the transform's bins move, the sound stays."""

@@ -56,7 +56,7 @@ def notes_of(performance: mido.MidiFile, note_ends: str) -> list[Note]:
     if performance.type == 2:
         raise ValueError("expected a MIDI file of type 0 or 1, got type 2 (independent tracks)")
     events = list(_events(performance))
-    notes = without_overlaps(_struck(events))
+    notes = without_overlaps(_played_notes(events))
     if note_ends == "sounding":
         return sounding(notes, [Press(*press) for press in _presses(events)])
     return notes
@@ -86,7 +86,7 @@ def _events(performance: mido.MidiFile) -> Iterator[Event]:
         yield now_s, message
 
 
-def _struck(events: list[Event]) -> Iterator[Note]:
+def _played_notes(events: list[Event]) -> Iterator[Note]:
     """Every key's strokes up to its release; one that is never released is left out."""
     down: dict[tuple[int, int], list[tuple[float, int]]] = {}
     for now_s, message in events:
@@ -149,8 +149,8 @@ SHORTEST_S = 0.05  #: of a stroke
 TimedMessage = tuple[float, int, mido.Message]
 
 
-def struck_again(midi: mido.MidiFile, share: float, rng: np.random.Generator) -> mido.MidiFile:
-    """The same performance with a ``share`` of its notes struck once to five times more, mostly softer.
+def with_repeated_notes(midi: mido.MidiFile, share: float, rng: np.random.Generator) -> mido.MidiFile:
+    """The same performance with a ``share`` of its notes played once to five times more, mostly softer.
 
     Notes are those of ``notes_of``, on channel 0. All else keeps its time. Raises ValueError as that does.
     """

@@ -83,11 +83,11 @@ def resonance(samples: np.ndarray, presses: Sequence[PressTimes], strings: int =
     tail = int(TAIL_S * SAMPLE_RATE)
     for down_s, up_s in presses:
         first, last = (max(0, round(at * SAMPLE_RATE)) for at in (down_s, up_s))
-        heard = samples[first:last]
-        if not len(heard):
+        sounding = samples[first:last]
+        if not len(sounding):
             continue
-        wet = oaconvolve(heard, response)[: len(heard) + tail]
-        wet[len(heard) :] *= np.exp(-np.arange(len(wet) - len(heard)) / (FALL_S * SAMPLE_RATE))
+        wet = oaconvolve(sounding, response)[: len(sounding) + tail]
+        wet[len(sounding) :] *= np.exp(-np.arange(len(wet) - len(sounding)) / (FALL_S * SAMPLE_RATE))
         room = out[first : first + len(wet)]
         room += wet[: len(room)]
     return out
@@ -144,7 +144,7 @@ class KeyUp:
 
     @classmethod
     def random(cls, rng: np.random.Generator, chance: float) -> KeyUp:
-        """Any piano's and any microphone's; by ``chance`` heard at all."""
+        """Any piano's and any microphone's; audible by ``chance``."""
         level_db, delay_s = float(rng.uniform(-36, -12)), float(rng.uniform(-0.02, 0.04))
         spread_db, seed = float(rng.uniform(2, 6)), int(rng.integers(2**31))
         level_db = level_db if rng.random() < chance else -np.inf

@@ -19,7 +19,7 @@ import mido
 import numpy as np
 
 from ...model.midi_file import SUSTAIN
-from .performances import struck_again
+from .performances import with_repeated_notes
 
 SWITCH = 64  #: where FluidSynth and a MIDI file's reader have it
 DRUMS = 9  #: channel, counted from 0
@@ -92,7 +92,7 @@ def _release(channel: int, timecents: int) -> list[mido.Message]:
 
 
 @dataclass(frozen=True)
-class Touch:
+class PlayingStyle:
     """How one performance is varied before it is rendered: the player's hand and the piano's tuning."""
 
     velocity_exponent: float = 1.0  #: velocity' = 127 * (velocity / 127) ** exponent
@@ -102,12 +102,12 @@ class Touch:
     cents: float = 0.0  #: tuning of the whole piano against A = 440 Hz
     key_cents: float = 0.0  #: standard deviation of each key's own tuning
     unison_cents: float = 0.0  #: of a second string on every key, which beats; 0: there is none
-    restrikes: float = 0.0  #: share of the notes that are struck again while they sound
+    restrikes: float = 0.0  #: share of the notes that are repeated while they sound
     pedal: PedalControl = field(default_factory=PedalControl)
     seed: int = 0  #: of the deviations
 
     @classmethod
-    def random(cls, rng: np.random.Generator, exponents: tuple[float, float] = (0.75, 2.0)) -> Touch:
+    def random(cls, rng: np.random.Generator, exponents: tuple[float, float] = (0.75, 2.0)) -> PlayingStyle:
         """Of any player and piano whose velocities are bent by an exponent in this range."""
         exponent = float(np.exp(rng.uniform(*np.log(exponents))))
         unison = float(rng.uniform(0.5, 4)) if rng.random() < 0.4 else 0.0
@@ -123,36 +123,36 @@ class Touch:
             seed=seed,
         )
 
-    def striking_again(self, chance: float) -> Touch:
-        """The same, by ``chance`` with keys that are struck again and again."""
+    def with_repeats(self, chance: float) -> PlayingStyle:
+        """The same, by ``chance`` with notes that are repeated."""
         # A generator of its own: all else that a seed chooses stays what it was.
         rng = np.random.default_rng([self.seed, 3])
         if rng.random() >= chance:
             return self
         return replace(self, restrikes=float(rng.uniform(0.03, 0.3)))
 
-    def of_any_dynamics(self, spreads: tuple[float, float], shifts: tuple[float, float]) -> Touch:
+    def of_any_dynamics(self, spreads: tuple[float, float], shifts: tuple[float, float]) -> PlayingStyle:
         """The same by a player of wider or narrower dynamics, louder or softer."""
         rng = np.random.default_rng([self.seed, 4])
         spread, shift = float(np.exp(rng.uniform(*np.log(spreads)))), float(rng.uniform(*shifts))
         return replace(self, velocity_spread=spread, velocity_shift=shift)
 
-    def on_any_pedal(self, thresholds: tuple[int, int]) -> Touch:
+    def on_any_pedal(self, thresholds: tuple[int, int]) -> PlayingStyle:
         """The same with a pedal whose strings are free from a value in this range on."""
         rng = np.random.default_rng([self.seed, 5])
         return replace(self, pedal=PedalControl.random(rng, thresholds))
 
 
-def play_with(midi: mido.MidiFile, touch: Touch) -> mido.MidiFile:
-    """The same performance with another touch, on a piano tuned otherwise: channel 0, and 1 with unisons."""
-    rng, hand, again = (np.random.default_rng([touch.seed, part]) for part in range(3))
-    if touch.restrikes:
-        midi = struck_again(midi, touch.restrikes, again)
-    midi = controlled(midi, touch.pedal)
-    mean = _mean_velocity(midi, touch)
-    voices = 2 if touch.unison_cents else 1
-    keys = touch.cents + touch.key_cents * rng.standard_normal(128)
-    tunings = [keys] + [keys + touch.unison_cents * rng.standard_normal(128)] * (voices - 1)
+def play_with(midi: mido.MidiFile, style: PlayingStyle) -> mido.MidiFile:
+    """The same performance in another playing style and tuning: on channel 0, unisons on channel 1."""
+    rng, jitter, again = (np.random.default_rng([style.seed, part]) for part in range(3))
+    if style.restrikes:
+        midi = with_repeated_notes(midi, style.restrikes, again)
+    midi = controlled(midi, style.pedal)
+    mean = _mean_velocity(midi, style)
+    voices = 2 if style.unison_cents else 1
+    keys = style.cents + style.key_cents * rng.standard_normal(128)
+    tunings = [keys] + [keys + style.unison_cents * rng.standard_normal(128)] * (voices - 1)
     out = mido.MidiFile(type=midi.type, ticks_per_beat=midi.ticks_per_beat)
     for number, track in enumerate(midi.tracks):
         messages = mido.MidiTrack()
@@ -162,7 +162,7 @@ def play_with(midi: mido.MidiFile, touch: Touch) -> mido.MidiFile:
             if message.type == "program_change":
                 message = mido.MetaMessage("marker", text="program", time=message.time)  # keeps its time
             if message.type == "note_on" and message.velocity > 0:
-                message = _bent(message, touch, mean, hand)
+                message = _bent(message, style, mean, jitter)
             if not hasattr(message, "channel"):
                 messages.append(message)
                 continue
@@ -172,20 +172,22 @@ def play_with(midi: mido.MidiFile, touch: Touch) -> mido.MidiFile:
     return out
 
 
-def _mean_velocity(midi: mido.MidiFile, touch: Touch) -> float:
+def _mean_velocity(midi: mido.MidiFile, style: PlayingStyle) -> float:
     """Of all strokes, as the exponent leaves them."""
-    struck = [m.velocity for track in midi.tracks for m in track if m.type == "note_on" and m.velocity]
-    return float(np.mean(_by_exponent(np.array(struck or [64]), touch)))
+    velocities = [m.velocity for track in midi.tracks for m in track if m.type == "note_on" and m.velocity]
+    return float(np.mean(_by_exponent(np.array(velocities or [64]), style)))
 
 
-def _by_exponent(velocity: np.ndarray, touch: Touch) -> np.ndarray:
-    return np.asarray(127 * (velocity / 127) ** touch.velocity_exponent)
+def _by_exponent(velocity: np.ndarray, style: PlayingStyle) -> np.ndarray:
+    return np.asarray(127 * (velocity / 127) ** style.velocity_exponent)
 
 
-def _bent(stroke: mido.Message, touch: Touch, mean: float, hand: np.random.Generator) -> mido.Message:
-    bent = float(_by_exponent(np.array(stroke.velocity), touch))
-    bent = mean + (bent - mean) * touch.velocity_spread + touch.velocity_shift
-    bent += touch.velocity_jitter * hand.standard_normal()
+def _bent(
+    stroke: mido.Message, style: PlayingStyle, mean: float, jitter: np.random.Generator
+) -> mido.Message:
+    bent = float(_by_exponent(np.array(stroke.velocity), style))
+    bent = mean + (bent - mean) * style.velocity_spread + style.velocity_shift
+    bent += style.velocity_jitter * jitter.standard_normal()
     return stroke.copy(velocity=int(np.clip(round(bent), 1, 127)))
 
 

@@ -23,7 +23,7 @@ from ...model.notes import Note
 from ...model.timebase import SAMPLE_RATE
 from .performances import notes_of, presses_of, read_performance
 from .piano_sounds import KeyUp, PedalSound, PressTimes, with_pedal, with_releases
-from .playing_style import Touch, play_with
+from .playing_style import PlayingStyle, play_with
 from .rooms_and_noises import in_room
 from .sounds import Take, read_sound
 
@@ -39,9 +39,9 @@ class Choices:
     weights: tuple[float, ...]  #: how often each sound font, against the others
     rooms: tuple[Path, ...] = ()  #: impulse responses
     room_chance: float = 0.5  #: how often a room, if there are any
-    restrike_chance: float = 0.0  #: how often a piece has keys struck again and again
+    restrike_chance: float = 0.0  #: how often a performance has repeated notes added
     seed: int = 0
-    plain: bool = False  #: everything but the piano as it is: the player's own touch, in tune, no room
+    plain: bool = False  #: everything but the piano as it is: the player's own dynamics, in tune, no room
     velocity_exponent: tuple[float, float] = (0.75, 2.0)  #: range of the exponent that bends velocities
     velocity_spread: tuple[float, float] = (1.0, 1.0)  #: range of their spread's factor
     velocity_shift: tuple[float, float] = (0.0, 0.0)  #: range of the steps that are added
@@ -55,18 +55,18 @@ class Choices:
         odds = np.asarray(self.weights) / np.sum(self.weights)
         soundfont = self.soundfonts[int(rng.choice(len(self.soundfonts), p=odds))]
         if self.plain:
-            return Choice(soundfont, Touch())
-        touch = Touch.random(rng, self.velocity_exponent).striking_again(self.restrike_chance)
-        touch = touch.of_any_dynamics(self.velocity_spread, self.velocity_shift)
+            return Choice(soundfont, PlayingStyle())
+        style = PlayingStyle.random(rng, self.velocity_exponent).with_repeats(self.restrike_chance)
+        style = style.of_any_dynamics(self.velocity_spread, self.velocity_shift)
         if self.pedal_threshold is not None:
-            touch = touch.on_any_pedal(self.pedal_threshold)
+            style = style.on_any_pedal(self.pedal_threshold)
         wet, dry = float(rng.uniform(0.3, 1.0)), float(rng.uniform(0.0, 0.7))
         room = None
         if self.rooms and rng.random() < self.room_chance:
             room = self.rooms[int(rng.integers(len(self.rooms)))]
         pedal = PedalSound.random(rng)
         key_up = KeyUp() if self.key_releases is None else KeyUp.random(rng, self.key_release_chance)
-        return Choice(soundfont, touch, room, wet, dry, pedal, key_up)
+        return Choice(soundfont, style, room, wet, dry, pedal, key_up)
 
     def settings(self) -> dict[str, object]:
         """What another run must share to go on with this one."""
@@ -84,7 +84,7 @@ class Choice:
     """What one piece is rendered with."""
 
     soundfont: Path
-    touch: Touch
+    style: PlayingStyle
     room: Path | None = None
     wet: float = 0.0  #: gain of the room
     dry: float = 1.0  #: gain of the piano without it
@@ -104,7 +104,7 @@ class Rendered:
     def take(self, note_ends: str) -> Take:
         performance = read_performance(self.midi)
         # Unisons are second strokes on another channel: they sound, and are no notes.
-        played = play_with(performance, replace(self.choices.of(self.name).touch, unison_cents=0.0))
+        played = play_with(performance, replace(self.choices.of(self.name).style, unison_cents=0.0))
         notes = notes_of(played, note_ends)
         if performance.length > LONGEST_S:
             hours = performance.length / 3600
@@ -122,10 +122,10 @@ class Rendered:
         return {
             "midi": str(self.midi),
             "soundfont": choice.soundfont.name,
-            "velocity_exponent": round(choice.touch.velocity_exponent, 3),
-            "cents": round(choice.touch.cents, 1),
-            "restrikes": round(choice.touch.restrikes, 3),
-            "pedal_threshold": choice.touch.pedal.threshold,
+            "velocity_exponent": round(choice.style.velocity_exponent, 3),
+            "cents": round(choice.style.cents, 1),
+            "restrikes": round(choice.style.restrikes, 3),
+            "pedal_threshold": choice.style.pedal.threshold,
             "resonance_db": round(choice.pedal.resonance_db, 1),
             "room": choice.room.name if choice.room else None,
         }
@@ -135,7 +135,7 @@ class Rendered:
     ) -> Iterator[np.ndarray]:
         """Lazily, since a performance without notes is not worth rendering."""
         choice = self.choices.of(self.name)
-        samples = render(play_with(performance, choice.touch), choice.soundfont)
+        samples = render(play_with(performance, choice.style), choice.soundfont)
         seconds = len(samples) / SAMPLE_RATE
         if seconds < performance.length - _CUT_S:
             raise ValueError(
@@ -149,7 +149,7 @@ class Rendered:
 
 
 def in_its_room(samples: np.ndarray, choice: Choice) -> np.ndarray:
-    """Samples [n] as heard in the room, at the level that rendering gives; the timing stays."""
+    """Samples [n] as they sound in the room, at the level that rendering gives; the timing stays."""
     assert choice.room is not None
     wet = in_room(samples, read_sound(choice.room))
     return at_peak(choice.wet * wet + choice.dry * samples)

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from ...processes import alone
-from ..settings import Settings, Source
-from .dataset import Piece, delayed, notes_array
+from ..settings import DataSource, TrainingSettings
+from .dataset import TrainingRecording, delayed, notes_array
 from .labels import within
 from .performances import MIDI_SUFFIXES
 from .piano_sounds import files_by_key
@@ -38,11 +38,11 @@ WHY = "why.txt"
 class Renderings:
     """The performances of one source, in the order in which training comes to use them."""
 
-    source: Source
+    source: DataSource
     order: list[Rendered]  #: to train on
     held: list[Rendered]  #: kept back
     note_ends: str
-    _opened: dict[str, Piece | None] = field(default_factory=dict)
+    _opened: dict[str, TrainingRecording | None] = field(default_factory=dict)
 
     def count(self, step: int) -> int:
         """How many performances a step draws from."""
@@ -56,31 +56,31 @@ class Renderings:
         for n, rendered in enumerate(self.order[: self.count(steps - 1)]):
             yield max(0, n - first + 1) * every, rendered
 
-    def at(self, step: int) -> list[Piece]:
+    def at(self, step: int) -> list[TrainingRecording]:
         """The recordings that a step draws from; those that are not there yet are rendered.
 
         Raises ValueError where none of them can be rendered, RuntimeError where FluidSynth fails.
         """
-        pieces = self._open(self.order[: self.count(step)])
-        if not pieces:
+        opened = self._open(self.order[: self.count(step)])
+        if not opened:
             raise ValueError(f"{self.source.folder}: none of its first performances can be rendered")
-        return pieces
+        return opened
 
-    def kept(self) -> list[Piece]:
+    def kept(self) -> list[TrainingRecording]:
         """The recordings that are kept back."""
         return self._open(self.held)
 
-    def _open(self, wanted: list[Rendered]) -> list[Piece]:
+    def _open(self, wanted: list[Rendered]) -> list[TrainingRecording]:
         for rendered in wanted:
             if rendered.name not in self._opened:
                 make(rendered, self.note_ends)
-                piece = read(rendered)
-                moved = piece and delayed(piece, self.source.delay_ms / 1000)
+                opened = read(rendered)
+                moved = opened and delayed(opened, self.source.delay_ms / 1000)
                 self._opened[rendered.name] = moved
-        return [piece for one in wanted if (piece := self._opened[one.name]) is not None]
+        return [opened for one in wanted if (opened := self._opened[one.name]) is not None]
 
 
-def renderings(source: Source, settings: Settings, note_ends: str) -> tuple[list[Rendered], str]:
+def renderings(source: DataSource, settings: TrainingSettings, note_ends: str) -> tuple[list[Rendered], str]:
     """All performances of a source, shuffled by its seed; and a digest of what decides how they sound.
 
     Raises ValueError for a folder without MIDI files, a piano that is missing or must not be trained on.
@@ -124,7 +124,7 @@ def renderings(source: Source, settings: Settings, note_ends: str) -> tuple[list
     return found, digest
 
 
-def performances(source: Source, folder: Path) -> list[Path]:
+def performances(source: DataSource, folder: Path) -> list[Path]:
     """The MIDI files that a source takes, sorted by name. Raises ValueError where there is none."""
     found = [p for p in files_in(folder, MIDI_SUFFIXES, "MIDI performances") if source.takes(p.stem)]
     if not found:
@@ -185,10 +185,12 @@ def _render(rendered: Rendered, note_ends: str, part: Path) -> None:
     np.save(part / "pedal.npy", np.array(presses, dtype=float).reshape(-1, 2))
 
 
-def read(rendered: Rendered) -> Piece | None:
+def read(rendered: Rendered) -> TrainingRecording | None:
     """A rendering in the cache; None for one that could not be made."""
     place = rendered.folder
     if (place / WHY).exists():
         return None
     notes, pedal = (np.load(place / f"{name}.npy", mmap_mode="r") for name in ("notes", "pedal"))
-    return Piece(rendered.name, np.load(place / "samples.npy", mmap_mode="r"), notes, np.asarray(pedal))
+    return TrainingRecording(
+        rendered.name, np.load(place / "samples.npy", mmap_mode="r"), notes, np.asarray(pedal)
+    )

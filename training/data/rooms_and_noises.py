@@ -14,7 +14,7 @@ LONGEST_S = 2.0  #: of a made-up response: what comes later is too soft to matte
 
 
 def in_room(samples: np.ndarray, response: np.ndarray) -> np.ndarray:
-    """Samples [n] heard through a room's impulse response [m]; the direct sound keeps its time."""
+    """Samples [n] through a room's impulse response [m]; the direct sound keeps its time."""
     from scipy.signal import oaconvolve  # here, since it takes long to import
 
     if not len(samples):
@@ -76,8 +76,8 @@ def _tail(n: int, time_s: float, rng: np.random.Generator) -> np.ndarray:
 
 def _thinning(n: int, rng: np.random.Generator) -> np.ndarray:
     """Reflections come ever closer, as the square of time, until they can no longer be told apart: [n]."""
-    together = rng.uniform(0.005, 0.12) * SAMPLE_RATE  # from when on there is one at every sample
-    density = np.clip((np.arange(n) + 1) / together, 0.01, 1) ** 2
+    dense_from = rng.uniform(0.005, 0.12) * SAMPLE_RATE  # from when on there is one at every sample
+    density = np.clip((np.arange(n) + 1) / dense_from, 0.01, 1) ** 2
     return (rng.random(n) < density) / np.sqrt(density)
 
 
@@ -92,8 +92,8 @@ def recorded_noise(n: int, sounds: Sequence[np.ndarray], rng: np.random.Generato
     speed = 2 ** rng.uniform(-0.5, 0.5)
     wanted = int(np.ceil(n * speed)) + 1
     start = rng.integers(max(1, len(sound) - wanted))
-    piece = np.resize(sound[start : start + wanted], wanted)
-    return np.interp(np.arange(n) * speed, np.arange(wanted), piece)
+    part = np.resize(sound[start : start + wanted], wanted)
+    return np.interp(np.arange(n) * speed, np.arange(wanted), part)
 
 
 def made_noise(n: int, rng: np.random.Generator, kind: str = "") -> np.ndarray:

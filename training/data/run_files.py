@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
 
-from ..settings import Settings, Source
+from ..settings import DataSource, TrainingSettings
 from .arrays import arrays_in
 from .dataset import recordings_in
 from .labels import note_ends_of
@@ -19,22 +19,22 @@ Pair = tuple[Path, Path]  #: a recording and its labels
 
 
 @dataclass(frozen=True)
-class Layout:
+class RunFiles:
     """The files of a run."""
 
     trained: list[list[Pair] | Renderings]  #: of each source: recordings with labels, or MIDI
-    kept: list[tuple[Source, list[Pair]]]
+    kept: list[tuple[DataSource, list[Pair]]]
     note_ends: str
     digests: dict[str, str]
 
 
-def lay_out(settings: Settings) -> Layout:
+def find_run_files(settings: TrainingSettings) -> RunFiles:
     """Looks at all folders of a run. Raises ValueError, naming the folder, for one that cannot be used."""
     for name in ("rooms", "noises"):
         check_folder(settings.path(getattr(settings.augmentation, name) or "."), f"augmentation.{name}")
     ends = _note_ends([*settings.sources, *settings.validation], settings)
     trained: list[list[Pair] | Renderings] = []
-    kept: list[tuple[Source, list[Pair]]] = []
+    kept: list[tuple[DataSource, list[Pair]]] = []
     digests: dict[str, str] = {}
     for source in settings.sources:
         of_one, held, files = _of(source, settings, ends)
@@ -45,10 +45,12 @@ def lay_out(settings: Settings) -> Layout:
     for name in ("rooms", "noises"):
         if folder := getattr(settings.augmentation, name):
             digests[f"augmentation.{name}"] = _digest(sounds_in(settings.path(folder)))
-    return Layout(trained, kept, ends, digests)
+    return RunFiles(trained, kept, ends, digests)
 
 
-def _of(source: Source, settings: Settings, ends: str) -> tuple[list[Pair] | Renderings, list[Pair], str]:
+def _of(
+    source: DataSource, settings: TrainingSettings, ends: str
+) -> tuple[list[Pair] | Renderings, list[Pair], str]:
     """A source's files to train on, its recordings to keep back, and a digest of all."""
     folder = settings.path(source.folder)
     check_folder(folder, "a source")
@@ -65,7 +67,7 @@ def _of(source: Source, settings: Settings, ends: str) -> tuple[list[Pair] | Ren
     return list(compress(pairs, trained)), list(compress(pairs, held)), _digest(files)
 
 
-def recordings(source: Source, settings: Settings) -> list[Pair]:
+def recordings(source: DataSource, settings: TrainingSettings) -> list[Pair]:
     """The recordings that a source takes, each with its labels. Raises ValueError where there is none."""
     folder = settings.path(source.folder)
     check_folder(folder, "a source")
@@ -75,14 +77,14 @@ def recordings(source: Source, settings: Settings) -> list[Pair]:
     return found
 
 
-def renders(source: Source, settings: Settings) -> bool:
+def renders(source: DataSource, settings: TrainingSettings) -> bool:
     """Whether a source is rendered here: ``hppnet prepare pack`` may have done so before."""
     if source.render is None:
         return False
     return not recordings_in(settings.path(source.folder))
 
 
-def split(names: list[str], source: Source, settings: Settings) -> tuple[list[bool], list[bool]]:
+def split(names: list[str], source: DataSource, settings: TrainingSettings) -> tuple[list[bool], list[bool]]:
     """Which to train on, and which to keep back: ``source.kept``, or every ``held_out``-th and at least one.
 
     At most ``held_out_most`` of the latter are used. Raises ValueError where nothing is left to train on.
@@ -118,7 +120,7 @@ def check_folder(folder: Path, what: str) -> None:
         raise ValueError(f"{folder}: expected a folder ({what}), found none")
 
 
-def _note_ends(sources: Sequence[Source], settings: Settings) -> str:
+def _note_ends(sources: Sequence[DataSource], settings: TrainingSettings) -> str:
     said = {source.folder: note_ends_of(settings.path(source.folder)) for source in sources}
     if len(set(said.values())) > 1:
         each = ", ".join(f"{folder}: {ends}" for folder, ends in said.items())

@@ -60,7 +60,7 @@ def resampled(blocks: Iterable[np.ndarray], sample_rate: int) -> Iterator[np.nda
     yield stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
 
 
-class Recording(Protocol):
+class SoundReader(Protocol):
     """An open recording: its rate and its sound, block by block."""
 
     sample_rate: int  #: Hz
@@ -69,7 +69,7 @@ class Recording(Protocol):
 
 
 #: Opens a recording for ``with``. To run in several processes it must be a function of a module.
-Opener = Callable[[Path], AbstractContextManager[Recording]]
+Opener = Callable[[Path], AbstractContextManager[SoundReader]]
 
 
 @dataclass(frozen=True)

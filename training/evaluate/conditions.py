@@ -104,7 +104,7 @@ Sound = tuple[Iterable[np.ndarray], int]  #: blocks of mono samples [n], sample 
 
 @dataclass(frozen=True)
 class Listening:
-    """How recordings are heard."""
+    """How much of each recording is transcribed, and under which conditions."""
 
     first_s: float | None = None  #: only so much of each file; None: all of it
     conditions: Conditions = field(default_factory=Conditions)
@@ -114,7 +114,7 @@ class Listening:
         return self.first_s is not None or self.conditions.any
 
     def sound(self, name: str, blocks: Iterable[np.ndarray], sample_rate: int) -> Sound:
-        """A recording's blocks as they are to be heard; conditions take the whole recording into memory."""
+        """A recording's blocks under the conditions, which take the whole recording into memory."""
         if self.first_s is not None:
             blocks = first(blocks, round(self.first_s * sample_rate))
         if not self.conditions.any:
@@ -126,7 +126,7 @@ class Listening:
         return [samples[i : i + BLOCK] for i in range(0, len(samples), BLOCK)], SAMPLE_RATE
 
     def notes(self, notes: Iterable[Note]) -> list[Note]:
-        """A recording's true notes as they are to be heard."""
+        """A recording's true notes under the conditions."""
         kept = list(notes) if self.first_s is None else cut(notes, self.first_s)
         ratio = self.conditions.time_ratio
         return [replace(n, onset_s=n.onset_s * ratio, offset_s=n.offset_s * ratio) for n in kept]

@@ -7,7 +7,7 @@ key         one group a key
 velocity    as played; of an invented note, as transcribed. Unknown ones (0) are left out
 octave      an octave or two above, or below, a played note that sounds as the note begins
             (within 50 ms); a fifth or a twelfth from one; or none of these
-repeated    how long ago the key was struck before
+repeated    how long ago the key was played before
 chord       how many notes were played within 30 ms, itself among them
 
 A transcribed note that is right lies in the groups of the note that it transcribes; an invented one where
@@ -39,7 +39,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "repeated": (*(f"within {s:g} s" for s in REPEATED_WITHIN_S), "later or never"),
     "chord": (*(str(n) for n in range(1, MOST_IN_CHORD)), f"{MOST_IN_CHORD}+"),
 }
-COUNTS = ("played", "missed", "heard", "invented")
+COUNTS = ("played", "missed", "transcribed", "invented")
+_IN_JSON = ("played", "missed", "heard", "invented")  #: how ``evaluate --json`` has named them from the start
 
 
 def _nothing() -> dict[str, np.ndarray]:
@@ -48,7 +49,7 @@ def _nothing() -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class Mistakes:
-    """How many notes of each group were played, missed, heard and invented."""
+    """How many notes of each group were played, missed, transcribed and invented."""
 
     counts: dict[str, np.ndarray] = field(default_factory=_nothing)  #: way -> [groups, 4] as in COUNTS
 
@@ -61,10 +62,10 @@ class Mistakes:
         return cls(whole)
 
     def as_dict(self) -> dict[str, dict[str, dict[str, int]]]:
-        """way -> group -> {played, missed, heard, invented}."""
+        """way -> group -> how many, as ``evaluate --json`` names them."""
         return {
             way: {
-                name: dict(zip(COUNTS, map(int, row), strict=True))
+                name: dict(zip(_IN_JSON, map(int, row), strict=True))
                 for name, row in zip(names, self.counts[way], strict=True)
             }
             for way, names in GROUPS.items()
@@ -73,18 +74,18 @@ class Mistakes:
 
 def mistakes_of(reference: Sequence[Note], estimate: Sequence[Note]) -> Mistakes:
     """Of one transcription (``estimate``) of the notes that were played."""
-    played, heard = NoteArrays.of(reference), NoteArrays.of(estimate)
+    played, transcribed = NoteArrays.of(reference), NoteArrays.of(estimate)
     found = Mistakes()
-    right = match(played, heard, ONSET_TOLERANCE_S)
+    right = match(played, transcribed, ONSET_TOLERANCE_S)
     i, j = np.array(right, dtype=int).reshape(-1, 2).T
     missed = np.setdiff1d(np.arange(len(played)), i)
-    invented = np.setdiff1d(np.arange(len(heard)), j)
-    of_played, of_invented = groups(played, played), groups(heard.pick(invented), played)
+    invented = np.setdiff1d(np.arange(len(transcribed)), j)
+    of_played, of_invented = groups(played, played), groups(transcribed.pick(invented), played)
     for way in GROUPS:
         _count(found.counts[way], "played", of_played[way])
         _count(found.counts[way], "missed", of_played[way][missed])
-        _count(found.counts[way], "heard", of_played[way][i])
-        _count(found.counts[way], "heard", of_invented[way])
+        _count(found.counts[way], "transcribed", of_played[way][i])
+        _count(found.counts[way], "transcribed", of_invented[way])
         _count(found.counts[way], "invented", of_invented[way])
     return found
 

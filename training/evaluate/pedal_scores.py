@@ -40,23 +40,26 @@ class PedalScores:
 
 
 def score_pedal(
-    played: Sequence[Note], pressed: Sequence[Press], heard: Sequence[Note], heard_presses: Sequence[Press]
+    played: Sequence[Note],
+    pressed: Sequence[Press],
+    transcribed: Sequence[Note],
+    transcribed_presses: Sequence[Press],
 ) -> PedalScores:
-    """All scores of what was heard against what was played and pressed; notes end with their keys."""
+    """All scores of what was transcribed against what was played and pressed; notes end with their keys."""
     true_ends = sounding(played, pressed)
     return PedalScores(
-        _frames(pressed, heard_presses),
-        _events([p.down_s for p in pressed], [p.down_s for p in heard_presses]),
-        _events([p.up_s for p in pressed], [p.up_s for p in heard_presses]),
-        _notes(true_ends, sounding(heard, heard_presses)),
-        _notes(true_ends, heard),
+        _frames(pressed, transcribed_presses),
+        _events([p.down_s for p in pressed], [p.down_s for p in transcribed_presses]),
+        _events([p.up_s for p in pressed], [p.up_s for p in transcribed_presses]),
+        _notes(true_ends, sounding(transcribed, transcribed_presses)),
+        _notes(true_ends, transcribed),
     )
 
 
-def _frames(pressed: Sequence[Press], heard: Sequence[Press]) -> PRF | None:
-    end_s = max((press.up_s for press in (*pressed, *heard)), default=0.0)
+def _frames(pressed: Sequence[Press], transcribed: Sequence[Press]) -> PRF | None:
+    end_s = max((press.up_s for press in (*pressed, *transcribed)), default=0.0)
     frames = int(np.ceil(end_s * FRAMES_PER_SECOND)) + 1
-    true, guess = (_down(presses, frames) for presses in (pressed, heard))
+    true, guess = (_down(presses, frames) for presses in (pressed, transcribed))
     return PRF.of(int((true & guess).sum()), int(guess.sum()), int(true.sum()))
 
 
@@ -65,13 +68,13 @@ def _down(presses: Sequence[Press], frames: int) -> np.ndarray:
     return roll(NoteArrays.of([Note(press.down_s, press.up_s, 0, 0) for press in presses]), frames)[:, 0]
 
 
-def _events(true_s: list[float], heard_s: list[float]) -> PRF | None:
-    right = len(match_events(true_s, heard_s, EVENT_TOLERANCE_S)) if true_s and heard_s else 0
-    return PRF.of(right, len(heard_s), len(true_s))
+def _events(true_s: list[float], transcribed_s: list[float]) -> PRF | None:
+    right = len(match_events(true_s, transcribed_s, EVENT_TOLERANCE_S)) if true_s and transcribed_s else 0
+    return PRF.of(right, len(transcribed_s), len(true_s))
 
 
-def _notes(played: Sequence[Note], heard: Sequence[Note]) -> PRF | None:
-    a, b = NoteArrays.of(played), NoteArrays.of(heard)
+def _notes(played: Sequence[Note], transcribed: Sequence[Note]) -> PRF | None:
+    a, b = NoteArrays.of(played), NoteArrays.of(transcribed)
     return PRF.of(len(match(a, b, ONSET_TOLERANCE_S, OFFSET_RATIO)), len(b), len(a))
 
 

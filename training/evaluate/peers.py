@@ -44,7 +44,7 @@ class Prediction(NamedTuple):
     pedal: list[Press] | None  #: presses of the sustain pedal, in any order; None: not predicted
 
 
-class Peer(Protocol):
+class PeerTranscriber(Protocol):
     """A transcriber."""
 
     name: str  #: as after ``--model``
@@ -59,7 +59,7 @@ class Peer(Protocol):
         """Transcribes a sound file that libsndfile can read."""
 
 
-def missing(peer: Peer) -> list[str]:
+def missing(peer: PeerTranscriber) -> list[str]:
     """Which of the modules that a peer needs are not installed."""
     return [name for name in peer.needs if not _is_there(name)]
 
@@ -76,7 +76,7 @@ def rounded_velocity(value: float) -> int:
     return min(127, max(1, round(value)))
 
 
-class LoadError(Exception):
+class ProgramLoadError(Exception):
     """A program that cannot be started; why, in one line."""
 
 
@@ -217,10 +217,10 @@ def _without_torchaudio() -> Iterator[None]:
 
 
 #: Other people's programs by name. hppnet itself is an ``OwnPeer``: it takes a checkpoint.
-_ADAPTERS: dict[str, Callable[[], Peer]] = {"basic-pitch": BasicPitch, "transkun": Transkun}
+_ADAPTERS: dict[str, Callable[[], PeerTranscriber]] = {"basic-pitch": BasicPitch, "transkun": Transkun}
 NAMES = tuple(_ADAPTERS)
 
 
-def make(name: str) -> Peer:
+def make(name: str) -> PeerTranscriber:
     """The adapter of a peer, not yet loaded."""
     return _ADAPTERS[name]()

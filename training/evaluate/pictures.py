@@ -28,8 +28,8 @@ _PANELS = {
     "key": "key",
     "velocity": "velocity",
     "octave": "an octave or a fifth from a sounding note",
-    "repeated": "since the same key's last stroke",
-    "chord": "notes struck together",
+    "repeated": "since the key was last played",
+    "chord": "notes played within 30 ms",
 }
 
 
@@ -63,7 +63,7 @@ def draw_latencies(
 ) -> None:
     """F1 against latency in ms, with the bootstrap interval; full context at the right edge.
 
-    Peers, which hear the whole recording, are marked there too. Raises OSError when the file cannot be
+    Peers, which receive the whole recording, are marked there too. Raises OSError when the file cannot be
     written.
     """
     figure = _figure(8.5, 5)
@@ -127,9 +127,9 @@ def _bars(axes: Axes, counts: np.ndarray) -> None:
     """``counts`` [groups, 4] as in COUNTS."""
     from matplotlib import colormaps
 
-    played, missed, heard, invented = counts.T
+    played, missed, transcribed, invented = counts.T
     x = np.arange(len(counts))
-    for wrong, among, sign, colours in ((missed, played, 1, _MISSED), (invented, heard, -1, _INVENTED)):
+    for wrong, among, sign, colours in ((missed, played, 1, _MISSED), (invented, transcribed, -1, _INVENTED)):
         percent = 100 * wrong / np.maximum(among, 1)
         heat = colormaps[colours](0.2 + 0.75 * wrong / max(1, wrong.max()))
         axes.bar(x, sign * percent, color=heat, width=0.9)

@@ -24,7 +24,7 @@ from ...model.notes import Note, Press, read_midi
 from ...model.timebase import MAX_LOOK_AHEAD_FRAMES, latency_s
 from ..data.sounds import Opener
 from .conditions import Listening
-from .peers import LoadError, Peer
+from .peers import PeerTranscriber, ProgramLoadError
 from .recordings import Pair
 
 if TYPE_CHECKING:
@@ -32,38 +32,40 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Heard:
+class ProgramOutput:
     """What a program made of one recording."""
 
-    run: str  #: which of the program's ways of listening; see ``Program``
+    run: str  #: which of the program's ways of transcribing; see ``TranscribingProgram``
     notes: list[Note]
-    sound_s: float  #: length of what was heard
+    sound_s: float  #: length of what was transcribed
     wall_s: float | None = None  #: how long it took; None: it was done before
     peak_mib: float | None = None  #: the most memory that the process had held by then
-    pedal: list[Press] | None = None  #: None: the program does not hear it
+    pedal: list[Press] | None = None  #: None: the program does not predict it
 
 
-class Program(Protocol):
-    """Something that transcribes recordings, perhaps each in several ways (``Heard.run``)."""
+class TranscribingProgram(Protocol):
+    """Something that transcribes recordings, perhaps each in several ways (``ProgramOutput.run``)."""
 
-    def hear(self, name: str, recording: Path) -> list[Heard]: ...
-
-
-Answer = tuple[Pair, list[Heard] | str]  #: what was heard in a recording, or in a line why nothing was
+    def transcribe(self, name: str, recording: Path) -> list[ProgramOutput]: ...
 
 
-def hear_all(pairs: Iterable[Pair], program: Program) -> Generator[Answer, None, None]:
+Answer = tuple[
+    Pair, list[ProgramOutput] | str
+]  #: a recording, and what came of it or in a line why nothing did
+
+
+def transcribe_all(pairs: Iterable[Pair], program: TranscribingProgram) -> Generator[Answer, None, None]:
     """In this process and in order. A recording that fails does not stop the others."""
     for pair in pairs:
-        yield pair, _hear(program, pair.name, pair.recording)
+        yield pair, _transcribe(program, pair.name, pair.recording)
 
 
-def hear_in_processes(
-    pairs: Iterable[Pair], load: Callable[[], Program], jobs: int
+def transcribe_in_processes(
+    pairs: Iterable[Pair], load: Callable[[], TranscribingProgram], jobs: int
 ) -> Generator[Answer, None, None]:
-    """As :func:`hear_all`, in ``jobs`` processes and in the order in which they get done.
+    """As :func:`transcribe_all`, in ``jobs`` processes and in the order in which they get done.
 
-    Each process loads its own program; ``load`` must be picklable. Raises LoadError if it fails.
+    Each process loads its own program; ``load`` must be picklable. Raises ProgramLoadError if it fails.
     """
     # Not forked: a fork of a process in which torch has started its threads may hang.
     context = multiprocessing.get_context("spawn")
@@ -81,27 +83,27 @@ def hear_in_processes(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-_of_this_worker: Program | LoadError  # set as the process starts
+_of_this_worker: TranscribingProgram | ProgramLoadError  # set as the process starts
 
 
-def _start_worker(load: Callable[[], Program]) -> None:
+def _start_worker(load: Callable[[], TranscribingProgram]) -> None:
     global _of_this_worker
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: gone at once, without a traceback each
     try:
         _of_this_worker = load()
     except Exception as error:  # told with the first recording: an initializer that fails says nothing
-        _of_this_worker = LoadError(f"{type(error).__name__}: {_one_line(error)}")
+        _of_this_worker = ProgramLoadError(f"{type(error).__name__}: {_one_line(error)}")
 
 
-def _work(name: str, recording: Path) -> list[Heard] | str:
-    if isinstance(_of_this_worker, LoadError):
+def _work(name: str, recording: Path) -> list[ProgramOutput] | str:
+    if isinstance(_of_this_worker, ProgramLoadError):
         raise _of_this_worker
-    return _hear(_of_this_worker, name, recording)
+    return _transcribe(_of_this_worker, name, recording)
 
 
-def _hear(program: Program, name: str, recording: Path) -> list[Heard] | str:
+def _transcribe(program: TranscribingProgram, name: str, recording: Path) -> list[ProgramOutput] | str:
     try:
-        return program.hear(name, recording)
+        return program.transcribe(name, recording)
     except Exception as error:  # whatever one file brings about, the next ones are not to suffer
         said = _one_line(error)
         return said if said.startswith(str(recording)) else f"{recording}: {type(error).__name__}: {said}"
@@ -118,7 +120,7 @@ def all_latencies(look_ahead_samples: int) -> tuple[float | None, ...]:
 
 
 def run_name(latency_ms: float | None) -> str:
-    """Of one of hppnet's ways of listening."""
+    """The name of hppnet's run at a latency."""
     return "hppnet" if latency_ms is None else f"hppnet {latency_ms:.0f} ms"
 
 
@@ -131,43 +133,47 @@ class Hppnet:
     listening: Listening
     open_recording: Opener
 
-    def hear(self, name: str, recording: Path) -> list[Heard]:
+    def transcribe(self, name: str, recording: Path) -> list[ProgramOutput]:
         with self.open_recording(recording) as opened:
             blocks, rate = self.listening.sound(name, opened.blocks(), opened.sample_rate)
             if len(self.latencies_ms) > 1:
                 blocks = list(blocks)  # read once
-            return [self._hear(blocks, rate, latency_ms) for latency_ms in self.latencies_ms]
+            return [self._transcribe(blocks, rate, latency_ms) for latency_ms in self.latencies_ms]
 
-    def _hear(self, blocks: Iterable[np.ndarray], rate: int, latency_ms: float | None) -> Heard:
+    def _transcribe(self, blocks: Iterable[np.ndarray], rate: int, latency_ms: float | None) -> ProgramOutput:
         begin = time.perf_counter()
         found = self.transcriber.transcribe_blocks(blocks, rate, latency_ms=latency_ms)
         took = time.perf_counter() - begin
-        return Heard(run_name(latency_ms), found.notes, found.duration_s, took, peak_mib(), found.pedal)
+        return ProgramOutput(
+            run_name(latency_ms), found.notes, found.duration_s, took, peak_mib(), found.pedal
+        )
 
 
 @dataclass(frozen=True)
 class PeerProgram:
     """Another's transcriber. It reads the files itself, or a changed copy where the sound is changed."""
 
-    peer: Peer
+    peer: PeerTranscriber
     listening: Listening
     open_recording: Opener
 
     @classmethod
-    def load(cls, make: Callable[[], Peer], listening: Listening, open_recording: Opener) -> PeerProgram:
+    def load(
+        cls, make: Callable[[], PeerTranscriber], listening: Listening, open_recording: Opener
+    ) -> PeerProgram:
         """In the process in which it is to work."""
         peer = make()
         peer.load()
         return cls(peer, listening, open_recording)
 
-    def hear(self, name: str, recording: Path) -> list[Heard]:
+    def transcribe(self, name: str, recording: Path) -> list[ProgramOutput]:
         with tempfile.TemporaryDirectory() as folder:
             path, sound_s = self._file(name, recording, Path(folder, "sound.wav"))
             begin = time.perf_counter()
             notes, pedal = self.peer.transcribe(path)
             took = time.perf_counter() - begin
         pedal = None if pedal is None else sorted(pedal)
-        return [Heard(self.peer.name, sorted(notes), sound_s, took, peak_mib(), pedal)]
+        return [ProgramOutput(self.peer.name, sorted(notes), sound_s, took, peak_mib(), pedal)]
 
     def _file(self, name: str, recording: Path, copy: Path) -> tuple[Path, float]:
         """What the peer is to read, and its length in seconds. Broken recordings are found out here."""
@@ -182,7 +188,7 @@ class PeerProgram:
 
 
 @dataclass(frozen=True)
-class Predictions:
+class WrittenPredictions:
     """What some program has written: a folder with NAME.mid for each recording NAME."""
 
     folder: Path
@@ -190,10 +196,14 @@ class Predictions:
 
     name = "predictions"
 
-    def hear(self, name: str, recording: Path) -> list[Heard]:
+    def transcribe(self, name: str, recording: Path) -> list[ProgramOutput]:
         names = [f"{stem}{suffix}" for stem in (name, recording.stem) for suffix in (".mid", ".midi")]
         path = next((self.folder / n for n in names if (self.folder / n).is_file()), None)
         if path is None:
             raise ValueError(f"{recording}: expected its transcription {self.folder / names[0]}, found none")
         notes = read_midi(path)
-        return [Heard(self.name, self.listening.notes(notes), max((n.offset_s for n in notes), default=0.0))]
+        return [
+            ProgramOutput(
+                self.name, self.listening.notes(notes), max((n.offset_s for n in notes), default=0.0)
+            )
+        ]

@@ -43,7 +43,7 @@ TEST_FOLDERS = ("test", "dev", "validation")  #: of prepared data: the first tha
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledRecording:
     """A recording and its label files, the best first."""
 
     name: str
@@ -73,10 +73,10 @@ class Labelled:
 
 
 @dataclass(frozen=True)
-class Material:
+class EvaluationData:
     """What a folder holds."""
 
-    labelled: list[Labelled]
+    labelled: list[LabelledRecording]
     note_ends: str  #: what its labels call an offset: key releases (keys) or sounding ends (sounding)
     failures: dict[str, str] = field(default_factory=dict)  #: name -> why it cannot be scored
 
@@ -85,7 +85,9 @@ def _order(note: Note) -> tuple[float, int]:
     return note.onset_s, note.pitch
 
 
-def find_material(folder: Path, recording_suffixes: Collection[str], open_recording: Opener) -> Material:
+def find_evaluation_data(
+    folder: Path, recording_suffixes: Collection[str], open_recording: Opener
+) -> EvaluationData:
     """Everything in ``folder`` that can be scored. ``recording_suffixes`` are lower case with their dot.
 
     Raises ValueError, in one line, for a folder in which there is nothing to score.
@@ -93,8 +95,10 @@ def find_material(folder: Path, recording_suffixes: Collection[str], open_record
     if contents(folder) is not None:
         sources = find_maestro(folder, Path(), open_recording).sources
         tests = [s for s in sources if isinstance(s, Recorded) and s.folder.name == "test"]
-        return Material([Labelled(s.name, s.sound, s.labels, "sounding") for s in tests], "sounding")
-    labelled: list[Labelled] = []
+        return EvaluationData(
+            [LabelledRecording(s.name, s.sound, s.labels, "sounding") for s in tests], "sounding"
+        )
+    labelled: list[LabelledRecording] = []
     failures: dict[str, str] = {}
     places = _places(folder)
     for place in places:
@@ -104,7 +108,7 @@ def find_material(folder: Path, recording_suffixes: Collection[str], open_record
     if not labelled and not failures:
         kinds = ", ".join(LABEL_SUFFIXES)
         raise ValueError(f"{folder}: expected recordings with labels of the same name ({kinds}), found none")
-    return Material(labelled, note_ends_of(places[0]), failures)
+    return EvaluationData(labelled, note_ends_of(places[0]), failures)
 
 
 def _places(folder: Path) -> list[Path]:
@@ -117,7 +121,9 @@ def _places(folder: Path) -> list[Path]:
     return prepared[:1] if prepared and (folder / REPORT).exists() else [folder]
 
 
-def find_labelled(folder: Path, recording_suffixes: Collection[str]) -> tuple[list[Labelled], dict[str, str]]:
+def find_labelled(
+    folder: Path, recording_suffixes: Collection[str]
+) -> tuple[list[LabelledRecording], dict[str, str]]:
     """The recordings of a folder with labels of the same name; and why others lack their other half.
 
     Files of other kinds, and hidden ones, are passed over, as are MIDI files without a recording: nothing
@@ -135,7 +141,7 @@ def find_labelled(folder: Path, recording_suffixes: Collection[str]) -> tuple[li
         tables = sorted(labels.get(name, []), key=lambda path: LABEL_SUFFIXES.index(path.suffix.lower()))
         recordings = sounds.get(name, [])
         if len(recordings) == 1 and tables:
-            found.append(Labelled(name, recordings[0], tuple(tables)))
+            found.append(LabelledRecording(name, recordings[0], tuple(tables)))
         elif why := _why_none(name, recordings, tables):
             lonely[name] = why
     return found, lonely
@@ -173,7 +179,7 @@ def without_piano(paths: Iterable[Path], recording_suffixes: Collection[str]) ->
     return pairs
 
 
-START_S = 2.0  #: for so long each is heard
+START_S = 2.0  #: how long each is
 SEED = 0
 
 

@@ -18,49 +18,55 @@ from ..data.sounds import Opener as Opener
 from .conditions import Listening
 from .mistakes import Mistakes, mistakes_of
 from .pedal_scores import PedalScores, mean_pedal, score_pedal
-from .programs import Answer, Heard
+from .programs import Answer, ProgramOutput
 from .recordings import Pair
 from .scores import F1_FIELDS, Scores, mean, score
 
 
 @dataclass(frozen=True)
-class Outcome:
+class EvaluationOutcome:
     """What came of one file in one run: scores, or in a line why there are none."""
 
     name: str
     run: str = ""
     scores: Scores | None = None  #: None too where there was no piano to score
-    pedal: PedalScores | None = None  #: where it is known what the pedal did, and the program hears it
-    false_notes: int | None = None  #: where there is no piano, all that was heard
+    pedal: PedalScores | None = None  #: where it is known what the pedal did, and the program predicts it
+    false_notes: int | None = None  #: where there is no piano, all that was transcribed
     mistakes: Mistakes | None = None
-    heard: Heard | None = None  #: without its notes
+    output: ProgramOutput | None = None  #: without its notes
     error: str | None = None
 
 
-def outcomes(answer: Answer, listening: Listening, with_mistakes: bool = False) -> Iterator[Outcome]:
+def outcomes(
+    answer: Answer, listening: Listening, with_mistakes: bool = False
+) -> Iterator[EvaluationOutcome]:
     """What comes of one recording: an outcome for each way of listening."""
-    pair, heard = answer
-    if isinstance(heard, str):
-        yield Outcome(pair.name, error=heard)
+    pair, outputs = answer
+    if isinstance(outputs, str):
+        yield EvaluationOutcome(pair.name, error=outputs)
         return
-    for one in heard:
+    for one in outputs:
         yield _outcome(pair, one, listening, with_mistakes)
 
 
-def _outcome(pair: Pair, heard: Heard, listening: Listening, with_mistakes: bool) -> Outcome:
-    bare = replace(heard, notes=[], pedal=None)
+def _outcome(
+    pair: Pair, output: ProgramOutput, listening: Listening, with_mistakes: bool
+) -> EvaluationOutcome:
+    bare = replace(output, notes=[], pedal=None)
     if pair.played is None:
-        return Outcome(pair.name, heard.run, false_notes=len(heard.notes), heard=bare)
+        return EvaluationOutcome(pair.name, output.run, false_notes=len(output.notes), output=bare)
     played = listening.notes(pair.played)
-    found = mistakes_of(played, heard.notes) if with_mistakes else None
+    found = mistakes_of(played, output.notes) if with_mistakes else None
     pedal = None
-    if pair.pedal is not None and heard.pedal is not None:
-        pedal = score_pedal(played, listening.presses(pair.pedal), heard.notes, heard.pedal)
-    return Outcome(pair.name, heard.run, score(played, heard.notes), pedal, mistakes=found, heard=bare)
+    if pair.pedal is not None and output.pedal is not None:
+        pedal = score_pedal(played, listening.presses(pair.pedal), output.notes, output.pedal)
+    return EvaluationOutcome(
+        pair.name, output.run, score(played, output.notes), pedal, mistakes=found, output=bare
+    )
 
 
 @dataclass(frozen=True)
-class Run:
+class EvaluationRun:
     """All files of one program listening in one way."""
 
     name: str
@@ -93,37 +99,37 @@ class Run:
         return intervals(list(self.files.values()))
 
 
-def runs_of(found: Iterable[Outcome]) -> list[Run]:
+def runs_of(found: Iterable[EvaluationOutcome]) -> list[EvaluationRun]:
     """The runs in the order in which their first outcomes came; failures are left out."""
-    by_run: dict[str, list[Outcome]] = defaultdict(list)
+    by_run: dict[str, list[EvaluationOutcome]] = defaultdict(list)
     for outcome in found:
         if outcome.error is None:
             by_run[outcome.run].append(outcome)
     return [_run(name, sorted(files, key=lambda o: o.name)) for name, files in by_run.items()]
 
 
-def _run(name: str, files: Sequence[Outcome]) -> Run:
-    heard = [outcome.heard for outcome in files if outcome.heard is not None]
-    wall_s = sum(one.wall_s or 0.0 for one in heard)
-    quiet = [o for o in files if o.false_notes is not None and o.heard is not None]
+def _run(name: str, files: Sequence[EvaluationOutcome]) -> EvaluationRun:
+    outputs = [outcome.output for outcome in files if outcome.output is not None]
+    wall_s = sum(one.wall_s or 0.0 for one in outputs)
+    quiet = [o for o in files if o.false_notes is not None and o.output is not None]
     minutes = sum(_minutes(o) for o in quiet)
     found = [outcome.mistakes for outcome in files if outcome.mistakes is not None]
-    return Run(
+    return EvaluationRun(
         name,
         {o.name: o.scores for o in files if o.scores is not None},
         {o.name: (o.false_notes or 0) / _minutes(o) for o in quiet},
         sum(o.false_notes or 0 for o in quiet) / minutes if quiet else None,
         {o.name: o.false_notes or 0 for o in quiet},
-        sum(one.sound_s for one in heard) / wall_s if wall_s else None,
-        max((one.peak_mib for one in heard if one.peak_mib is not None), default=None),
+        sum(one.sound_s for one in outputs) / wall_s if wall_s else None,
+        max((one.peak_mib for one in outputs if one.peak_mib is not None), default=None),
         Mistakes.total(found) if found else None,
         {o.name: o.pedal for o in files if o.pedal is not None},
     )
 
 
-def _minutes(outcome: Outcome) -> float:
-    assert outcome.heard is not None
-    return max(outcome.heard.sound_s, 0.02) / 60
+def _minutes(outcome: EvaluationOutcome) -> float:
+    assert outcome.output is not None
+    return max(outcome.output.sound_s, 0.02) / 60
 
 
 RESAMPLES = 2000

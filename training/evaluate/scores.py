@@ -107,25 +107,25 @@ class NoteArrays:
 
 def score(reference: Sequence[Note], estimate: Sequence[Note]) -> Scores:
     """All scores of a transcription (``estimate``) against the notes that were played."""
-    played, heard = NoteArrays.of(reference), NoteArrays.of(estimate)
-    onsets = {ms: match(played, heard, ms / 1000) for ms in (10, 20, 30, 50)}
-    whole = match(played, heard, ONSET_TOLERANCE_S, OFFSET_RATIO)
+    played, transcribed = NoteArrays.of(reference), NoteArrays.of(estimate)
+    onsets = {ms: match(played, transcribed, ms / 1000) for ms in (10, 20, 30, 50)}
+    whole = match(played, transcribed, ONSET_TOLERANCE_S, OFFSET_RATIO)
 
     def counted(matching: Matching) -> PRF | None:
-        return PRF.of(len(matching), len(heard), len(played))
+        return PRF.of(len(matching), len(transcribed), len(played))
 
     return Scores(
         **{f"onset_{ms}ms": counted(matching) for ms, matching in onsets.items()},
         onset_offset=counted(whole),
-        onset_offset_velocity=_velocity_score(played, heard, whole, onsets[50]),
-        frame=_frame_score(played, heard),
-        velocity_mae=_velocity_mae(played, heard, onsets[50]),
+        onset_offset_velocity=_velocity_score(played, transcribed, whole, onsets[50]),
+        frame=_frame_score(played, transcribed),
+        velocity_mae=_velocity_mae(played, transcribed, onsets[50]),
         doubled_percent=doubled_percent(reference, estimate),
     )
 
 
 def match(
-    played: NoteArrays, heard: NoteArrays, onset_s: float, offset_ratio: float | None = None
+    played: NoteArrays, transcribed: NoteArrays, onset_s: float, offset_ratio: float | None = None
 ) -> Matching:
     """The largest set of pairs that agree in pitch, onset and (with a ratio) offset.
 
@@ -133,9 +133,9 @@ def match(
     takes gigabytes on a long recording.
     """
     pairs: Matching = []
-    for pitch in np.intersect1d(played.pitches, heard.pitches):
-        i, j = np.flatnonzero(played.pitches == pitch), np.flatnonzero(heard.pitches == pitch)
-        a, b = played.pick(i), heard.pick(j)
+    for pitch in np.intersect1d(played.pitches, transcribed.pitches):
+        i, j = np.flatnonzero(played.pitches == pitch), np.flatnonzero(transcribed.pitches == pitch)
+        a, b = played.pick(i), transcribed.pick(j)
         found = transcription.match_notes(
             a.times_s, a.hz, b.times_s, b.hz, onset_tolerance=onset_s, offset_ratio=offset_ratio
         )
@@ -143,7 +143,9 @@ def match(
     return sorted(pairs)
 
 
-def _velocity_score(played: NoteArrays, heard: NoteArrays, whole: Matching, onset: Matching) -> PRF | None:
+def _velocity_score(
+    played: NoteArrays, transcribed: NoteArrays, whole: Matching, onset: Matching
+) -> PRF | None:
     """``onset_offset_velocity`` over the notes whose velocity is known.
 
     Left out are played notes of unknown velocity (0) and the transcribed notes whose onsets match them.
@@ -152,34 +154,36 @@ def _velocity_score(played: NoteArrays, heard: NoteArrays, whole: Matching, onse
     if not known.any():
         return None
     if not known.all():
-        kept = np.ones(len(heard), dtype=bool)
+        kept = np.ones(len(transcribed), dtype=bool)
         kept[[j for i, j in onset if not known[i]]] = False
-        played, heard = played.pick(known), heard.pick(kept)
-        whole = match(played, heard, ONSET_TOLERANCE_S, OFFSET_RATIO)
-    return PRF.of(_velocities_right(played, heard, whole), len(heard), len(played))
+        played, transcribed = played.pick(known), transcribed.pick(kept)
+        whole = match(played, transcribed, ONSET_TOLERANCE_S, OFFSET_RATIO)
+    return PRF.of(_velocities_right(played, transcribed, whole), len(transcribed), len(played))
 
 
-def _velocities_right(played: NoteArrays, heard: NoteArrays, matching: Matching) -> int:
+def _velocities_right(played: NoteArrays, transcribed: NoteArrays, matching: Matching) -> int:
     """How many matched notes agree in velocity, counted as ``mir_eval.transcription_velocity`` does."""
     if not matching:
         return 0
     i, j = np.array(matching).T
     lowest = played.velocities.min()
     true = (played.velocities[i] - lowest) / max(1.0, played.velocities.max() - lowest)
-    guess = np.stack([heard.velocities[j], np.ones(len(j))], axis=1)
+    guess = np.stack([transcribed.velocities[j], np.ones(len(j))], axis=1)
     line = np.linalg.lstsq(guess, true, rcond=None)[0]
     return int(np.sum(np.abs(guess @ line - true) < VELOCITY_TOLERANCE))
 
 
-def _velocity_mae(played: NoteArrays, heard: NoteArrays, onset: Matching) -> float | None:
-    errors = [abs(played.velocities[i] - heard.velocities[j]) for i, j in onset if played.velocities[i] > 0]
+def _velocity_mae(played: NoteArrays, transcribed: NoteArrays, onset: Matching) -> float | None:
+    errors = [
+        abs(played.velocities[i] - transcribed.velocities[j]) for i, j in onset if played.velocities[i] > 0
+    ]
     return float(np.mean(errors)) if errors else None
 
 
-def _frame_score(played: NoteArrays, heard: NoteArrays) -> PRF | None:
-    ends = np.concatenate([played.times_s[:, 1], heard.times_s[:, 1]])
+def _frame_score(played: NoteArrays, transcribed: NoteArrays) -> PRF | None:
+    ends = np.concatenate([played.times_s[:, 1], transcribed.times_s[:, 1]])
     frames = int(np.ceil(ends.max(initial=0.0) * FRAMES_PER_SECOND)) + 1
-    a, b = roll(played, frames), roll(heard, frames)
+    a, b = roll(played, frames), roll(transcribed, frames)
     return PRF.of(int(np.sum(a & b)), int(np.sum(b)), int(np.sum(a)))
 
 
@@ -194,21 +198,21 @@ def roll(notes: NoteArrays, frames: int) -> np.ndarray:
 
 
 def doubled_percent(reference: Sequence[Note], estimate: Sequence[Note]) -> float:
-    """Percent of transcribed notes that strike again a key that was struck once.
+    """Percent of transcribed notes that repeat a key that was played once.
 
     A note counts if the transcribed note of the same pitch before it began at most 50 ms earlier,
     and at most one played onset of that pitch lies from 50 ms before the earlier of the two onsets
     to 50 ms after the later one. 0 if nothing was transcribed.
     """
-    played, heard = _onsets_by_pitch(reference), _onsets_by_pitch(estimate)
+    played, transcribed = _onsets_by_pitch(reference), _onsets_by_pitch(estimate)
     doubled = 0
-    for pitch, onsets in heard.items():
+    for pitch, onsets in transcribed.items():
         true = played.get(pitch, np.zeros(0))
         first, second = onsets[:-1], onsets[1:]
-        struck = np.searchsorted(true, second + ONSET_TOLERANCE_S, side="right") - np.searchsorted(
+        played_onsets = np.searchsorted(true, second + ONSET_TOLERANCE_S, side="right") - np.searchsorted(
             true, first - ONSET_TOLERANCE_S, side="left"
         )
-        doubled += int(np.sum((second - first <= DOUBLED_WITHIN_S) & (struck <= 1)))
+        doubled += int(np.sum((second - first <= DOUBLED_WITHIN_S) & (played_onsets <= 1)))
     return 100 * doubled / len(estimate) if estimate else 0.0
 
 

@@ -23,9 +23,9 @@ from ..data.dataset import open_recording
 from ..data.performances import read_performance
 from ..data.rendering import Rendered
 from ..data.rendering_cache import Renderings, make
-from ..data.run_files import Layout
+from ..data.run_files import RunFiles
 from ..data.sources import cache_of, gather, most_steps
-from ..settings import Settings
+from ..settings import TrainingSettings
 from .run import in_processes
 
 DECODED_PER_S = 150.0  #: seconds of sound that a core decodes in a second, at least
@@ -78,23 +78,23 @@ def _minutes(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds > 5400 else f"{max(1, round(seconds / 60))} min"
 
 
-def estimate(settings: Settings, layout: Layout) -> Estimate:
+def estimate(settings: TrainingSettings, files: RunFiles) -> Estimate:
     """How much sound a recipe has yet to decode, and to render for the steps that it takes."""
-    infos = [soundfile.info(sound) for sound, _, cache in _to_decode(settings, layout)]
+    infos = [soundfile.info(sound) for sound, _, cache in _to_decode(settings, files)]
     decode_s = sum(info.frames / info.samplerate for info in infos)
     left = [
         [rendered.midi for _, rendered, _ in upcoming([one], settings)]
-        for one in layout.trained
+        for one in files.trained
         if isinstance(one, Renderings)
     ]
     return Estimate(decode_s, sum(_length_s(paths) for paths in left if paths))
 
 
-def _to_decode(settings: Settings, layout: Layout) -> list[tuple[Path, Path, Path]]:
+def _to_decode(settings: TrainingSettings, files: RunFiles) -> list[tuple[Path, Path, Path]]:
     """Recordings that are not in the cache yet, their labels, and the folder of the cache for both."""
-    found = [(s, t) for s, t in zip(settings.sources, layout.trained, strict=True) if isinstance(t, list)]
+    found = [(s, t) for s, t in zip(settings.sources, files.trained, strict=True) if isinstance(t, list)]
     work: dict[Path, tuple[Path, Path, Path]] = {}
-    for source, pairs in [*found, *layout.kept]:
+    for source, pairs in [*found, *files.kept]:
         if not pairs:
             continue
         cache = cache_of(settings.path(source.folder), Path(settings.cache))
@@ -110,14 +110,16 @@ def _length_s(performances: list[Path]) -> float:
     return known_s * sizes[0] / max(1, sizes[1])
 
 
-def decode(settings: Settings, layout: Layout, jobs: int, report: Report = lambda done, total: None) -> None:
+def decode(
+    settings: TrainingSettings, files: RunFiles, jobs: int, report: Report = lambda done, total: None
+) -> None:
     """Decodes every recording into the cache, in so many processes. Raises ValueError for a broken one."""
-    _all(partial(_attempt, _decode), _to_decode(settings, layout), jobs, report)
+    _all(partial(_attempt, _decode), _to_decode(settings, files), jobs, report)
 
 
-def render_first(layout: Layout, jobs: int, report: Report = lambda done, total: None) -> None:
+def render_first(files: RunFiles, jobs: int, report: Report = lambda done, total: None) -> None:
     """Renders what the first step draws from, in so many processes."""
-    every = [one for one in layout.trained if isinstance(one, Renderings)]
+    every = [one for one in files.trained if isinstance(one, Renderings)]
     first = [(one, r) for one in every for r in one.order[: one.count(0)]]
     work = [(r, one.note_ends) for one, r in first if not r.folder.exists()]
     if work and shutil.which("fluidsynth") is None:
@@ -155,7 +157,7 @@ def _all(work: Callable[[Item], str], items: Sequence[Item], jobs: int, report: 
 
 
 @contextmanager
-def rendering_ahead(settings: Settings) -> Iterator[None]:
+def rendering_ahead(settings: TrainingSettings) -> Iterator[None]:
     """Meanwhile a process of low priority renders performances in the order in which steps need them."""
     work = upcoming(gather(settings).renderings, settings)
     if not work:
@@ -169,7 +171,7 @@ def rendering_ahead(settings: Settings) -> Iterator[None]:
             end([worker], 5.0)
 
 
-def upcoming(every: list[Renderings], settings: Settings) -> list[tuple[int, Rendered, str]]:
+def upcoming(every: list[Renderings], settings: TrainingSettings) -> list[tuple[int, Rendered, str]]:
     """The performances that a run needs and that are not in the cache yet, by the step that first does.
 
     Each with that step, and with where its notes end.

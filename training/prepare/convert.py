@@ -19,14 +19,14 @@ import soundfile
 from ...model.timebase import SAMPLE_RATE
 from ..data.labels import PEDAL_SUFFIX, within, write_presses, write_table
 from ..data.sounds import Take
-from ..evaluate.peers import LoadError
+from ..evaluate.peers import ProgramLoadError
 
 SILENT = 1e-4  #: a recording without a louder sample holds nothing
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  #: no later piece could be written either
 _NO_ROOM = 1 << 20  #: bytes
 
 
-class Source(Protocol):
+class RecordingSource(Protocol):
     """Where a piece comes from. Passed to other processes, so it must be picklable."""
 
     @property
@@ -54,7 +54,7 @@ class How:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PreparationOutcome:
     """What came of one piece: its length and notes, or in a line why it was skipped."""
 
     name: str
@@ -66,7 +66,7 @@ class Outcome:
     about: dict[str, object] | None = None
 
 
-def outputs(source: Source, arrays: bool) -> list[Path]:
+def outputs(source: RecordingSource, arrays: bool) -> list[Path]:
     """The files of a piece, in the order in which they appear."""
     kinds: Iterable[str] = ()
     if arrays:
@@ -78,12 +78,12 @@ def outputs(source: Source, arrays: bool) -> list[Path]:
     ]
 
 
-def claimed(source: Source, arrays: bool) -> list[Path]:
+def claimed(source: RecordingSource, arrays: bool) -> list[Path]:
     """All files that a piece may come to have."""
     return [*outputs(source, arrays), source.folder / f"{source.name}{PEDAL_SUFFIX}"]
 
 
-def done(source: Source, arrays: bool) -> Outcome | None:
+def done(source: RecordingSource, arrays: bool) -> PreparationOutcome | None:
     """The outcome of a piece that an earlier run has made; None where it is to be made."""
     paths = outputs(source, arrays)
     try:
@@ -94,18 +94,22 @@ def done(source: Source, arrays: bool) -> Outcome | None:
             notes = sum(1 for _ in table) - 1
     except (OSError, RuntimeError):
         return None
-    return Outcome(source.name, source.folder, sound.frames / sound.samplerate, notes, about=source.about())
+    return PreparationOutcome(
+        source.name, source.folder, sound.frames / sound.samplerate, notes, about=source.about()
+    )
 
 
-def attempt(source: Source, how: How) -> Outcome:
+def attempt(source: RecordingSource, how: How) -> PreparationOutcome:
     """Makes a piece; whatever goes wrong with it is in the outcome. Ctrl-C passes."""
     try:
         return make(source, how)
     except Exception as error:  # whatever one piece brings about, the next ones are not to suffer
-        return Outcome(source.name, source.folder, why=_one_line(error), hopeless=_hopeless(error, how))
+        return PreparationOutcome(
+            source.name, source.folder, why=_one_line(error), hopeless=_hopeless(error, how)
+        )
 
 
-def make(source: Source, how: How) -> Outcome:
+def make(source: RecordingSource, how: How) -> PreparationOutcome:
     """Makes the files of a piece, whole or not at all. Raises what ``source.take`` raises, OSError."""
     if how.arrays:
         from ..data.arrays import say_front_end
@@ -134,7 +138,7 @@ def make(source: Source, how: How) -> Outcome:
     finally:
         for part in parts:
             part.unlink(missing_ok=True)
-    return Outcome(source.name, source.folder, seconds, len(notes), about=source.about())
+    return PreparationOutcome(source.name, source.folder, seconds, len(notes), about=source.about())
 
 
 def write_sound(path: Path, blocks: Iterable[np.ndarray]) -> float:
@@ -151,7 +155,7 @@ def write_sound(path: Path, blocks: Iterable[np.ndarray]) -> float:
 
 
 def _hopeless(error: Exception, how: How) -> bool:
-    if isinstance(error, LoadError):
+    if isinstance(error, ProgramLoadError):
         return True
     full = shutil.disk_usage(how.unfinished).free < _NO_ROOM  # libsndfile does not say why it cannot write
     return full or (isinstance(error, OSError) and error.errno in _FULL)

@@ -20,7 +20,7 @@ from ..data.performances import (
 )
 from ..data.rendering import Choices, Rendered
 from ..data.sounds import Take, resampled
-from .convert import Outcome, Source
+from .convert import PreparationOutcome, RecordingSource
 
 if TYPE_CHECKING:
     from ..data.sounds import Opener
@@ -55,11 +55,11 @@ class Recorded:
 
 
 @dataclass(frozen=True)
-class Found:
+class FolderContents:
     """The pieces of a folder, and why others are none."""
 
-    sources: list[Source]
-    lonely: list[Outcome]
+    sources: list[RecordingSource]
+    lonely: list[PreparationOutcome]
 
 
 def find_pairs(
@@ -69,7 +69,7 @@ def find_pairs(
     sound_suffixes: Collection[str],
     label_suffixes: Sequence[str] = MIDI_SUFFIXES,
     read: Reader = performed,
-) -> Found:
+) -> FolderContents:
     """Recordings and label files of one folder and name. Suffixes are lower case with their dot.
 
     Hidden files are passed over, as are label files of other kinds than MIDI and ``.tsv`` without a
@@ -80,7 +80,7 @@ def find_pairs(
         if path.suffix.lower() in (*sound_suffixes, *label_suffixes):
             groups[path.with_suffix("")].append(path)
     names = names_of(sorted(groups), folder)
-    sources: list[Source] = []
+    sources: list[RecordingSource] = []
     lonely = []
     for stem in sorted(groups):
         sounds = [path for path in groups[stem] if path.suffix.lower() in sound_suffixes]
@@ -89,11 +89,11 @@ def find_pairs(
         if len(sounds) == 1 and labels:
             sources.append(Recorded(names[stem], out, sounds[0], tuple(labels), read, open_recording))
         elif why := _why_none(sounds, labels, label_suffixes):
-            lonely.append(Outcome(names[stem], out, why=why))
+            lonely.append(PreparationOutcome(names[stem], out, why=why))
     if not sources:
         kinds = ", ".join(label_suffixes)
         raise ValueError(f"{folder}: expected recordings with labels of the same name ({kinds}), found none")
-    return Found(sources, lonely)
+    return FolderContents(sources, lonely)
 
 
 def walk(folder: Path, out: Path) -> Iterator[Path]:
@@ -137,10 +137,10 @@ def _why_none(sounds: list[Path], labels: list[Path], label_suffixes: Sequence[s
     return f"{named[0]} has no recording of the same name" if named else None
 
 
-def find_performances(folder: Path, out: Path, choices: Choices) -> Found:
+def find_performances(folder: Path, out: Path, choices: Choices) -> FolderContents:
     """Every MIDI file of a folder, at any depth. Raises ValueError where there is none."""
     paths = [path for path in walk(folder, out) if path.suffix.lower() in MIDI_SUFFIXES]
     if not paths:
         raise ValueError(f"{folder}: expected MIDI files (.mid, .midi), found none")
     names = names_of([path.with_suffix("") for path in paths], folder)
-    return Found([Rendered(names[path.with_suffix("")], out, path, choices) for path in paths], [])
+    return FolderContents([Rendered(names[path.with_suffix("")], out, path, choices) for path in paths], [])

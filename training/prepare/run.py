@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ...processes import Worker, end, interrupts_held_back, start
-from .convert import How, Outcome, Source, attempt
+from .convert import How, PreparationOutcome, RecordingSource, attempt
 
 UNFINISHED = ".unfinished"
 
@@ -47,7 +47,7 @@ def unfinished_in(out: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def run(sources: Sequence[Source], how: How, jobs: int) -> Generator[Outcome, None, None]:
+def run(sources: Sequence[RecordingSource], how: How, jobs: int) -> Generator[PreparationOutcome, None, None]:
     """The outcome of each, as they get done; ends early where none could be written any more.
 
     Closing the iterator, or Ctrl-C, ends all processes; no file is left half written.
@@ -60,15 +60,15 @@ def run(sources: Sequence[Source], how: How, jobs: int) -> Generator[Outcome, No
         yield from _while_hopeful(outcomes)
 
 
-def _while_hopeful(outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+def _while_hopeful(outcomes: Iterable[PreparationOutcome]) -> Iterator[PreparationOutcome]:
     for outcome in outcomes:
         yield outcome
         if outcome.hopeless:
             return
 
 
-def _died(source: Source, why: str) -> Outcome:
-    return Outcome(source.name, source.folder, why=f"{why}; fewer --jobs may help")
+def _died(source: RecordingSource, why: str) -> PreparationOutcome:
+    return PreparationOutcome(source.name, source.folder, why=f"{why}; fewer --jobs may help")
 
 
 Item = TypeVar("Item")
