@@ -23,7 +23,6 @@ ROOT = Path(__file__).parents[1]
 #: All files of the package that import PyTorch: the definition of the network and what runs it on a GPU,
 #: training, and a few that ask PyTorch about GPUs where one may be there.
 WITH_TORCH = {
-    "hppnet/commands/train.py",
     *("model/device.py", "model/former_network.py", "model/full_context.py", "model/layers.py"),
     *("model/library_lstm.py", "model/lstm.py", "model/network.py", "model/pedal.py", "model/spectrum.py"),
     *("model/engines.py", "model/torch_network.py", "model/torch_streams.py", "model/velocity.py"),

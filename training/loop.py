@@ -19,7 +19,7 @@ from ..model.memory import keep_memory
 from .data.dataset import Batch
 from .data.sources import TrainingData, batches, gather, share
 from .kernels import accelerate
-from .logs import Watch
+from .logs import TrainView, Watch
 from .run import begin, config_of, save, save_weights, weights_of
 from .settings import TrainingSettings
 from .step import Stepper
@@ -135,3 +135,18 @@ def _save(stepper: Stepper, data: TrainingData) -> None:
         stepper.run.scaler = stepper.fabric.strategy.precision.state_dict()
         save(stepper.run, stepper.settings, data.note_ends)
     stepper.fabric.barrier()
+
+
+def train_in_process(fabric: Fabric, settings: TrainingSettings, threads: int) -> int:
+    """One process's part; a function of the module, so that it can be spawned.
+
+    Returns the signal that ended it, 0 for none.
+    """
+
+    torch.set_num_threads(threads)
+    with TrainView(settings, visible=fabric.is_global_zero) as view:
+        try:
+            train(fabric, settings, view)
+        except Interrupted as error:
+            return error.signal_number
+    return 0

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from platformdirs import user_cache_path
 
 from ..model.config import CONFIGS, NetworkConfig
 from .data.augmentation import Augmentation
@@ -72,9 +73,7 @@ def read(
 
 def default_cache() -> Path:
     """Where the platform keeps files that can be made again."""
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "hppnet" / "training"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hppnet" / "training"
+    return user_cache_path("hppnet", appauthor=False) / "training"
 
 
 def resolved(settings: TrainingSettings) -> dict[str, Any]:

@@ -1,12 +1,14 @@
-"""What the data sets of ``hppnet prepare`` share: download, the pieces one by one, what is said of them."""
+"""What the commands of ``hppnet prepare`` share: options, download, the pieces one by one, the report."""
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from contextlib import closing
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,9 +19,41 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
+    from ..training.data.sounds import Opener
     from ..training.prepare.convert import How, PreparationOutcome, RecordingSource
     from ..training.prepare.pairs import FolderContents
     from ..training.prepare.report import PreparationPlan
+
+
+class NoteEnds(str, enum.Enum):
+    keys = "keys"
+    sounding = "sounding"
+
+
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the results; what is there is kept.")]
+Ends = Annotated[
+    NoteEnds, typer.Option(help="Notes end with their keys, or sounding: with the pedal (CC64 >= 64).")
+]
+Jobs = Annotated[
+    int | None, typer.Option(min=1, show_default="one a core", help="Pieces at once, a process each.")
+]
+Arrays = Annotated[
+    bool, typer.Option("--arrays", help="Also features (float16, dB) and targets as .npy, a folder each.")
+]
+Only = Annotated[str, typer.Option(metavar="PATTERN", help="Only pieces whose name fits (* and ?).")]
+
+
+def opener_for(channel: int | None, track: int | None) -> Opener:
+    """Recordings that are cut short are refused: their labels go on."""
+    from ..offline.reading import open_saying
+
+    return partial(open_saying, channel=channel, track=track, whole=True)
+
+
+def read_as(channel: int | None, track: int | None) -> dict[str, object]:
+    """What the report says of it, so that no other choice is mixed into the same folder."""
+    chosen = {"input_channel": channel, "track": track}
+    return {name: value for name, value in chosen.items() if value is not None}
 
 
 def fetch(url: str, folder: Path, sha256: str | None) -> None:

@@ -25,7 +25,7 @@ from .performances import notes_of, presses_of, read_performance
 from .piano_sounds import KeyUp, PedalSound, PressTimes, with_pedal, with_releases
 from .playing_style import PlayingStyle, play_with
 from .rooms_and_noises import in_room
-from .sounds import Take, read_sound
+from .sounds import Take, files_in, read_sound
 
 LONGEST_S = 4 * 3600.0  #: a longer performance is a broken file
 _CUT_S = 0.1  #: by which what FluidSynth renders may be shorter than the performance
@@ -182,3 +182,41 @@ def render(midi: mido.MidiFile, soundfont: Path) -> np.ndarray:
 def at_peak(samples: np.ndarray) -> np.ndarray:
     """Samples [n] at the level that rendering gives."""
     return (samples * (PEAK / max(float(np.abs(samples).max(initial=0)), 1e-6))).astype(np.float32)
+
+
+def choices_of(
+    soundfonts: list[str],
+    rooms: Path | None,
+    room_chance: float,
+    restrike_chance: float,
+    seed: int,
+    plain: bool,
+) -> Choices:
+    """Raises ValueError for files that are not there, weights that are none and what excludes each other."""
+    weights: dict[Path, float] = {}
+    for text in soundfonts:
+        place, weight = _weighted(text)
+        weights |= dict.fromkeys(files_in(place, (".sf2", ".sf3"), "a sound font"), weight)
+    if plain and rooms is not None:
+        raise ValueError("--plain leaves rooms out: give --plain or --rooms")
+    if plain and restrike_chance:
+        raise ValueError("--plain repeats no note: give --plain or --restrike-chance")
+    responses = () if rooms is None else files_in(rooms, (".flac", ".wav"), "impulse responses")
+    if responses:
+        read_sound(responses[0])  # now rather than for each piece
+    return Choices(
+        tuple(weights), tuple(weights.values()), responses, room_chance, restrike_chance, seed, plain
+    )
+
+
+def _weighted(text: str) -> tuple[Path, float]:
+    place, equals, weight = text.rpartition("=")
+    if not equals or Path(text).exists():
+        return Path(text), 1.0
+    try:
+        number = float(weight)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise ValueError(f"--soundfont {text}: expected a weight above 0 after the =, got {weight!r}")
+    return Path(place), number

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from .options import latency_ms
-
-if TYPE_CHECKING:
-    from ..training.evaluate.conditions import Listening
+from ..data.labels import NOTE_ENDS
+from .conditions import Conditions, Listening
+from .peers import NAMES
 
 ALL = "all"  #: the latencies
 ERRORS_PICTURE, LATENCY_PICTURE = Path("evaluate-errors.png"), Path("evaluate-latency.png")
@@ -64,6 +62,13 @@ class Options:
         return len(self.models) + bool(self.predictions) > 1 or self.latency == ALL
 
     @property
+    def written(self) -> dict[str, Path]:
+        """The files that the evaluation leaves, by their kind."""
+        json_file = None if self.json_file in (None, "-") else Path(str(self.json_file))
+        written = {"json": json_file, "csv": self.csv_file, "png": self.picture}
+        return {kind: path for kind, path in written.items() if path is not None}
+
+    @property
     def picture(self) -> Path | None:
         """Where one is drawn, if any is."""
         if self.latency == ALL:
@@ -85,9 +90,6 @@ class Options:
                 raise EvaluationRefusal(f"{folder}: expected a folder, got a file")
 
     def _check_models(self) -> None:
-        from ..training.data.labels import NOTE_ENDS
-        from ..training.evaluate.peers import NAMES
-
         for name in self.models:
             if name not in (OWN, *NAMES):
                 raise EvaluationRefusal(f"--model: expected one of {', '.join((OWN, *NAMES))}, got {name!r}")
@@ -121,31 +123,10 @@ class Options:
             raise EvaluationRefusal("--errors looks at one model at one latency, got several")
         if self.data is None and (self.errors or self.plot):
             raise EvaluationRefusal("--errors and --plot need recordings with labels, got --no-piano alone")
-        written = {"json": json_file, "csv": self.csv_file, "png": self.picture}
-        self._check_free({kind: path for kind, path in written.items() if path is not None})
-
-    def _check_free(self, written: dict[str, Path]) -> None:
-        from .reports import check_report
-
-        if len({path.resolve() for path in written.values()}) < len(written):
+        if len({path.resolve() for path in self.written.values()}) < len(self.written):
             raise EvaluationRefusal(
                 "--json, --csv and the picture: expected a file for each, got one for two of them"
             )
-        try:
-            for kind, path in written.items():
-                check_report(path, self.force, kind)
-        except OSError as error:
-            raise EvaluationRefusal(f"{error.filename}: {error.strerror}", 1) from None
-
-
-def wanted_latency(latency: str | None, streaming: bool) -> float | str | None:
-    """In ms, None for full context, or ALL. Raises EvaluationRefusal for a latency that is none."""
-    if latency == ALL:
-        return ALL
-    try:
-        return latency_ms(latency, streaming)
-    except ValueError as error:
-        raise EvaluationRefusal(str(error)) from None
 
 
 def listening(
@@ -157,8 +138,6 @@ def listening(
     gain_db: float,
 ) -> Listening:
     """Raises EvaluationRefusal for conditions that cannot be."""
-    from ..training.evaluate.conditions import Conditions, Listening
-
     if snr_db is not None and noise is None:
         raise EvaluationRefusal("--snr needs --noise DIR")
     try:

@@ -124,6 +124,18 @@ def run_name(latency_ms: float | None) -> str:
     return "hppnet" if latency_ms is None else f"hppnet {latency_ms:.0f} ms"
 
 
+def load_transcriber(
+    checkpoint: Path | None, device: str, thresholds: dict[str, float | None]
+) -> Transcriber:
+    """The transcriber of this process, in one thread. Raises ValueError, CheckpointError."""
+    from ...model.threads import one_thread
+    from ...model.transcriber import Transcriber
+
+    transcriber = Transcriber.load(checkpoint, device=device)
+    one_thread()
+    return transcriber.with_thresholds(**thresholds)
+
+
 @dataclass(frozen=True)
 class Hppnet:
     """This project's own transcriber, each recording at one latency or at several."""
@@ -132,6 +144,17 @@ class Hppnet:
     latencies_ms: tuple[float | None, ...]  #: None: with all the future to see
     listening: Listening
     open_recording: Opener
+
+    @classmethod
+    def load(
+        cls,
+        make: Callable[[], Transcriber],
+        latencies_ms: tuple[float | None, ...],
+        listening: Listening,
+        open_recording: Opener,
+    ) -> Hppnet:
+        """In the process in which it is to work."""
+        return cls(make(), latencies_ms, listening, open_recording)
 
     def transcribe(self, name: str, recording: Path) -> list[ProgramOutput]:
         with self.open_recording(recording) as opened:

@@ -1,41 +1,21 @@
-"""What ``hppnet evaluate`` leaves: tables on the screen, JSON, CSV and a picture."""
+"""What an evaluation leaves: all figures for JSON, rows for CSV, the picture."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
 import io
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .evaluate_options import ALL, EvaluationRefusal
-from .evaluate_tables import caption, console, mistakes_table, pedal_table, quiet_table, run_table, runs_table
-from .reports import as_json, print_figures, write_report
-
-if TYPE_CHECKING:
-    from ..training.evaluate.runs import EvaluationOutcome, EvaluationRun
-    from ..training.evaluate.scores import Scores
-    from .evaluate_task import EvaluationTask
-
-
-def report(done: Sequence[EvaluationOutcome], task: EvaluationTask) -> None:
-    """Writes and prints everything that was asked for. Raises EvaluationRefusal where a file cannot be written."""
-    from ..training.evaluate.runs import runs_of
-
-    runs = runs_of(done)
-    about = settings(task)
-    options = task.options
-    if options.json_file is not None:
-        figures = all_figures(runs, done, about, options.several_runs)
-        if not print_figures(figures, options.json_file):
-            _write_text(Path(options.json_file), "json", options.force, as_json(figures))
-    if options.csv_file is not None:
-        _write_text(options.csv_file, "csv", options.force, as_csv(runs))
-    if options.json_file != "-":
-        _print(runs, about, options.several_runs)
-    _draw(runs, task, caption(about))
+from . import pictures
+from .options import ALL
+from .programs import all_latencies, run_name
+from .runs import EvaluationOutcome, EvaluationRun
+from .scores import F1_FIELDS, Scores
+from .tables import caption
+from .task import EvaluationTask
 
 
 def settings(task: EvaluationTask) -> dict[str, Any]:
@@ -105,8 +85,6 @@ def _figures(run: EvaluationRun) -> dict[str, Any]:
 
 def as_csv(runs: Sequence[EvaluationRun]) -> str:
     """A row for each file of each run, and the run's mean. An empty cell: nothing to score."""
-    from ..training.evaluate.scores import F1_FIELDS
-
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
     scores = [f"{name}_{part}" for name in F1_FIELDS for part in ("p", "r", "f1")]
@@ -123,8 +101,6 @@ def as_csv(runs: Sequence[EvaluationRun]) -> str:
 
 
 def _row(scores: Scores) -> list[str | None]:
-    from ..training.evaluate.scores import F1_FIELDS
-
     cells: list[float | None] = []
     for name in F1_FIELDS:
         prf = getattr(scores, name)
@@ -133,64 +109,23 @@ def _row(scores: Scores) -> list[str | None]:
     return [None if cell is None else f"{cell:.4f}" for cell in cells]
 
 
-def _print(runs: Sequence[EvaluationRun], about: dict[str, Any], several: bool) -> None:
-    screen = console()
-    if several:
-        screen.print(runs_table(runs, screen.width))
-    for run in [] if several else runs:
-        if run.mean is not None:
-            screen.print(run_table(run, screen.width))
-        if run.pedals:
-            screen.print(pedal_table(run))
-        if run.quiet:
-            screen.print(quiet_table(run))
-        if run.mistakes is not None:
-            screen.print(mistakes_table(run.mistakes))
-    if runs:
-        screen.print(caption(about), style="dim", highlight=False)
-
-
-def _draw(runs: Sequence[EvaluationRun], task: EvaluationTask, title: str) -> None:
-    from ..training.evaluate import pictures
-    from ..training.evaluate.programs import all_latencies, run_name
-
-    path, data, force = task.options.picture, task.options.data, task.options.force
-    if path is None:
-        return
-    title = f"{data.absolute().name if data else ''}\n{title}"
+def picture_of(runs: Sequence[EvaluationRun], task: EvaluationTask) -> Callable[[Path], None] | None:
+    """Draws the picture that was asked for into a file; None where there is nothing to draw."""
+    data = task.options.data
+    title = f"{data.absolute().name if data else ''}\n{caption(settings(task))}"
     if task.options.latency == ALL and task.transcriber is not None:
         points = {run.name: _point(run) for run in runs if run.mean is not None}
         latencies = all_latencies(task.transcriber.config.front_end.look_ahead)
         streamed = {ms: points.pop(run_name(ms)) for ms in latencies if ms and run_name(ms) in points}
         offline = points.pop(run_name(None), None)
         if streamed:
-            _write(
-                *(path, "png", force),
-                lambda part: pictures.draw_latencies(part, streamed, offline, points, title),
-            )
+            return lambda path: pictures.draw_latencies(path, streamed, offline, points, title)
     elif task.options.errors and runs and runs[0].mistakes is not None:
         found = runs[0].mistakes
-        _write(path, "png", force, lambda part: pictures.draw_mistakes(part, found, title))
+        return lambda path: pictures.draw_mistakes(path, found, title)
+    return None
 
 
-def _point(run: EvaluationRun) -> Any:
-    from ..training.evaluate.pictures import Point
-    from ..training.evaluate.scores import F1_FIELDS
-
+def _point(run: EvaluationRun) -> pictures.Point:
     scores = {name: getattr(run.mean, name) for name in F1_FIELDS}
-    return Point({name: prf.f1 for name, prf in scores.items() if prf is not None}, run.intervals)
-
-
-def _write_text(path: Path, kind: str, force: bool, text: str) -> None:
-    _write(path, kind, force, lambda part: part.write_text(text, encoding="utf-8"))
-
-
-def _write(path: Path, kind: str, force: bool, write: Callable[[Path], object]) -> None:
-    from ..offline.writing import cannot_write
-
-    try:
-        write_report(path, write, force, kind)
-    except OSError as error:
-        raise EvaluationRefusal(cannot_write(error), 1) from None
-    if kind == "png":
-        print(f"picture: {path}", file=sys.stderr)
+    return pictures.Point({name: prf.f1 for name, prf in scores.items() if prf is not None}, run.intervals)

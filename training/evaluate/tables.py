@@ -1,18 +1,18 @@
-"""The tables that ``hppnet evaluate`` prints."""
+"""The tables that ``hppnet evaluate`` prints, and the line below them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from os.path import commonprefix
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
-    from ..training.evaluate.mistakes import Mistakes
-    from ..training.evaluate.runs import EvaluationRun, Interval
-    from ..training.evaluate.scores import PRF, Scores
+from .mistakes import Mistakes
+from .runs import EvaluationRun, Interval
+from .scores import PRF, Scores
 
 _WIDTH = 130  #: of the tables where the output is no terminal
 _WIDE = 100  #: from here on there is room for everything
@@ -30,17 +30,27 @@ _MORE_COLUMNS = ("50 ms\nP", "\nR", "veloc.\nerror", "twice\n%")
 _NUMBERS_WIDTH = 71  #: what these columns take
 
 
-def console() -> Console:
-    from rich.console import Console
-
+def print_tables(runs: Sequence[EvaluationRun], about: dict[str, Any], several: bool) -> None:
+    """Several runs a row each; one run file by file, with all else that was asked for. Then the caption."""
     screen = Console()
-    return screen if screen.is_terminal else Console(width=_WIDTH)
+    if not screen.is_terminal:
+        screen = Console(width=_WIDTH)
+    if several:
+        screen.print(_runs_table(runs, screen.width))
+    for run in [] if several else runs:
+        if run.mean is not None:
+            screen.print(_run_table(run, screen.width))
+        if run.pedals:
+            screen.print(_pedal_table(run))
+        if run.quiet:
+            screen.print(_quiet_table(run))
+        if run.mistakes is not None:
+            screen.print(_mistakes_table(run.mistakes))
+    if runs:
+        screen.print(caption(about), style="dim", highlight=False)
 
 
 def _table(title: str) -> Table:
-    from rich import box
-    from rich.table import Table
-
     return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0)
 
 
@@ -49,7 +59,7 @@ def _add_numbers(table: Table, headings: Sequence[str], min_width: int = 5) -> N
         table.add_column(heading, justify="right", no_wrap=True, min_width=min_width)
 
 
-def run_table(run: EvaluationRun, width: int) -> Table:
+def _run_table(run: EvaluationRun, width: int) -> Table:
     """F1 by file and in the mean; precision and recall of the onsets at 50 ms. Fits 80 characters."""
     assert run.mean is not None
     table = _table(f"{run.name}: F1 in percent{_speed(run)}")
@@ -78,7 +88,7 @@ def _bound(interval: Interval | None, side: int) -> str:
     return "-" if interval is None else f"{interval[side]:.1f}"
 
 
-def runs_table(runs: Sequence[EvaluationRun], width: int) -> Table:
+def _runs_table(runs: Sequence[EvaluationRun], width: int) -> Table:
     """The means of several runs, a row each."""
     table = _table("F1 in percent, mean over files")
     table.add_column("\nmodel", no_wrap=True)
@@ -107,7 +117,7 @@ def _run_cells(run: EvaluationRun, fields: Sequence[str]) -> list[str]:
     ]
 
 
-def quiet_table(run: EvaluationRun) -> Table:
+def _quiet_table(run: EvaluationRun) -> Table:
     """False notes a minute on recordings without piano."""
     table = _table("without piano: false notes a minute")
     table.add_column("file", no_wrap=True)
@@ -130,7 +140,7 @@ _PEDAL_ROWS = {  # field of PedalScores -> what it is
 }
 
 
-def pedal_table(run: EvaluationRun) -> Table:
+def _pedal_table(run: EvaluationRun) -> Table:
     """The sustain pedal, and notes up to where they stop sounding."""
     table = _table(f"{run.name}: the pedal, mean of {len(run.pedals)}")
     table.add_column("", no_wrap=True)
@@ -142,7 +152,7 @@ def pedal_table(run: EvaluationRun) -> Table:
     return table
 
 
-def mistakes_table(mistakes: Mistakes) -> Table:
+def _mistakes_table(mistakes: Mistakes) -> Table:
     """What is missed of the played notes of each group, and invented among the transcribed ones."""
     table = _table("which notes are missed and invented")
     table.add_column("", no_wrap=True)

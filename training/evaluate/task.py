@@ -1,24 +1,56 @@
-"""What ``hppnet evaluate`` is to do: recordings found, labels read, programs ready to listen."""
+"""An evaluation from its options to its outcomes: recordings found, labels read, programs run, all scored.
+
+Progress and errors are shown on standard error as they come.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .evaluate_options import ALL, OWN, EvaluationRefusal, Options
+from rich.console import Console
+from rich.progress import Progress, track
 
-if TYPE_CHECKING:
-    from ..model.transcriber import Transcriber
-    from ..training.data.sounds import Opener
-    from ..training.evaluate.programs import Answer, Hppnet
-    from ..training.evaluate.recordings import EvaluationData, Pair
-    from ..training.evaluate.runs import EvaluationOutcome
+from ..data.sounds import Opener
+from . import peers
+from .options import ALL, OWN, EvaluationRefusal, Options
+from .programs import (
+    Answer,
+    Hppnet,
+    PeerProgram,
+    WrittenPredictions,
+    all_latencies,
+    load_transcriber,
+    transcribe_all,
+    transcribe_in_processes,
+)
+from .recordings import (
+    EvaluationData,
+    Pair,
+    cut_starts,
+    find_evaluation_data,
+    without_piano,
+)
+from .runs import EvaluationOutcome, outcomes
 
-    Transcribe = Callable[[list[Pair]], Generator[Answer, None, None]]
+if TYPE_CHECKING:  # it loads PyTorch, which is not to be counted as a peer's memory
+    from ...model.transcriber import Transcriber
+
+Transcribe = Callable[[list[Pair]], Generator[Answer, None, None]]
+
+
+@dataclass(frozen=True)
+class SoundFiles:
+    """How recordings are recognised and opened; to be pickled, functions of a module."""
+
+    suffixes: Collection[str]  #: in lower case with their dot
+    open_whole: Opener  #: refuses recordings that are cut short: their labels go on
+    open_any: Opener
 
 
 @dataclass(frozen=True)
@@ -33,55 +65,46 @@ class EvaluationTask:
     transcriber: Transcriber | None  #: hppnet's own, if it is evaluated
 
 
-def prepare(options: Options, folder: Path) -> EvaluationTask:
-    """Finds, loads and reads everything; what is cut out of recordings goes to ``folder``. Raises EvaluationRefusal."""
-    from ..offline.inputs import SOUND_SUFFIXES
-    from ..offline.reading import open_recording
-    from ..training.evaluate.recordings import cut_starts, without_piano
+def prepare_task(options: Options, sounds: SoundFiles, folder: Path) -> EvaluationTask:
+    """Finds, loads and reads everything; what is cut out of recordings goes to ``folder``.
 
-    transcriber = _loaded(options) if OWN in options.models else None
+    Raises EvaluationRefusal.
+    """
+    transcriber = _checked_transcriber(options) if OWN in options.models else None
     latencies = _latencies(options, transcriber)
     try:
         options.listening.conditions.check()
-        data = _data(options)
-        quiet = without_piano(options.no_piano, SOUND_SUFFIXES)
+        data = None
+        if options.data is not None:
+            data = find_evaluation_data(options.data, sounds.suffixes, sounds.open_whole)
+        quiet = without_piano(options.no_piano, sounds.suffixes)
         if options.starts is not None:
-            quiet = cut_starts(quiet, options.starts, folder, open_recording)
+            quiet = cut_starts(quiet, options.starts, folder, sounds.open_any)
     except ValueError as error:
         raise EvaluationRefusal(str(error), 1) from None
-    pairs, failures = _read(data, options.note_ends)
+    pairs, failures = ([], []) if data is None else _read(data, options.note_ends)
     pairs += quiet
     note_ends = options.note_ends or (data.note_ends if data else None)
     _compare_note_ends(transcriber, note_ends)
-    programs = _programs(options, latencies, transcriber, max(1, min(options.jobs, len(pairs))))
+    jobs = max(1, min(options.jobs, len(pairs)))
+    programs = _programs(options, sounds.open_whole, latencies, transcriber, jobs)
     return EvaluationTask(options, note_ends, pairs, failures, programs, transcriber)
 
 
-def _loaded(options: Options) -> Transcriber:
-    from ..model.checkpoint import CheckpointError
+def _checked_transcriber(options: Options) -> Transcriber:
+    from ...model.checkpoint import CheckpointError
 
     try:
-        return _load(options.checkpoint, options.device, options.thresholds)
+        return load_transcriber(options.checkpoint, options.device, options.thresholds)
     except ValueError as error:  # a device or a threshold
         raise EvaluationRefusal(str(error)) from None
     except CheckpointError as error:
         raise EvaluationRefusal(str(error), 1) from None
 
 
-def _load(checkpoint: Path | None, device: str, thresholds: dict[str, float | None]) -> Transcriber:
-    """The transcriber of this process; a function of the module, so that other processes can call it."""
-    from ..model.threads import one_thread
-    from ..model.transcriber import Transcriber
-
-    transcriber = Transcriber.load(checkpoint, device=device)
-    one_thread()
-    return transcriber.with_thresholds(**thresholds)
-
-
 def _latencies(options: Options, transcriber: Transcriber | None) -> tuple[float | None, ...]:
-    """Those to listen at, if the checkpoint's front end allows them."""
-    from ..model.timebase import frames_for_latency
-    from ..training.evaluate.programs import all_latencies
+    """Those to transcribe at, if the checkpoint's front end allows them."""
+    from ...model.timebase import frames_for_latency
 
     if transcriber is None or options.latency is None:
         return (None,)
@@ -95,32 +118,13 @@ def _latencies(options: Options, transcriber: Transcriber | None) -> tuple[float
     return (float(options.latency),)
 
 
-def _data(options: Options) -> EvaluationData | None:
-    from ..offline.inputs import SOUND_SUFFIXES
-    from ..training.evaluate.recordings import find_evaluation_data
-
-    if options.data is None:
-        return None
-    return find_evaluation_data(options.data, SOUND_SUFFIXES, _opener(options))
-
-
-def _read(data: EvaluationData | None, note_ends: str | None) -> tuple[list[Pair], list[EvaluationOutcome]]:
+def _read(data: EvaluationData, note_ends: str | None) -> tuple[list[Pair], list[EvaluationOutcome]]:
     """The recordings with their notes, and those that cannot be scored."""
-    from rich.console import Console
-    from rich.progress import track
-
-    from ..training.evaluate.runs import EvaluationOutcome
-
-    if data is None:
-        return [], []
     pairs, failures = [], [EvaluationOutcome(name, error=why) for name, why in data.failures.items()]
     console = Console(stderr=True)
+    shown = console.is_terminal
     for labelled in track(
-        data.labelled,
-        "reading labels",
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
+        data.labelled, "reading labels", console=console, transient=True, disable=not shown
     ):
         try:
             pairs.append(labelled.read(note_ends))
@@ -141,51 +145,65 @@ def _compare_note_ends(transcriber: Transcriber | None, of_labels: str | None) -
 
 
 def _programs(
-    options: Options, latencies: tuple[float | None, ...], transcriber: Transcriber | None, jobs: int
+    options: Options,
+    opener: Opener,
+    latencies: tuple[float | None, ...],
+    transcriber: Transcriber | None,
+    jobs: int,
 ) -> dict[str, Transcribe]:
     """Peers always have processes of their own, and hppnet beside them: else memory would be shared."""
-    from ..training.evaluate import programs as running
-    from ..training.evaluate.programs import Hppnet, WrittenPredictions
-
     programs: dict[str, Transcribe] = {}
     for name in options.models:
         if name != OWN:
-            programs[name] = _peer(name, options, jobs)
+            programs[name] = _peer(name, options, opener, jobs)
         elif jobs > 1 or len(options.models) > 1:
-            load = partial(_hppnet, options, latencies)
-            programs[name] = partial(running.transcribe_in_processes, load=load, jobs=jobs)
+            weights = partial(load_transcriber, options.checkpoint, options.device, options.thresholds)
+            load = partial(Hppnet.load, weights, latencies, options.listening, opener)
+            programs[name] = partial(transcribe_in_processes, load=load, jobs=jobs)
         else:
             assert transcriber is not None
-            program = Hppnet(transcriber, latencies, options.listening, _opener(options))
-            programs[name] = partial(running.transcribe_all, program=program)
+            program = Hppnet(transcriber, latencies, options.listening, opener)
+            programs[name] = partial(transcribe_all, program=program)
     if options.predictions is not None:
         written = WrittenPredictions(options.predictions, options.listening)
-        programs[written.name] = partial(running.transcribe_all, program=written)
+        programs[written.name] = partial(transcribe_all, program=written)
     return programs
 
 
-def _opener(options: Options) -> Opener:
-    """Recordings that are cut short are refused: their labels go on."""
-    from ..offline.reading import open_saying
-
-    return partial(open_saying, channel=options.channel, track=options.track, whole=True)
-
-
-def _hppnet(options: Options, latencies: tuple[float | None, ...]) -> Hppnet:
-    """In a process of its own."""
-    from ..training.evaluate.programs import Hppnet
-
-    transcriber = _load(options.checkpoint, options.device, options.thresholds)
-    return Hppnet(transcriber, latencies, options.listening, _opener(options))
-
-
-def _peer(name: str, options: Options, jobs: int) -> Transcribe:
-    from ..training.evaluate import peers
-    from ..training.evaluate import programs as running
-    from ..training.evaluate.programs import PeerProgram
-
+def _peer(name: str, options: Options, opener: Opener, jobs: int) -> Transcribe:
     peer = peers.make(name)
     if missing := peers.missing(peer):
         raise EvaluationRefusal(f"--model {name} needs {', '.join(missing)}: {peer.install}", 1)
-    load = partial(PeerProgram.load, partial(peers.make, name), options.listening, _opener(options))
-    return partial(running.transcribe_in_processes, load=load, jobs=jobs)
+    load = partial(PeerProgram.load, partial(peers.make, name), options.listening, opener)
+    return partial(transcribe_in_processes, load=load, jobs=jobs)
+
+
+def carry_out(task: EvaluationTask) -> list[EvaluationOutcome]:
+    """All outcomes. Raises EvaluationRefusal for a program that cannot be started."""
+    console = Console(stderr=True)
+    quiet = not console.is_terminal
+    done = list(task.failures)
+    _show(done, quiet)
+    with Progress(console=console, transient=True, disable=quiet) as progress:
+        bar = progress.add_task("", total=len(task.pairs) * len(task.programs))
+        for name, transcribe in task.programs.items():
+            progress.update(bar, description=name)
+            try:
+                with closing(transcribe(task.pairs)) as answers:  # ends the processes, whatever ends the loop
+                    for answer in answers:
+                        came = list(outcomes(answer, task.options.listening, task.options.errors))
+                        progress.advance(bar)
+                        _show(came, quiet)
+                        done += came
+            except peers.ProgramLoadError as error:
+                raise EvaluationRefusal(f"{name} cannot be started: {error}", 1) from error
+    return done
+
+
+def _show(came: Sequence[EvaluationOutcome], quiet: bool) -> None:
+    for outcome in came:
+        if outcome.error:
+            print(f"error: {outcome.error}", file=sys.stderr, flush=True)
+        elif quiet and outcome.scores and outcome.scores.onset_50ms:
+            f1 = outcome.scores.onset_50ms.f1
+            print(f"{outcome.name}: {outcome.run}, onset F1 {f1:.1f} %", file=sys.stderr, flush=True)

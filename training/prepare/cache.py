@@ -16,15 +16,20 @@ from pathlib import Path
 from typing import TypeVar
 
 import soundfile
+from lightning.fabric import Fabric
+from rich.console import Console
 
 from ...model.timebase import SAMPLE_RATE
-from ...processes import end, interrupts_held_back, start
+from ...processes import cores, end, interrupts_held_back, start
 from ..data.dataset import open_recording
 from ..data.performances import read_performance
 from ..data.rendering import Rendered
 from ..data.rendering_cache import Renderings, make
-from ..data.run_files import RunFiles
+from ..data.run_files import RunFiles, find_run_files
 from ..data.sources import cache_of, gather, most_steps
+from ..logs import check_tables, progress_bar
+from ..loop import check_batches
+from ..run import check_saved
 from ..settings import TrainingSettings
 from .run import in_processes
 
@@ -76,6 +81,28 @@ class Estimate:
 
 def _minutes(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds > 5400 else f"{max(1, round(seconds / 60))} min"
+
+
+def make_ready(fabric: Fabric, settings: TrainingSettings) -> None:
+    """Decodes and renders what the first step needs, and names what would stop the training."""
+
+    check_batches(settings, fabric)
+    if fabric.is_global_zero:
+        cache, jobs = Path(settings.cache), cores()
+        console = Console(stderr=True)
+        with console.status("looking at the data"):
+            files = find_run_files(settings)
+            check_saved(settings, files.digests)
+            check_tables(Path(settings.folder))
+            found = estimate(settings, files)
+        found.check_disk(cache)
+        for line in found.lines(cache, jobs):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        with progress_bar("decoding") as report:
+            decode(settings, files, jobs, report)
+        with progress_bar("rendering") as report:
+            render_first(files, jobs, report)
+    gather(settings)
 
 
 def estimate(settings: TrainingSettings, files: RunFiles) -> Estimate:
