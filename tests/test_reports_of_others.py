@@ -21,7 +21,7 @@ from hppnet.training.evaluate import pictures
 from .data_sets import pair, prepare
 from .evaluation_parts import Clicks, hear_clicks, two_recordings
 from .evaluation_parts import run as evaluate
-from .test_training_log import a_run
+from .test_training_logs import a_run
 from .training_runs import in_toml, make_music, short_run
 
 REFUSED = "it was not written by hppnet and may be labels or other work; move it away, name another file, or"

@@ -72,7 +72,7 @@ def maps(
 ) -> None:
     """MAPS: recordings with .tsv, .txt (velocities from a .mid beside it) or .mid.
 
-    Of the complete data set, --only 'MAPS_MUS*' takes the pieces of music and leaves single notes and
+    From the complete data set, --only 'MAPS_MUS*' takes the pieces of music and leaves out single notes and
     chords. Sounding ends need the .mid.
     """
     from ..offline.inputs import SOUND_SUFFIXES

@@ -78,7 +78,7 @@ def gain_controlled(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray
 
 OPUS = 0.3  #: how often it is Opus itself, which takes ten times as long
 OPUS_KBIT = (10.0, 40.0)
-#: Of libsndfile's Opus for one channel, at compression levels 1 and 0.
+#: What libsndfile's Opus takes for one channel at compression levels 1 and 0.
 _LEAST_KBIT, _MOST_KBIT = 6.0, 256.0
 BANDS = 24
 WINDOWS = (512, 1024)  #: samples

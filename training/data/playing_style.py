@@ -108,7 +108,7 @@ class PlayingStyle:
 
     @classmethod
     def random(cls, rng: np.random.Generator, exponents: tuple[float, float] = (0.75, 2.0)) -> PlayingStyle:
-        """Of any player and piano whose velocities are bent by an exponent in this range."""
+        """The style of any player and piano; velocities are bent by an exponent in this range."""
         exponent = float(np.exp(rng.uniform(*np.log(exponents))))
         unison = float(rng.uniform(0.5, 4)) if rng.random() < 0.4 else 0.0
         seed = int(rng.integers(2**31))
@@ -173,7 +173,7 @@ def play_with(midi: mido.MidiFile, style: PlayingStyle) -> mido.MidiFile:
 
 
 def _mean_velocity(midi: mido.MidiFile, style: PlayingStyle) -> float:
-    """Of all strokes, as the exponent leaves them."""
+    """The mean velocity of all notes, as the exponent leaves it."""
     velocities = [m.velocity for track in midi.tracks for m in track if m.type == "note_on" and m.velocity]
     return float(np.mean(_by_exponent(np.array(velocities or [64]), style)))
 

@@ -181,7 +181,7 @@ def shaped_in_time(rng: np.random.Generator, n: int, gains: Callable[[np.ndarray
 
 @lru_cache(maxsize=1)
 def _octaves() -> np.ndarray:
-    """Of each bin, octaves above the first."""
+    """How many octaves each bin lies above the first."""
     return np.log2(np.maximum(1, np.arange(WINDOW // 2 + 1)))
 
 

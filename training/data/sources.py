@@ -45,7 +45,7 @@ class TrainingData:
         return [one for one in self.trained if isinstance(one, Renderings)]
 
     def at(self, step: int) -> list[list[TrainingRecording]]:
-        """Of each source the recordings that a step draws from."""
+        """The recordings that a step draws from, source by source."""
         return [one.at(step) if isinstance(one, Renderings) else one for one in self.trained]
 
 

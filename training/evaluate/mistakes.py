@@ -73,7 +73,7 @@ class Mistakes:
 
 
 def mistakes_of(reference: Sequence[Note], estimate: Sequence[Note]) -> Mistakes:
-    """Of one transcription (``estimate``) of the notes that were played."""
+    """The mistakes of one transcription (``estimate``) of the notes that were played (``reference``)."""
     played, transcribed = NoteArrays.of(reference), NoteArrays.of(estimate)
     found = Mistakes()
     right = match(played, transcribed, ONSET_TOLERANCE_S)

@@ -30,7 +30,7 @@ EVENT_TOLERANCE_S = 0.2
 
 @dataclass(frozen=True)
 class PedalScores:
-    """Of one file, or the mean over files; None where there was nothing to score. In percent."""
+    """The scores of one file, or their mean over files; None where there was nothing to score. In percent."""
 
     frame: PRF | None
     down: PRF | None

@@ -95,7 +95,7 @@ class EvaluationRun:
 
     @property
     def intervals(self) -> dict[str, Interval | None]:
-        """Of the mean's F1s, see :func:`.bootstrap.intervals`."""
+        """The bootstrap intervals of the mean's F1s, see :func:`intervals`."""
         return intervals(list(self.files.values()))
 
 
@@ -151,7 +151,7 @@ def intervals(scores: Sequence[Scores]) -> dict[str, Interval | None]:
 
 
 def interval(values: Sequence[float]) -> Interval | None:
-    """Of the mean of ``values``; None for fewer than two."""
+    """The bootstrap interval of the mean of ``values``; None for fewer than two."""
     if len(values) < 2:
         return None
     rng = np.random.default_rng(SEED)

@@ -31,7 +31,7 @@ class RecordingSource(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the files that are made, without suffix."""
+        """The name of the files that are made, without suffix."""
 
     @property
     def folder(self) -> Path:

@@ -59,7 +59,7 @@ def _foreign(path: Path) -> FileExistsError:
 
 @dataclass(frozen=True)
 class Total:
-    """Of several pieces."""
+    """Sums over several pieces."""
 
     pieces: int
     hours: float
