@@ -68,7 +68,9 @@ def evaluate(
         int | None, typer.Option(min=1, help="Begin so often amid --no-piano, in place of hearing it whole.")
     ] = None,
     noise: Annotated[Path | None, typer.Option(metavar="DIR", help="Add background noise.")] = None,
-    snr: Annotated[float | None, typer.Option(metavar="DB", help="Of --noise.  [default: 20]")] = None,
+    snr: Annotated[
+        float | None, typer.Option(metavar="DB", help="The level above --noise.  [default: 20]")
+    ] = None,
     rooms: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Impulse responses, the first arrival at 1 ms.")
     ] = None,

@@ -9,7 +9,7 @@ import typer
 
 from .options import InputChannel, Track
 from .prepare_made import label, pack, render
-from .prepare_run import Arrays, Ends, Jobs, NoteEnds, Only, Out, carry_out, fetch, opener_for, read_as
+from .prepare_run import Arrays, Ends, Jobs, NoteEnds, Out, Pattern, carry_out, fetch, opener_for, read_as
 
 app = typer.Typer(help="Make 16 kHz sound and note tables of data sets, for train.", no_args_is_help=True)
 
@@ -33,11 +33,12 @@ def maestro(
         typer.Option(metavar="URL", help="Fetch this zip into DIR and unpack it; goes on where it stopped."),
     ] = None,
     sha256: Annotated[
-        str | None, typer.Option(metavar="HEX", help="Of the zip; known for the official v3.0.0.")
+        str | None,
+        typer.Option(metavar="HEX", help="The checksum of the zip; known for the official v3.0.0."),
     ] = None,
     jobs: Jobs = None,
     arrays: Arrays = False,
-    only: Only = "*",
+    pattern: Pattern = "*",
     input_channel: InputChannel = None,
     track: Track = None,
 ) -> None:
@@ -55,7 +56,7 @@ def maestro(
         fetch(download, folder, sha256)
     plan = PreparationPlan("maestro", note_ends.value, read_as(input_channel, track))
     carry_out(
-        lambda: find_maestro(folder, out, opener_for(input_channel, track)), out, plan, jobs, arrays, only
+        lambda: find_maestro(folder, out, opener_for(input_channel, track)), out, plan, jobs, arrays, pattern
     )
 
 
@@ -66,7 +67,7 @@ def maps(
     note_ends: Ends = NoteEnds.keys,
     jobs: Jobs = None,
     arrays: Arrays = False,
-    only: Only = "*",
+    pattern: Pattern = "*",
     input_channel: InputChannel = None,
     track: Track = None,
 ) -> None:
@@ -84,7 +85,7 @@ def maps(
     plan = PreparationPlan("maps", note_ends.value, read_as(input_channel, track))
     carry_out(
         lambda: find_pairs(folder, out, opener, SOUND_SUFFIXES, LABEL_SUFFIXES, read_maps),
-        *(out, plan, jobs, arrays, only),
+        *(out, plan, jobs, arrays, pattern),
     )
 
 
@@ -95,7 +96,7 @@ def pairs(
     note_ends: Ends = NoteEnds.keys,
     jobs: Jobs = None,
     arrays: Arrays = False,
-    only: Only = "*",
+    pattern: Pattern = "*",
     input_channel: InputChannel = None,
     track: Track = None,
 ) -> None:
@@ -106,7 +107,7 @@ def pairs(
 
     opener = opener_for(input_channel, track)
     plan = PreparationPlan("pairs", note_ends.value, read_as(input_channel, track))
-    carry_out(lambda: find_pairs(folder, out, opener, SOUND_SUFFIXES), out, plan, jobs, arrays, only)
+    carry_out(lambda: find_pairs(folder, out, opener, SOUND_SUFFIXES), out, plan, jobs, arrays, pattern)
 
 
 for _command in (render, label, pack):

@@ -10,7 +10,7 @@ import typer
 
 from ..failure import fail
 from .options import Checkpoint, InputChannel, Track
-from .prepare_run import Arrays, Ends, Jobs, NoteEnds, Only, Out, carry_out, opener_for, read_as
+from .prepare_run import Arrays, Ends, Jobs, NoteEnds, Out, Pattern, carry_out, opener_for, read_as
 
 
 def render(
@@ -31,7 +31,9 @@ def render(
     restrike_chance: Annotated[
         float, typer.Option(min=0, max=1, help="How often a piece gets repeated notes: to train on.")
     ] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of all choices; another gives other sounds.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="The seed of all choices; another gives other sounds.")
+    ] = 0,
     plain: Annotated[
         bool,
         typer.Option("--plain", help="As played, in tune, no room, one pedal sound: to measure with."),
@@ -39,7 +41,7 @@ def render(
     note_ends: Ends = NoteEnds.keys,
     jobs: Jobs = None,
     arrays: Arrays = False,
-    only: Only = "*",
+    pattern: Pattern = "*",
 ) -> None:
     """MIDI performances to sound, by FluidSynth: each with a piano, dynamics, tuning and room of its own.
 
@@ -58,7 +60,7 @@ def render(
     except ValueError as error:
         fail(str(error), code=2)
     plan = PreparationPlan("render", note_ends.value, choices.settings())
-    carry_out(lambda: find_performances(folder, out, choices), out, plan, jobs, arrays, only)
+    carry_out(lambda: find_performances(folder, out, choices), out, plan, jobs, arrays, pattern)
 
 
 def label(
@@ -71,7 +73,7 @@ def label(
     checkpoint: Checkpoint = None,
     jobs: Jobs = None,
     arrays: Arrays = False,
-    only: Only = "*",
+    pattern: Pattern = "*",
     input_channel: InputChannel = None,
     track: Track = None,
 ) -> None:
@@ -107,7 +109,7 @@ def label(
     place = out
     carry_out(
         lambda: find_recordings(folder, place, labeller, opener, SOUND_SUFFIXES),
-        *(out, PreparationPlan("label", peer.note_ends, settings), jobs, arrays, only),
+        *(out, PreparationPlan("label", peer.note_ends, settings), jobs, arrays, pattern),
     )
 
 
@@ -122,7 +124,7 @@ def pack(
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the parts.", file_okay=False)
     ],
-    size: Annotated[float, typer.Option(min=1, metavar="MB", help="Of all parts together.")] = 60.0,
+    size: Annotated[float, typer.Option(min=1, metavar="MB", help="The size of all parts together.")] = 60.0,
     cache: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="For decoded and rendered sound.  [default: the platform's cache]"),

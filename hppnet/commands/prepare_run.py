@@ -40,7 +40,9 @@ Jobs = Annotated[
 Arrays = Annotated[
     bool, typer.Option("--arrays", help="Also features (float16, dB) and targets as .npy, a folder each.")
 ]
-Only = Annotated[str, typer.Option(metavar="PATTERN", help="Only pieces whose name fits (* and ?).")]
+Pattern = Annotated[
+    str, typer.Option("--only", metavar="PATTERN", help="Only pieces whose name fits (* and ?).")
+]
 
 
 def opener_for(channel: int | None, track: int | None) -> Opener:
@@ -97,7 +99,7 @@ def carry_out(
     plan: PreparationPlan,
     jobs: int | None,
     arrays: bool,
-    only: str,
+    pattern: str,
 ) -> None:
     from ..training.prepare.convert import How, claimed
     from ..training.prepare.report import by_folder
@@ -106,13 +108,17 @@ def carry_out(
     try:
         with _console().status("looking for pieces"):
             found = find()
-            if not any(fnmatchcase(source.name, only) for source in found.sources):
-                raise ValueError(f"--only {only}: none of {len(found.sources)} pieces has a name that fits")
+            if not any(fnmatchcase(source.name, pattern) for source in found.sources):
+                raise ValueError(
+                    f"--only {pattern}: none of {len(found.sources)} pieces has a name that fits"
+                )
             if out.exists() and not out.is_dir():
                 raise ValueError(f"{out}: expected a folder for the results, this is a file")
             plan.check(out, (path for source in found.sources for path in claimed(source, arrays)))
         with unfinished_in(out) as unfinished:
-            outcomes = _make(found, out, plan, How(plan.note_ends, unfinished, arrays), jobs or cores(), only)
+            outcomes = _make(
+                found, out, plan, How(plan.note_ends, unfinished, arrays), jobs or cores(), pattern
+            )
     except ValueError as error:
         fail(str(error), code=2)
     except FileExistsError as error:
@@ -127,19 +133,19 @@ def carry_out(
 
 
 def _make(
-    found: FolderContents, out: Path, plan: PreparationPlan, how: How, jobs: int, only: str
+    found: FolderContents, out: Path, plan: PreparationPlan, how: How, jobs: int, pattern: str
 ) -> list[PreparationOutcome]:
     """Makes what is not there yet, with a bar and a line for what is skipped; writes the report."""
     from ..training.prepare.convert import done
     from ..training.prepare.report import write_report
     from ..training.prepare.run import run
 
-    outcomes = [outcome for outcome in found.lonely if fnmatchcase(outcome.name, only)]
+    outcomes = [outcome for outcome in found.lonely if fnmatchcase(outcome.name, pattern)]
     todo: list[RecordingSource] = []
     for source in found.sources:
         if outcome := done(source, how.arrays):
             outcomes.append(outcome)
-        elif fnmatchcase(source.name, only):
+        elif fnmatchcase(source.name, pattern):
             todo.append(source)
     write_report(out, plan, outcomes, len(todo))  # also says from the start where notes end
     missing = len(todo)

@@ -40,7 +40,6 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "chord": (*(str(n) for n in range(1, MOST_IN_CHORD)), f"{MOST_IN_CHORD}+"),
 }
 COUNTS = ("played", "missed", "transcribed", "invented")
-_IN_JSON = ("played", "missed", "heard", "invented")  #: how ``evaluate --json`` has named them from the start
 
 
 def _nothing() -> dict[str, np.ndarray]:
@@ -62,10 +61,10 @@ class Mistakes:
         return cls(whole)
 
     def as_dict(self) -> dict[str, dict[str, dict[str, int]]]:
-        """way -> group -> how many, as ``evaluate --json`` names them."""
+        """way -> group -> {played, missed, transcribed, invented}."""
         return {
             way: {
-                name: dict(zip(_IN_JSON, map(int, row), strict=True))
+                name: dict(zip(COUNTS, map(int, row), strict=True))
                 for name, row in zip(names, self.counts[way], strict=True)
             }
             for way, names in GROUPS.items()

@@ -17,6 +17,8 @@ from .scores import F1_FIELDS, Scores
 from .tables import caption
 from .task import EvaluationTask
 
+_IN_JSON = {"transcribed": "heard"}  #: how ``evaluate --json`` has named it from the start
+
 
 def settings(task: EvaluationTask) -> dict[str, Any]:
     """What the figures depend on beside the recordings."""
@@ -79,7 +81,13 @@ def _figures(run: EvaluationRun) -> dict[str, Any]:
             "with_false_notes": run.with_false_notes,
         }
     if run.mistakes is not None:
-        figures["errors"] = run.mistakes.as_dict()
+        figures["errors"] = {
+            way: {
+                group: {_IN_JSON.get(name, name): n for name, n in counts.items()}
+                for group, counts in of.items()
+            }
+            for way, of in run.mistakes.as_dict().items()
+        }
     return figures
 
 

@@ -161,7 +161,7 @@ def _mistakes_table(mistakes: Mistakes) -> Table:
     for way, groups in _by_octave(mistakes.as_dict()).items():
         named = False
         for name, counts in groups.items():
-            if counts["played"] or counts["heard"]:
+            if counts["played"] or counts["transcribed"]:
                 table.add_row("" if named else way, f" {name} ", *_group_cells(counts))
                 named = True
         table.add_section()
@@ -181,11 +181,11 @@ def _by_octave(ways: dict[str, dict[str, dict[str, int]]]) -> dict[str, dict[str
 
 def _group_cells(counts: dict[str, int]) -> list[str]:
     missed = f"{100 * counts['missed'] / counts['played']:.1f}" if counts["played"] else "-"
-    invented = f"{100 * counts['invented'] / counts['heard']:.1f}" if counts["heard"] else "-"
+    invented = f"{100 * counts['invented'] / counts['transcribed']:.1f}" if counts["transcribed"] else "-"
     return [
         *(str(counts[name]) for name in ("played", "missed")),
         missed,
-        *(str(counts[name]) for name in ("heard", "invented")),
+        *(str(counts[name]) for name in ("transcribed", "invented")),
         invented,
     ]
 
