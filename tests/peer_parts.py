@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 
 from hppnet.model.notes import Note, Press
-from hppnet.training.peers import Prediction
+from hppnet.training.evaluate.peers import Prediction
 
 HELD = 1 << 26  #: bytes
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from hppnet.cli import app
 from hppnet.model import checkpoint
-from hppnet.training.dataset import open_folder
+from hppnet.training.data.dataset import open_folder
 from hppnet.training.prepare import packed
 
 from .training_runs import in_toml, make_music, short_run

@@ -146,8 +146,8 @@ def test_midi_files_serve_as_labels_where_there_is_no_table(clicks, folder):
 
 
 def test_without_mir_eval_the_extra_is_named(monkeypatch, folder):
-    for module in ("hppnet.training.evaluation", "hppnet.training.scores"):
-        monkeypatch.delitem(sys.modules, module, raising=False)
+    for module in ("task", "runs", "scores"):
+        monkeypatch.delitem(sys.modules, f"hppnet.training.evaluate.{module}", raising=False)
     monkeypatch.setitem(sys.modules, "mir_eval", None)
     result = run(folder)
     assert result.exit_code == 1

@@ -10,8 +10,8 @@ import pytest
 from hppnet.model.notes import Note
 from hppnet.offline.inputs import SOUND_SUFFIXES
 from hppnet.offline.reading import open_recording
-from hppnet.training.material import Material, find_material
-from hppnet.training.notes_table import LabelError, read_labels
+from hppnet.training.data.labels import LabelError, read_labels
+from hppnet.training.evaluate.recordings import EvaluationData, find_evaluation_data
 
 from .evaluation_parts import HEADER, SCALE, write_labels
 from .midi_files import KEYS, SOUNDING, pedalled, performance
@@ -65,8 +65,8 @@ def test_unreadable_labels_are_label_errors(tmp_path):
 # --- what a folder holds ---
 
 
-def material(folder: Path) -> Material:
-    return find_material(folder, SOUND_SUFFIXES, open_recording)
+def material(folder: Path) -> EvaluationData:
+    return find_evaluation_data(folder, SOUND_SUFFIXES, open_recording)
 
 
 def make(folder: Path, *names: str) -> None:

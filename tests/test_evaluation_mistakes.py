@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from hppnet.model.notes import Note
-from hppnet.training.bootstrap import interval, intervals
-from hppnet.training.evaluation_pictures import Point, draw_latencies, draw_mistakes
-from hppnet.training.mistakes import GROUPS, Mistakes, mistakes_of
-from hppnet.training.scores import score
+from hppnet.training.evaluate.mistakes import GROUPS, Mistakes, mistakes_of
+from hppnet.training.evaluate.pictures import Point, draw_latencies, draw_mistakes
+from hppnet.training.evaluate.runs import interval, intervals
+from hppnet.training.evaluate.scores import score
 
 from .evaluation_parts import SCALE, unknown
 
@@ -76,7 +76,7 @@ def test_chords_by_how_many_notes_were_struck_together():
     played = [*chord, note(2.0, 60), *(note(3.0, 40 + i) for i in range(9))]
     expected = ["1"] + ["3"] * 3 + ["6+"] * 9
     assert groups_of(played, [], "chord", "missed") == expected
-    assert groups_of(played, played, "chord", "heard") == expected
+    assert groups_of(played, played, "chord", "transcribed") == expected
     assert groups_of(played, [*played, note(2.0, 90)], "chord", "invented") == ["2"]
 
 
@@ -84,7 +84,7 @@ def test_a_right_note_lies_where_it_was_played():
     """Late by 40 ms, it is neither the repetition of itself nor in a larger chord."""
     late = [note(n.onset_s + 0.04, n.pitch) for n in SCALE]
     for way in GROUPS:
-        assert groups_of(SCALE, late, way, "heard") == groups_of(SCALE, SCALE, way, "heard")
+        assert groups_of(SCALE, late, way, "transcribed") == groups_of(SCALE, SCALE, way, "transcribed")
 
 
 def test_total_and_nothing_at_all():

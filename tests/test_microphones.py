@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from hppnet.training.augmentation import LOUDNESS_DB, Augmentation, at_another_level, in_the_world
-from hppnet.training.codecs import by_opus, by_transform, coded
-from hppnet.training.dataset import Piece
-from hppnet.training.microphones import equaliser_db, gain_controlled
-from hppnet.training.rooms import FIRST_ARRIVAL, made_room, reverberation_s, shortened
+from hppnet.training.data.augmentation import LOUDNESS_DB, Augmentation, at_another_level, in_the_world
+from hppnet.training.data.dataset import TrainingRecording
+from hppnet.training.data.microphones import by_opus, by_transform, coded, equaliser_db, gain_controlled
+from hppnet.training.data.rooms_and_noises import FIRST_ARRIVAL, made_room, reverberation_s, shortened
 
 from .sounds import piano_like
 from .training_runs import PLAIN
@@ -145,14 +144,14 @@ def test_a_recording_s_own_level_tells_nothing_where_they_are_levelled(music: np
     heard = []
     for level in (0.02, 0.5):
         stored = np.round(32767 * music / np.abs(music).max() * level).astype(np.int16)
-        piece = Piece("a", stored, np.zeros((0, 4)))
+        piece = TrainingRecording("a", stored, np.zeros((0, 4)))
         how = replace(PLAIN, levelled=True, gain_db=(-3.0, -3.0))
         out = at_another_level(stored / 32768, how, np.random.default_rng(0), piece.loudness_db)
         heard.append(out)
-        loud = Piece("b", np.round(32768 * out).astype(np.int16), np.zeros((0, 4))).loudness_db
+        loud = TrainingRecording("b", np.round(32768 * out).astype(np.int16), np.zeros((0, 4))).loudness_db
         assert loud == pytest.approx(LOUDNESS_DB - 3, abs=0.1)
     assert np.std(heard[0]) == pytest.approx(np.std(heard[1]), rel=0.01)
-    assert Piece("c", np.zeros(0, np.int16), np.zeros((0, 4))).loudness_db < -80
+    assert TrainingRecording("c", np.zeros(0, np.int16), np.zeros((0, 4))).loudness_db < -80
 
 
 @pytest.mark.parametrize(

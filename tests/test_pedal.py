@@ -42,14 +42,12 @@ from hppnet.model.transcriber import Transcriber
 from hppnet.offline.job import load_transcriber
 from hppnet.offline.settings import Settings
 from hppnet.offline.writing import writers
-from hppnet.training.labels import pedal_target
+from hppnet.training.data.labels import LabelError, pedal_target, read_presses, write_presses
+from hppnet.training.data.performances import moves_pedal, notes_of, presses_of
+from hppnet.training.evaluate.pedal_scores import mean_pedal, score_pedal
+from hppnet.training.evaluate.scores import NoteArrays
 from hppnet.training.losses import pedal_loss
-from hppnet.training.notes_table import LabelError
-from hppnet.training.pedal_scores import mean_pedal, score_pedal
-from hppnet.training.pedal_table import read_presses, write_presses
-from hppnet.training.prepare.ends import moves_pedal, notes_of, presses_of
-from hppnet.training.scores import NoteArrays
-from hppnet.training.thresholds import Judged, _choose_pedal
+from hppnet.training.thresholds import PredictedRecording, _choose_pedal
 
 from .pedal_parts import UNITS, with_moving_pedal
 from .tolerances import additions, assert_same_sums
@@ -354,7 +352,7 @@ def test_the_threshold_is_chosen_on_what_was_kept_back() -> None:
     down = np.zeros(500, np.float32)
     down[100:300] = 0.45
     pressed = [Press(2.0, 6.0)]
-    judged = Judged(np.zeros((500, 88, 4)), NoteArrays.of([]), down, pressed)
+    judged = PredictedRecording(np.zeros((500, 88, 4)), NoteArrays.of([]), down, pressed)
     assert _choose_pedal([judged], 0.5) in (0.3, 0.4)
     assert _choose_pedal([replace(judged, pressed=None)], 0.5) == 0.5
 

@@ -11,9 +11,7 @@ import pytest
 import soundfile
 
 from hppnet.model.notes import read_midi
-from hppnet.training.notes_table import read_table
-from hppnet.training.pedal_table import read_presses
-from hppnet.training.prepared import note_ends_of
+from hppnet.training.data.labels import note_ends_of, read_presses, read_table
 
 ROOT = Path(__file__).parents[1]
 FIRST_S = 10

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from hppnet.training.dataset import open_folder, read_notes
-from hppnet.training.prepare import piece
-from hppnet.training.prepared import note_ends_of
+from hppnet.training.data.dataset import open_folder, read_notes
+from hppnet.training.data.labels import note_ends_of
+from hppnet.training.prepare import convert
 
 from .data_sets import COLUMNS, maestro_in, pair, prepare, rows
 from .midi_files import KEYS, SOUNDING, pedalled, performance
@@ -74,7 +74,7 @@ def test_sound_keeps_its_time_and_level_at_any_rate(tmp_path: Path) -> None:
 
 
 def test_what_is_too_loud_is_clipped_and_does_not_wrap(tmp_path: Path) -> None:
-    piece.write_sound(tmp_path / "a.flac", iter([np.array([0.5, 1.5, -1.5], dtype=np.float32)]))
+    convert.write_sound(tmp_path / "a.flac", iter([np.array([0.5, 1.5, -1.5], dtype=np.float32)]))
     assert soundfile.read(tmp_path / "a.flac")[0] == pytest.approx([0.5, 1, -1], abs=1e-4)
 
 

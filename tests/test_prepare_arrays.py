@@ -10,8 +10,8 @@ import soundfile
 import torch
 
 from hppnet.model.spectrum import FrontEnd
-from hppnet.training.dataset import read_notes
-from hppnet.training.labels import targets
+from hppnet.training.data.dataset import read_notes
+from hppnet.training.data.labels import targets
 
 from .data_sets import pair, prepare
 
@@ -41,7 +41,7 @@ def test_arrays_hold_what_the_front_end_and_the_labels_give(tmp_path: Path) -> N
 def test_arrays_of_a_long_piece_are_those_of_its_parts_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hppnet.training.prepare import arrays as module
+    from hppnet.training.data import arrays as module
 
     pair(tmp_path / "in" / "a")
     for name, block in (("whole", module._BLOCK), ("parts", 5_555)):

@@ -18,8 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hppnet.cli import app
-from hppnet.training.prepare.download import DownloadError, download
-from hppnet.training.prepare.unpack import unpack
+from hppnet.training.prepare.download import DownloadError, download, unpack
 
 from .data_sets import maestro_in
 

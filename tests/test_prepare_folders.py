@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hppnet.training.dataset import read_notes
+from hppnet.training.data.dataset import read_notes
 
 from .data_sets import pair, prepare
 from .midi_files import KEYS, SOUNDING

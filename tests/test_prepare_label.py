@@ -10,9 +10,9 @@ import pytest
 import soundfile
 
 from hppnet.model.notes import Note, Press
-from hppnet.training import peers
-from hppnet.training.dataset import open_folder
-from hppnet.training.peers import Prediction
+from hppnet.training.data.dataset import open_folder
+from hppnet.training.evaluate import peers
+from hppnet.training.evaluate.peers import Prediction
 from hppnet.training.prepare import labelled
 from hppnet.training.prepare.labelled import in_order
 

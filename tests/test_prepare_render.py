@@ -15,13 +15,13 @@ import soundfile
 from typer.testing import CliRunner, Result
 
 from hppnet.cli import app
-from hppnet.training.dataset import read_notes
-from hppnet.training.pedal_table import read_presses
-from hppnet.training.prepare.ends import presses_of, read_performance
-from hppnet.training.prepare.piece import How, attempt
-from hppnet.training.prepare.rendered import Choice, Choices, Rendered, in_its_room
-from hppnet.training.rendering import Touch
-from hppnet.training.sound_files import files_in
+from hppnet.training.data.dataset import read_notes
+from hppnet.training.data.labels import read_presses
+from hppnet.training.data.performances import presses_of, read_performance
+from hppnet.training.data.playing_style import PlayingStyle
+from hppnet.training.data.rendering import Choice, Choices, Rendered, in_its_room
+from hppnet.training.data.sounds import files_in
+from hppnet.training.prepare.convert import How, attempt
 
 from .midi_files import KEYS, SOUNDING, pedalled, performance
 from .needs import SOUND_FONTS, needs
@@ -46,7 +46,7 @@ def test_pianos_come_by_weight_and_rooms_by_chance() -> None:
     assert 2.2 < pianos["b.sf3"] / pianos["a.sf2"] < 4.2
     rooms = Counter(choice.room for choice in drawn)
     assert 0.5 < rooms[None] / 800 < 0.7 and len(rooms) == 3
-    assert len({choice.touch for choice in drawn}) == 800
+    assert len({choice.style for choice in drawn}) == 800
 
 
 def test_plain_is_as_played_whatever_the_name(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_plain_is_as_played_whatever_the_name(tmp_path: Path) -> None:
 def test_labels_follow_the_touch_and_unisons_are_no_notes(tmp_path: Path) -> None:
     pedalled(tmp_path / "a.mid")
     names = (str(n) for n in range(100))
-    name = next(n for n in names if CHOICES.of(n).touch.unison_cents > 0)
+    name = next(n for n in names if CHOICES.of(n).style.unison_cents > 0)
     for note_ends, wanted in (("keys", KEYS), ("sounding", SOUNDING)):
         notes = Rendered(name, tmp_path, tmp_path / "a.mid", CHOICES).take(note_ends).notes
         found = [(n.onset_s, n.offset_s, n.pitch) for n in notes]
@@ -76,7 +76,9 @@ def test_a_room_is_heard_and_the_timing_stays(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "room.wav", response, 16_000)
     samples = np.zeros(16_000, dtype=np.float32)
     samples[1_000] = 0.5
-    heard = in_its_room(samples, Choice(Path("a.sf2"), Touch(), tmp_path / "room.wav", wet=1.0, dry=0.0))
+    heard = in_its_room(
+        samples, Choice(Path("a.sf2"), PlayingStyle(), tmp_path / "room.wav", wet=1.0, dry=0.0)
+    )
     assert len(heard) == 16_000 and heard[1_000] == pytest.approx(0.7, abs=1e-3)
     assert heard[5_000] == pytest.approx(0.35, abs=1e-3)
     assert np.abs(np.delete(heard, [1_000, 5_000])).max() < 1e-3
@@ -108,7 +110,7 @@ def test_a_performance_without_notes_or_without_end_is_skipped_unrendered(tmp_pa
         (("--soundfont", "piano.sf2", "--rooms", "midi"), "midi: expected impulse responses"),
         (("--soundfont", "piano.sf2", "--rooms", "rooms"), "room.wav: expected sound"),
         (("--soundfont", "piano.sf2", "--rooms", "rooms", "--plain"), "--plain leaves rooms out"),
-        (("--soundfont", "piano.sf2", "--restrike-chance", "0.5", "--plain"), "--plain strikes no key again"),
+        (("--soundfont", "piano.sf2", "--restrike-chance", "0.5", "--plain"), "--plain repeats no note"),
         (("--soundfont", "piano.sf2=2", "--only", "x"), "none of 1 pieces has a name that fits"),
     ],
 )

@@ -15,7 +15,8 @@ import soundfile
 from typer.testing import CliRunner
 
 from hppnet.cli import app
-from hppnet.training.prepare.piece import How, Outcome, Take
+from hppnet.training.data.sounds import Take
+from hppnet.training.prepare.convert import How, PreparationOutcome
 from hppnet.training.prepare.run import run, unfinished_in
 
 from . import children
@@ -106,5 +107,5 @@ class Unwritable:
 
 
 def test_a_full_disk_stops_the_run(tmp_path: Path) -> None:
-    outcomes: list[Outcome] = list(run([Unwritable(tmp_path)] * 3, How("keys", tmp_path), 1))
+    outcomes: list[PreparationOutcome] = list(run([Unwritable(tmp_path)] * 3, How("keys", tmp_path), 1))
     assert len(outcomes) == 1 and outcomes[0].hopeless and "No space left" in str(outcomes[0].why)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from hppnet.training.prepare.workers import in_processes
+from hppnet.training.prepare.run import in_processes
 
 
 def work_or_die(item: str) -> str:

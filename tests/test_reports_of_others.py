@@ -15,12 +15,13 @@ from typer.testing import CliRunner
 from hppnet.cli import app
 from hppnet.commands import devices
 from hppnet.program import picture_facts
-from hppnet.training import curves, evaluation_pictures
+from hppnet.training import curves
+from hppnet.training.evaluate import pictures
 
 from .data_sets import pair, prepare
 from .evaluation_parts import Clicks, hear_clicks, two_recordings
 from .evaluation_parts import run as evaluate
-from .test_training_log import a_run
+from .test_training_logs import a_run
 from .training_runs import in_toml, make_music, short_run
 
 REFUSED = "it was not written by hppnet and may be labels or other work; move it away, name another file, or"
@@ -126,7 +127,7 @@ def test_an_evaluation_keeps_the_pictures_of_others(
 ) -> None:
     folder = two_recordings(here / "recordings")
     drawn = ours(Path("ours.png"))
-    monkeypatch.setattr(evaluation_pictures, "draw_mistakes", lambda part, *_: part.write_bytes(drawn))
+    monkeypatch.setattr(pictures, "draw_mistakes", lambda part, *_: part.write_bytes(drawn))
     for options, picture in ((["--plot", "mine.png"], "mine.png"), ([], "evaluate-errors.png")):
         for _ in range(2):
             assert evaluate(folder, "--errors", *options).exit_code == 0

@@ -16,7 +16,7 @@ from hppnet.cli import app
 from hppnet.model import checkpoint
 from hppnet.model.config import NetworkConfig
 from hppnet.training.schedule import Schedule
-from hppnet.training.settings import Source
+from hppnet.training.settings import DataSource
 
 from .data_sets import maestro_in, prepare
 from .training_runs import PLAIN, in_toml, make_music, short_run
@@ -181,7 +181,7 @@ def test_prepare_train_and_evaluate_in_a_row(tmp_path: Path) -> None:
     settings = short_run(
         tmp_path,
         "maestro",
-        sources=(Source(str(data / "train")),),
+        sources=(DataSource(str(data / "train")),),
         network=NetworkConfig(stem_channels=4, body_channels=8, lstm_units=24),
         batch=1,
         schedule=Schedule(steps=200, warm_up=5, decay=100, learning_rate=1e-2),

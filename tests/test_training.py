@@ -20,12 +20,11 @@ from hppnet.model.network import HPPNet
 from hppnet.model.notes import notes_from
 from hppnet.model.spectrum import front_end_of
 from hppnet.model.timebase import HOP, SAMPLE_RATE
-from hppnet.training.augmentation import in_the_world, mixed
-from hppnet.training.dataset import Excerpts, open_folder
+from hppnet.training.data.augmentation import in_the_world, mixed
+from hppnet.training.data.dataset import Excerpts, open_folder
+from hppnet.training.data.labels import LabelError, targets
+from hppnet.training.data.rooms_and_noises import FIRST_ARRIVAL, made_room
 from hppnet.training.kernels import accelerate, alone_in, norm, pool
-from hppnet.training.labels import targets
-from hppnet.training.notes_table import LabelError
-from hppnet.training.rooms import FIRST_ARRIVAL, made_room
 
 from .needs import needs
 from .tolerances import additions, assert_same_sums, tolerance
@@ -155,7 +154,7 @@ def test_labels_are_read_once_until_they_are_replaced(folder: Path, monkeypatch:
     labels = folder / "music" / "one.tsv"
     before = open_folder(folder / "music", folder / "cache")[0].notes[:]
     with monkeypatch.context() as patch:
-        patch.setattr("hppnet.training.dataset.read_labels", None)
+        patch.setattr("hppnet.training.data.dataset.read_labels", None)
         assert np.array_equal(open_folder(folder / "music", folder / "cache")[0].notes, before)
     labels.write_text("onset\toffset\tnote\tvelocity\n0.5\t0.9\t60\n")
     os.utime(labels, (time.time() + 10,) * 2)

@@ -17,16 +17,16 @@ from hppnet.model import checkpoint
 from hppnet.model.frontend import FLOOR_DB
 from hppnet.model.network import Logits
 from hppnet.model.spectrum import FrontEnd
-from hppnet.training.array_source import ArrayExcerpts, open_arrays
-from hppnet.training.augmentation import Augmentation
-from hppnet.training.dataset import read_notes
-from hppnet.training.labels import targets
+from hppnet.training.data.arrays import ArrayExcerpts, open_arrays
+from hppnet.training.data.augmentation import Augmentation
+from hppnet.training.data.dataset import read_notes
+from hppnet.training.data.labels import targets
 from hppnet.training.losses import Losses, head_losses
-from hppnet.training.settings import Rendering, Settings, Source
+from hppnet.training.settings import DataSource, Rendering, TrainingSettings
 
 from .data_sets import maestro_in, prepare
 
-ARRAYS = (Source("train", arrays=True),)
+ARRAYS = (DataSource("train", arrays=True),)
 FRAMES = 75  #: of each recording
 
 
@@ -121,21 +121,21 @@ def test_prepare_adds_no_arrays_to_those_of_another_front_end(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"sources": (*ARRAYS, Source("b"))}, "for all .* or for none"),
+        ({"sources": (*ARRAYS, DataSource("b"))}, "for all .* or for none"),
         ({"augmentation": Augmentation(keys=0)}, "no sound to vary"),
         ({"held_out": 20}, "keep nothing back"),
-        ({"validation": ARRAYS}, "heard whole"),
+        ({"validation": ARRAYS}, "transcribed whole"),
     ],
 )
 def test_what_cannot_be_done_to_arrays_is_refused(changes: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        Settings(**{"sources": ARRAYS, "held_out": 0, **changes})  # type: ignore[arg-type]
+        TrainingSettings(**{"sources": ARRAYS, "held_out": 0, **changes})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("setting", [{"delay_ms": 2.0}, {"render": Rendering((("a.sf2", 1.0),))}])
 def test_a_source_of_arrays_has_no_settings_of_sound(setting: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=f"leave {next(iter(setting))} out"):
-        Source("train", arrays=True, **setting)  # type: ignore[arg-type]
+        DataSource("train", arrays=True, **setting)  # type: ignore[arg-type]
 
 
 def test_onsets_that_are_there_may_count_more() -> None:

@@ -16,14 +16,14 @@ import soundfile
 import torch
 
 from hppnet.training import loop
-from hppnet.training.interruption import Interrupted
+from hppnet.training.data.sources import gather
 from hppnet.training.launch import fabric_for, launch, precision_plugin
-from hppnet.training.log import Watch
+from hppnet.training.logs import Watch
 from hppnet.training.losses import Losses
 from hppnet.training.schedule import Phase, Schedule
-from hppnet.training.settings import Source
-from hppnet.training.sources import gather
+from hppnet.training.settings import DataSource
 from hppnet.training.step import draw_look_ahead, taught_frames
+from hppnet.training.stopping import Interrupted
 
 from .training_runs import (
     PLAIN,
@@ -264,7 +264,7 @@ def test_folders_of_one_name_do_not_share_their_cache(folder: Path, tmp_path: Pa
     make_music(tmp_path)
     soundfile.write(tmp_path / "music" / "one.flac", np.zeros(16_000), 16_000)
     (tmp_path / "music" / "one.tsv").write_text("onset\toffset\tnote\tvelocity\n0.1\t0.2\t60\t1\n")
-    first, second = Source(str(folder / "music")), Source(str(tmp_path / "music"))
+    first, second = DataSource(str(folder / "music")), DataSource(str(tmp_path / "music"))
     for _ in range(2):  # the second time from the cache
         gather.cache_clear()
         found = gather(short_run(folder, "x", sources=(first, second), cache=str(tmp_path / "cache")))

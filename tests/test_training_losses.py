@@ -12,9 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hppnet.model.network import Logits
-from hppnet.training.balance import Balance
-from hppnet.training.labels import targets
-from hppnet.training.losses import KINDS, Losses, count_notes, head_losses
+from hppnet.training.data.labels import targets
+from hppnet.training.losses import KINDS, Balance, Losses, count_notes, head_losses
 
 
 def losses_of(logits: Tensor, wanted: Tensor, how: Losses, notes: Tensor) -> dict[str, Tensor]:

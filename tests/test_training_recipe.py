@@ -20,11 +20,11 @@ from typer.testing import CliRunner
 from hppnet.cli import app
 from hppnet.model import checkpoint
 from hppnet.training import recipe
-from hppnet.training.budget import over
-from hppnet.training.layout import lay_out, split
-from hppnet.training.preparation import estimate, upcoming
-from hppnet.training.renderings import Renderings, check_piano, make, read
-from hppnet.training.settings import Source
+from hppnet.training.data.rendering_cache import Renderings, check_piano, make, read
+from hppnet.training.data.run_files import find_run_files, split
+from hppnet.training.prepare.cache import estimate, upcoming
+from hppnet.training.settings import DataSource
+from hppnet.training.stopping import over
 
 from .midi_files import performance
 from .sounds import piano_like
@@ -184,10 +184,10 @@ def _assert_it_transcribes(root: Path) -> None:
 
 def test_a_step_draws_from_the_same_performances_however_fast_they_are_rendered(root: Path) -> None:
     settings = recipe.read("default", data=root, cache=root / "cache", sets=TINY)
-    found = next(one for one in lay_out(settings).trained if isinstance(one, Renderings))
+    found = next(one for one in find_run_files(settings).trained if isinstance(one, Renderings))
     assert [found.count(step) for step in (0, 1, 2, 4, 100)] == [1, 1, 2, 3, 3]
     assert [step for step, _ in found.due(100)] == [0, 2, 4]
-    again = next(one for one in lay_out(settings).trained if isinstance(one, Renderings))
+    again = next(one for one in find_run_files(settings).trained if isinstance(one, Renderings))
     assert [one.name for one in found.order] == [one.name for one in again.order]
     assert [piece.name for piece in found.at(2)] == [one.name for one in found.order[:2]]
     notes = found.at(2)[0].notes
@@ -207,7 +207,7 @@ def test_a_step_draws_from_the_same_performances_however_fast_they_are_rendered(
 def test_renderings_that_would_sound_otherwise_have_another_place(root: Path, change: str) -> None:
     def place(*sets: str) -> Path:
         settings = recipe.read("default", data=root, cache=root / "cache", sets=[*TINY, *sets])
-        found = next(one for one in lay_out(settings).trained if isinstance(one, Renderings))
+        found = next(one for one in find_run_files(settings).trained if isinstance(one, Renderings))
         return found.order[0].folder
 
     assert place() == place("sources.3.render.first=2") != place(f"sources.3.render.{change}")
@@ -216,7 +216,7 @@ def test_renderings_that_would_sound_otherwise_have_another_place(root: Path, ch
 def test_a_key_release_that_cannot_be_used_is_named_before_anything_is_rendered(root: Path) -> None:
     settings = recipe.read("default", data=root, sets=[*TINY, "sources.3.render.key_releases=rooms/train"])
     with pytest.raises(ValueError, match=r"one\.flac: expected a MIDI key as the name, such as 060"):
-        lay_out(settings)
+        find_run_files(settings)
 
 
 def test_a_performance_that_cannot_be_rendered_is_left_out(root: Path, tmp_path: Path) -> None:
@@ -224,10 +224,10 @@ def test_a_performance_that_cannot_be_rendered_is_left_out(root: Path, tmp_path:
     for path in (tmp_path / "performances" / "train").iterdir():
         path.write_bytes(b"MThd")
     settings = recipe.read("default", data=root, cache=tmp_path, sets=TINY)
-    source = Source(str(tmp_path / "performances" / "train"), render=settings.sources[3].render)
+    source = DataSource(str(tmp_path / "performances" / "train"), render=settings.sources[3].render)
     from dataclasses import replace
 
-    from hppnet.training.renderings import renderings
+    from hppnet.training.data.rendering_cache import renderings
 
     (one, *_), _ = renderings(source, replace(settings, sources=(source,), phases=()), "keys")
     make(one, "keys")
@@ -302,16 +302,16 @@ def test_an_unknown_recipe_names_those_there_are() -> None:
 
 def test_at_least_one_recording_of_a_source_is_kept_back() -> None:
     settings = short_run(Path(), "x", held_out=20, held_out_most=2)
-    trained, held = split([str(n) for n in range(45)], Source("a"), settings)
+    trained, held = split([str(n) for n in range(45)], DataSource("a"), settings)
     assert [n for n in range(45) if not trained[n]] == [19, 39] == [n for n in range(45) if held[n]]
-    trained, held = split(list("abc"), Source("a"), settings)
+    trained, held = split(list("abc"), DataSource("a"), settings)
     assert trained == [True, True, False] and held == [False, False, True]
-    trained, held = split([str(n) for n in range(100)], Source("a"), settings)
+    trained, held = split([str(n) for n in range(100)], DataSource("a"), settings)
     assert trained.count(False) == 5 and held.count(True) == 2, "never trained on, and not all listened to"
-    trained, _ = split(list("abc"), Source("a", kept=("a",)), settings)
+    trained, _ = split(list("abc"), DataSource("a", kept=("a",)), settings)
     assert trained == [False, True, True]
     with pytest.raises(ValueError, match="expected z, to keep back"):
-        split(list("abc"), Source("a", kept=("z",)), settings)
+        split(list("abc"), DataSource("a", kept=("z",)), settings)
 
 
 def test_only_the_performances_that_steps_draw_from_are_rendered_and_counted(
@@ -321,7 +321,7 @@ def test_only_the_performances_that_steps_draw_from_are_rendered_and_counted(
     settings = recipe.read("default", data=root, cache=tmp_path, sets=TINY)
     for steps, minutes, drawn in ((2, 0.0, 1 + 1), (3, 0.0, 2 + 1), (9, 0.0, 3 + 1), (2, 5.0, 3 + 1)):
         how = replace(over(settings, steps), minutes=minutes)
-        layout = lay_out(how)
+        layout = find_run_files(how)
         every = [one for one in layout.trained if isinstance(one, Renderings)]
         kept = sum(len(one.held) for one in every)
         assert len(upcoming(every, how)) == drawn + kept

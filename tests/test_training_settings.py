@@ -13,19 +13,19 @@ from hppnet.training import recipe
 from hppnet.training.launch import fabric_for, started_by
 from hppnet.training.losses import Losses
 from hppnet.training.schedule import Schedule
-from hppnet.training.settings import Settings, Source
+from hppnet.training.settings import DataSource, TrainingSettings
 
 HEAD = 'folder = "x"\ncache = "y"\n'
 SOURCE = '[[sources]]\nfolder = "z"\n'
 
 
-def read(tmp_path: Path, text: str) -> Settings:
+def read(tmp_path: Path, text: str) -> TrainingSettings:
     (tmp_path / "a.toml").write_text(text)
     return recipe.read(tmp_path / "a.toml")
 
 
 def test_a_file_of_two_lines_has_the_defaults(tmp_path: Path) -> None:
-    assert replace(read(tmp_path, HEAD + SOURCE), text="") == Settings((Source("z"),), "x", "y")
+    assert replace(read(tmp_path, HEAD + SOURCE), text="") == TrainingSettings((DataSource("z"),), "x", "y")
 
 
 def test_a_file_of_the_first_version_is_read(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_a_file_of_the_first_version_is_read(tmp_path: Path) -> None:
         + "[schedule]\nsteps = 9000\ndecay = 2500\nwarm_up = 100\nema = 0.999\n"
         + '[augmentation]\nkeys = 4\nrooms = "rooms"\nnoises = "noise"\n',
     )
-    assert found.look_ahead == (0, 6) and found.sources[1] == Source("rendered", 0.55)
+    assert found.look_ahead == (0, 6) and found.sources[1] == DataSource("rendered", 0.55)
     assert found.schedule.ema == 0.999 and found.augmentation.keys == 4 and found.losses == Losses()
     assert found.precision == "bf16" and found.rate(5000) == 3e-3
 

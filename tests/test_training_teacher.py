@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from hppnet.training import loop
+from hppnet.training.data.sources import gather
 from hppnet.training.losses import Losses
 from hppnet.training.schedule import Schedule
-from hppnet.training.settings import Settings, Source
-from hppnet.training.sources import gather
+from hppnet.training.settings import DataSource, TrainingSettings
 
 from .training_runs import (
     PLAIN,
@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def taught(folder: Path, name: str, **changes: object) -> Settings:
+def taught(folder: Path, name: str, **changes: object) -> TrainingSettings:
     """A run that begins with the first one's weights, and has them for a teacher."""
     first = str(folder / "first" / "last.safetensors")
     return short_run(
@@ -97,7 +97,7 @@ def test_teachers_that_do_not_fit_are_named(folder: Path) -> None:
 
 
 def test_labels_of_a_source_follow_its_sound(folder: Path) -> None:
-    late = replace(short_run(folder, "late"), sources=(Source(str(folder / "music"), delay_ms=2.0),))
+    late = replace(short_run(folder, "late"), sources=(DataSource(str(folder / "music"), delay_ms=2.0),))
     before, after = gather(short_run(folder, "in-time")).trained[0], gather(late).trained[0]
     for one, other in zip(before, after, strict=True):
         assert other.notes - one.notes == pytest.approx(

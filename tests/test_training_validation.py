@@ -12,9 +12,9 @@ import pytest
 from hppnet.model import checkpoint
 from hppnet.model.config import ModelConfig, NetworkConfig
 from hppnet.model.notes import Note
+from hppnet.training.data.sources import gather
 from hppnet.training.schedule import Schedule
-from hppnet.training.settings import Source
-from hppnet.training.sources import gather
+from hppnet.training.settings import DataSource
 from hppnet.training.thresholds import finish
 from hppnet.training.validation import beginning, picture, validate
 
@@ -39,7 +39,7 @@ def test_it_learns_two_pieces_by_heart(folder: Path) -> None:
         full_context=0.5,
         schedule=Schedule(steps=70, warm_up=5, shape="cosine", learning_rate=1e-2, ema=0.9),
         augmentation=PLAIN,
-        validation=(Source(str(folder / "music")),),
+        validation=(DataSource(str(folder / "music")),),
         validate_every=35,
         validate_s=3.0,
     )
@@ -99,6 +99,6 @@ def test_checkpoints_say_where_notes_end(folder: Path, tmp_path: Path) -> None:
     trained(wanted)
     config: ModelConfig = checkpoint.load(tmp_path / "ends" / "last.safetensors")[1]
     assert config.note_ends == "sounding" and config.network == TINY
-    both = replace(wanted, sources=(*wanted.sources, Source(str(folder / "music"))))
+    both = replace(wanted, sources=(*wanted.sources, DataSource(str(folder / "music"))))
     with pytest.raises(ValueError, match="notes end alike"):
         gather(both)

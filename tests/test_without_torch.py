@@ -23,15 +23,13 @@ ROOT = Path(__file__).parents[1]
 #: All files of the package that import PyTorch: the definition of the network and what runs it on a GPU,
 #: training, and a few that ask PyTorch about GPUs where one may be there.
 WITH_TORCH = {
-    "hppnet/commands/train.py",
     *("model/device.py", "model/former_network.py", "model/full_context.py", "model/layers.py"),
     *("model/library_lstm.py", "model/lstm.py", "model/network.py", "model/pedal.py", "model/spectrum.py"),
     *("model/engines.py", "model/torch_network.py", "model/torch_streams.py", "model/velocity.py"),
     *("model/windows.py", "offline/batching.py"),
-    *("training/array_source.py", "training/bench.py", "training/board.py", "training/dataset.py"),
-    *("training/kernels.py", "training/launch.py", "training/loop.py", "training/losses.py"),
-    *("training/peers/own.py", "training/peers/transkun.py", "training/run.py", "training/sources.py"),
-    *("training/step.py", "training/teacher.py"),
+    *("training/bench.py", "training/data/arrays.py", "training/data/dataset.py", "training/data/sources.py"),
+    *("training/evaluate/peers.py", "training/kernels.py", "training/launch.py", "training/logs.py"),
+    *("training/loop.py", "training/losses.py", "training/run.py", "training/step.py", "training/teacher.py"),
 }
 SOUND = piano_like({0.2: 60, 0.7: 64}, 1.2)
 

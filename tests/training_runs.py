@@ -14,11 +14,11 @@ from lightning.fabric import Fabric
 
 from hppnet.model.config import NetworkConfig
 from hppnet.training import loop
-from hppnet.training.augmentation import Augmentation
+from hppnet.training.data.augmentation import Augmentation
 from hppnet.training.launch import precision_plugin
-from hppnet.training.log import Watch
+from hppnet.training.logs import Watch
 from hppnet.training.schedule import Schedule
-from hppnet.training.settings import Settings, Source
+from hppnet.training.settings import DataSource, TrainingSettings
 
 from .sounds import piano_like
 from .tolerances import tolerance
@@ -59,10 +59,10 @@ def make_music(folder: Path) -> Path:
     return folder
 
 
-def short_run(folder: Path, name: str, **changes: Any) -> Settings:
+def short_run(folder: Path, name: str, **changes: Any) -> TrainingSettings:
     """Six steps on two recordings, in float32."""
-    base = Settings(
-        sources=(Source(str(folder / "music")),),
+    base = TrainingSettings(
+        sources=(DataSource(str(folder / "music")),),
         folder=str(folder / name),
         cache=str(folder / "cache"),
         network=TINY,
@@ -78,7 +78,7 @@ def short_run(folder: Path, name: str, **changes: Any) -> Settings:
     return replace(base, **changes)
 
 
-def in_toml(settings: Settings, **more: object) -> str:
+def in_toml(settings: TrainingSettings, **more: object) -> str:
     """A short run's settings as a file says them; ``more`` goes on top."""
     network, schedule = settings.sizes, settings.schedule
     values = {
@@ -130,13 +130,13 @@ class Notebook(Watch):
         self.pictures.append(picture)
 
 
-def fabric_of(settings: Settings) -> Fabric:
+def fabric_of(settings: TrainingSettings) -> Fabric:
     fabric = Fabric(accelerator="cpu", devices=1, plugins=[precision_plugin(settings.precision, "cpu")])
     fabric.launch()
     return fabric
 
 
-def trained(wanted: Settings, watch: Watch | None = None) -> dict[str, Any]:
+def trained(wanted: TrainingSettings, watch: Watch | None = None) -> dict[str, Any]:
     """Trains and returns what run.pt holds."""
     loop.train(fabric_of(wanted), wanted, watch)
     state: dict[str, Any] = torch.load(Path(wanted.folder) / "run.pt", weights_only=True)

@@ -20,17 +20,17 @@ from lightning.fabric import Fabric
 
 from ..model.timebase import FRAME_S, SAMPLE_RATE
 from ..processes import cores
-from .augmentation import Augmentation
-from .dataset import detuned
+from .data.augmentation import Augmentation
+from .data.dataset import detuned
+from .data.sources import batches
 from .kernels import compiled
 from .launch import fabric_for, launch
 from .loop import check_batches, set_up
-from .settings import Settings, Source
-from .sources import batches
-from .step import Clock
+from .settings import DataSource, TrainingSettings
+from .step import StepClock
 
 PARTS = ("data", "forward", "backward", "optimiser")
-PIECES, PIECE_S = 4, 60
+RECORDINGS, RECORDING_S = 4, 60
 WARM_UP = 2  #: steps before the clock starts
 
 
@@ -42,8 +42,8 @@ def measure(
     ``audio_s_per_s`` counts the excerpts of all processes. Raises ValueError for what cannot be had.
     """
     with _made_up() as folder:
-        settings = Settings(
-            sources=(Source(str(folder / "music")),),
+        settings = TrainingSettings(
+            sources=(DataSource(str(folder / "music")),),
             folder=str(folder / "run"),
             cache=str(folder / "cache"),
             config=config,
@@ -70,7 +70,7 @@ def measure(
     return figures
 
 
-def _work(fabric: Fabric, settings: Settings, seconds: float, threads: int) -> dict[str, Any]:
+def _work(fabric: Fabric, settings: TrainingSettings, seconds: float, threads: int) -> dict[str, Any]:
     """One process's part; the figures are those of the first one."""
     torch.set_num_threads(threads)
     stepper = set_up(fabric, settings)
@@ -79,7 +79,7 @@ def _work(fabric: Fabric, settings: Settings, seconds: float, threads: int) -> d
     for _ in range(WARM_UP):
         stepper.take(next(coming))
     settle = torch.cuda.synchronize if fabric.device.type == "cuda" else lambda: None
-    stepper.clock = clock = Clock(settle)
+    stepper.clock = clock = StepClock(settle)
     fabric.barrier()
     began, used, steps = time.perf_counter(), time.process_time(), 0
     going = True
@@ -120,8 +120,8 @@ def _made_up() -> Iterator[Path]:
         rng = np.random.default_rng(0)
         for name in ("music", "rooms", "noises"):
             (folder / name).mkdir()
-        for n in range(PIECES):
-            _make_piece(folder / "music" / f"{n}", rng)
+        for n in range(RECORDINGS):
+            _make_recording(folder / "music" / f"{n}", rng)
         fade = np.exp(-np.arange(SAMPLE_RATE) / 3000)
         _write(folder / "rooms" / "room.wav", rng.standard_normal(SAMPLE_RATE) * fade)
         _write(folder / "noises" / "noise.wav", rng.standard_normal(20 * SAMPLE_RATE))
@@ -130,10 +130,10 @@ def _made_up() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _make_piece(path: Path, rng: np.random.Generator) -> None:
+def _make_recording(path: Path, rng: np.random.Generator) -> None:
     """A minute with ten notes a second."""
-    onsets = np.sort(rng.uniform(0, PIECE_S - 1, 10 * PIECE_S))
-    sound = 0.001 * rng.standard_normal(PIECE_S * SAMPLE_RATE)
+    onsets = np.sort(rng.uniform(0, RECORDING_S - 1, 10 * RECORDING_S))
+    sound = 0.001 * rng.standard_normal(RECORDING_S * SAMPLE_RATE)
     times = np.arange(SAMPLE_RATE // 2) / SAMPLE_RATE
     lines = ["onset\toffset\tnote\tvelocity"]
     for onset in onsets:

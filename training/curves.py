@@ -10,10 +10,11 @@ import numpy as np
 
 from ..model.config import HEADS
 from ..program import picture_facts
-from .log import read_table
+from .logs import read_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
 
 _INK, _GRID = "#22252b", "#d8dbe2"
 _COLOURS = {

@@ -77,7 +77,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def accelerate(network: HPPNet, device: str = "cpu", harmonic: bool = True) -> bool:
-    """Gives a network that is taught on a device faster roads; whether the compiled ones are among them.
+    """Gives a network that is trained faster kernels; returns whether the compiled ones are among them.
 
     That is for CPUs, and for the sizes it was made for. Other LSTMs run by PyTorch's own, on a GPU cuDNN's.
     """
@@ -119,10 +119,10 @@ def lstm(
     chunk: int,
     look_ahead: int,
 ) -> Tensor:
-    """As ``FineGrainedLSTM.run``: x [S, N, C] to weighed states [H, chunk, n * N] of n windows, in fp32."""
+    """As ``FineGrainedLSTM.run``: x [S, N, C] to projected states [H, chunk, n * N] of n windows, in fp32."""
     weight = torch.cat([weight_x, weight_h], dim=1)
     x, bias, output = x.float().contiguous(), bias[:, 0].contiguous(), output.contiguous()
-    return _Scan.apply(x, weight, bias, output, reverse, chunk, look_ahead).transpose(0, 1)
+    return _LSTMScan.apply(x, weight, bias, output, reverse, chunk, look_ahead).transpose(0, 1)
 
 
 def norm(x: Tensor, weight: Tensor, bias: Tensor, relu: bool, passing: Tensor | None) -> Tensor:
@@ -143,7 +143,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor, shifts: tuple[int, ...]) -
     return _Harmonic.apply(x.contiguous(), kernel, bias, shifts)
 
 
-class _Scan(torch.autograd.Function):
+class _LSTMScan(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
@@ -156,9 +156,9 @@ class _Scan(torch.autograd.Function):
         look_ahead: int,
     ) -> Tensor:
         ctx.how = reverse, chunk, look_ahead
-        weighed, hidden, cells = compiled().scan_forward(x, weight, bias, output, *ctx.how)
+        projected, hidden, cells = compiled().scan_forward(x, weight, bias, output, *ctx.how)
         ctx.save_for_backward(x, weight, bias, output, hidden, cells)
-        return weighed
+        return projected
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:

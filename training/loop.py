@@ -16,20 +16,19 @@ from lightning.fabric import Fabric
 from torch.utils.data import DataLoader
 
 from ..model.memory import keep_memory
-from .budget import Budget, over
-from .dataset import Batch
-from .interruption import Interrupted, Request, requests
+from .data.dataset import Batch
+from .data.sources import TrainingData, batches, gather, share
 from .kernels import accelerate
-from .log import Watch
+from .logs import TrainView, Watch
 from .run import begin, config_of, save, save_weights, weights_of
-from .settings import Settings
-from .sources import Material, batches, gather, share
+from .settings import TrainingSettings
 from .step import Stepper
+from .stopping import Budget, Interrupted, Request, over, requests
 from .teacher import teacher
 from .validation import validate
 
 
-def train(fabric: Fabric, settings: Settings, watch: Watch | None = None) -> Path:
+def train(fabric: Fabric, settings: TrainingSettings, watch: Watch | None = None) -> Path:
     """Trains (or goes on training) as the settings say; returns the newest checkpoint's path.
 
     ``watch`` is told of it in the first process. Raises ValueError for folders or a saved run that
@@ -37,8 +36,8 @@ def train(fabric: Fabric, settings: Settings, watch: Watch | None = None) -> Pat
     """
     watch = watch if watch is not None and fabric.is_global_zero else Watch()
     check_batches(settings, fabric)
-    material = gather(settings)
-    stepper = set_up(fabric, settings, material.digests)
+    data = gather(settings)
+    stepper = set_up(fabric, settings, data.digests)
     run = stepper.run
     budget = Budget(fabric, 0 if run.steps else settings.minutes, run.step)
     watch.begin(run.step)
@@ -58,34 +57,34 @@ def train(fabric: Fabric, settings: Settings, watch: Watch | None = None) -> Pat
                 coming = iter(_batches(settings, fabric, run.step))  # the phases are others now
             ends = budget.ends(run.step, settings.schedule.steps)
             if settings.validate_every and (ends or run.step % settings.validate_every == 0):
-                _validate(stepper, material, watch)
+                _validate(stepper, data, watch)
             asked = _asked(fabric, request)
             if ends or asked or run.step % settings.save_every == 0:
-                _save(stepper, material)
+                _save(stepper, data)
             if asked:
                 raise Interrupted(asked)
     return Path(settings.folder) / "last.safetensors"
 
 
-def _batches(settings: Settings, fabric: Fabric, first: int) -> DataLoader[Batch]:
+def _batches(settings: TrainingSettings, fabric: Fabric, first: int) -> DataLoader[Batch]:
     pin = fabric.device.type == "cuda"
     return batches(settings, first, pin, fabric.global_rank, fabric.world_size)
 
 
-def check_batches(settings: Settings, fabric: Fabric) -> None:
+def check_batches(settings: TrainingSettings, fabric: Fabric) -> None:
     """Raises ValueError where the batch of any phase cannot be shared among the processes."""
     for end in [1, *(end + 1 for end in settings.phase_ends)]:
         share(settings.at(end - 1).batch, fabric.global_rank, fabric.world_size)
 
 
-def _go_by(plan: Settings, stepper: Stepper, watch: Watch) -> Settings:
+def _go_by(plan: TrainingSettings, stepper: Stepper, watch: Watch) -> TrainingSettings:
     """What a run of so many minutes goes by from here on."""
     stepper.settings, stepper.run.steps = plan, plan.schedule.steps
     watch.planned(plan.schedule.steps)
     return plan
 
 
-def set_up(fabric: Fabric, settings: Settings, data: Mapping[str, str] | None = None) -> Stepper:
+def set_up(fabric: Fabric, settings: TrainingSettings, data: Mapping[str, str] | None = None) -> Stepper:
     """The run, new or saved, on its devices and ready for its next step."""
     fabric.seed_everything(settings.seed, verbose=False)
     run, restore_optimiser = begin(settings, data)
@@ -117,22 +116,37 @@ def _asked(fabric: Fabric, request: Request) -> int:
     return int(cast(torch.Tensor, fabric.all_reduce(asked, reduce_op="max")))
 
 
-def _validate(stepper: Stepper, material: Material, watch: Watch) -> None:
+def _validate(stepper: Stepper, data: TrainingData, watch: Watch) -> None:
     """In the first process; the others wait."""
     run, settings = stepper.run, stepper.settings
-    if stepper.fabric.is_global_zero and (kept := material.kept):
-        config = config_of(settings, material.note_ends)
+    if stepper.fabric.is_global_zero and (kept := data.kept):
+        config = config_of(settings, data.note_ends)
         found = validate(run.averaged, config, kept, settings.validate_s, watch.validating)
         watch.validated(run.step, found.values, found.picture)
         if found.f1 > run.best:
             run.best = found.f1
             path = Path(settings.folder) / "best.safetensors"
-            save_weights(path, run, settings, material.note_ends, figures=found.values)
+            save_weights(path, run, settings, data.note_ends, figures=found.values)
     stepper.fabric.barrier()
 
 
-def _save(stepper: Stepper, material: Material) -> None:
+def _save(stepper: Stepper, data: TrainingData) -> None:
     if stepper.fabric.is_global_zero:
         stepper.run.scaler = stepper.fabric.strategy.precision.state_dict()
-        save(stepper.run, stepper.settings, material.note_ends)
+        save(stepper.run, stepper.settings, data.note_ends)
     stepper.fabric.barrier()
+
+
+def train_in_process(fabric: Fabric, settings: TrainingSettings, threads: int) -> int:
+    """One process's part; a function of the module, so that it can be spawned.
+
+    Returns the signal that ended it, 0 for none.
+    """
+
+    torch.set_num_threads(threads)
+    with TrainView(settings, visible=fabric.is_global_zero) as view:
+        try:
+            train(fabric, settings, view)
+        except Interrupted as error:
+            return error.signal_number
+    return 0

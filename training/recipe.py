@@ -5,17 +5,18 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from platformdirs import user_cache_path
+
 from ..model.config import CONFIGS, NetworkConfig
-from .augmentation import Augmentation
+from .data.augmentation import Augmentation
 from .losses import Losses
 from .schedule import Phase, Schedule
-from .settings import Rendering, Settings, Source
+from .settings import DataSource, Rendering, TrainingSettings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -41,7 +42,7 @@ def read(
     sets: Sequence[str] = (),
     folder: Path | None = None,
     cache: Path | None = None,
-) -> Settings:
+) -> TrainingSettings:
     """The settings of a recipe, given by path or name.
 
     ``sets`` are changes such as ``schedule.steps=30``; ``folder`` is by default ``runs/NAME``. Raises
@@ -72,12 +73,10 @@ def read(
 
 def default_cache() -> Path:
     """Where the platform keeps files that can be made again."""
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "hppnet" / "training"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hppnet" / "training"
+    return user_cache_path("hppnet", appauthor=False) / "training"
 
 
-def resolved(settings: Settings) -> dict[str, Any]:
+def resolved(settings: TrainingSettings) -> dict[str, Any]:
     """All settings that steps depend on, one a dotted name, as JSON has them."""
     raw = json.loads(json.dumps(dataclasses.asdict(settings)))
     return dict(_flat({name: value for name, value in raw.items() if name not in FREE}))
@@ -143,8 +142,8 @@ def _merge(into: Any, given: dict[str, Any], change: str, where: str) -> None:
             into[at] = value
 
 
-def _settings(raw: dict[str, Any]) -> Settings:
-    _check_keys(Settings, raw, "")
+def _settings(raw: dict[str, Any]) -> TrainingSettings:
+    _check_keys(TrainingSettings, raw, "")
     for name in ("sources", "validation"):
         raw[name] = tuple(_source(table, f"[[{name}]]") for table in _tables(raw, name))
     base = {"losses": raw.get("losses", {}), "augmentation": raw.get("augmentation", {})}
@@ -155,16 +154,16 @@ def _settings(raw: dict[str, Any]) -> Settings:
         named = CONFIGS.get(raw.get("config", "default"), NetworkConfig())
         changed = {"name": f"{named.name}, changed", **raw["network"]}
         raw["network"] = _build(NetworkConfig, {**dataclasses.asdict(named), **changed}, "[network]")
-    settings: Settings = _build(Settings, raw)
+    settings: TrainingSettings = _build(TrainingSettings, raw)
     return settings
 
 
-def _source(table: dict[str, Any], where: str) -> Source:
+def _source(table: dict[str, Any], where: str) -> DataSource:
     if "render" in table:
         _check_keys(Rendering, table["render"], f"{where} render")
         rendering = _weighted(table["render"], "pianos", f"{where} render")
         table = {**table, "render": _build(Rendering, rendering, f"{where} render")}
-    source: Source = _build(Source, table, where)
+    source: DataSource = _build(DataSource, table, where)
     return source
 
 

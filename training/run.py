@@ -16,16 +16,16 @@ from ..model import checkpoint
 from ..model.config import ModelConfig
 from ..model.network import HPPNet
 from ..model.shipped import DEFAULT
-from .balance import Balance
+from .losses import Balance
 from .recipe import difference, digest_of, resolved
-from .settings import Settings
+from .settings import TrainingSettings
 
 SHIPPED = "default"  #: in ``initialize_from`` and ``teacher``: the weights that come with the package
 NEEDED = {"network", "average", "optimiser", "step", "recipe"}
 
 
 @dataclass
-class Run:
+class TrainingRun:
     """All that changes while training, and what it must go on with."""
 
     network: HPPNet
@@ -57,7 +57,9 @@ class Run:
         }
 
 
-def begin(settings: Settings, data: Mapping[str, str] | None = None) -> tuple[Run, Callable[[], None]]:
+def begin(
+    settings: TrainingSettings, data: Mapping[str, str] | None = None
+) -> tuple[TrainingRun, Callable[[], None]]:
     """A fresh run, or the saved one where the folder holds one.
 
     The function that comes with it restores the optimiser; call it when the network is on its device,
@@ -74,7 +76,7 @@ def begin(settings: Settings, data: Mapping[str, str] | None = None) -> tuple[Ru
         weight_decay=settings.schedule.weight_decay,
     )
     recipe = _recipe(settings, data)
-    run = Run(network, AveragedModel(network).requires_grad_(False), optimiser, recipe)
+    run = TrainingRun(network, AveragedModel(network).requires_grad_(False), optimiser, recipe)
     state = check_saved(settings, data)
     if state is None:
         return run, lambda: None
@@ -92,11 +94,11 @@ def begin(settings: Settings, data: Mapping[str, str] | None = None) -> tuple[Ru
     return run, lambda: optimiser.load_state_dict(state["optimiser"])
 
 
-def _recipe(settings: Settings, data: Mapping[str, str] | None) -> dict[str, Any]:
+def _recipe(settings: TrainingSettings, data: Mapping[str, str] | None) -> dict[str, Any]:
     return resolved(settings) | {f"data.{name}": digest for name, digest in (data or {}).items()}
 
 
-def check_saved(settings: Settings, data: Mapping[str, str] | None = None) -> dict[str, Any] | None:
+def check_saved(settings: TrainingSettings, data: Mapping[str, str] | None = None) -> dict[str, Any] | None:
     """What the folder's saved run holds; None where there is none.
 
     Raises ValueError for one that cannot be read, or was begun with other settings or data.
@@ -126,7 +128,7 @@ def network_of(path: Path, setting: str) -> HPPNet:
         raise ValueError(f"{error}; {setting} expects a checkpoint") from error
 
 
-def config_of(settings: Settings, note_ends: str) -> ModelConfig:
+def config_of(settings: TrainingSettings, note_ends: str) -> ModelConfig:
     """What a run's weights are saved with: the thresholds of what it began with, until others are chosen."""
     name = settings.initialize_from
     begun = checkpoint.load(weights_of(name))[1] if name else ModelConfig()
@@ -161,7 +163,7 @@ def _read(saved: Path) -> dict[str, Any]:
     return state
 
 
-def save(run: Run, settings: Settings, note_ends: str = "keys") -> None:
+def save(run: TrainingRun, settings: TrainingSettings, note_ends: str = "keys") -> None:
     """Writes what resuming needs (run.pt) and the averaged weights (last.safetensors), each atomically."""
     folder = Path(settings.folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -177,13 +179,15 @@ def save(run: Run, settings: Settings, note_ends: str = "keys") -> None:
     save_weights(folder / "last.safetensors", run, settings, note_ends)
 
 
-def save_weights(path: Path, run: Run, settings: Settings, note_ends: str, **about: object) -> None:
+def save_weights(
+    path: Path, run: TrainingRun, settings: TrainingSettings, note_ends: str, **about: object
+) -> None:
     """Writes the averaged weights as a checkpoint, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.save(path, run.averaged, config_of(settings, note_ends), {**told_of(run, settings), **about})
 
 
-def told_of(run: Run, settings: Settings) -> dict[str, object]:
+def told_of(run: TrainingRun, settings: TrainingSettings) -> dict[str, object]:
     """Where a run's weights come from, for the checkpoint."""
     data = {name.removeprefix("data."): d for name, d in run.recipe.items() if name.startswith("data.")}
     return {

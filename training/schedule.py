@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from .augmentation import Augmentation
+from .data.augmentation import Augmentation
 from .losses import Losses
 
 SHAPES = ("linear", "cosine")

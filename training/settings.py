@@ -10,7 +10,7 @@ from typing import Any
 
 from ..model.config import CONFIGS, NetworkConfig
 from ..model.timebase import FRAME_S
-from .augmentation import Augmentation
+from .data.augmentation import Augmentation
 from .losses import Losses
 from .schedule import Phase, Schedule, count
 
@@ -58,7 +58,7 @@ class Rendering:
 
 
 @dataclass(frozen=True)
-class Source:
+class DataSource:
     """A folder of recordings with labels, or of MIDI performances to render, and how often it is drawn."""
 
     folder: str  #: relative to --data
@@ -98,10 +98,10 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainingSettings:
     """One training run."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[DataSource, ...]
     folder: str = ""  #: where checkpoints and logs go
     cache: str = ""  #: where decoded and rendered sound is kept
     data: str = ""  #: the folder that sources, rooms, noises and pianos are relative to
@@ -120,7 +120,7 @@ class Settings:
     workers: int = 0  #: processes that draw excerpts ahead, for each process that trains
     held_out: int = 20  #: of every so many recordings one is kept back, at least one a source; 0: none
     held_out_most: int = 0  #: how many of those a source contributes to validation and thresholds; 0: all
-    validation: tuple[Source, ...] = ()  #: folders to validate on; then nothing is kept back
+    validation: tuple[DataSource, ...] = ()  #: folders to validate on; then nothing is kept back
     validate_every: int = 1_000  #: steps; 0: never
     validate_s: float = 20.0  #: of each recording
     save_every: int = 250  #: steps
@@ -159,7 +159,9 @@ class Settings:
     def _check_arrays(self) -> None:
         """All sources hold arrays or none: what is done to sound cannot be done to them."""
         if any(source.arrays for source in self.validation):
-            raise ValueError("[[validation]]: expected recordings, they are heard whole; leave arrays out")
+            raise ValueError(
+                "[[validation]]: expected recordings, they are transcribed whole; leave arrays out"
+            )
         if not any(source.arrays for source in self.sources):
             return
         if not all(source.arrays for source in self.sources):
@@ -200,7 +202,7 @@ class Settings:
             ends.append(min(steps, ends[-1] + max(1, count(phase.steps, steps))))
         return ends[1:]
 
-    def at(self, step: int) -> Settings:
+    def at(self, step: int) -> TrainingSettings:
         """The settings of a step, counted from 0: with its phase's changes, and without phases."""
         phase = self._phase(step)
         return replace(self, phases=()) if phase is None else self._with(phase)
@@ -229,7 +231,7 @@ class Settings:
         found = zip(self.phases, self.phase_ends, strict=True)
         return next((phase for phase, end in found if step < end), None)
 
-    def _with(self, phase: Phase) -> Settings:
+    def _with(self, phase: Phase) -> TrainingSettings:
         changes: dict[str, Any] = phase.changes()
         weights = dict(phase.weights or ())
         changes["sources"] = tuple(

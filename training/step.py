@@ -17,17 +17,17 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ..model.config import HEADS
 from ..model.network import HPPNet
-from .dataset import Batch
+from .data.dataset import Batch
 from .losses import Losses, count_notes, head_losses, pedal_loss
-from .run import Run
-from .settings import Settings
+from .run import TrainingRun
+from .settings import TrainingSettings
 from .teacher import by_excerpt, feature_loss, features_of, moments
 
 PARTS = (*HEADS, "pedal", "features")  #: what has a loss of its own
 
 
 @dataclass
-class Clock:
+class StepClock:
     """Adds up the seconds of each part of a step."""
 
     settle: Callable[[], None] = lambda: None  #: waits for a device that works on by itself
@@ -55,12 +55,12 @@ class Stepper:
     """All that a step needs beside its batch."""
 
     fabric: Fabric
-    settings: Settings
-    run: Run
+    settings: TrainingSettings
+    run: TrainingRun
     module: torch.nn.Module  #: the run's network, as Fabric has set it up
     optimiser: torch.optim.Optimizer  #: the run's, likewise
     teacher: HPPNet | None = None
-    clock: Clock = field(default_factory=Clock)
+    clock: StepClock = field(default_factory=StepClock)
 
     def take(self, batch: Batch) -> dict[str, float]:
         """One step on this process's part of a batch.
@@ -114,7 +114,7 @@ class Stepper:
         spread = self._mean(moments(told))
         return batch._replace(plain=told), Whole(len(batch.spectra), counts[0], counts[1], spread)
 
-    def _turn(self, part: Batch, look_ahead: int | None, whole: Whole, settings: Settings) -> Tensor:
+    def _turn(self, part: Batch, look_ahead: int | None, whole: Whole, settings: TrainingSettings) -> Tensor:
         """Gradients of a share of the batch; its losses [PARTS], of which the parts' sum is the whole's."""
         how = settings.losses
         with self.clock("forward"):
@@ -152,7 +152,7 @@ class Stepper:
         return cast(Tensor, self.fabric.all_reduce(value.to(self.fabric.device), reduce_op="mean"))
 
 
-def draw_look_ahead(settings: Settings, step: int) -> int | None:
+def draw_look_ahead(settings: TrainingSettings, step: int) -> int | None:
     """R of a step, the same in every process; None for full context."""
     rng = np.random.default_rng([settings.seed, step])
     if rng.random() < settings.full_context:
@@ -160,14 +160,14 @@ def draw_look_ahead(settings: Settings, step: int) -> int | None:
     return int(rng.integers(settings.look_ahead[0], settings.look_ahead[1] + 1))
 
 
-def taught_frames(settings: Settings, look_ahead: int | None) -> int:
-    """How many frames of an excerpt the network judges: those of whole windows."""
+def taught_frames(settings: TrainingSettings, look_ahead: int | None) -> int:
+    """How many frames of an excerpt the network predicts: those of whole windows."""
     if look_ahead is None:
         return settings.frames
     return (settings.frames - look_ahead) // settings.chunk * settings.chunk
 
 
-def average(run: Run, keeps: float) -> None:
+def average(run: TrainingRun, keeps: float) -> None:
     """Lets the averaged weights follow; so much of them stays."""
     run.average.multi_avg_fn = get_ema_multi_avg_fn(keeps)
     run.average.update_parameters(run.network)

@@ -1,6 +1,6 @@
 """A trained network that says what the features of an excerpt should be.
 
-The network that learns hears the excerpt in a room, with noise and clipped; the teacher as it was before.
+The network that learns receives the excerpt in a room, with noise and clipped; the teacher as it was before.
 That the features come out alike is asked for beside the notes: each of them, not only those that notes
 depend on, is told what it should be (feature distillation after Romero et al., "FitNets", ICLR 2015, with
 the same sound cleaner for the teacher). What else was learned on these features, like the pedal's head,

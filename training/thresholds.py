@@ -17,19 +17,19 @@ from ..model.notes import Press, notes_from, presses_from
 from ..model.pedal_decoder import PedalDecoder
 from ..model.timebase import SAMPLE_RATE
 from ..model.transcriber import Transcriber, transcriber_of
-from .dataset import Piece
-from .pedal_scores import score_pedal
-from .scores import OFFSET_RATIO, ONSET_TOLERANCE_S, PRF, NoteArrays, match
-from .settings import Settings
-from .sources import gather
+from .data.dataset import TrainingRecording
+from .data.sources import gather
+from .evaluate.pedal_scores import score_pedal
+from .evaluate.scores import OFFSET_RATIO, ONSET_TOLERANCE_S, PRF, NoteArrays, match
+from .settings import TrainingSettings
 from .validation import MODES, beginning
 
 ONSETS = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55)
 FRAMES = (0.1, 0.2, 0.3, 0.4, 0.5)
 OFFSETS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
 PEDALS = (0.3, 0.4, 0.5, 0.6, 0.7)
-LISTEN_S = 60  #: of each recording at most
-LISTEN_ALL_S = 300  #: of all: a sweep must not take longer than a few minutes
+RECORDING_S = 60  #: of each recording at most
+ALL_S = 300  #: of all: a sweep must not take longer than a few minutes
 
 
 #: Tells how far choosing has come: recordings transcribed and then candidates tried, of how many.
@@ -37,7 +37,7 @@ Report = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Judged:
+class PredictedRecording:
     """A recording's probabilities [T, 88, 4] and its notes; the pedal's where the network has that head."""
 
     probabilities: np.ndarray
@@ -47,37 +47,43 @@ class Judged:
     mode: str = "offline"  #: how it was transcribed, one of MODES
 
 
-def finish(settings: Settings, report: Report = lambda what, done, total: None) -> tuple[Path, DecoderConfig]:
+def finish(
+    settings: TrainingSettings, report: Report = lambda what, done, total: None
+) -> tuple[Path, DecoderConfig]:
     """Writes ``final.safetensors``: the newest weights with thresholds chosen on what was kept back."""
     folder = Path(settings.folder)
     network, config, about = checkpoint.load(folder / "last.safetensors")
-    pieces = gather(settings).kept
+    recordings = gather(settings).kept
     decoder, figures = config.decoder, {}
-    if pieces:
-        judged = judge(transcriber_of(network, config), pieces, report)
-        decoder = choose(judged, config.decoder, report)
-        figures = figures_of(judged, decoder)
-    about = {**about, "figures": figures, "kept": [piece.name for piece in pieces]}
+    if recordings:
+        predictions = predict(transcriber_of(network, config), recordings, report)
+        decoder = choose(predictions, config.decoder, report)
+        figures = figures_of(predictions, decoder)
+    about = {**about, "figures": figures, "kept": [recording.name for recording in recordings]}
     checkpoint.save(
         folder / "final.safetensors", network, dataclasses.replace(config, decoder=decoder), about
     )
     return folder / "final.safetensors", decoder
 
 
-def judge(
-    transcriber: Transcriber, pieces: Sequence[Piece], report: Report = lambda what, done, total: None
-) -> list[Judged]:
+def predict(
+    transcriber: Transcriber,
+    recordings: Sequence[TrainingRecording],
+    report: Report = lambda what, done, total: None,
+) -> list[PredictedRecording]:
     """What the network says of the beginning of each recording, offline and streaming."""
-    seconds = min(LISTEN_S, LISTEN_ALL_S / len(pieces))
-    judged = []
-    for number, piece in enumerate(pieces):
-        report("transcribing what was kept back", number, len(pieces))
-        judged += [_judge(transcriber, piece, mode, seconds) for mode in MODES]
-    return judged
+    seconds = min(RECORDING_S, ALL_S / len(recordings))
+    predictions = []
+    for number, recording in enumerate(recordings):
+        report("transcribing what was kept back", number, len(recordings))
+        predictions += [_predict(transcriber, recording, mode, seconds) for mode in MODES]
+    return predictions
 
 
 def choose(
-    judged: Sequence[Judged], base: DecoderConfig, report: Report = lambda what, done, total: None
+    predictions: Sequence[PredictedRecording],
+    base: DecoderConfig,
+    report: Report = lambda what, done, total: None,
 ) -> DecoderConfig:
     """One set for all latencies: best mean F1 of full context and the default latency.
 
@@ -89,61 +95,67 @@ def choose(
 
     def mean_f1(decoder: DecoderConfig, offset_ratio: float | None) -> float:
         report("choosing thresholds", next(tried), len(ONSETS) + len(pairs))
-        return _mean_f1(judged, decoder, offset_ratio)
+        return _mean_f1(predictions, decoder, offset_ratio)
 
     base = replace(base, frame=0.3)
     onset = max(ONSETS, key=lambda t: mean_f1(replace(base, onset=t), None))
     base = replace(base, onset=onset)
     frame, offset = max(pairs, key=lambda t: mean_f1(replace(base, frame=t[0], offset=t[1]), OFFSET_RATIO))
-    return replace(base, frame=frame, offset=offset, pedal=_choose_pedal(judged, base.pedal))
+    return replace(base, frame=frame, offset=offset, pedal=_choose_pedal(predictions, base.pedal))
 
 
-def figures_of(judged: Sequence[Judged], decoder: DecoderConfig) -> dict[str, float]:
+def figures_of(predictions: Sequence[PredictedRecording], decoder: DecoderConfig) -> dict[str, float]:
     """F1 in percent, as a validation names it, of onsets at 50 ms and of notes with their ends."""
     found = {}
     for mode in MODES:
-        of_mode = [one for one in judged if one.mode == mode]
+        of_mode = [one for one in predictions if one.mode == mode]
         for name, ratio in (("onset", None), ("note", OFFSET_RATIO)):
             found[f"{mode}_{name}"] = round(_mean_f1(of_mode, decoder, ratio), 2)
     return found
 
 
-def _choose_pedal(judged: Sequence[Judged], default: float) -> float:
-    known = [one for one in judged if one.pedal is not None and one.pressed]
+def _choose_pedal(predictions: Sequence[PredictedRecording], default: float) -> float:
+    known = [one for one in predictions if one.pedal is not None and one.pressed]
     return max(PEDALS, key=lambda t: sum(_pedal_f1(one, t) for one in known)) if known else default
 
 
-def _pedal_f1(judged: Judged, threshold: float) -> float:
-    assert judged.pedal is not None and judged.pressed is not None
+def _pedal_f1(predicted: PredictedRecording, threshold: float) -> float:
+    assert predicted.pedal is not None and predicted.pressed is not None
     decoder = PedalDecoder(threshold)
-    turns = [turn for turn in decoder.feed(judged.pedal) if turn is not None]
+    turns = [turn for turn in decoder.feed(predicted.pedal) if turn is not None]
     if (last := decoder.flush()) is not None:
         turns.append(last)
-    scored = score_pedal([], judged.pressed, [], presses_from(turns))
+    scored = score_pedal([], predicted.pressed, [], presses_from(turns))
     return sum(one.f1 for one in (scored.frame, scored.down) if one is not None)
 
 
-def _judge(transcriber: Transcriber, piece: Piece, mode: str, seconds: float) -> Judged:
-    samples, played = beginning(piece, seconds)
+def _predict(
+    transcriber: Transcriber, recording: TrainingRecording, mode: str, seconds: float
+) -> PredictedRecording:
+    samples, played = beginning(recording, seconds)
     transcribed = transcriber.transcribe_blocks(
         [samples], SAMPLE_RATE, latency_ms=MODES[mode], keep_probabilities=True
     )
     assert transcribed.probabilities is not None
     pressed = None
-    if piece.pedal is not None:
-        begun = piece.pedal[piece.pedal[:, 0] < seconds]
+    if recording.pedal is not None:
+        begun = recording.pedal[recording.pedal[:, 0] < seconds]
         pressed = [Press(float(down), float(min(up, seconds))) for down, up in begun]
     notes = NoteArrays.of(played)
-    return Judged(transcribed.probabilities, notes, transcribed.pedal_probabilities, pressed, mode)
+    return PredictedRecording(
+        transcribed.probabilities, notes, transcribed.pedal_probabilities, pressed, mode
+    )
 
 
-def _mean_f1(judged: Sequence[Judged], decoder: DecoderConfig, offset_ratio: float | None) -> float:
-    return float(np.mean([_f1(one, decoder, offset_ratio) for one in judged]))
+def _mean_f1(
+    predictions: Sequence[PredictedRecording], decoder: DecoderConfig, offset_ratio: float | None
+) -> float:
+    return float(np.mean([_f1(one, decoder, offset_ratio) for one in predictions]))
 
 
-def _f1(judged: Judged, config: DecoderConfig, offset_ratio: float | None) -> float:
+def _f1(predicted: PredictedRecording, config: DecoderConfig, offset_ratio: float | None) -> float:
     decoder = Decoder(config)
-    heard = NoteArrays.of(notes_from(decoder.feed(judged.probabilities) + decoder.flush()))
-    right = len(match(judged.played, heard, ONSET_TOLERANCE_S, offset_ratio))
-    scored = PRF.of(right, len(heard), len(judged.played))
+    transcribed = NoteArrays.of(notes_from(decoder.feed(predicted.probabilities) + decoder.flush()))
+    right = len(match(predicted.played, transcribed, ONSET_TOLERANCE_S, offset_ratio))
+    scored = PRF.of(right, len(transcribed), len(predicted.played))
     return scored.f1 if scored else 0.0

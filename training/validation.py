@@ -1,4 +1,4 @@
-"""Validation: what the averaged weights make of recordings that were kept back, as users would hear it.
+"""Validation: what the averaged weights make of recordings that were kept back, as users would get it.
 
 By the shipped :class:`~hppnet.model.transcriber.Transcriber`, whole recordings and streams alike.
 """
@@ -16,9 +16,9 @@ from ..model.network import HPPNet
 from ..model.notes import Note
 from ..model.timebase import FRAMES_PER_SECOND, KEYS, SAMPLE_RATE
 from ..model.transcriber import DEFAULT_LATENCY_MS, transcriber_of
-from .dataset import Piece
-from .labels import targets
-from .scores import Scores, mean, score
+from .data.dataset import TrainingRecording
+from .data.labels import targets
+from .evaluate.scores import Scores, mean, score
 
 MODES = {"offline": None, "streaming": DEFAULT_LATENCY_MS}  #: name -> latency in ms
 SCORES = {"onset": "onset_50ms", "note": "onset_offset", "frame": "frame"}  #: name -> field of Scores
@@ -38,7 +38,7 @@ class Validated:
 def validate(
     network: HPPNet,
     config: ModelConfig,
-    pieces: Sequence[Piece],
+    recordings: Sequence[TrainingRecording],
     first_s: float,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Validated:
@@ -46,26 +46,26 @@ def validate(
     transcriber = transcriber_of(network, config)
     scores: dict[str, list[Scores]] = {mode: [] for mode in MODES}
     drawn = None
-    for number, piece in enumerate(pieces):
-        report(number, len(pieces))
-        samples, played = beginning(piece, first_s)
+    for number, recording in enumerate(recordings):
+        report(number, len(recordings))
+        samples, played = beginning(recording, first_s)
         for mode, latency_ms in MODES.items():
-            heard = transcriber.transcribe_blocks(
+            transcribed = transcriber.transcribe_blocks(
                 [samples], SAMPLE_RATE, latency_ms=latency_ms, keep_probabilities=drawn is None
             )
-            scores[mode].append(score(played, heard.notes))
+            scores[mode].append(score(played, transcribed.notes))
             if drawn is None:
-                assert heard.probabilities is not None
-                drawn = picture(piece.notes, heard.probabilities)
+                assert transcribed.probabilities is not None
+                drawn = picture(recording.notes, transcribed.probabilities)
     assert drawn is not None, "no recordings"
     values = _values({mode: mean(found) for mode, found in scores.items()})
     return Validated(float(np.mean([values[f"{mode}_onset"] for mode in MODES])), values, drawn)
 
 
-def beginning(piece: Piece, first_s: float) -> tuple[np.ndarray, list[Note]]:
+def beginning(recording: TrainingRecording, first_s: float) -> tuple[np.ndarray, list[Note]]:
     """The first seconds of a recording: samples [n] and notes, offsets not beyond their end."""
-    samples = np.asarray(piece.samples[: round(first_s * SAMPLE_RATE)], dtype=np.float32) / 32768
-    begun = piece.notes[piece.notes[:, 0] < first_s]
+    samples = np.asarray(recording.samples[: round(first_s * SAMPLE_RATE)], dtype=np.float32) / 32768
+    begun = recording.notes[recording.notes[:, 0] < first_s]
     return samples, [Note(on, min(off, first_s), int(pitch), int(v)) for on, off, pitch, v in begun]
 
 
@@ -79,22 +79,22 @@ def _values(scores: dict[str, Scores]) -> dict[str, float]:
 
 
 def picture(notes: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Wanted against heard as bytes [H, W, 3], high keys on top: onsets above, frames below.
+    """Targets against predictions as bytes [H, W, 3], high keys on top: onsets above, frames below.
 
-    What was wanted and heard is black on white, missed orange, heard for nothing blue.
+    What was wanted and predicted is black on white, missed orange, predicted for nothing blue.
     ``notes`` [n, 4], ``probabilities`` [T, 88, 4].
     """
-    heard = probabilities[: PICTURE_S * FRAMES_PER_SECOND]
-    wanted = targets(notes, len(heard)).stacked()
-    rolls = [_roll(wanted[..., head], heard[..., head]) for head in map(HEADS.index, ("onset", "frame"))]
-    line = np.full((1, len(heard), 3), 0.6)
+    predicted = probabilities[: PICTURE_S * FRAMES_PER_SECOND]
+    wanted = targets(notes, len(predicted)).stacked()
+    rolls = [_roll(wanted[..., head], predicted[..., head]) for head in map(HEADS.index, ("onset", "frame"))]
+    line = np.full((1, len(predicted), 3), 0.6)
     image = np.concatenate([rolls[0], line, rolls[1]]).repeat(PIXELS, axis=0).repeat(PIXELS, axis=1)
     return (255 * image).round().astype(np.uint8)
 
 
-def _roll(wanted: np.ndarray, heard: np.ndarray) -> np.ndarray:
+def _roll(wanted: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """[T, 88] each, 0 to 1, as colours [88, T, 3]."""
     assert wanted.shape[1] == KEYS
-    wanted, heard = wanted.T[::-1], heard.T[::-1]
-    # Red fades with what is heard, blue with what was wanted.
-    return np.stack([1 - heard, 1 - (wanted + heard) / 2, 1 - wanted], axis=-1)
+    wanted, predicted = wanted.T[::-1], predicted.T[::-1]
+    # Red fades with what is predicted, blue with what was wanted.
+    return np.stack([1 - predicted, 1 - (wanted + predicted) / 2, 1 - wanted], axis=-1)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Sequence
-from contextlib import closing
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -13,14 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..failure import fail
-from .evaluate_options import OWN, Options, Refusal, listening, wanted_latency
-from .evaluate_report import report
-from .evaluate_task import prepare
-from .options import Device, Force, InputChannel, Threshold, Track
+from .options import Device, Force, InputChannel, Threshold, Track, latency_ms
+from .reports import check_report, print_figures, write_figures, write_report
 
 if TYPE_CHECKING:
-    from ..training.evaluation import Outcome
-    from .evaluate_task import Task
+    from ..training.evaluate.options import Options
+    from ..training.evaluate.runs import EvaluationOutcome
+    from ..training.evaluate.task import EvaluationTask
 
 
 def evaluate(
@@ -40,7 +38,9 @@ def evaluate(
     predictions: Annotated[
         Path | None, typer.Option(metavar="DIR", help="NAME.mid for each recording, made by any program.")
     ] = None,
-    streaming: Annotated[bool, typer.Option("--streaming", help="As live would have heard them.")] = False,
+    streaming: Annotated[
+        bool, typer.Option("--streaming", help="As live would have transcribed them.")
+    ] = False,
     latency: Annotated[
         str | None,
         typer.Option(
@@ -68,7 +68,9 @@ def evaluate(
         int | None, typer.Option(min=1, help="Begin so often amid --no-piano, in place of hearing it whole.")
     ] = None,
     noise: Annotated[Path | None, typer.Option(metavar="DIR", help="Add background noise.")] = None,
-    snr: Annotated[float | None, typer.Option(metavar="DB", help="Of --noise.  [default: 20]")] = None,
+    snr: Annotated[
+        float | None, typer.Option(metavar="DB", help="The level above --noise.  [default: 20]")
+    ] = None,
     rooms: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Impulse responses, the first arrival at 1 ms.")
     ] = None,
@@ -96,7 +98,13 @@ def evaluate(
 
     The mean is over files. Exit code: 0 done, 1 a file failed and was named, 2 wrong use.
     """
-    _check_installed()
+    try:
+        from ..training.evaluate.options import ALL, OWN, EvaluationRefusal, Options, listening
+        from ..training.evaluate.task import carry_out
+    except ModuleNotFoundError as error:
+        if error.name not in ("mir_eval", "scipy"):
+            raise
+        fail(f"evaluate needs {error.name}: pip install 'hppnet[train]'")
     try:
         options = Options(
             data=data,
@@ -104,7 +112,7 @@ def evaluate(
             predictions=predictions,
             no_piano=tuple(no_piano or ()),
             starts=starts,
-            latency=wanted_latency(latency, streaming),
+            latency=ALL if latency == ALL else latency_ms(latency, streaming),
             checkpoint=checkpoint,
             device=device.value,
             thresholds={"onset": onset_threshold, "frame": frame_threshold, "offset": offset_threshold},
@@ -119,11 +127,20 @@ def evaluate(
             csv_file=csv_file,
             force=force,
         )
+        for kind, path in options.written.items():
+            check_report(path, force, kind)
+    except (ValueError, EvaluationRefusal) as error:
+        if verbose:
+            raise
+        fail(str(error), code=2)
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}")
+    try:
         with TemporaryDirectory() as folder:
-            task = prepare(options, Path(folder))
-            done = _score(task)
-        report(done, task)
-    except Refusal as error:
+            task = _task(options, Path(folder))
+            done = carry_out(task)
+        _report(done, task)
+    except EvaluationRefusal as error:
         if verbose:
             raise
         fail(str(error), error.code)
@@ -132,47 +149,37 @@ def evaluate(
     raise typer.Exit(1 if any(outcome.error for outcome in done) else 0)
 
 
-def _check_installed() -> None:
+def _task(options: Options, folder: Path) -> EvaluationTask:
+    """Recordings that are cut short are refused: their labels go on."""
+    from ..offline.inputs import SOUND_SUFFIXES
+    from ..offline.reading import open_recording, open_saying
+    from ..training.evaluate.task import SoundFiles, prepare_task
+
+    whole = partial(open_saying, channel=options.channel, track=options.track, whole=True)
+    return prepare_task(options, SoundFiles(SOUND_SUFFIXES, whole, open_recording), folder)
+
+
+def _report(done: Sequence[EvaluationOutcome], task: EvaluationTask) -> None:
+    """Writes and prints everything that was asked for. Raises EvaluationRefusal where a file cannot be."""
+    from ..offline.writing import cannot_write
+    from ..training.evaluate.options import EvaluationRefusal
+    from ..training.evaluate.report import all_figures, as_csv, picture_of, settings
+    from ..training.evaluate.runs import runs_of
+    from ..training.evaluate.tables import print_tables
+
+    runs, about, options = runs_of(done), settings(task), task.options
     try:
-        importlib.import_module("..training.evaluation", __package__)
-    except ModuleNotFoundError as error:
-        if error.name not in ("mir_eval", "scipy"):
-            raise
-        fail(f"evaluate needs {error.name}: pip install 'hppnet[train]'")
-
-
-def _score(task: Task) -> list[Outcome]:
-    """All outcomes, errors and progress being shown on standard error as they come."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from ..training.evaluation import outcomes
-    from ..training.hearing import LoadError
-
-    console = Console(stderr=True)
-    quiet = not console.is_terminal
-    done = list(task.failures)
-    _show(done, quiet)
-    with Progress(console=console, transient=True, disable=quiet) as progress:
-        bar = progress.add_task("", total=len(task.pairs) * len(task.programs))
-        for name, hear in task.programs.items():
-            progress.update(bar, description=name)
-            try:
-                with closing(hear(task.pairs)) as answers:  # ends the processes, whatever ends the loop
-                    for answer in answers:
-                        came = list(outcomes(answer, task.options.listening, task.options.errors))
-                        progress.advance(bar)
-                        _show(came, quiet)
-                        done += came
-            except LoadError as error:
-                raise Refusal(f"{name} cannot be started: {error}", 1) from error
-    return done
-
-
-def _show(came: Sequence[Outcome], quiet: bool) -> None:
-    for outcome in came:
-        if outcome.error:
-            print(f"error: {outcome.error}", file=sys.stderr, flush=True)
-        elif quiet and outcome.scores and outcome.scores.onset_50ms:
-            f1 = outcome.scores.onset_50ms.f1
-            print(f"{outcome.name}: {outcome.run}, onset F1 {f1:.1f} %", file=sys.stderr, flush=True)
+        if options.json_file is not None:
+            figures = all_figures(runs, done, about, options.several_runs)
+            write_figures(figures, options.json_file, options.force)
+            print_figures(figures, options.json_file)
+        if options.csv_file is not None:
+            rows = as_csv(runs)
+            write_report(options.csv_file, lambda part: part.write_text(rows, "utf-8"), options.force, "csv")
+        if options.json_file != "-":
+            print_tables(runs, about, options.several_runs)
+        if options.picture is not None and (draw := picture_of(runs, task)) is not None:
+            write_report(options.picture, draw, options.force, "png")
+            print(f"picture: {options.picture}", file=sys.stderr)
+    except OSError as error:
+        raise EvaluationRefusal(cannot_write(error), 1) from None

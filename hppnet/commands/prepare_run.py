@@ -1,12 +1,14 @@
-"""What the data sets of ``hppnet prepare`` share: download, the pieces one by one, what is said of them."""
+"""What the commands of ``hppnet prepare`` share: options, download, the pieces one by one, the report."""
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from contextlib import closing
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,9 +19,43 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
-    from ..training.prepare.pairs import Found
-    from ..training.prepare.piece import How, Outcome, Source
-    from ..training.prepare.report import Plan
+    from ..training.data.sounds import Opener
+    from ..training.prepare.convert import How, PreparationOutcome, RecordingSource
+    from ..training.prepare.pairs import FolderContents
+    from ..training.prepare.report import PreparationPlan
+
+
+class NoteEnds(str, enum.Enum):
+    keys = "keys"
+    sounding = "sounding"
+
+
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the results; what is there is kept.")]
+Ends = Annotated[
+    NoteEnds, typer.Option(help="Notes end with their keys, or sounding: with the pedal (CC64 >= 64).")
+]
+Jobs = Annotated[
+    int | None, typer.Option(min=1, show_default="one a core", help="Pieces at once, a process each.")
+]
+Arrays = Annotated[
+    bool, typer.Option("--arrays", help="Also features (float16, dB) and targets as .npy, a folder each.")
+]
+Pattern = Annotated[
+    str, typer.Option("--only", metavar="PATTERN", help="Only pieces whose name fits (* and ?).")
+]
+
+
+def opener_for(channel: int | None, track: int | None) -> Opener:
+    """Recordings that are cut short are refused: their labels go on."""
+    from ..offline.reading import open_saying
+
+    return partial(open_saying, channel=channel, track=track, whole=True)
+
+
+def read_as(channel: int | None, track: int | None) -> dict[str, object]:
+    """What the report says of it, so that no other choice is mixed into the same folder."""
+    chosen = {"input_channel": channel, "track": track}
+    return {name: value for name, value in chosen.items() if value is not None}
 
 
 def fetch(url: str, folder: Path, sha256: str | None) -> None:
@@ -28,8 +64,7 @@ def fetch(url: str, folder: Path, sha256: str | None) -> None:
     from rich.progress import TransferSpeedColumn as Speed
 
     from ..training.prepare import maestro
-    from ..training.prepare.download import download
-    from ..training.prepare.unpack import unpack
+    from ..training.prepare.download import download, unpack
 
     columns = (
         TextColumn("{task.description}"),
@@ -59,22 +94,31 @@ def fetch(url: str, folder: Path, sha256: str | None) -> None:
 
 
 def carry_out(
-    find: Callable[[], Found], out: Path, plan: Plan, jobs: int | None, arrays: bool, only: str
+    find: Callable[[], FolderContents],
+    out: Path,
+    plan: PreparationPlan,
+    jobs: int | None,
+    arrays: bool,
+    pattern: str,
 ) -> None:
-    from ..training.prepare.piece import How, claimed
+    from ..training.prepare.convert import How, claimed
     from ..training.prepare.report import by_folder
     from ..training.prepare.run import unfinished_in
 
     try:
         with _console().status("looking for pieces"):
             found = find()
-            if not any(fnmatchcase(source.name, only) for source in found.sources):
-                raise ValueError(f"--only {only}: none of {len(found.sources)} pieces has a name that fits")
+            if not any(fnmatchcase(source.name, pattern) for source in found.sources):
+                raise ValueError(
+                    f"--only {pattern}: none of {len(found.sources)} pieces has a name that fits"
+                )
             if out.exists() and not out.is_dir():
                 raise ValueError(f"{out}: expected a folder for the results, this is a file")
             plan.check(out, (path for source in found.sources for path in claimed(source, arrays)))
         with unfinished_in(out) as unfinished:
-            outcomes = _make(found, out, plan, How(plan.note_ends, unfinished, arrays), jobs or cores(), only)
+            outcomes = _make(
+                found, out, plan, How(plan.note_ends, unfinished, arrays), jobs or cores(), pattern
+            )
     except ValueError as error:
         fail(str(error), code=2)
     except FileExistsError as error:
@@ -88,18 +132,20 @@ def carry_out(
     raise typer.Exit(1 if any(total.skipped for total in totals.values()) else 0)
 
 
-def _make(found: Found, out: Path, plan: Plan, how: How, jobs: int, only: str) -> list[Outcome]:
+def _make(
+    found: FolderContents, out: Path, plan: PreparationPlan, how: How, jobs: int, pattern: str
+) -> list[PreparationOutcome]:
     """Makes what is not there yet, with a bar and a line for what is skipped; writes the report."""
-    from ..training.prepare.piece import done
+    from ..training.prepare.convert import done
     from ..training.prepare.report import write_report
     from ..training.prepare.run import run
 
-    outcomes = [outcome for outcome in found.lonely if fnmatchcase(outcome.name, only)]
-    todo: list[Source] = []
+    outcomes = [outcome for outcome in found.lonely if fnmatchcase(outcome.name, pattern)]
+    todo: list[RecordingSource] = []
     for source in found.sources:
         if outcome := done(source, how.arrays):
             outcomes.append(outcome)
-        elif fnmatchcase(source.name, only):
+        elif fnmatchcase(source.name, pattern):
             todo.append(source)
     write_report(out, plan, outcomes, len(todo))  # also says from the start where notes end
     missing = len(todo)
@@ -120,7 +166,7 @@ def _make(found: Found, out: Path, plan: Plan, how: How, jobs: int, only: str) -
     return outcomes
 
 
-def _say(console: Console, outcome: Outcome) -> None:
+def _say(console: Console, outcome: PreparationOutcome) -> None:
     if outcome.why is not None:
         console.print(f"skipped {outcome.name}: {outcome.why}", markup=False, highlight=False, soft_wrap=True)
 

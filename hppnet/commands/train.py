@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,10 +15,7 @@ from ..failure import fail
 from .options import Device
 
 if TYPE_CHECKING:
-    from lightning.fabric import Fabric
-    from rich.console import Console
-
-    from ..training.settings import Settings
+    from ..training.settings import TrainingSettings
 
 
 def train(
@@ -65,10 +61,11 @@ def train(
     """
     try:
         from ..training import recipe as recipes
-        from ..training.interruption import Interrupted
         from ..training.launch import fabric_for, launch
-        from ..training.preparation import rendering_ahead
+        from ..training.loop import train_in_process
+        from ..training.prepare.cache import make_ready, rendering_ahead
         from ..training.prepare.packed import unpack
+        from ..training.stopping import Interrupted
     except ModuleNotFoundError as error:
         fail(f"train needs {error.name}: pip install 'hppnet[train]'")
     try:
@@ -78,14 +75,14 @@ def train(
         if minutes is not None:
             wanted = replace(wanted, minutes=minutes)
         fabric = fabric_for(wanted.precision, device.value, processes)
-        _prepare(fabric, wanted)
+        make_ready(fabric, wanted)
     except (ValueError, OSError) as error:
         fail(str(error), code=2)
     except KeyboardInterrupt:
         fail("interrupted: what was prepared is kept, the same command goes on", code=130)
     try:
         with rendering_ahead(wanted) if fabric.is_global_zero else nullcontext():
-            signal_number = launch(fabric, partial(_work, settings=wanted, threads=threads))
+            signal_number = launch(fabric, partial(train_in_process, settings=wanted, threads=threads))
             if signal_number:
                 raise Interrupted(signal_number)
             if fabric.is_global_zero:
@@ -101,75 +98,6 @@ def train(
         fail(_last_line(error))
 
 
-def _prepare(fabric: Fabric, settings: Settings) -> None:
-    """Decodes and renders what the first step needs, and names what would stop the training."""
-    from ..processes import cores
-    from ..training.layout import lay_out
-    from ..training.log import check_tables
-    from ..training.loop import check_batches
-    from ..training.preparation import decode, estimate, render_first
-    from ..training.run import check_saved
-    from ..training.sources import gather
-
-    check_batches(settings, fabric)
-    if fabric.is_global_zero:
-        cache, jobs = Path(settings.cache), cores()
-        console = _console()
-        with console.status("looking at the data"):
-            layout = lay_out(settings)
-            check_saved(settings, layout.digests)
-            check_tables(Path(settings.folder))
-            found = estimate(settings, layout)
-        found.check_disk(cache)
-        for line in found.lines(cache, jobs):
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
-        with progress_bar("decoding") as report:
-            decode(settings, layout, jobs, report)
-        with progress_bar("rendering") as report:
-            render_first(layout, jobs, report)
-    gather(settings)
-
-
-@contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar that appears with the first report."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = _console()
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    task = bar.add_task(what, total=None)
-
-    def report(done: int, total: int) -> None:
-        bar.start()
-        bar.update(task, completed=done, total=total)
-
-    try:
-        yield report
-    finally:
-        bar.stop()
-
-
-def _work(fabric: Fabric, settings: Settings, threads: int) -> int:
-    """One process's part; a function of the module, so that it can be spawned.
-
-    Returns the signal that ended it, 0 for none.
-    """
-    import torch
-
-    from ..training import loop
-    from ..training.interruption import Interrupted
-    from ..training.view import TrainView
-
-    torch.set_num_threads(threads)
-    with TrainView(settings, visible=fabric.is_global_zero) as view:
-        try:
-            loop.train(fabric, settings, view)
-        except Interrupted as error:
-            return error.signal_number
-    return 0
-
-
 def _last_line(error: Exception) -> str:
     """An error in one line; of another process's traceback the last one, without the error's type."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
@@ -177,15 +105,10 @@ def _last_line(error: Exception) -> str:
     return said if kind.endswith("Error") and kind.isidentifier() else lines[-1]
 
 
-def _finish(settings: Settings) -> None:
+def _finish(settings: TrainingSettings) -> None:
+    from ..training.logs import progress_bar
     from ..training.thresholds import finish
 
     with progress_bar("choosing thresholds") as report:
         path, decoder = finish(settings, lambda what, done, total: report(done, total))
     print(f"{path}: onset {decoder.onset:g}, frame {decoder.frame:g}, offset {decoder.offset:g}")
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(stderr=True)

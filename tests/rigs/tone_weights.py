@@ -17,7 +17,7 @@ import soundfile
 
 from hppnet.model.config import NetworkConfig
 from hppnet.training.schedule import Schedule
-from hppnet.training.settings import Settings, Source
+from hppnet.training.settings import DataSource, TrainingSettings
 from hppnet.training.thresholds import finish
 
 from ..sounds import TONE_WEIGHTS, piano_like
@@ -61,8 +61,8 @@ def main() -> None:
         (folder / "music").mkdir()
         for number in range(RECORDINGS):
             write_recording(folder / "music" / f"{number:02}", np.random.default_rng(number))
-        settings = Settings(
-            sources=(Source(str(folder / "music")),),
+        settings = TrainingSettings(
+            sources=(DataSource(str(folder / "music")),),
             folder=str(folder / "run"),
             cache=str(folder / "cache"),
             network=SIZES,

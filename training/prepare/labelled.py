@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import soundfile
 
-from .. import peers
-from ..hearing import LoadError, Opener
-from ..peers import Peer, Prediction
-from .pairs import Found, names_of, walk
-from .piece import Outcome, Source, Take
-from .recorded import resampled
+from ..data.sounds import Opener, Take, resampled
+from ..evaluate import peers
+from ..evaluate.peers import PeerTranscriber, Prediction, ProgramLoadError
+from .convert import PreparationOutcome, RecordingSource
+from .pairs import FolderContents, names_of, walk
 
 if TYPE_CHECKING:
     from ...model.notes import Press
+
 
 OWN = "hppnet"
 MODELS = (OWN, *peers.NAMES)
@@ -44,29 +44,31 @@ class Labeller:
         if self.checkpoint is not None and self.model != OWN:
             raise ValueError(f"--checkpoint is for hppnet's weights, not for {self.model}: leave it out")
 
-    def make(self) -> Peer:
+    def make(self) -> PeerTranscriber:
         """Not yet loaded."""
         if self.model != OWN:
             return peers.make(self.model)
-        from ..peers.own import OwnPeer
+        from ..evaluate.peers import OwnPeer
 
         return OwnPeer(self.checkpoint)
 
 
 @lru_cache(maxsize=1)
-def loaded(labeller: Labeller) -> Peer:
+def loaded(labeller: Labeller) -> PeerTranscriber:
     """The peer of this process. Raises LoadError, one line, where it cannot be loaded."""
     peer = labeller.make()
     try:
         peer.load()
     except Exception as error:  # a peer's code may raise anything
         said = " ".join(str(error).split())
-        raise LoadError(f"{labeller.model} cannot be loaded: {type(error).__name__}: {said}") from error
+        raise ProgramLoadError(
+            f"{labeller.model} cannot be loaded: {type(error).__name__}: {said}"
+        ) from error
     return peer
 
 
 @dataclass(frozen=True)
-class Labelled:
+class RecordingToLabel:
     """A recording, and who labels it."""
 
     name: str
@@ -114,7 +116,7 @@ def in_order(pedal: Collection[Press]) -> list[tuple[float, float]]:
 
 def find_recordings(
     folder: Path, out: Path, labeller: Labeller, open_recording: Opener, sound_suffixes: Collection[str]
-) -> Found:
+) -> FolderContents:
     """All recordings of a folder, at any depth; hidden and prepared ones are passed over.
 
     Raises ValueError for a folder without any.
@@ -126,12 +128,14 @@ def find_recordings(
     if not groups:
         raise ValueError(f"{folder}: expected recordings, found none")
     names = names_of(sorted(groups), folder)
-    sources: list[Source] = []
+    sources: list[RecordingSource] = []
     lonely = []
     for stem, paths in sorted(groups.items()):
         if len(paths) == 1:
-            sources.append(Labelled(names[stem], out, paths[0], labeller, open_recording))
+            sources.append(RecordingToLabel(names[stem], out, paths[0], labeller, open_recording))
         else:
             named = " and ".join(path.name for path in paths)
-            lonely.append(Outcome(names[stem], out, why=f"expected one recording of this name, got {named}"))
-    return Found(sources, lonely)
+            lonely.append(
+                PreparationOutcome(names[stem], out, why=f"expected one recording of this name, got {named}")
+            )
+    return FolderContents(sources, lonely)

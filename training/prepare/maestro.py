@@ -14,11 +14,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .pairs import Found, check_folder, names_of
-from .recorded import Recorded, performed
+from ..data.performances import performed
+from .pairs import FolderContents, Recorded, check_folder, names_of
 
 if TYPE_CHECKING:
-    from ..hearing import Opener
+    from ..data.sounds import Opener
+
 
 SPLITS = ("train", "validation", "test")
 URL = "https://storage.googleapis.com/magentadata/datasets/maestro/v3.0.0/maestro-v3.0.0.zip"
@@ -28,7 +29,7 @@ _COLUMNS = ("split", "midi_filename", "audio_filename")
 Row = Mapping[str, object]
 
 
-def find_maestro(folder: Path, out: Path, open_recording: Opener) -> Found:
+def find_maestro(folder: Path, out: Path, open_recording: Opener) -> FolderContents:
     """All recordings that the table of contents names; results go to ``out`` by split.
 
     Raises ValueError, one line, without a table of contents, for one that is broken, and where it names
@@ -45,7 +46,7 @@ def find_maestro(folder: Path, out: Path, open_recording: Opener) -> Found:
     if not any(sound.exists() for sound in sounds):
         raise ValueError(f"{table}: of the {len(rows)} recordings that it names none is there")
     names = names_of([sound.with_suffix("") for sound in sounds], table.parent)
-    return Found(
+    return FolderContents(
         [
             Recorded(
                 names[sound.with_suffix("")],

@@ -13,9 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...model.notes import Note
-from ..notes_table import read_table
-from .ends import MIDI_SUFFIXES
-from .recorded import performed
+from ..data.labels import read_table
+from ..data.performances import MIDI_SUFFIXES, performed
 
 LABEL_SUFFIXES = (".tsv", ".txt", *MIDI_SUFFIXES)  #: the first that is there counts
 SAME_S = 0.05  #: strokes of a key so close in two label files are one

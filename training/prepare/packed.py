@@ -22,15 +22,13 @@ import soundfile
 from ...model.notes import Note
 from ...model.timebase import SAMPLE_RATE
 from ...program import NAME, program
-from ..dataset import Piece, open_recordings
-from ..layout import Layout, Pair
-from ..pedal_table import PEDAL_SUFFIX, write_presses
-from ..prepared import REPORT
-from ..renderings import Renderings, make, read
-from ..settings import Settings, Source
-from ..sound_files import sounds_in
-from ..sources import cache_of
-from .piece import write_table
+from ..data.dataset import TrainingRecording, open_recordings
+from ..data.labels import PEDAL_SUFFIX, REPORT, write_presses, write_table
+from ..data.rendering_cache import Renderings, make, read
+from ..data.run_files import Pair, RunFiles
+from ..data.sounds import sounds_in
+from ..data.sources import cache_of
+from ..settings import DataSource, TrainingSettings
 
 BYTES_PER_S = 3_500  #: what Opus takes at COMPRESSION, about 26 kbit/s; and the labels
 COMPRESSION = 0.93  #: of libsndfile, 0 to 1
@@ -45,12 +43,12 @@ class Packed:
     """What was packed of one source."""
 
     title: str
-    pieces: int = 0
+    recordings: int = 0
     seconds: float = 0.0
     left_out: int = 0
 
     def line(self) -> str:
-        said = f"{self.title}: {self.pieces} recordings, {self.seconds / 3600:.2f} h"
+        said = f"{self.title}: {self.recordings} recordings, {self.seconds / 3600:.2f} h"
         return f"{said}; {self.left_out} left out for want of room" if self.left_out else said
 
 
@@ -63,7 +61,11 @@ class Pack:
 
 
 def pack(
-    settings: Settings, layout: Layout, out: Path, megabytes: float, report: Report = lambda done, total: None
+    settings: TrainingSettings,
+    files: RunFiles,
+    out: Path,
+    megabytes: float,
+    report: Report = lambda done, total: None,
 ) -> Pack:
     """Writes ``out/part-01.tar`` and so on, of at most 50 MB each and so many megabytes together.
 
@@ -86,19 +88,19 @@ def pack(
         shares = [(source, source.weight / weights) for source in settings.sources]
         for number, (source, share) in enumerate(shares):
             report(number, len(shares))
-            of_one = layout.trained[number]
-            held = next((pairs for kept, pairs in layout.kept if kept is source), [])
-            found.sources.append(_pack_source(source, of_one, held, settings, work, share * room, layout))
-        for source, pairs in layout.kept:
+            of_one = files.trained[number]
+            held = next((pairs for kept, pairs in files.kept if kept is source), [])
+            found.sources.append(_pack_source(source, of_one, held, settings, work, share * room, files))
+        for source, pairs in files.kept:
             if source in settings.validation:
-                found.sources.append(_pack_source(source, [], pairs, settings, work, 0.1 * room, layout))
+                found.sources.append(_pack_source(source, [], pairs, settings, work, 0.1 * room, files))
         found.parts = _tar(work, out)
         return found
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _copy_small(settings: Settings, work: Path) -> int:
+def _copy_small(settings: TrainingSettings, work: Path) -> int:
     """Rooms and noises as they are; returns bytes."""
     size = 0
     for name in ("rooms", "noises"):
@@ -112,65 +114,67 @@ def _copy_small(settings: Settings, work: Path) -> int:
 
 
 def _pack_source(
-    source: Source,
+    source: DataSource,
     trained: list[Pair] | Renderings,
     held: list[Pair],
-    settings: Settings,
+    settings: TrainingSettings,
     work: Path,
     room: float,
-    layout: Layout,
+    files: RunFiles,
 ) -> Packed:
     """A source's pieces, as many as fit."""
     folder = work / _inside(source.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / REPORT).write_text(json.dumps({"note_ends": layout.note_ends}), encoding="utf-8")
+    (folder / REPORT).write_text(json.dumps({"note_ends": files.note_ends}), encoding="utf-8")
     done = Packed(source.title)
     if isinstance(trained, Renderings):
         total = len(trained.order) + len(trained.held)
-        pieces = _rendered(trained)
+        recordings = _rendered(trained)
     else:
         total = len(trained) + len(held)
-        pieces = _recorded(source, [*held, *_shuffled(trained)], settings)
+        recordings = _recorded(source, [*held, *_shuffled(trained)], settings)
     taken = 0.0
-    for piece in pieces:
-        wanted = BYTES_PER_S * len(piece.samples) / SAMPLE_RATE
+    for recording in recordings:
+        wanted = BYTES_PER_S * len(recording.samples) / SAMPLE_RATE
         # At least one to train on beside what is kept back.
-        if taken + wanted > room and done.pieces > len(held):
+        if taken + wanted > room and done.recordings > len(held):
             break
-        taken += write(piece, folder)
-        done.pieces += 1
-        done.seconds += len(piece.samples) / SAMPLE_RATE
-    done.left_out = total - done.pieces
+        taken += write(recording, folder)
+        done.recordings += 1
+        done.seconds += len(recording.samples) / SAMPLE_RATE
+    done.left_out = total - done.recordings
     return done
 
 
-def _recorded(source: Source, pairs: Iterable[Pair], settings: Settings) -> Iterator[Piece]:
+def _recorded(
+    source: DataSource, pairs: Iterable[Pair], settings: TrainingSettings
+) -> Iterator[TrainingRecording]:
     cache = cache_of(settings.path(source.folder), Path(settings.cache))
     for pair in pairs:
         yield open_recordings([pair], cache)[0]
 
 
-def _rendered(renderings: Renderings) -> Iterator[Piece]:
+def _rendered(renderings: Renderings) -> Iterator[TrainingRecording]:
     for one in (*renderings.held, *renderings.order):
         make(one, renderings.note_ends)
-        if (piece := read(one)) is not None:
-            yield piece
+        if (recording := read(one)) is not None:
+            yield recording
 
 
 def _shuffled(pairs: list[Pair]) -> list[Pair]:
     return [pairs[n] for n in np.random.default_rng(0).permutation(len(pairs))]
 
 
-def write(piece: Piece, folder: Path) -> int:
-    """A piece as Opus with its tables; returns bytes."""
-    paths = [folder / f"{piece.name}{suffix}" for suffix in (".opus", ".tsv", PEDAL_SUFFIX)]
+def write(recording: TrainingRecording, folder: Path) -> int:
+    """Writes a recording as Opus, with its tables; returns bytes."""
+    paths = [folder / f"{recording.name}{suffix}" for suffix in (".opus", ".tsv", PEDAL_SUFFIX)]
     with soundfile.SoundFile(
         paths[0], "w", SAMPLE_RATE, 1, format="OGG", subtype="OPUS", compression_level=COMPRESSION
     ) as file:
-        file.write(np.asarray(piece.samples))
-    write_table(paths[1], [Note(on, off, int(pitch), int(v)) for on, off, pitch, v in piece.notes])
-    if piece.pedal is not None:
-        write_presses(paths[2], [(float(down_s), float(up_s)) for down_s, up_s in piece.pedal])
+        file.write(np.asarray(recording.samples))
+    write_table(paths[1], [Note(on, off, int(pitch), int(v)) for on, off, pitch, v in recording.notes])
+    if recording.pedal is not None:
+        write_presses(paths[2], [(float(down_s), float(up_s)) for down_s, up_s in recording.pedal])
     return sum(path.stat().st_size for path in paths if path.exists())
 
 

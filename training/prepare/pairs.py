@@ -1,29 +1,65 @@
-"""A folder of recordings with MIDI files of the same name, at any depth."""
+"""Folders of recordings with label files of the same name, or of performances alone, at any depth."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..prepared import REPORT
-from .ends import MIDI_SUFFIXES
-from .piece import Outcome, Source
-from .recorded import Reader, Recorded, performed
+import numpy as np
+
+from ...model.notes import Note
+from ..data.labels import REPORT
+from ..data.performances import (
+    MIDI_SUFFIXES,
+    pedal_of,
+    performed,
+)
+from ..data.rendering import Choices, Rendered
+from ..data.sounds import Take, resampled
+from .convert import PreparationOutcome, RecordingSource
 
 if TYPE_CHECKING:
-    from ..hearing import Opener
+    from ..data.sounds import Opener
+
+
+#: Reads the notes from a piece's label files: a function of a module, so that it can be pickled.
+Reader = Callable[[tuple[Path, ...], str], list[Note]]
 
 
 @dataclass(frozen=True)
-class Found:
+class Recorded:
+    """A recording and its label files; ``read`` knows what to make of them."""
+
+    name: str
+    folder: Path
+    sound: Path
+    labels: tuple[Path, ...]
+    read: Reader
+    open_recording: Opener
+
+    def take(self, note_ends: str) -> Take:
+        if not self.sound.is_file():
+            raise ValueError(f"there is no {self.sound}")
+        return Take(self.read(self.labels, note_ends), self._blocks(), pedal_of(self.labels))
+
+    def about(self) -> dict[str, object]:
+        return {"sound": str(self.sound), "labels": str(self.labels[0])}
+
+    def _blocks(self) -> Iterator[np.ndarray]:
+        with self.open_recording(self.sound) as recording:
+            yield from resampled(recording.blocks(), recording.sample_rate)
+
+
+@dataclass(frozen=True)
+class FolderContents:
     """The pieces of a folder, and why others are none."""
 
-    sources: list[Source]
-    lonely: list[Outcome]
+    sources: list[RecordingSource]
+    lonely: list[PreparationOutcome]
 
 
 def find_pairs(
@@ -33,7 +69,7 @@ def find_pairs(
     sound_suffixes: Collection[str],
     label_suffixes: Sequence[str] = MIDI_SUFFIXES,
     read: Reader = performed,
-) -> Found:
+) -> FolderContents:
     """Recordings and label files of one folder and name. Suffixes are lower case with their dot.
 
     Hidden files are passed over, as are label files of other kinds than MIDI and ``.tsv`` without a
@@ -44,7 +80,7 @@ def find_pairs(
         if path.suffix.lower() in (*sound_suffixes, *label_suffixes):
             groups[path.with_suffix("")].append(path)
     names = names_of(sorted(groups), folder)
-    sources: list[Source] = []
+    sources: list[RecordingSource] = []
     lonely = []
     for stem in sorted(groups):
         sounds = [path for path in groups[stem] if path.suffix.lower() in sound_suffixes]
@@ -53,11 +89,11 @@ def find_pairs(
         if len(sounds) == 1 and labels:
             sources.append(Recorded(names[stem], out, sounds[0], tuple(labels), read, open_recording))
         elif why := _why_none(sounds, labels, label_suffixes):
-            lonely.append(Outcome(names[stem], out, why=why))
+            lonely.append(PreparationOutcome(names[stem], out, why=why))
     if not sources:
         kinds = ", ".join(label_suffixes)
         raise ValueError(f"{folder}: expected recordings with labels of the same name ({kinds}), found none")
-    return Found(sources, lonely)
+    return FolderContents(sources, lonely)
 
 
 def walk(folder: Path, out: Path) -> Iterator[Path]:
@@ -99,3 +135,12 @@ def _why_none(sounds: list[Path], labels: list[Path], label_suffixes: Sequence[s
         return f"{sounds[0]} has no labels of the same name ({' or '.join(label_suffixes)})"
     named = [path for path in labels if path.suffix.lower() in (*MIDI_SUFFIXES, ".tsv")]
     return f"{named[0]} has no recording of the same name" if named else None
+
+
+def find_performances(folder: Path, out: Path, choices: Choices) -> FolderContents:
+    """Every MIDI file of a folder, at any depth. Raises ValueError where there is none."""
+    paths = [path for path in walk(folder, out) if path.suffix.lower() in MIDI_SUFFIXES]
+    if not paths:
+        raise ValueError(f"{folder}: expected MIDI files (.mid, .midi), found none")
+    names = names_of([path.with_suffix("") for path in paths], folder)
+    return FolderContents([Rendered(names[path.with_suffix("")], out, path, choices) for path in paths], [])

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from ...model.timebase import SAMPLE_RATE
 from ...program import program
-from ..prepared import REPORT
-from .piece import Outcome
+from ..data.labels import REPORT
+from .convert import PreparationOutcome
 
 
 @dataclass(frozen=True)
-class Plan:
+class PreparationPlan:
     """What all pieces of a prepared folder share; another run can go on only with the same."""
 
     kind: str  #: maestro, maps, pairs, render or label
@@ -36,7 +36,7 @@ class Plan:
             return
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-            before = Plan(found["kind"], found["note_ends"], {**found["settings"]})
+            before = PreparationPlan(found["kind"], found["note_ends"], {**found["settings"]})
         except (ValueError, KeyError, TypeError):
             raise _foreign(path) from None
         for name, was, now in self._differences(before):
@@ -45,7 +45,7 @@ class Plan:
                 "name another folder, or delete this one"
             )
 
-    def _differences(self, before: Plan) -> list[tuple[str, object, object]]:
+    def _differences(self, before: PreparationPlan) -> list[tuple[str, object, object]]:
         ours = {"kind": self.kind, "note ends": self.note_ends, **self.settings}
         theirs = {"kind": before.kind, "note ends": before.note_ends, **before.settings}
         names = {**ours, **theirs}
@@ -59,7 +59,7 @@ def _foreign(path: Path) -> FileExistsError:
 
 @dataclass(frozen=True)
 class Total:
-    """Of several pieces."""
+    """Sums over several pieces."""
 
     pieces: int
     hours: float
@@ -67,7 +67,7 @@ class Total:
     skipped: int
 
     @classmethod
-    def of(cls, outcomes: Sequence[Outcome]) -> Total:
+    def of(cls, outcomes: Sequence[PreparationOutcome]) -> Total:
         made = [outcome for outcome in outcomes if outcome.why is None]
         hours = sum(outcome.seconds for outcome in made) / 3600
         return cls(len(made), round(hours, 4), sum(o.notes for o in made), len(outcomes) - len(made))
@@ -77,7 +77,7 @@ class Total:
         return f"{pieces}, {self.hours:.2f} hours, {self.notes} notes, {self.skipped} skipped"
 
 
-def by_folder(out: Path, outcomes: Sequence[Outcome]) -> dict[str, Total]:
+def by_folder(out: Path, outcomes: Sequence[PreparationOutcome]) -> dict[str, Total]:
     """Totals of the folders in ``out`` (``.`` is ``out`` itself), by name."""
     folders = sorted({outcome.folder for outcome in outcomes})
     return {
@@ -86,7 +86,9 @@ def by_folder(out: Path, outcomes: Sequence[Outcome]) -> dict[str, Total]:
     }
 
 
-def write_report(out: Path, plan: Plan, outcomes: Sequence[Outcome], missing: int) -> None:
+def write_report(
+    out: Path, plan: PreparationPlan, outcomes: Sequence[PreparationOutcome], missing: int
+) -> None:
     """Writes ``prepared.json``; ``missing`` pieces are still to be made. Raises OSError."""
     outcomes = sorted(outcomes, key=lambda o: (o.folder, o.name))  # processes end in any order
     report = {
@@ -99,7 +101,7 @@ def write_report(out: Path, plan: Plan, outcomes: Sequence[Outcome], missing: in
         "total": vars(Total.of(outcomes)),
         "folders": {name: vars(total) for name, total in by_folder(out, outcomes).items()},
         "skipped": [{"name": o.name, "why": o.why} for o in outcomes if o.why is not None],
-        "pieces": [_piece(out, outcome) for outcome in outcomes if outcome.why is None],
+        "pieces": [_entry(out, outcome) for outcome in outcomes if outcome.why is None],
     }
     part = out / f".{REPORT}.{os.getpid()}.part"
     try:
@@ -109,7 +111,7 @@ def write_report(out: Path, plan: Plan, outcomes: Sequence[Outcome], missing: in
         part.unlink(missing_ok=True)
 
 
-def _piece(out: Path, outcome: Outcome) -> dict[str, object]:
+def _entry(out: Path, outcome: PreparationOutcome) -> dict[str, object]:
     return {
         "name": outcome.name,
         "folder": str(outcome.folder.relative_to(out)),

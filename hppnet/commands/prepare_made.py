@@ -1,0 +1,166 @@
+"""``hppnet prepare render``, ``label`` and ``pack``: sound of MIDI, labels of sound, data for elsewhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..failure import fail
+from .options import Checkpoint, InputChannel, Track
+from .prepare_run import Arrays, Ends, Jobs, NoteEnds, Out, Pattern, carry_out, opener_for, read_as
+
+
+def render(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="With MIDI files, at any depth.")],
+    out: Out,
+    soundfont: Annotated[
+        list[str],
+        typer.Option(
+            metavar="PATH[=WEIGHT]",
+            help="A piano (.sf2, .sf3) or a folder of them; repeatable. WEIGHT: how often, against others.",
+        ),
+    ],
+    rooms: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Impulse responses whose first arrival is at 1 ms: reverb."),
+    ] = None,
+    room_chance: Annotated[float, typer.Option(min=0, max=1, help="How often a room.")] = 0.5,
+    restrike_chance: Annotated[
+        float, typer.Option(min=0, max=1, help="How often a piece gets repeated notes: to train on.")
+    ] = 0.0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="The seed of all choices; another gives other sounds.")
+    ] = 0,
+    plain: Annotated[
+        bool,
+        typer.Option("--plain", help="As played, in tune, no room, one pedal sound: to measure with."),
+    ] = False,
+    note_ends: Ends = NoteEnds.keys,
+    jobs: Jobs = None,
+    arrays: Arrays = False,
+    pattern: Pattern = "*",
+) -> None:
+    """MIDI performances to sound, by FluidSynth: each with a piano, dynamics, tuning and room of its own.
+
+    What is chosen for a piece depends on --seed and the piece's name alone; prepared.json names it.
+    """
+    import shutil
+
+    from ..training.data.rendering import choices_of
+    from ..training.prepare.pairs import find_performances
+    from ..training.prepare.report import PreparationPlan
+
+    if shutil.which("fluidsynth") is None:
+        fail("render needs the program fluidsynth: apt-get install fluidsynth")
+    try:
+        choices = choices_of(soundfont, rooms, room_chance, restrike_chance, seed, plain)
+    except ValueError as error:
+        fail(str(error), code=2)
+    plan = PreparationPlan("render", note_ends.value, choices.settings())
+    carry_out(lambda: find_performances(folder, out, choices), out, plan, jobs, arrays, pattern)
+
+
+def label(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="With recordings, at any depth.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="OUT", show_default="DIR-labelled", help="For the results."),
+    ] = None,
+    model: Annotated[str, typer.Option(help="Who labels: hppnet, transkun or basic-pitch.")] = "hppnet",
+    checkpoint: Checkpoint = None,
+    jobs: Jobs = None,
+    arrays: Arrays = False,
+    pattern: Pattern = "*",
+    input_channel: InputChannel = None,
+    track: Track = None,
+) -> None:
+    """Recordings without labels: a transcriber says what was played, so that train can adapt to a piano.
+
+    Notes end with their keys, and the pedal is written beside them. Basic Pitch predicts no pedal: its notes
+    end with their sound, and prepared.json says so.
+    """
+    from ..model.shipped import identity
+    from ..offline.inputs import SOUND_SUFFIXES
+    from ..training.evaluate import peers
+    from ..training.evaluate.peers import ProgramLoadError
+    from ..training.prepare.labelled import OWN, Labeller, find_recordings, loaded
+    from ..training.prepare.report import PreparationPlan
+
+    opener = opener_for(input_channel, track)
+    try:
+        labeller = Labeller(model, checkpoint)
+    except ValueError as error:
+        fail(str(error), code=2)
+    peer = labeller.make()
+    if missing := peers.missing(peer):
+        fail(f"--model {model} needs {', '.join(missing)}: {peer.install}")
+    settings: dict[str, object] = {"model": model, **read_as(input_channel, track)}
+    if model == OWN:
+        try:
+            peer = loaded(labeller)  # its checkpoint says where notes end
+        except ProgramLoadError as error:
+            fail(str(error))
+        settings["weights"] = identity(checkpoint)
+    if out is None:
+        out = Path(f"{os.path.abspath(folder)}-labelled")
+    place = out
+    carry_out(
+        lambda: find_recordings(folder, place, labeller, opener, SOUND_SUFFIXES),
+        *(out, PreparationPlan("label", peer.note_ends, settings), jobs, arrays, pattern),
+    )
+
+
+def pack(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A TOML file, or a name: default.")],
+    data: Annotated[
+        Path,
+        typer.Option(
+            metavar="ROOT", help="Folder that the recipe's sources are in.", exists=True, file_okay=False
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the parts.", file_okay=False)
+    ],
+    size: Annotated[float, typer.Option(min=1, metavar="MB", help="The size of all parts together.")] = 60.0,
+    cache: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="For decoded and rendered sound.  [default: the platform's cache]"),
+    ] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change a setting; repeatable.")
+    ] = None,
+) -> None:
+    """Pack what a recipe trains on, for a machine that reaches nothing else.
+
+    Recordings are encoded anew as Opus, performances rendered here; where not all fits, each source gets room
+    by its weight, and what is left out is said. Elsewhere: hppnet train RECIPE --data DIR --minutes 12.
+    """
+    from ..training import recipe as recipes
+    from ..training.data.run_files import find_run_files
+    from ..training.logs import progress_bar
+    from ..training.prepare.packed import check_parts
+    from ..training.prepare.packed import pack as write
+
+    try:
+        check_parts(output)
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}")
+    try:
+        settings = recipes.read(recipe, data=data, cache=cache, sets=sets or [])
+        files = find_run_files(settings)
+    except (ValueError, OSError) as error:
+        fail(str(error), code=2)
+    try:
+        with progress_bar("packing") as report:
+            found = write(settings, files, output, size, report)
+    except (ValueError, OSError, RuntimeError) as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        fail("interrupted: what was rendered is kept, the same command begins the parts anew", code=130)
+    for source in found.sources:
+        print(source.line())
+    for part in found.parts:
+        print(f"{part}: {part.stat().st_size / 1e6:.1f} MB")

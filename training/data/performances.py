@@ -1,0 +1,209 @@
+"""Performances (MIDI): their notes, their sustain pedal, and more repeated notes than they have.
+
+Notes end with their keys or with the pedal. ``keys``: a note ends where its key is released. ``sounding``:
+where the sustain pedal (control change 64, down from 64 on) holds it, at the pedal's release; where the key
+is played again, there (Hawthorne et al., "Onsets and Frames", 2018, section 3, and all published figures on
+MAESTRO since). At one time the pedal moves before the keys, as in note_seq's
+``apply_sustain_control_changes``. The pedal is the piano's: down where any channel holds it. Tempo changes
+count in every track.
+
+``with_repeated_notes`` plays keys again while their strings still sound, more often than music has it: a
+stroke on a ringing string raises its sound far less than one on a still string, and many of the notes that a
+transcriber misses are such.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mido
+import numpy as np
+
+from ...model.midi_file import SUSTAIN
+from ...model.notes import Note, Press, sounding, without_overlaps
+from ...model.timebase import KEYS, LOWEST_PITCH
+
+if TYPE_CHECKING:
+    pass
+
+
+DOWN_FROM = 64  #: the least value of the sustain pedal that holds the strings
+MIDI_SUFFIXES = (".mid", ".midi")
+DRUMS = 9  #: channel, counted from 0
+
+Event = tuple[float, mido.Message]  #: seconds from the start, and what happens
+
+
+def read_performance(path: Path) -> mido.MidiFile:
+    """A MIDI file. Raises ValueError, one line that names it, for what is none or is broken."""
+    try:
+        return mido.MidiFile(path)
+    except FileNotFoundError:
+        raise ValueError(f"there is no {path}") from None
+    except Exception as error:  # mido has many for a broken file
+        said = " ".join(str(error).split()) or "it ends early"
+        raise ValueError(f"{path}: expected a MIDI file, could not read it ({said})") from error
+
+
+def notes_of(performance: mido.MidiFile, note_ends: str) -> list[Note]:
+    """The notes on the piano's 88 keys, sorted by onset, none overlapping; drums left out.
+
+    ``note_ends`` is ``keys`` or ``sounding``. Raises ValueError for a file of independent tracks (type 2).
+    """
+    if performance.type == 2:
+        raise ValueError("expected a MIDI file of type 0 or 1, got type 2 (independent tracks)")
+    events = list(_events(performance))
+    notes = without_overlaps(_played_notes(events))
+    if note_ends == "sounding":
+        return sounding(notes, [Press(*press) for press in _presses(events)])
+    return notes
+
+
+def moves_pedal(performance: mido.MidiFile) -> bool:
+    """Whether it says anything of the sustain pedal: many files hold keys alone."""
+    return any(m.type == "control_change" and m.control == SUSTAIN for t in performance.tracks for m in t)
+
+
+def presses_of(performance: mido.MidiFile) -> list[tuple[float, float]]:
+    """When the sustain pedal goes down and comes up again, in seconds; by the file's end at the latest."""
+    return _presses(list(_events(performance)))
+
+
+def _presses(events: list[Event]) -> list[tuple[float, float]]:
+    changes = _pedal(events)
+    if changes and changes[-1][1]:
+        changes.append((events[-1][0], False))
+    return [(down, up) for (down, _), (up, _) in zip(changes[::2], changes[1::2], strict=True) if up > down]
+
+
+def _events(performance: mido.MidiFile) -> Iterator[Event]:
+    now_s = 0.0
+    for message in performance:
+        now_s += message.time
+        yield now_s, message
+
+
+def _played_notes(events: list[Event]) -> Iterator[Note]:
+    """Every key's strokes up to its release; one that is never released is left out."""
+    down: dict[tuple[int, int], list[tuple[float, int]]] = {}
+    for now_s, message in events:
+        if message.type not in ("note_on", "note_off") or message.channel == DRUMS:
+            continue
+        if not LOWEST_PITCH <= message.note < LOWEST_PITCH + KEYS:
+            continue
+        key = message.channel, message.note
+        strokes = down.setdefault(key, [])
+        if message.type == "note_on" and message.velocity > 0:
+            strokes.append((now_s, message.velocity))
+            continue
+        ended = [stroke for stroke in strokes if stroke[0] < now_s]
+        for onset_s, velocity in ended:
+            yield Note(onset_s, now_s, message.note, velocity)
+        # A release written after the next stroke of the same moment is the earlier stroke's.
+        down[key] = [stroke for stroke in strokes if stroke[0] >= now_s] if ended else []
+
+
+def _pedal(events: list[Event]) -> list[tuple[float, bool]]:
+    """When the pedal goes down (True) and up: one entry a change, at times that rise."""
+    holding: set[int] = set()
+    changes: list[tuple[float, bool]] = []
+    for now_s, message in events:
+        if message.type != "control_change" or message.control != SUSTAIN or message.channel == DRUMS:
+            continue
+        (holding.add if message.value >= DOWN_FROM else holding.discard)(message.channel)
+        if changes and changes[-1][0] == now_s:
+            changes.pop()
+        if bool(holding) != bool(changes and changes[-1][1]):
+            changes.append((now_s, bool(holding)))
+    return changes
+
+
+def pedal_of(labels: tuple[Path, ...]) -> list[tuple[float, float]] | None:
+    """Presses of the sustain pedal, in seconds; None where no MIDI file says anything of it.
+
+    Raises ValueError for a broken MIDI file.
+    """
+    for path in labels:
+        if path.suffix.lower() in MIDI_SUFFIXES and moves_pedal(performance := read_performance(path)):
+            return presses_of(performance)
+    return None
+
+
+def performed(labels: tuple[Path, ...], note_ends: str) -> list[Note]:
+    """The notes of a MIDI file. Raises ValueError that names it."""
+    (path,) = labels
+    try:
+        return notes_of(read_performance(path), note_ends)
+    except OSError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+TEMPO = 500_000  #: microseconds a quarter note
+TICKS = 30_000  #: a quarter note: one is 17 microseconds
+SHORTEST_S = 0.05  #: of a stroke
+
+#: Seconds from the start, the order within one moment, what happens.
+TimedMessage = tuple[float, int, mido.Message]
+
+
+def with_repeated_notes(midi: mido.MidiFile, share: float, rng: np.random.Generator) -> mido.MidiFile:
+    """The same performance with a ``share`` of its notes played once to five times more, mostly softer.
+
+    Notes are those of ``notes_of``, on channel 0. All else keeps its time. Raises ValueError as that does.
+    """
+    strokes: dict[int, list[Note]] = defaultdict(list)
+    for note in notes_of(midi, "keys"):
+        strokes[note.pitch].append(note)
+    out = _all_but_notes(midi)
+    for key in sorted(strokes):
+        following = [*strokes[key][1:], None]
+        for stroke, after in zip(strokes[key], following, strict=True):
+            until_s = after.onset_s if after else stroke.offset_s + 1.0
+            for one in _several(stroke, until_s, rng) if rng.random() < share else [stroke]:
+                down = mido.Message("note_on", note=key, velocity=one.velocity)
+                out += [(one.onset_s, 2, down), (one.offset_s, 1, mido.Message("note_off", note=key))]
+    return _file(sorted(out, key=lambda event: event[:2]))
+
+
+def _several(stroke: Note, until_s: float, rng: np.random.Generator) -> list[Note]:
+    """A stroke and others after it at about equal distances, all before ``until_s``."""
+    every_s = float(np.exp(rng.uniform(np.log(0.08), np.log(0.6))))
+    times = [stroke.onset_s]
+    for _ in range(rng.integers(1, 6)):
+        times.append(times[-1] + every_s * float(np.exp(rng.normal(0, 0.06))))
+    times = [at_s for at_s in times if at_s <= max(stroke.onset_s, until_s - 2 * SHORTEST_S)]
+    velocities = [stroke.velocity]
+    velocities += [int(np.clip(stroke.velocity * rng.uniform(0.4, 1.1), 1, 127)) for _ in times[1:]]
+    ends = [at_s - min(rng.uniform(0.02, 0.08), every_s / 3) for at_s in times[1:]]
+    ends.append(min(until_s, max(stroke.offset_s, times[-1] + SHORTEST_S)))
+    return [
+        Note(onset_s, offset_s, stroke.pitch, velocity)
+        for onset_s, offset_s, velocity in zip(times, ends, velocities, strict=True)
+    ]
+
+
+def _all_but_notes(midi: mido.MidiFile) -> list[TimedMessage]:
+    """All messages but notes and tempos, before the notes of their time; it ends when the file does."""
+    out: list[TimedMessage] = []
+    now_s = 0.0
+    for message in midi:
+        now_s += message.time
+        if message.type not in ("note_on", "note_off", "set_tempo", "end_of_track"):
+            out.append((now_s, 0, message))
+    return [*out, (now_s, 0, mido.MetaMessage("marker", text="end"))]
+
+
+def _file(events: list[TimedMessage]) -> mido.MidiFile:
+    """Messages at their times in seconds, in order, as one track."""
+    out = mido.MidiFile(type=0, ticks_per_beat=TICKS)
+    track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=TEMPO)])
+    before = 0
+    for at_s, _, message in events:
+        at = round(at_s * 1e6 / TEMPO * TICKS)
+        track.append(message.copy(time=at - before))
+        before = at
+    out.tracks.append(track)
+    return out

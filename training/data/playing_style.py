@@ -1,0 +1,207 @@
+"""How a performance (MIDI) is varied before it is rendered: dynamics, repeated notes, tuning and pedal.
+
+Velocity, tuning, the pedal and how many notes are repeated are varied for each performance, so that a network
+learns from more pianos and more players than there are.
+
+The sustain pedal is a continuous control. A sound font's pedal is a switch at 64. On pianos, and under
+players, the strings are free from another depth on, and just above it the dampers brush them: a released note
+dies away slower than on a damped string and faster than on a free one (Lehtonen, Askenfelt and Välimäki,
+"Analysis of the part-pedaling effect in the piano", JASA 126, 2009). Here the control is rewritten for
+FluidSynth: 127 from the threshold on, 0 below it, and a slower release just below it. Labels follow the
+rewritten control: "down" is where the strings are free.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import mido
+import numpy as np
+
+from ...model.midi_file import SUSTAIN
+from .performances import with_repeated_notes
+
+SWITCH = 64  #: where FluidSynth and a MIDI file's reader have it
+DRUMS = 9  #: channel, counted from 0
+DEPTHS = 6  #: of half a pedal: so many steps from damped strings to the longest release
+RELEASE = 38  #: SoundFont generator of the release, changed by NRPN 120, RELEASE in steps of two timecents
+OCTAVE = 1200  #: timecents in which a time doubles
+
+
+@dataclass(frozen=True)
+class PedalControl:
+    """Where a piano's pedal works. The default leaves a performance as it is."""
+
+    threshold: int = SWITCH  #: the least value at which the strings are free
+    part: int = 0  #: so many values below it the dampers brush the strings
+    longest_octaves: float = 0.0  #: how often a release's time doubles just below the threshold
+    damping_octaves: float = 0.0  #: the same at rest: other dampers than the sound font's
+
+    @classmethod
+    def random(cls, rng: np.random.Generator, thresholds: tuple[int, int]) -> PedalControl:
+        """Any piano's pedal with a threshold in this range."""
+        low, high = thresholds
+        threshold = int(rng.integers(low, high + 1))
+        part = int(rng.integers(4, 30))
+        return cls(threshold, min(part, threshold - 1), float(rng.uniform(2, 4)), float(rng.uniform(-0.5, 1)))
+
+    def depth(self, value: int) -> int:
+        """How far half a pedal lifts the dampers at a control's value: 0 to ``DEPTHS``."""
+        if not self.part:
+            return 0
+        share = (value - self.threshold + self.part) / self.part
+        return int(np.clip(np.ceil(share * DEPTHS), 0, DEPTHS))
+
+    def timecents(self, depth: int) -> int:
+        """What is added to a release's time at a depth."""
+        octaves = self.damping_octaves
+        octaves += (self.longest_octaves - octaves) * depth / DEPTHS
+        return round(OCTAVE * octaves)
+
+
+def controlled(midi: mido.MidiFile, how: PedalControl) -> mido.MidiFile:
+    """The same performance as FluidSynth has to be told it; all times stay."""
+    if how == PedalControl():
+        return midi
+    out = mido.MidiFile(type=midi.type, ticks_per_beat=midi.ticks_per_beat)
+    depths: dict[int, int] = {}
+    for number, track in enumerate(midi.tracks):
+        messages = mido.MidiTrack()
+        if number == 0:
+            messages.extend(_release(0, how.timecents(0)))
+        for message in track:
+            if message.type != "control_change" or message.control != SUSTAIN or message.channel == DRUMS:
+                messages.append(message)
+                continue
+            depth = how.depth(message.value)
+            down = 127 if message.value >= how.threshold else 0
+            messages.append(message.copy(value=down))
+            if depths.get(message.channel, 0) != depth:
+                depths[message.channel] = depth
+                messages.extend(_release(message.channel, how.timecents(depth)))
+        out.tracks.append(messages)
+    return out
+
+
+def _release(channel: int, timecents: int) -> list[mido.Message]:
+    """Changes the release's time of a channel, also of notes that are being released."""
+    data = 8192 + round(timecents / 2)
+    # The least significant byte first: the other one makes the change. At last no parameter is selected.
+    controls = ((99, 120), (98, RELEASE), (38, data & 127), (6, data >> 7), (99, 127), (98, 127))
+    return [mido.Message("control_change", channel=channel, control=c, value=v, time=0) for c, v in controls]
+
+
+@dataclass(frozen=True)
+class PlayingStyle:
+    """How one performance is varied before it is rendered: the player's hand and the piano's tuning."""
+
+    velocity_exponent: float = 1.0  #: velocity' = 127 * (velocity / 127) ** exponent
+    velocity_spread: float = 1.0  #: then its distance from the performance's mean is multiplied by this,
+    velocity_shift: float = 0.0  #: and so many MIDI steps are added
+    velocity_jitter: float = 0.0  #: standard deviation, in MIDI steps, of each note's own deviation
+    cents: float = 0.0  #: tuning of the whole piano against A = 440 Hz
+    key_cents: float = 0.0  #: standard deviation of each key's own tuning
+    unison_cents: float = 0.0  #: of a second string on every key, which beats; 0: there is none
+    restrikes: float = 0.0  #: share of the notes that are repeated while they sound
+    pedal: PedalControl = field(default_factory=PedalControl)
+    seed: int = 0  #: of the deviations
+
+    @classmethod
+    def random(cls, rng: np.random.Generator, exponents: tuple[float, float] = (0.75, 2.0)) -> PlayingStyle:
+        """The style of any player and piano; velocities are bent by an exponent in this range."""
+        exponent = float(np.exp(rng.uniform(*np.log(exponents))))
+        unison = float(rng.uniform(0.5, 4)) if rng.random() < 0.4 else 0.0
+        seed = int(rng.integers(2**31))
+        jitter, key_cents = (float(rng.uniform(0, width)) for width in (6, 5))
+        cents = float(rng.uniform(-30, 30))
+        return cls(
+            exponent,
+            velocity_jitter=jitter,
+            cents=cents,
+            key_cents=key_cents,
+            unison_cents=unison,
+            seed=seed,
+        )
+
+    def with_repeats(self, chance: float) -> PlayingStyle:
+        """The same, by ``chance`` with notes that are repeated."""
+        # A generator of its own: all else that a seed chooses stays what it was.
+        rng = np.random.default_rng([self.seed, 3])
+        if rng.random() >= chance:
+            return self
+        return replace(self, restrikes=float(rng.uniform(0.03, 0.3)))
+
+    def of_any_dynamics(self, spreads: tuple[float, float], shifts: tuple[float, float]) -> PlayingStyle:
+        """The same by a player of wider or narrower dynamics, louder or softer."""
+        rng = np.random.default_rng([self.seed, 4])
+        spread, shift = float(np.exp(rng.uniform(*np.log(spreads)))), float(rng.uniform(*shifts))
+        return replace(self, velocity_spread=spread, velocity_shift=shift)
+
+    def on_any_pedal(self, thresholds: tuple[int, int]) -> PlayingStyle:
+        """The same with a pedal whose strings are free from a value in this range on."""
+        rng = np.random.default_rng([self.seed, 5])
+        return replace(self, pedal=PedalControl.random(rng, thresholds))
+
+
+def play_with(midi: mido.MidiFile, style: PlayingStyle) -> mido.MidiFile:
+    """The same performance in another playing style and tuning: on channel 0, unisons on channel 1."""
+    rng, jitter, again = (np.random.default_rng([style.seed, part]) for part in range(3))
+    if style.restrikes:
+        midi = with_repeated_notes(midi, style.restrikes, again)
+    midi = controlled(midi, style.pedal)
+    mean = _mean_velocity(midi, style)
+    voices = 2 if style.unison_cents else 1
+    keys = style.cents + style.key_cents * rng.standard_normal(128)
+    tunings = [keys] + [keys + style.unison_cents * rng.standard_normal(128)] * (voices - 1)
+    out = mido.MidiFile(type=midi.type, ticks_per_beat=midi.ticks_per_beat)
+    for number, track in enumerate(midi.tracks):
+        messages = mido.MidiTrack()
+        if number == 0:
+            messages.extend(m for voice, cents in enumerate(tunings) for m in _tuning(voice, cents))
+        for message in track:
+            if message.type == "program_change":
+                message = mido.MetaMessage("marker", text="program", time=message.time)  # keeps its time
+            if message.type == "note_on" and message.velocity > 0:
+                message = _bent(message, style, mean, jitter)
+            if not hasattr(message, "channel"):
+                messages.append(message)
+                continue
+            for voice in range(voices):
+                messages.append(message.copy(channel=voice, time=message.time if voice == 0 else 0))
+        out.tracks.append(messages)
+    return out
+
+
+def _mean_velocity(midi: mido.MidiFile, style: PlayingStyle) -> float:
+    """The mean velocity of all notes, as the exponent leaves it."""
+    velocities = [m.velocity for track in midi.tracks for m in track if m.type == "note_on" and m.velocity]
+    return float(np.mean(_by_exponent(np.array(velocities or [64]), style)))
+
+
+def _by_exponent(velocity: np.ndarray, style: PlayingStyle) -> np.ndarray:
+    return np.asarray(127 * (velocity / 127) ** style.velocity_exponent)
+
+
+def _bent(
+    stroke: mido.Message, style: PlayingStyle, mean: float, jitter: np.random.Generator
+) -> mido.Message:
+    bent = float(_by_exponent(np.array(stroke.velocity), style))
+    bent = mean + (bent - mean) * style.velocity_spread + style.velocity_shift
+    bent += style.velocity_jitter * jitter.standard_normal()
+    return stroke.copy(velocity=int(np.clip(round(bent), 1, 127)))
+
+
+def _tuning(voice: int, cents: np.ndarray) -> list[mido.Message]:
+    """Tunes each key of a channel, by ``cents`` [128]: MIDI Tuning Standard, single note tuning changes."""
+    messages = []
+    for first in range(0, 128, 32):  # one message holds up to 127 keys; short ones pass everywhere
+        data = [0x7F, 0x7F, 0x08, 0x02, voice, 32]
+        for key in range(first, first + 32):
+            steps = int(np.clip(round((key + cents[key] / 100) * 16384), 0, 127 * 16384))
+            data += [key, steps >> 14, (steps >> 7) & 127, steps & 127]
+        messages.append(mido.Message("sysex", data=data, time=0))
+    # Registered parameters 4 and 3: tuning bank 0, tuning program ``voice``.
+    controls = ((101, 0), (100, 4), (6, 0), (101, 0), (100, 3), (6, voice))
+    return messages + [
+        mido.Message("control_change", channel=voice, control=c, value=v, time=0) for c, v in controls
+    ]

@@ -1,0 +1,1 @@
+"""How well a checkpoint, or another program, transcribes recordings whose notes are known."""

@@ -1,0 +1,226 @@
+"""Piano transcribers behind one protocol: other people's, to compare with and to label with, and hppnet.
+
+Other people's are installed on demand (``pip install 'hppnet[peers]'`` has what pip can resolve); each
+adapter says how. An adapter imports its program in ``load`` only.
+
+Basic Pitch: Bittner et al., "A Lightweight Instrument-Agnostic Model for Polyphonic Note Transcription and
+Multipitch Estimation", ICASSP 2022; its own inference with the ONNX model in its wheel.
+
+Transkun: Yan and Duan, "Scoring Time Intervals Using Non-Hierarchical Transformer for Automatic Piano
+Transcription", ISMIR 2024; the weights in its wheel. Those of 2.0.1 end notes where keys are released, and
+find the sustain and soft pedals as events of their own, whose pitches are the controllers' numbers, negative.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import logging
+import sys
+import types
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import soundfile
+import soxr
+
+from ...model.downmix import Downmix
+from ...model.midi_file import SUSTAIN
+from ...model.notes import Note, Press
+
+if TYPE_CHECKING:
+    from ...model.transcriber import Transcriber
+
+
+class Prediction(NamedTuple):
+    """What a peer finds in one recording."""
+
+    notes: list[Note]  #: in any order
+    pedal: list[Press] | None  #: presses of the sustain pedal, in any order; None: not predicted
+
+
+class PeerTranscriber(Protocol):
+    """A transcriber."""
+
+    name: str  #: as after ``--model``
+    needs: tuple[str, ...]  #: the modules that it imports
+    install: str  #: the command that installs them
+    note_ends: str  #: where its notes end: keys or sounding, as in ``prepared``
+
+    def load(self) -> None:
+        """Imports the program and loads its weights."""
+
+    def transcribe(self, path: Path) -> Prediction:
+        """Transcribes a sound file that libsndfile can read."""
+
+
+def missing(peer: PeerTranscriber) -> list[str]:
+    """Which of the modules that a peer needs are not installed."""
+    return [name for name in peer.needs if not _is_there(name)]
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ValueError:  # taken out of this process
+        return False
+
+
+def rounded_velocity(value: float) -> int:
+    """A loudness of 0 to 127 as a MIDI velocity."""
+    return min(127, max(1, round(value)))
+
+
+class ProgramLoadError(Exception):
+    """A program that cannot be started; why, in one line."""
+
+
+BLOCK = 1 << 19  #: samples of all channels
+
+
+class OwnPeer:
+    """With full context, on the processor. ``checkpoint`` is a file of weights; None: those that ship."""
+
+    name = "hppnet"
+    needs: tuple[str, ...] = ()
+    install = "pip install hppnet"
+    note_ends = "keys"  #: after ``load`` what the checkpoint says
+
+    def __init__(self, checkpoint: Path | None = None) -> None:
+        self.checkpoint = checkpoint
+
+    def load(self) -> None:
+        """Raises CheckpointError for a bad file."""
+        import torch
+
+        from ...model.transcriber import Transcriber
+
+        torch.set_num_threads(1)
+        self.transcriber: Transcriber = Transcriber.load(self.checkpoint, device="cpu")
+        self.note_ends = self.transcriber.config.note_ends
+
+    def transcribe(self, path: Path) -> Prediction:
+        with soundfile.SoundFile(path) as file:
+            blocks = file.blocks(BLOCK // file.channels, dtype="float32", always_2d=True)
+            mix = Downmix(file.channels, file.samplerate)
+            found = self.transcriber.transcribe_blocks(map(mix.feed, blocks), file.samplerate)
+        return Prediction(found.notes, found.pedal)
+
+
+class BasicPitch:
+    """Version 0.4, with its default thresholds."""
+
+    name = "basic-pitch"
+    needs = ("basic_pitch", "onnxruntime", "resampy", "sklearn", "librosa")
+    # Its wheel asks for a TensorFlow that newer Pythons do not have and that ONNX does not need.
+    install = "pip install 'hppnet[peers]' && pip install --no-deps basic-pitch==0.4.0"
+    note_ends = "sounding"  #: it knows no pedal: a note ends with its sound
+
+    def load(self) -> None:
+        logging.getLogger().setLevel(logging.ERROR)  # it warns of every runtime that is not installed
+        package = import_module("basic_pitch")
+        inference = import_module("basic_pitch.inference")
+        onnx = package.build_icassp_2022_model_path(package.FilenameSuffix.onnx)
+        self._model: Any = inference.Model(onnx)
+        self._predict: Any = inference.predict
+
+    def transcribe(self, path: Path) -> Prediction:
+        with contextlib.redirect_stdout(io.StringIO()):  # it tells what it reads
+            _, _, events = self._predict(path, self._model)
+        notes = [
+            Note(float(begin), float(end), int(pitch), rounded_velocity(127 * float(amplitude)))
+            for begin, end, pitch, amplitude, _ in events
+        ]
+        return Prediction(notes, pedal=None)
+
+
+_MEL = "framewiseFeatureExtractor.freq2mels"
+
+
+class Transkun:
+    """Version 2, on the processor."""
+
+    name = "transkun"
+    needs = ("transkun", "moduleconf", "mir_eval", "ncls")
+    install = "pip install 'hppnet[peers]'"
+    note_ends = "keys"
+
+    def load(self) -> None:
+        import torch
+
+        torch.set_num_threads(1)  # as hppnet has it here: on a busy machine two are slower than one
+        folder = Path(next(iter(import_module("transkun").__path__))) / "pretrained"
+        settings = import_module("moduleconf").parseFromFile(str(folder / "2.0.conf"))["Model"]
+        saved = torch.load(folder / "2.0.pt", map_location="cpu", weights_only=True)
+        with _without_torchaudio():
+            self._model: Any = settings.module.TransKun(conf=settings.config)
+        weights = saved.get("best_state_dict", saved.get("state_dict"))
+        if _MEL not in weights:
+            raise ValueError(f"expected the weights of transkun 2.0.1, with {_MEL}; {self.install}")
+        self._model.load_state_dict(weights, strict=False)  # as its own command does
+        self._model.eval()
+
+    def transcribe(self, path: Path) -> Prediction:
+        import torch
+
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        sound = torch.from_numpy(soxr.resample(samples, rate, self._model.fs))
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of newer versions of torch
+            events = self._model.transcribe(sound, discardSecondHalf=False)
+        return prediction(events)
+
+
+def prediction(events: list[Any]) -> Prediction:
+    """Transkun's events (start, end, pitch, velocity) as notes and presses of the sustain pedal.
+
+    The soft pedal's are left out.
+    """
+    notes = [
+        Note(float(e.start), float(e.end), int(e.pitch), rounded_velocity(float(e.velocity)))
+        for e in events
+        if e.pitch > 0
+    ]
+    # The velocity of a pedal's event means nothing: the model was trained on down or up alone.
+    pedal = [Press(float(e.start), float(e.end)) for e in events if e.pitch == -SUSTAIN]
+    return Prediction(notes, pedal)
+
+
+@contextmanager
+def _without_torchaudio() -> Iterator[None]:
+    """Stands in for torchaudio, which Transkun asks for its mel filters alone.
+
+    PyPI has it for CUDA only: beside a PyTorch for the processor it cannot be imported. The filters are
+    among Transkun's weights, which overwrite what is returned here.
+    """
+
+    def melscale_fbanks(n_freqs: int, n_mels: int, **_: object) -> Any:
+        import torch
+
+        return torch.zeros(n_freqs, n_mels)
+
+    before = sys.modules.get("torchaudio")
+    module = types.ModuleType("torchaudio")
+    module.functional = types.SimpleNamespace(melscale_fbanks=melscale_fbanks)  # type: ignore[attr-defined]
+    sys.modules["torchaudio"] = module
+    try:
+        yield
+    finally:
+        del sys.modules["torchaudio"]
+        if before is not None:
+            sys.modules["torchaudio"] = before
+
+
+#: Other people's programs by name. hppnet itself is an ``OwnPeer``: it takes a checkpoint.
+_ADAPTERS: dict[str, Callable[[], PeerTranscriber]] = {"basic-pitch": BasicPitch, "transkun": Transkun}
+NAMES = tuple(_ADAPTERS)
+
+
+def make(name: str) -> PeerTranscriber:
+    """The adapter of a peer, not yet loaded."""
+    return _ADAPTERS[name]()

@@ -1,0 +1,232 @@
+"""The programs that are compared: hppnet itself, peers, and what any program has written as MIDI.
+
+They transcribe recordings in this process or in several of their own, timed and with their memory measured.
+Nothing here scores, so that a process that transcribes holds the program and no more.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import soundfile
+
+from ...model.memory import peak_mib
+from ...model.notes import Note, Press, read_midi
+from ...model.timebase import MAX_LOOK_AHEAD_FRAMES, latency_s
+from ..data.sounds import Opener
+from .conditions import Listening
+from .peers import PeerTranscriber, ProgramLoadError
+from .recordings import Pair
+
+if TYPE_CHECKING:
+    from ...model.transcriber import Transcriber
+
+
+@dataclass(frozen=True)
+class ProgramOutput:
+    """What a program made of one recording."""
+
+    run: str  #: which of the program's ways of transcribing; see ``TranscribingProgram``
+    notes: list[Note]
+    sound_s: float  #: length of what was transcribed
+    wall_s: float | None = None  #: how long it took; None: it was done before
+    peak_mib: float | None = None  #: the most memory that the process had held by then
+    pedal: list[Press] | None = None  #: None: the program does not predict it
+
+
+class TranscribingProgram(Protocol):
+    """Something that transcribes recordings, perhaps each in several ways (``ProgramOutput.run``)."""
+
+    def transcribe(self, name: str, recording: Path) -> list[ProgramOutput]: ...
+
+
+Answer = tuple[
+    Pair, list[ProgramOutput] | str
+]  #: a recording, and what came of it or in a line why nothing did
+
+
+def transcribe_all(pairs: Iterable[Pair], program: TranscribingProgram) -> Generator[Answer, None, None]:
+    """In this process and in order. A recording that fails does not stop the others."""
+    for pair in pairs:
+        yield pair, _transcribe(program, pair.name, pair.recording)
+
+
+def transcribe_in_processes(
+    pairs: Iterable[Pair], load: Callable[[], TranscribingProgram], jobs: int
+) -> Generator[Answer, None, None]:
+    """As :func:`transcribe_all`, in ``jobs`` processes and in the order in which they get done.
+
+    Each process loads its own program; ``load`` must be picklable. Raises ProgramLoadError if it fails.
+    """
+    # Not forked: a fork of a process in which torch has started its threads may hang.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(jobs, context, initializer=_start_worker, initargs=(load,))
+    try:
+        waiting = {pool.submit(_work, pair.name, pair.recording): pair for pair in pairs}
+        for future in as_completed(waiting):
+            pair = waiting[future]
+            try:
+                yield pair, future.result()
+            except BrokenExecutor:
+                why = "a process ended before its time, perhaps for want of memory; try fewer jobs"
+                yield pair, f"{pair.recording}: {why}"
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+_of_this_worker: TranscribingProgram | ProgramLoadError  # set as the process starts
+
+
+def _start_worker(load: Callable[[], TranscribingProgram]) -> None:
+    global _of_this_worker
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: gone at once, without a traceback each
+    try:
+        _of_this_worker = load()
+    except Exception as error:  # told with the first recording: an initializer that fails says nothing
+        _of_this_worker = ProgramLoadError(f"{type(error).__name__}: {_one_line(error)}")
+
+
+def _work(name: str, recording: Path) -> list[ProgramOutput] | str:
+    if isinstance(_of_this_worker, ProgramLoadError):
+        raise _of_this_worker
+    return _transcribe(_of_this_worker, name, recording)
+
+
+def _transcribe(program: TranscribingProgram, name: str, recording: Path) -> list[ProgramOutput] | str:
+    try:
+        return program.transcribe(name, recording)
+    except Exception as error:  # whatever one file brings about, the next ones are not to suffer
+        said = _one_line(error)
+        return said if said.startswith(str(recording)) else f"{recording}: {type(error).__name__}: {said}"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def all_latencies(look_ahead_samples: int) -> tuple[float | None, ...]:
+    """Every latency in ms that can be reached, and full context (None)."""
+    reachable = range(MAX_LOOK_AHEAD_FRAMES + 1)
+    return (*(float(round(1000 * latency_s(r, look_ahead_samples))) for r in reachable), None)
+
+
+def run_name(latency_ms: float | None) -> str:
+    """The name of hppnet's run at a latency."""
+    return "hppnet" if latency_ms is None else f"hppnet {latency_ms:.0f} ms"
+
+
+def load_transcriber(
+    checkpoint: Path | None, device: str, thresholds: dict[str, float | None]
+) -> Transcriber:
+    """The transcriber of this process, in one thread. Raises ValueError, CheckpointError."""
+    from ...model.threads import one_thread
+    from ...model.transcriber import Transcriber
+
+    transcriber = Transcriber.load(checkpoint, device=device)
+    one_thread()
+    return transcriber.with_thresholds(**thresholds)
+
+
+@dataclass(frozen=True)
+class Hppnet:
+    """This project's own transcriber, each recording at one latency or at several."""
+
+    transcriber: Transcriber
+    latencies_ms: tuple[float | None, ...]  #: None: with all the future to see
+    listening: Listening
+    open_recording: Opener
+
+    @classmethod
+    def load(
+        cls,
+        make: Callable[[], Transcriber],
+        latencies_ms: tuple[float | None, ...],
+        listening: Listening,
+        open_recording: Opener,
+    ) -> Hppnet:
+        """In the process in which it is to work."""
+        return cls(make(), latencies_ms, listening, open_recording)
+
+    def transcribe(self, name: str, recording: Path) -> list[ProgramOutput]:
+        with self.open_recording(recording) as opened:
+            blocks, rate = self.listening.sound(name, opened.blocks(), opened.sample_rate)
+            if len(self.latencies_ms) > 1:
+                blocks = list(blocks)  # read once
+            return [self._transcribe(blocks, rate, latency_ms) for latency_ms in self.latencies_ms]
+
+    def _transcribe(self, blocks: Iterable[np.ndarray], rate: int, latency_ms: float | None) -> ProgramOutput:
+        begin = time.perf_counter()
+        found = self.transcriber.transcribe_blocks(blocks, rate, latency_ms=latency_ms)
+        took = time.perf_counter() - begin
+        return ProgramOutput(
+            run_name(latency_ms), found.notes, found.duration_s, took, peak_mib(), found.pedal
+        )
+
+
+@dataclass(frozen=True)
+class PeerProgram:
+    """Another's transcriber. It reads the files itself, or a changed copy where the sound is changed."""
+
+    peer: PeerTranscriber
+    listening: Listening
+    open_recording: Opener
+
+    @classmethod
+    def load(
+        cls, make: Callable[[], PeerTranscriber], listening: Listening, open_recording: Opener
+    ) -> PeerProgram:
+        """In the process in which it is to work."""
+        peer = make()
+        peer.load()
+        return cls(peer, listening, open_recording)
+
+    def transcribe(self, name: str, recording: Path) -> list[ProgramOutput]:
+        with tempfile.TemporaryDirectory() as folder:
+            path, sound_s = self._file(name, recording, Path(folder, "sound.wav"))
+            begin = time.perf_counter()
+            notes, pedal = self.peer.transcribe(path)
+            took = time.perf_counter() - begin
+        pedal = None if pedal is None else sorted(pedal)
+        return [ProgramOutput(self.peer.name, sorted(notes), sound_s, took, peak_mib(), pedal)]
+
+    def _file(self, name: str, recording: Path, copy: Path) -> tuple[Path, float]:
+        """What the peer is to read, and its length in seconds. Broken recordings are found out here."""
+        with self.open_recording(recording) as opened:
+            blocks, rate = self.listening.sound(name, opened.blocks(), opened.sample_rate)
+            samples = 0
+            with soundfile.SoundFile(copy, "w", rate, 1, subtype="FLOAT") as file:
+                for block in blocks:
+                    file.write(block)
+                    samples += len(block)
+        return (copy if self.listening.changes_sound else recording), samples / rate
+
+
+@dataclass(frozen=True)
+class WrittenPredictions:
+    """What some program has written: a folder with NAME.mid for each recording NAME."""
+
+    folder: Path
+    listening: Listening
+
+    name = "predictions"
+
+    def transcribe(self, name: str, recording: Path) -> list[ProgramOutput]:
+        names = [f"{stem}{suffix}" for stem in (name, recording.stem) for suffix in (".mid", ".midi")]
+        path = next((self.folder / n for n in names if (self.folder / n).is_file()), None)
+        if path is None:
+            raise ValueError(f"{recording}: expected its transcription {self.folder / names[0]}, found none")
+        notes = read_midi(path)
+        return [
+            ProgramOutput(
+                self.name, self.listening.notes(notes), max((n.offset_s for n in notes), default=0.0)
+            )
+        ]

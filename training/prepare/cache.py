@@ -1,0 +1,226 @@
+"""What a recipe needs before its first step and while it runs: recordings decoded, performances rendered."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TypeVar
+
+import soundfile
+from lightning.fabric import Fabric
+from rich.console import Console
+
+from ...model.timebase import SAMPLE_RATE
+from ...processes import cores, end, interrupts_held_back, start
+from ..data.dataset import open_recording
+from ..data.performances import read_performance
+from ..data.rendering import Rendered
+from ..data.rendering_cache import Renderings, make
+from ..data.run_files import RunFiles, find_run_files
+from ..data.sources import cache_of, gather, most_steps
+from ..logs import check_tables, progress_bar
+from ..loop import check_batches
+from ..run import check_saved
+from ..settings import TrainingSettings
+from .run import in_processes
+
+DECODED_PER_S = 150.0  #: seconds of sound that a core decodes in a second, at least
+RENDERED_PER_S = 20.0  #: and renders
+BYTES_PER_S = 2 * SAMPLE_RATE  #: of the cache
+WORTH_A_LINE_S = 10.0  #: work that takes longer is announced
+SAMPLED = 6  #: performances whose length tells that of the others, by the size of their files
+
+Report = Callable[[int, int], None]
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a recipe's data still take, in seconds of sound."""
+
+    decode_s: float
+    render_s: float
+
+    @property
+    def bytes(self) -> float:
+        return (self.decode_s + self.render_s) * BYTES_PER_S
+
+    def lines(self, cache: Path, jobs: int) -> list[str]:
+        """What to say of it before it begins; nothing where it is a matter of seconds."""
+        decoding_s, rendering_s = self.decode_s / DECODED_PER_S / jobs, self.render_s / RENDERED_PER_S
+        if decoding_s + rendering_s < WORTH_A_LINE_S:
+            return []
+        hours = f"{self.decode_s / 3600:.1f} h of recordings to decode first (about {_minutes(decoding_s)})"
+        said = [f"{hours}, {self.bytes / 1e9:.1f} GB of disk in {cache}"]
+        if self.render_s:
+            said.append(
+                f"{self.render_s / 3600:.1f} h of performances to render while training "
+                f"(about {_minutes(rendering_s)} of one core, in the background)"
+            )
+        return said
+
+    def check_disk(self, cache: Path) -> None:
+        """Raises ValueError where the disk has no room for it."""
+        place = next(folder for folder in (cache, *cache.absolute().parents) if folder.exists())
+        free = shutil.disk_usage(place).free
+        if self.bytes > free:
+            raise ValueError(
+                f"{cache}: expected {self.bytes / 1e9:.1f} GB free for decoded and rendered sound, "
+                f"there are {free / 1e9:.1f}; choose another disk with --cache"
+            )
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds > 5400 else f"{max(1, round(seconds / 60))} min"
+
+
+def make_ready(fabric: Fabric, settings: TrainingSettings) -> None:
+    """Decodes and renders what the first step needs, and names what would stop the training."""
+
+    check_batches(settings, fabric)
+    if fabric.is_global_zero:
+        cache, jobs = Path(settings.cache), cores()
+        console = Console(stderr=True)
+        with console.status("looking at the data"):
+            files = find_run_files(settings)
+            check_saved(settings, files.digests)
+            check_tables(Path(settings.folder))
+            found = estimate(settings, files)
+        found.check_disk(cache)
+        for line in found.lines(cache, jobs):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        with progress_bar("decoding") as report:
+            decode(settings, files, jobs, report)
+        with progress_bar("rendering") as report:
+            render_first(files, jobs, report)
+    gather(settings)
+
+
+def estimate(settings: TrainingSettings, files: RunFiles) -> Estimate:
+    """How much sound a recipe has yet to decode, and to render for the steps that it takes."""
+    infos = [soundfile.info(sound) for sound, _, cache in _to_decode(settings, files)]
+    decode_s = sum(info.frames / info.samplerate for info in infos)
+    left = [
+        [rendered.midi for _, rendered, _ in upcoming([one], settings)]
+        for one in files.trained
+        if isinstance(one, Renderings)
+    ]
+    return Estimate(decode_s, sum(_length_s(paths) for paths in left if paths))
+
+
+def _to_decode(settings: TrainingSettings, files: RunFiles) -> list[tuple[Path, Path, Path]]:
+    """Recordings that are not in the cache yet, their labels, and the folder of the cache for both."""
+    found = [(s, t) for s, t in zip(settings.sources, files.trained, strict=True) if isinstance(t, list)]
+    work: dict[Path, tuple[Path, Path, Path]] = {}
+    for source, pairs in [*found, *files.kept]:
+        if not pairs:
+            continue
+        cache = cache_of(settings.path(source.folder), Path(settings.cache))
+        work |= {sound: (sound, labels, cache) for sound, labels in pairs}
+    return [one for one in work.values() if not (one[2] / f"{one[0].stem}.npy").exists()]
+
+
+def _length_s(performances: list[Path]) -> float:
+    """How long performances are together: reading all of them would take a minute."""
+    some = performances[:: max(1, len(performances) // SAMPLED)]
+    known_s = sum(read_performance(path).length for path in some)
+    sizes = [sum(path.stat().st_size for path in paths) for paths in (performances, some)]
+    return known_s * sizes[0] / max(1, sizes[1])
+
+
+def decode(
+    settings: TrainingSettings, files: RunFiles, jobs: int, report: Report = lambda done, total: None
+) -> None:
+    """Decodes every recording into the cache, in so many processes. Raises ValueError for a broken one."""
+    _all(partial(_attempt, _decode), _to_decode(settings, files), jobs, report)
+
+
+def render_first(files: RunFiles, jobs: int, report: Report = lambda done, total: None) -> None:
+    """Renders what the first step draws from, in so many processes."""
+    every = [one for one in files.trained if isinstance(one, Renderings)]
+    first = [(one, r) for one in every for r in one.order[: one.count(0)]]
+    work = [(r, one.note_ends) for one, r in first if not r.folder.exists()]
+    if work and shutil.which("fluidsynth") is None:
+        raise ValueError("this recipe renders performances: apt-get install fluidsynth")
+    _all(partial(_attempt, _render), work, jobs, report)
+
+
+def _decode(item: tuple[Path, Path, Path]) -> None:
+    open_recording(*item)
+
+
+def _render(item: tuple[Rendered, str]) -> None:
+    make(*item)
+
+
+def _attempt(work: Callable[[Item], None], item: Item) -> str:
+    """Why an item failed; nothing where it did not."""
+    try:
+        work(item)
+    except Exception as error:  # told by the process that asked for it
+        return " ".join(str(error).split()) or type(error).__name__
+    return ""
+
+
+def _all(work: Callable[[Item], str], items: Sequence[Item], jobs: int, report: Report) -> None:
+    outcomes: Iterator[str]
+    if min(jobs, len(items)) <= 1:
+        outcomes = map(work, items)
+    else:
+        outcomes = in_processes(work, items, jobs, lambda item, why: why)
+    for done, failed in enumerate(outcomes):
+        if failed:
+            raise ValueError(failed)
+        report(done + 1, len(items))
+
+
+@contextmanager
+def rendering_ahead(settings: TrainingSettings) -> Iterator[None]:
+    """Meanwhile a process of low priority renders performances in the order in which steps need them."""
+    work = upcoming(gather(settings).renderings, settings)
+    if not work:
+        yield
+        return
+    worker = start(_render_on, work)
+    try:
+        yield
+    finally:
+        with interrupts_held_back():
+            end([worker], 5.0)
+
+
+def upcoming(every: list[Renderings], settings: TrainingSettings) -> list[tuple[int, Rendered, str]]:
+    """The performances that a run needs and that are not in the cache yet, by the step that first does.
+
+    Each with that step, and with where its notes end.
+    """
+    steps = most_steps(settings)
+    due = [(step, n, r, one.note_ends) for one in every for n, (step, r) in enumerate(one.due(steps))]
+    first_validation = settings.validate_every or settings.schedule.steps
+    due += [(first_validation, 0, r, one.note_ends) for one in every for r in one.held]
+    due.sort(key=lambda item: item[:2])
+    return [(step, r, ends) for step, _, r, ends in due if not r.folder.exists()]
+
+
+def _render_on(pipe: Connection, work: list[tuple[int, Rendered, str]]) -> None:
+    """A process's life: ends with its work or with the training."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # FluidSynth and its files go too
+    parent = os.getppid()
+    os.nice(19)
+    for _, rendered, note_ends in work:
+        if os.getppid() != parent:
+            return  # killed: nobody is left to end this
+        try:
+            make(rendered, note_ends)
+        except Exception:
+            # The training meets the same when it needs the performance, and says so.
+            time.sleep(1)
