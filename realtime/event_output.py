@@ -30,8 +30,8 @@ _GONE = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)
 class EventOutput:
     """Writes to ``out``, which is unbuffered; closes it if it is not standard output.
 
-    ``about`` is for the first line. ``gone`` is called when nobody reads any more; ``report`` with a line
-    when the events cannot be written, or are not read as fast as they come. Any thread may call either.
+    ``about`` is for the first line. ``gone`` is called when nobody reads any more, ``report`` with a line
+    when the events cannot be written or are not read as fast as they come; both in any thread.
     """
 
     def __init__(

@@ -1,11 +1,15 @@
-"""Sound as it travels from an input to the engine, and what an input is."""
+"""What sound comes from: blocks of samples, what every input offers, and a file in place of a microphone."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Protocol
 
 import numpy as np
+
+from .timeline import SteadyClock, SystemClock
 
 #: Louder than this a sample is a fault of the driver; its square must not overflow the spectrum.
 LOUDEST = 4.0
@@ -21,7 +25,7 @@ class InputEnded(Exception):
 
 @dataclass(frozen=True)
 class Block:
-    """Mono samples [n], float32, in the order in which they sounded."""
+    """Mono samples [n], float32, in the order in which they were recorded."""
 
     samples: np.ndarray
     time_s: float  #: stream time of the first sample
@@ -45,7 +49,7 @@ class Input(Protocol):
 
     name: str
     sample_rate: int  #: Hz; may change when it is opened again
-    block_s: float  #: longest wait between a sample's sounding and its arrival
+    block_s: float  #: longest wait from the time of a sample to its arrival
     dropped_blocks: int  #: not queued because nobody fetched them
 
     def open(self) -> None:
@@ -71,7 +75,7 @@ def clean(samples: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def joined(blocks: list[Block]) -> list[Block]:
-    """The same sound in as few blocks as possible: the engine computes many frames faster than one by one."""
+    """The same sound in as few blocks as possible: frames are computed faster together than one by one."""
     runs: list[list[Block]] = []
     for block in blocks:
         last = runs[-1][-1] if runs else None
@@ -88,3 +92,109 @@ def _one(run: list[Block]) -> Block:
     first, last = run[0], run[-1]
     samples = np.concatenate([block.samples for block in run])
     return Block(samples, first.time_s, first.lost_before, first.sample_rate, last.arrived_s)
+
+
+MOST_READ_S = 4.0  #: as much as a microphone would queue
+
+
+class FileInput:
+    """A recording in place of the microphone: each block is given out when its last sample would be played.
+
+    ``blocks`` are mono samples [n] of any sizes, which are cut to ``block_s``.
+
+    ``speed`` 1 is real time; None gives each block as soon as it is asked for. ``read`` waits in the
+    reader's thread.
+    """
+
+    def __init__(
+        self,
+        blocks: Iterable[np.ndarray],
+        sample_rate: int,
+        *,
+        name: str = "file",
+        block_s: float = 0.01,
+        speed: float | None = 1.0,
+        clock: SteadyClock | None = None,
+    ) -> None:
+        if speed is not None and speed <= 0:
+            raise ValueError(f"speed must be positive, got {speed:g}")
+        self.name, self.sample_rate = name, sample_rate
+        self.block_s = block_s
+        self.dropped_blocks = 0
+        self._blocks = _cut(blocks, max(1, round(block_s * sample_rate)))
+        self._speed = speed
+        self._clock = clock or SystemClock()
+        self._start_s: float | None = None
+        self._given = 0  # samples
+        self._next: np.ndarray | None = None
+
+    def __enter__(self) -> FileInput:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def open(self) -> None:
+        if self._start_s is None:
+            self._start_s = self._clock.now()
+
+    def settle(self) -> None:
+        """A file delivers as it was asked to; playing starts now."""
+        self._start_s = self._clock.now()
+
+    def close(self) -> None:
+        close = getattr(self._blocks, "close", None)
+        if close is not None:
+            close()  # the file behind it
+
+    def read(self, timeout_s: float) -> list[Block]:
+        """All blocks whose time has come; waits for one at most ``timeout_s``. Raises InputEnded."""
+        due_s = self._due_s()
+        wait_s = due_s - self._clock.now()
+        if wait_s > 0:
+            self._clock.sleep(min(wait_s, timeout_s))
+        blocks: list[Block] = []
+        limit = self._given + MOST_READ_S * self.sample_rate
+        while self._due_s() <= self._clock.now() + 1e-9 and self._given < limit:
+            blocks.append(self._take())
+            if self._speed is None or not self._look():
+                break
+        return blocks
+
+    def _due_s(self) -> float:
+        """When the last sample of the next block will have been played."""
+        if not self._look():
+            raise InputEnded(f"{self.name} has been played")
+        assert self._start_s is not None and self._next is not None
+        if self._speed is None:
+            return self._clock.now()
+        return self._start_s + (self._given + len(self._next)) / self.sample_rate / self._speed
+
+    def _look(self) -> bool:
+        if self._next is None:
+            self._next = next(self._blocks, None)
+        return self._next is not None
+
+    def _take(self) -> Block:
+        assert self._next is not None
+        arrived_s = self._due_s()
+        samples, self._next = self._next, None
+        time_s = self._given / self.sample_rate
+        self._given += len(samples)
+        return Block(samples, time_s, 0, self.sample_rate, arrived_s)
+
+
+def _cut(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """The same samples in blocks [size], the last one shorter."""
+    rest = np.zeros(0, dtype=np.float32)
+    for block in blocks:
+        rest = np.concatenate([rest, np.asarray(block, dtype=np.float32)])
+        whole = len(rest) // size * size
+        for start in range(0, whole, size):
+            yield rest[start : start + size]
+        rest = rest[whole:]
+    if len(rest):
+        yield rest

@@ -7,11 +7,11 @@ import pytest
 
 from hppnet.model.downmix import Downmix
 from hppnet.model.notes import Event
-from hppnet.realtime.audio import DEAD_AFTER_S, MOST_QUEUED_S, AudioInput, FileInput
-from hppnet.realtime.blocks import Block, InputEnded, InputFault, clean, joined
-from hppnet.realtime.clock import SimulatedClock
+from hppnet.realtime.audio_input import DEAD_AFTER_S, MOST_QUEUED_S, AudioInput
 from hppnet.realtime.devices import SoundInput, choose_input
+from hppnet.realtime.inputs import Block, FileInput, InputEnded, InputFault, clean, joined
 from hppnet.realtime.listener import Listener
+from hppnet.realtime.timeline import SimulatedClock
 
 from .bursts import RATE
 from .live_fakes import FakeSound

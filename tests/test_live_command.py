@@ -18,12 +18,11 @@ import hppnet
 from hppnet.cli import app
 from hppnet.model.notes import read_midi
 from hppnet.offline.reading import open_recording
-from hppnet.realtime import devices, wires
-from hppnet.realtime.audio import FileInput
-from hppnet.realtime.blocks import InputFault
+from hppnet.realtime import devices, midi_ports
 from hppnet.realtime.devices import SoundInput
-from hppnet.realtime.transcriber import LiveTranscriber
-from hppnet.realtime.wires import MidiPort, PortFault
+from hppnet.realtime.inputs import FileInput, InputFault
+from hppnet.realtime.listener import LiveTranscriber
+from hppnet.realtime.midi_ports import MidiPort, PortFault
 
 from . import children
 from .live_fakes import sounding_after
@@ -149,7 +148,7 @@ def test_quiet_says_nothing(tmp_path: Path) -> None:
         (["--record-audio", "out.wav"], "ends in .flac"),
         (["--output", "a", "--virtual", "b"], "got both"),
         (["--input", "a", "--from-file", "b.wav"], "got both"),
-        (["--channel", "17"], "16"),
+        (["--midi-channel", "17"], "16"),
         (["--transpose", "99"], "-60 to 60"),
     ],
 )
@@ -180,15 +179,15 @@ def no_midi_library(system: str | None = None) -> list[MidiPort]:
 
 
 def test_without_a_port_one_line_and_1(take: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wires, "list_ports", no_ports)
+    monkeypatch.setattr(midi_ports, "list_ports", no_ports)
     result = RUNNER.invoke(app, ["live", "--from-file", str(take)])
     assert result.exit_code == 1
     assert result.output.startswith("error: no MIDI port found") and result.output.count("\n") == 1
 
 
 def test_without_an_input_one_line_and_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hppnet.realtime.audio.list_inputs", no_inputs)
-    monkeypatch.setattr("hppnet.realtime.audio.SoundProcess", NoSound)
+    monkeypatch.setattr("hppnet.realtime.audio_input.list_inputs", no_inputs)
+    monkeypatch.setattr("hppnet.realtime.audio_input.SoundProcess", NoSound)
     result = RUNNER.invoke(app, ["live", "--output", "none"])
     assert result.exit_code == 1
     assert result.output.startswith("error: no sound input found") and result.output.count("\n") == 1
@@ -205,8 +204,8 @@ def test_devices_shows_what_live_would_take(monkeypatch: pytest.MonkeyPatch) -> 
     inputs = [SoundInput(0, "Mic", "ALSA", 1, 48_000), SoundInput(3, "USB", "ALSA", 2, 44_100, True)]
     monkeypatch.setattr(devices, "list_inputs", lambda: inputs)
     monkeypatch.setattr(devices, "sound_systems", lambda: ["ALSA"])
-    monkeypatch.setattr(wires, "list_ports", lambda: [MidiPort("Synth", "alsa")])
-    monkeypatch.setattr(wires, "midi_systems", lambda: ["alsa"])
+    monkeypatch.setattr(midi_ports, "list_ports", lambda: [MidiPort("Synth", "alsa")])
+    monkeypatch.setattr(midi_ports, "midi_systems", lambda: ["alsa"])
     result = RUNNER.invoke(app, ["devices", "--json", "-"])
     assert result.exit_code == 0, result.output
     found = json.loads(result.output)
@@ -220,7 +219,7 @@ def test_devices_shows_what_live_would_take(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_devices_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "sound_library", no_sound_library)
-    monkeypatch.setattr(wires, "list_ports", no_midi_library)
+    monkeypatch.setattr(midi_ports, "list_ports", no_midi_library)
     result = RUNNER.invoke(app, ["devices"])
     assert result.exit_code == 0
     assert "PortAudio library was not found" in result.output

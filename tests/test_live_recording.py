@@ -16,11 +16,10 @@ from hppnet.cli import app
 from hppnet.model.notes import NoteOff, NoteOn, Pedal, read_midi
 from hppnet.offline import pictures
 from hppnet.offline.reading import open_recording
-from hppnet.realtime.blocks import Block
-from hppnet.realtime.clock import SimulatedClock
-from hppnet.realtime.record_audio import AudioRecording
-from hppnet.realtime.record_midi import MidiRecording
+from hppnet.realtime.inputs import Block
 from hppnet.realtime.recorder import MOST_QUEUED, Recorder, unused
+from hppnet.realtime.recordings import AudioRecording, MidiRecording
+from hppnet.realtime.timeline import SimulatedClock
 
 from .sounds import TONE_WEIGHTS
 from .test_lost_places import disk, fill, root

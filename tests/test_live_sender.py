@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from hppnet.model.decoder import with_pedal
 from hppnet.model.notes import Event, Note, NoteOff, NoteOn, Pedal, Press, sounding
 from hppnet.realtime import sender as module
-from hppnet.realtime.clock import SimulatedClock, SystemClock
-from hppnet.realtime.ports import MidiOutput
+from hppnet.realtime.midi_output import MidiOutput
 from hppnet.realtime.sender import STALE_S, Sender
-from hppnet.realtime.timeline import Timeline
+from hppnet.realtime.timeline import SimulatedClock, SystemClock, Timeline
 
 from .live_fakes import FakeWire, sounding_after
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hppnet.realtime.audio import AudioInput
-from hppnet.realtime.blocks import Block, InputFault
+from hppnet.realtime.audio_input import AudioInput
+from hppnet.realtime.inputs import Block, InputFault
 from hppnet.realtime.sound_process import SoundProcess
 
 #: A sound library with one device, whose blocks count up; FAKE_SOUND says how it fails.

@@ -15,7 +15,7 @@ import soundfile
 
 from hppnet.model.notes import presses_from, read_midi
 from hppnet.model.transcriber import Transcriber
-from hppnet.realtime.arrivals import onset_f1
+from hppnet.realtime.bench_notes import onset_f1
 
 from .children import wait_until
 from .live_fakes import PEDAL, sounding_after

@@ -24,8 +24,8 @@ from websockets.sync.client import connect
 
 from hppnet.model.notes import Event, NoteOn, notes_from, presses_from
 from hppnet.model.transcriber import Transcriber
-from hppnet.realtime.web.limits import Limits
-from hppnet.realtime.web.server import create_app
+from hppnet.realtime.web.app import create_app
+from hppnet.realtime.web.protocol import Limits
 
 from . import children
 from .pedal_parts import with_moving_pedal

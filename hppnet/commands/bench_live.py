@@ -1,27 +1,106 @@
-"""What ``hppnet bench live`` and ``bench soak`` print."""
+"""``hppnet bench live``."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..failure import fail
+from . import bench
+from .options import Checkpoint, Device, FiguresFile, Force
+from .reports import print_figures, write_figures
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-def live_machine(detail: dict[str, Any]) -> str:
+@bench.app.command()
+def live(
+    seconds: Annotated[float, typer.Option(min=5, help="Of sound; it is played twice, in real time.")] = 30,
+    recording: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="To play instead of the test piece."),
+    ] = None,
+    notes: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, metavar="FILE.mid", help="What is played in --recording."),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Processor cores to use.")] = 1,
+    checkpoint: Checkpoint = None,
+    device: Annotated[Device, typer.Option(help="Where to compute; auto: the processor.")] = Device.auto,
+    json_file: FiguresFile = None,
+    force: Force = False,
+) -> None:
+    """Live: whether this machine is fast enough, and how late, regular and faithful it is.
+
+    End to end through a session in this process: a file that plays in real time, and a port that only keeps.
+    """
+    from rich.console import Console
+
+    from ..api import load
+    from ..listening import live_device
+    from ..model.checkpoint import CheckpointError
+    from ..offline.bench_machine import machine, unit_ms
+    from ..offline.errors import AudioError
+    from ..realtime.bench import make_task, measure
+
+    if (recording is None) != (notes is None):
+        raise typer.BadParameter("--recording and --notes go together: expected both or neither")
+    console = Console(stderr=True)
+    where = live_device(device.value)
+    try:
+        with console.status("loading") as status:
+            played = None if recording is None or notes is None else _recording(recording, notes)
+            task = make_task(load(checkpoint, where), seconds, checkpoint, where, played)
+            units_ms = [unit_ms()]
+            figures = measure(task, threads, report=status.update)
+            units_ms.append(unit_ms())
+        figures["detail"] |= {"machine": machine(task.transcriber), "unit_ms": sum(units_ms) / 2}
+        write_figures(figures, json_file, force)
+    except (AudioError, CheckpointError, RuntimeError, OSError) as error:
+        fail(str(error))
+    except ValueError as error:  # a device that is not there, no note that came back
+        fail(str(error))
+    if print_figures(figures, json_file):
+        return
+    screen = Console()
+    screen.print(_machine(figures["detail"]), highlight=False)
+    screen.print(_figures(figures))
+
+
+def _recording(recording: Path, notes: Path) -> tuple[Any, Any]:
+    """Samples [n] at the benchmark's rate and the notes played in them. Raises AudioError, ValueError."""
+    from ..model.notes import read_midi
+
+    return _sound(recording), read_midi(notes)
+
+
+def _sound(recording: Path) -> Any:
+    """Samples [n] at the benchmark's rate. Raises AudioError."""
+    import numpy as np
+    import soxr
+
+    from ..api import read_blocks
+    from ..realtime.bench import RATE
+
+    blocks, sample_rate = read_blocks(recording)
+    return soxr.resample(np.concatenate([np.zeros(0, dtype=np.float32), *blocks]), sample_rate, RATE)
+
+
+def _machine(detail: dict[str, Any]) -> str:
     machine = detail["machine"]
     used = f"{detail['threads']} of {machine['cores']} cores"
     where = used if machine["device"] == "cpu" else machine["device"]
     lines = [
         f"{machine['cpu']}, {where}, {machine['engine']}, {machine['checkpoint']}",
-        f"end to end through {detail['way']}, {detail['seconds']:g} s of sound",
+        f"end to end through a session in this process, {detail['seconds']:g} s of sound",
     ]
-    if detail["why_not_jack"]:
-        lines.append(f"not over JACK: {detail['why_not_jack']}")
     return "\n".join(lines)
 
 
-def live_figures(figures: dict[str, Any]) -> Table:
+def _figures(figures: dict[str, Any]) -> Table:
     from rich import box
     from rich.table import Table
 
@@ -40,9 +119,9 @@ def live_figures(figures: dict[str, Any]) -> Table:
             "algorithmic latency, smallest",
             f"{algorithmic['smallest']:.1f} ms",
             "<= 60",
-            _struck(impulse["smallest"]),
+            _impulse(impulse["smallest"]),
         ),
-        ("  default", f"{algorithmic['default']:.1f} ms", "<= 140", _struck(impulse["default"])),
+        ("  default", f"{algorithmic['default']:.1f} ms", "<= 140", _impulse(impulse["default"])),
         ("computing 20 ms of sound", f"{compute['median']:.1f} ms", "", "median"),
         ("", f"{compute['p99']:.1f} ms", "<= 10", "99 in 100 take no longer"),
         ("", f"{compute['median'] / unit:.3f} units", "", f"median; a unit takes {unit:.1f} ms"),
@@ -58,36 +137,5 @@ def live_figures(figures: dict[str, Any]) -> Table:
     return table
 
 
-def _struck(measured_ms: float | None) -> str:
-    return "one stroke was not heard" if measured_ms is None else f"one stroke measures {measured_ms:.0f} ms"
-
-
-def soak_lines(figures: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """(what was seen, what is wrong), a line each."""
-    lines: list[str] = []
-    wrong: list[str] = []
-    for part in ("day", "faults"):
-        if part in figures:
-            lines += _soaked(figures[part])
-            wrong += figures[part]["wrong"]
-    if "signals" in figures:
-        wrong += [f"{name}: {line}" for name, found in figures["signals"].items() for line in found]
-        lines.append(f"signals: {', '.join(figures['signals'])}, each several times")
-    return lines, wrong
-
-
-def _soaked(figures: dict[str, Any]) -> list[str]:
-    memory = figures["memory_mib"]
-    faults = sum(figures["faults"].values())
-    held = f"{memory[0]:.0f} MiB at first, {memory[-1]:.0f} MiB at last, " if memory else ""
-    return [
-        f"{figures['simulated_h']:.2f} hours{f' with {faults} faults' if faults else ''} "
-        f"in {figures['wall_s'] / 60:.1f} minutes: {figures['notes']} notes",
-        f"  memory: {held}grown by {figures['memory_growth_mib']:.1f} MiB after warm-up",
-        f"  notes stuck: {figures['stuck_notes']}; struck while down: {figures['overlaps']}",
-        f"  pedal: {figures['presses']} presses, stuck {figures['stuck_pedals']} times",
-        f"  events waiting: {figures['most_waiting_events']} at most, "
-        f"{figures['most_waiting_events_at_end']} in the last tenth",
-        f"  sound waiting: {figures['most_backlog_ms']:.0f} ms at most; "
-        f"clock off by {figures['most_clock_error_ms']:.1f} ms at most",
-    ]
+def _impulse(measured_ms: float | None) -> str:
+    return "one note was not detected" if measured_ms is None else f"one note measures {measured_ms:.0f} ms"

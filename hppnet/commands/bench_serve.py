@@ -22,7 +22,7 @@ def serve(
     json_file: FiguresFile = None,
     force: Force = False,
 ) -> None:
-    """Serving: how many streams at once without a late block, and how soon a note is seen on the page.
+    """Serving: how many streams at once without a late block, and how soon a note is drawn on the page.
 
     The page needs Chromium and playwright; without them it is left out and said so.
     """
@@ -32,7 +32,8 @@ def serve(
 
     try:
         frames_for_latency(latency)
-        from ..realtime.web.bench import BenchError, measure
+        from ..realtime.bench import BenchError
+        from ..realtime.web.bench import measure
     except ValueError as error:
         raise typer.BadParameter(f"--latency: {error}") from None
     except ImportError as error:

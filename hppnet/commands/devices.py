@@ -34,8 +34,8 @@ def devices(
 
 def find_inputs() -> dict[str, Any]:
     """Inputs and systems of sound, or why there are none."""
-    from ..realtime.blocks import InputFault
     from ..realtime.devices import choose_input, list_inputs, sound_systems
+    from ..realtime.inputs import InputFault
 
     try:
         inputs = list_inputs()
@@ -59,7 +59,7 @@ def find_inputs() -> dict[str, Any]:
 
 def find_ports() -> dict[str, Any]:
     """MIDI ports and systems, or why there are none."""
-    from ..realtime.wires import PortFault, choose_port, list_ports, midi_systems, virtual_systems
+    from ..realtime.midi_ports import PortFault, choose_port, list_ports, midi_systems, virtual_systems
 
     try:
         ports = list_ports()

@@ -1,4 +1,4 @@
-"""The server: one page, its scripts and the stream. Strangers' pages get nothing."""
+"""The web application: one page, its scripts and the stream. Pages of other origins get nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from ...model.transcriber import DEFAULT_LATENCY_MS, Transcriber
 from . import protocol
 from .connection import Connection
 from .hub import Hub
-from .limits import Limits, is_loopback
+from .protocol import Limits
+from .server import is_loopback
 
 PAGE = Path(__file__).parent / "page"
 #: The page asks nobody but its server for anything, and nobody may frame it.

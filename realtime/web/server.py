@@ -1,8 +1,9 @@
-"""uvicorn, with the bounds that keep one client from costing the others anything."""
+"""uvicorn, with the limits that keep one client from costing the others anything."""
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import signal
 import socket
 import threading
@@ -16,10 +17,9 @@ from starlette.applications import Starlette
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from .limits import Limits
-from .limits import is_loopback as is_loopback
+from .protocol import Limits
 
-BACKLOG = 64  #: connections that wait to be looked at
+BACKLOG = 64  #: connections that wait to be accepted
 PING_EVERY_S, PONG_WITHIN_S = 10.0, 20.0  #: a client that vanished is noticed after
 
 
@@ -43,37 +43,37 @@ class StreamProtocol(WebSocketsSansIOProtocol):
 
 
 class HttpProtocol(AutoHTTPProtocol):  # type: ignore[valid-type, misc]
-    """A connection that asks for nothing is cut: silent ones would take all the places there are."""
+    """A connection that requests nothing is cut: idle ones would take all the places there are."""
 
     request_s = Limits.hello_s
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
-        self._patient_until_s = self.loop.time() + self.request_s
-        self._look()
+        self._idle_until_s = self.loop.time() + self.request_s
+        self._cut_if_idle()
 
-    def _look(self) -> None:
+    def _cut_if_idle(self) -> None:
         if self.transport.is_closing() or self.transport.get_protocol() is not self:
             return  # gone, or a WebSocket now
         if self.cycle is not None and not self.cycle.response_complete:
-            self._patient_until_s = self.loop.time() + self.request_s
-        left_s = self._patient_until_s - self.loop.time()
+            self._idle_until_s = self.loop.time() + self.request_s
+        left_s = self._idle_until_s - self.loop.time()
         if left_s <= 0:
             self.transport.abort()
         else:
-            self._next_look = self.loop.call_later(min(left_s, self.request_s), self._look)
+            self._next_check = self.loop.call_later(min(left_s, self.request_s), self._cut_if_idle)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._next_look.cancel()  # it would keep this connection in memory
+        self._next_check.cancel()  # it would keep this connection in memory
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self, *event: Any) -> None:
-        self._next_look.cancel()
+        self._next_check.cancel()
         super().handle_websocket_upgrade(*event)
 
 
-class Server(uvicorn.Server):
-    """SIGINT and SIGTERM end ``run``, and with it all connections; it then returns as if nothing had been.
+class PageServer(uvicorn.Server):
+    """SIGINT and SIGTERM end ``run``, and with it all connections; it then returns as usual.
 
     Outside the main thread, ``should_exit = True`` does.
     """
@@ -112,12 +112,12 @@ def listening_socket(host: str, port: int) -> socket.socket:
     return made
 
 
-def server(
+def make_server(
     app: Starlette,
     limits: Limits,
     certificate: Path | None = None,
     key: Path | None = None,
-) -> Server:
+) -> PageServer:
     """``run(sockets=[...])`` it."""
     http = type("LimitedHttpProtocol", (HttpProtocol,), {"request_s": limits.hello_s})
     config = uvicorn.Config(
@@ -138,4 +138,14 @@ def server(
         ssl_certfile=certificate,
         ssl_keyfile=key,
     )
-    return Server(config)
+    return PageServer(config)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach ``host``, a name or an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
