@@ -102,7 +102,7 @@ class EventOutput:
 
 
 def check_reader(out: io.RawIOBase) -> None:
-    """Raises BrokenPipeError where ``out`` is a pipe that nobody reads any more. Windows does not tell."""
+    """Raises BrokenPipeError where ``out`` is a pipe that nobody reads any more. Windows gives no sign of it."""
     if not hasattr(select, "poll"):
         return
     try:
@@ -110,8 +110,8 @@ def check_reader(out: io.RawIOBase) -> None:
     except (OSError, io.UnsupportedOperation):
         return
     poll = select.poll()
-    poll.register(file, 0)  # errors are told always
-    if any(told & select.POLLERR for _, told in poll.poll(0)):
+    poll.register(file, 0)  # errors are always reported
+    if any(flags & select.POLLERR for _, flags in poll.poll(0)):
         raise BrokenPipeError(errno.EPIPE, "nobody reads the events")
 
 

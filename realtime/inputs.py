@@ -32,7 +32,7 @@ class Block:
     lost_before: int = 0  #: samples that the device lost just before this block; ``time_s`` counts them
     sample_rate: int = 48_000  #: Hz
     arrived_s: float = 0.0  #: when its last sample was there, by the clock
-    warnings: tuple[str, ...] = ()  #: about the input, to be told: a line each
+    warnings: tuple[str, ...] = ()  #: about the input, for the user: a line each
 
     @property
     def duration_s(self) -> float:

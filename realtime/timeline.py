@@ -1,4 +1,4 @@
-"""Time: the clock, stream time, and how the two hang together.
+"""Time: the clock, stream time, and what maps one to the other.
 
 A sound card's quartz and the machine's clock differ by up to a hundred parts in a million: seconds a
 day. And a block may arrive late, but never early. So ``Timeline`` takes the *least* delay of the last

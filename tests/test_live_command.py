@@ -34,7 +34,7 @@ POSIX = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
 #: ``hppnet live`` whose port "none" writes what it is sent to the file named first.
 SPYING = """
 import sys
-from hppnet.realtime.wires import Nowhere
+from hppnet.realtime.midi_ports import Nowhere
 log = open(sys.argv.pop(1), "w", buffering=1)
 Nowhere.send = lambda self, message: log.write(" ".join(map(str, message)) + "\\n")
 from hppnet.cli import main
@@ -89,7 +89,7 @@ def test_a_signal_ends_every_note_and_completes_the_recordings(take: Path, tmp_p
     assert "ended after" in out
     notes = read_midi(tmp_path / "a.mid")
     assert len(notes) >= 6
-    with open_recording(tmp_path / "a.flac") as recording:  # holds all that the notes were heard in
+    with open_recording(tmp_path / "a.flac") as recording:  # holds all that the notes were found in
         heard_s = sum(len(block) for block in recording.blocks()) / recording.sample_rate
     # At the end an onset is told by as much of its sound as there is.
     assert heard_s > max(note.onset_s for note in notes)
@@ -103,10 +103,10 @@ def test_kill_leaves_all_but_the_last_two_seconds(take: Path, tmp_path: Path) ->
     wait_for_notes(process, tmp_path, 9)
     process.kill()
     process.communicate()
-    heard = sum(message[0] == 0x90 for message in sent(tmp_path))
+    received = sum(message[0] == 0x90 for message in sent(tmp_path))
     notes = read_midi(tmp_path / "a.mid")
-    assert len(notes) >= heard - 2 / 0.35 - 1  # a note each 0.35 s
-    last_s = 0.3 + 0.35 * (heard - 1)
+    assert len(notes) >= received - 2 / 0.35 - 1  # a note each 0.35 s
+    last_s = 0.3 + 0.35 * (received - 1)
     with open_recording(tmp_path / "a.flac") as recording:
         assert recording.duration_s is not None and recording.duration_s > last_s - 2
         sound = np.concatenate(list(recording.blocks()))
@@ -156,6 +156,12 @@ def test_wrong_use_is_2_and_says_what_was_expected(options: list[str], expected:
     result = RUNNER.invoke(app, ["live", *options], env={"COLUMNS": "200"})
     assert result.exit_code == 2
     assert expected in " ".join(result.output.replace("│", " ").split())
+
+
+def test_the_old_name_of_midi_channel_works_and_says_the_new_one() -> None:
+    result = RUNNER.invoke(app, ["live", "--channel", "17"], env={"COLUMNS": "200"})
+    assert result.exit_code == 2 and "16" in result.output  # checked as --midi-channel is
+    assert "--channel is called --midi-channel now" in result.stderr
 
 
 def no_inputs(library: object = None, refresh: bool = False) -> list[SoundInput]:

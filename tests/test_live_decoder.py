@@ -53,9 +53,9 @@ def rounded(notes: list[Note]) -> list[tuple[int, float, float, int]]:
 
 def test_live_gives_what_the_file_gives(transcriber: Transcriber) -> None:
     sound = three_notes(48_000)
-    heard = notes_from(LiveTranscriber(transcriber, FileInput([sound], 48_000, speed=None), latency_ms=132))
-    assert rounded(heard) == rounded(transcriber.transcribe(sound, 48_000, latency_ms=132))
-    assert {note.pitch for note in heard} >= {60, 64, 67}
+    found = notes_from(LiveTranscriber(transcriber, FileInput([sound], 48_000, speed=None), latency_ms=132))
+    assert rounded(found) == rounded(transcriber.transcribe(sound, 48_000, latency_ms=132))
+    assert {note.pitch for note in found} >= {60, 64, 67}
 
 
 @given(seed=st.integers(0, 2**16))

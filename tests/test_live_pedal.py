@@ -1,4 +1,4 @@
-"""The pedal live: heard, sent with the notes' latency, recorded, shown; and up wherever anything ends."""
+"""The pedal live: detected, sent with the notes' latency, recorded, shown; and up wherever anything ends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from hppnet.realtime.view import Picture
 from .live_fakes import PEDAL, FakeModel, FakeWire, end_by, sounding_after
 from .pedal_parts import saved, with_moving_pedal
 from .rigs.soak_session import play_day, play_faults, replay
-from .test_live_engine import LOUD, QUIET, RATE, assert_paired, feed
+from .test_live_decoder import LOUD, QUIET, RATE, assert_paired, feed
 from .test_live_recording import pedal_at
 from .test_live_session import ALL_OFF, Rig, file_session
 
@@ -54,9 +54,9 @@ def test_live_moves_the_pedal_as_the_stream_does(moving: Transcriber) -> None:
     stream = moving.stream(132, RATE)
     wanted = presses_from(stream.feed(MUSIC) + stream.flush())
     assert len(wanted) > 3
-    heard = presses_from(live(FileInput([MUSIC], RATE, speed=None), checkpoint=moving))
-    assert len(heard) == len(wanted)
-    for one, other in zip(heard, wanted, strict=True):
+    found = presses_from(live(FileInput([MUSIC], RATE, speed=None), checkpoint=moving))
+    assert len(found) == len(wanted)
+    for one, other in zip(found, wanted, strict=True):
         assert (one.down_s, one.up_s) == pytest.approx((other.down_s, other.up_s), abs=1e-3)
     without = list(live(FileInput([MUSIC], RATE, speed=None), checkpoint=moving, pedal=False))
     assert pedals(without) == []
@@ -65,9 +65,9 @@ def test_live_moves_the_pedal_as_the_stream_does(moving: Transcriber) -> None:
 def test_times_of_the_pedal_shift_with_those_of_the_notes() -> None:
     plain, shifted = LiveDecoder(FakeModel(pedal=True), RATE), LiveDecoder(FakeModel(pedal=True), RATE)
     wanted = pedals(feed(plain, np.tile(LOUD, 60)))
-    heard = feed(shifted, np.tile(LOUD, 30), 100.0) + feed(shifted, np.tile(LOUD, 30), 100.3 + 0.013)
-    assert [p.down for p in pedals(heard)] == [p.down for p in wanted] == [True, False, True, False]
-    shifts = [h.time_s - w.time_s for h, w in zip(pedals(heard), wanted, strict=True)]
+    found = feed(shifted, np.tile(LOUD, 30), 100.0) + feed(shifted, np.tile(LOUD, 30), 100.3 + 0.013)
+    assert [p.down for p in pedals(found)] == [p.down for p in wanted] == [True, False, True, False]
+    shifts = [h.time_s - w.time_s for h, w in zip(pedals(found), wanted, strict=True)]
     assert shifts == pytest.approx([100.0, 100.0, 100.013, 100.013])
 
 
@@ -128,8 +128,8 @@ def test_the_pedal_leaves_with_the_latency_that_is_promised(tmp_path: Path) -> N
     heard_s = pedal_at(tmp_path / "a.mid")[: len(at_s) - 1]  # the last one is the end's
     assert status.sends_pedal and len(heard_s) > 15
     # The clock moves by 10 ms a turn, so that is how exact it can be.
-    for sent, (heard, _) in zip(at_s, heard_s, strict=False):
-        assert sent - heard == pytest.approx(status.total_latency_ms / 1000, abs=0.011)
+    for sent, (found, _) in zip(at_s, heard_s, strict=False):
+        assert sent - found == pytest.approx(status.total_latency_ms / 1000, abs=0.011)
     assert replay(tmp_path / "a.mid").hangs == 0
 
 

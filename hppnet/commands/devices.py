@@ -1,4 +1,4 @@
-"""``hppnet devices``: what there is to hear with, to play on and to compute on."""
+"""``hppnet devices``: sound inputs, MIDI ports and what can compute."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def devices(
     json_file: FiguresFile = None,
     force: Force = False,
 ) -> None:
-    """Show inputs, MIDI ports, systems, compute devices and latencies; * is what live would take."""
+    """Show inputs, MIDI ports, systems, compute devices and latencies; * marks what live takes by default."""
     from ..model.checkpoint import CheckpointError
 
     found: dict[str, Any] = {**find_inputs(), **find_ports(), "compute": _compute()}

@@ -47,7 +47,7 @@ OnProgress = Callable[["StreamProgress | Exception"], None]
 
 
 class SharedModel:
-    """A LiveModel whose streams wait to be computed together."""
+    """A LiveModel whose streams wait to be computed as one batch."""
 
     def __init__(self, transcriber: Transcriber) -> None:
         self._transcriber = transcriber
