@@ -102,7 +102,7 @@ class EventOutput:
 
 
 def check_reader(out: io.RawIOBase) -> None:
-    """Raises BrokenPipeError where ``out`` is a pipe that nobody reads any more. Windows gives no sign of it."""
+    """Raises BrokenPipeError where ``out`` is a pipe that nobody reads any more. Windows does not say."""
     if not hasattr(select, "poll"):
         return
     try:
