@@ -33,7 +33,7 @@ FIRST_S, LATER_S = 5.0, 30.0
 
 @dataclass(frozen=True)
 class _Raw:
-    """What the callback queues."""
+    """A block as the callback queues it."""
 
     samples: np.ndarray  # [n, channels]
     first: int  # number of the first sample since the device was opened, dropped ones counted
@@ -227,7 +227,7 @@ def _first_line(error: Exception) -> str:
 
 
 class ChannelWatch:
-    """Says once what is wrong with the channels of a device: one silent, noisy or cancelling the other.
+    """Reports once what is wrong with the channels of a device: one silent, noisy or cancelling the other.
 
     It changes nothing of the mix, which has the same samples.
     """

@@ -1,4 +1,4 @@
-"""What a machine makes of live transcription: how late, how regular, how faithful.
+"""Measures live transcription on this machine: how late, how regular, how faithful.
 
 The sound goes through a session in this process, as a file played in real time. ``measure`` takes other
 ways too, such as over JACK into ``hppnet live``.
@@ -35,12 +35,12 @@ READY = "in all"  #: begins the last line that ``hppnet live`` prints before it 
 
 
 class BenchError(RuntimeError):
-    """What is to be measured did not start or did not do its part; the message says what."""
+    """A program to be measured did not start or failed; the message says which and how."""
 
 
 @dataclass(frozen=True)
 class BenchTask:
-    """What is measured with."""
+    """The model and the sound to measure with."""
 
     transcriber: Transcriber
     sound: np.ndarray  #: [n] at RATE
@@ -58,7 +58,7 @@ def make_task(
     device: str = "auto",
     recording: tuple[np.ndarray, Sequence[Note]] | None = None,
 ) -> BenchTask:
-    """With ``seconds`` of a recording (samples [n] at RATE and what was played) or of the test piece."""
+    """Takes ``seconds`` of a recording (samples [n] at RATE, the notes in them) or of the test piece."""
     sound, notes = recording or make_test_piece(seconds, RATE)
     sound = sound[: round(seconds * RATE)]
     options = ["--device", device] + (["--checkpoint", str(checkpoint)] if checkpoint else [])
@@ -77,7 +77,7 @@ def measure(
     report: Callable[[str], object] = lambda stage: None,
     way: Way = in_process,
 ) -> dict[str, Any]:
-    """All figures, ready for JSON. ``report`` is called with what comes next.
+    """Measures everything; returns figures ready for JSON. ``report`` is called with what comes next.
 
     Sets the number of threads that compute in this process. Raises BenchError when the live program fails,
     and ValueError when not a single note came back.

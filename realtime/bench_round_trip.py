@@ -147,7 +147,7 @@ class _TimedSession(LiveSession):
 
 
 def compare(trip: RoundTrip, played: Sequence[Note], streamed: Sequence[Note]) -> dict[str, Any]:
-    """What came back, against what was played and what ``transcribe --streaming`` finds in it."""
+    """Compares the notes received with those played and those that ``transcribe --streaming`` finds."""
     truth = [(float(trip.wall_s(note.onset_s)), note.pitch) for note in played]
     arrived = [(e.time_s, e.pitch) for e in trip.events() if isinstance(e, NoteOn)]
     delays = onset_delays(truth, arrived)

@@ -128,7 +128,7 @@ def check_events_name(path: Path) -> None:
 
 
 def open_events(path: Path) -> tuple[io.RawIOBase, Path]:
-    """What is to be written to, and its name: no file that is there is replaced; a pipe or device is used.
+    """Opens a file to write to, and gives its name: replaces no file that is there; uses a pipe or device.
 
     Raises OSError.
     """

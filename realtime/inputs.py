@@ -75,7 +75,7 @@ def clean(samples: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def joined(blocks: list[Block]) -> list[Block]:
-    """The same sound in as few blocks as possible: frames are computed faster together than one by one."""
+    """Joins adjacent blocks: many frames at once are computed faster than one by one."""
     runs: list[list[Block]] = []
     for block in blocks:
         last = runs[-1][-1] if runs else None
@@ -188,7 +188,7 @@ class FileInput:
 
 
 def _cut(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
-    """The same samples in blocks [size], the last one shorter."""
+    """Cuts the samples into blocks [size], the last one shorter."""
     rest = np.zeros(0, dtype=np.float32)
     for block in blocks:
         rest = np.concatenate([rest, np.asarray(block, dtype=np.float32)])

@@ -105,7 +105,7 @@ class MidiRecording:
         del self._pending[:count]
 
     def _provisional(self) -> bytes:
-        """What may still change, and ends for what sounds."""
+        """Encodes what may still change, and ends for what sounds."""
         ticks, down, out = self._ticks, dict(self._down), bytearray()
         for event in [*self._pending, *all_ends(self._newest_s)]:
             data, ticks = _encoded(event, ticks, down)
@@ -166,7 +166,7 @@ class AudioRecording:
         self._from_rate = sample_rate
 
     def add(self, block: Block) -> None:
-        """What the device lost before the block becomes silence."""
+        """Writes the block; what the device lost before it becomes silence."""
         if self.broken:
             return
         self._missing += max(0, round(block.time_s * self.sample_rate) - self._end)
@@ -175,7 +175,7 @@ class AudioRecording:
         self._write(self._at_our_rate(clean(block.samples)[0], block.sample_rate))
 
     def flush(self) -> None:
-        """What is on disk can be read from here on; at most a tenth of a second is not yet there."""
+        """Makes the file readable as it is; at most a tenth of a second is not yet on disk."""
         if not self.broken:
             self._file.flush()
             with open(self.path, "r+b", buffering=0) as file:

@@ -1,4 +1,4 @@
-"""What can be chosen for a live session, and how the events are changed before they are sent."""
+"""The settings of a live session, and how events are changed before they are sent."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Status:
 
 
 def troubles(status: Status) -> list[str]:
-    """What went wrong so far, counted: a few words each; empty where all is well."""
+    """Counts what went wrong so far: a few words each; empty where all is well."""
     counts = (
         (status.dropped_blocks, "blocks dropped"),
         (status.gaps, "gaps in the sound"),
@@ -97,7 +97,7 @@ class Recent:
 
 
 class ComputeMeter:
-    """What computing costs, for each 20 ms of audio."""
+    """Measures the time of computing, for each 20 ms of audio."""
 
     def __init__(self) -> None:
         self.frame_ms = Recent()

@@ -1,4 +1,4 @@
-"""What a player sees while ``hppnet live`` runs: keyboard, piano roll, level, times, faults.
+"""The screen of ``hppnet live``: keyboard, piano roll, level, times, faults.
 
 For terminals ``LiveView``, which fills the screen and leaves it as it was; elsewhere ``status_line``.
 The view only reads snapshots: it delays nothing, and what it shows is at most a tenth of a second old.
@@ -185,7 +185,7 @@ def _clock(seconds: float) -> str:
 
 
 def status_line(status: Status) -> str:
-    """The same in one line of ASCII, for logs."""
+    """The status in one line of ASCII, for logs."""
     words = [
         _clock(status.running_s),
         "asleep" if status.asleep else f"{status.level_db:.0f} dB",

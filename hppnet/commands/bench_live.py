@@ -18,14 +18,18 @@ if TYPE_CHECKING:
 
 @bench.app.command()
 def live(
-    seconds: Annotated[float, typer.Option(min=5, help="Of sound; it is played twice, in real time.")] = 30,
+    seconds: Annotated[
+        float, typer.Option(min=5, help="Length of the sound; it plays twice, in real time.")
+    ] = 30,
     recording: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="To play instead of the test piece."),
+        typer.Option(exists=True, dir_okay=False, help="Sound to play instead of the test piece."),
     ] = None,
     notes: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, metavar="FILE.mid", help="What is played in --recording."),
+        typer.Option(
+            exists=True, dir_okay=False, metavar="FILE.mid", help="The notes played in --recording."
+        ),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Processor cores to use.")] = 1,
     checkpoint: Checkpoint = None,

@@ -14,9 +14,11 @@ from .reports import print_figures, write_figures
 
 @bench.app.command()
 def serve(
-    streams: Annotated[int, typer.Option(min=1, help="To begin with; fewer if a block was late.")] = 8,
-    seconds: Annotated[float, typer.Option(min=5, help="Of sound, in real time, each time.")] = 20,
-    latency: Annotated[float, typer.Option(help="Algorithmic, ms.")] = 132,
+    streams: Annotated[
+        int, typer.Option(min=1, help="Streams to begin with; fewer if a block was late.")
+    ] = 8,
+    seconds: Annotated[float, typer.Option(min=5, help="Length of the sound; each run takes so long.")] = 20,
+    latency: Annotated[float, typer.Option(help="Algorithmic latency, ms.")] = 132,
     checkpoint: Checkpoint = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
     json_file: FiguresFile = None,

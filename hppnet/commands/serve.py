@@ -33,15 +33,15 @@ def serve(
         str | None,
         typer.Option(
             envvar="HPPNET_TOKEN",
-            help="What the page must know; default on other hosts: made up and printed.",
+            help="The page must send it; default on other hosts: a random one, printed.",
         ),
     ] = None,
-    max_streams: Annotated[int, typer.Option(min=1, max=1000, help="Listening at the same time.")] = 8,
+    max_streams: Annotated[int, typer.Option(min=1, max=1000, help="Streams at the same time.")] = 8,
     certificate: Annotated[
         Path | None,
         typer.Option(metavar="FILE.pem", help="For https, which microphones on other machines need."),
     ] = None,
-    key: Annotated[Path | None, typer.Option(metavar="FILE.pem", help="Of the certificate.")] = None,
+    key: Annotated[Path | None, typer.Option(metavar="FILE.pem", help="Key of the certificate.")] = None,
     checkpoint: Checkpoint = None,
     device: Annotated[
         Device, typer.Option(help="Where to compute; auto: a GPU where there is one.")

@@ -1,4 +1,4 @@
-"""What a machine makes of ``hppnet serve``: how many streams without a late block, how soon a note is drawn.
+"""Measures ``hppnet serve`` on this machine: how many streams without a late block, how soon a note is drawn.
 
 The server is a process of its own; the clients here send in real time, as pages do.
 """
@@ -51,7 +51,7 @@ def measure(
     options: Sequence[str] = (),
     report: Callable[[str], object] = lambda stage: None,
 ) -> dict[str, Any]:
-    """All figures, ready for JSON: fewer and fewer streams until no block is late, then a page.
+    """Measures fewer and fewer streams until no block is late, then a page. Returns figures ready for JSON.
 
     ``options`` go to ``hppnet serve``. Raises BenchError.
     """

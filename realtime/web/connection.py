@@ -105,7 +105,7 @@ class Connection:
         return 1000, ""
 
     async def _listen(self, slot: Slot) -> None:
-        """What the client sends, until it leaves. Raises StreamRefused and WebSocketDisconnect."""
+        """Handles what the client sends, until it leaves. Raises StreamRefused and WebSocketDisconnect."""
         ended = False
         while not self._over.done():
             message = await self._receive()
