@@ -31,18 +31,18 @@ if TYPE_CHECKING:
     from .model.transcriber import Transcriber as Transcriber
     from .model.transcriber import Transcription as Transcription
     from .offline.reading import AudioError as AudioError
-    from .realtime.audio import AudioInput as AudioInput
-    from .realtime.ports import MidiOutput as MidiOutput
-    from .realtime.transcriber import LiveTranscriber as LiveTranscriber
+    from .realtime.audio_input import AudioInput as AudioInput
+    from .realtime.listener import LiveTranscriber as LiveTranscriber
+    from .realtime.midi_output import MidiOutput as MidiOutput
 
 _HOMES = {
     "load": ".api",
     "live": ".listening",
     "AudioError": ".offline.reading",
-    "AudioInput": ".realtime.audio",
+    "AudioInput": ".realtime.audio_input",
     "CheckpointError": ".model.checkpoint",
-    "LiveTranscriber": ".realtime.transcriber",
-    "MidiOutput": ".realtime.ports",
+    "LiveTranscriber": ".realtime.listener",
+    "MidiOutput": ".realtime.midi_output",
     "Note": ".model.notes",
     "NoteOff": ".model.notes",
     "NoteOn": ".model.notes",

@@ -9,11 +9,12 @@ from typing import Any
 
 from .api import load, read_blocks
 from .model.transcriber import DEFAULT_LATENCY_MS, Transcriber
-from .realtime.audio import AudioInput, FileInput
-from .realtime.blocks import Input
-from .realtime.ports import MidiOutput
-from .realtime.session import LiveSession, LiveSettings
-from .realtime.transcriber import LiveTranscriber
+from .realtime.audio_input import AudioInput
+from .realtime.inputs import FileInput, Input
+from .realtime.listener import LiveTranscriber
+from .realtime.midi_output import MidiOutput
+from .realtime.session import LiveSession
+from .realtime.settings import LiveSettings
 
 
 def live(
@@ -80,8 +81,8 @@ def open_session(
 def open_input(settings: LiveSettings, **more: Any) -> AudioInput | FileInput:
     """The sound device, or the file in its place. Raises AudioError."""
     if settings.from_file is None:
-        return AudioInput(settings.input, channel=settings.channel, **more)
-    blocks, sample_rate = read_blocks(settings.from_file, settings.channel)
+        return AudioInput(settings.input, channel=settings.input_channel, **more)
+    blocks, sample_rate = read_blocks(settings.from_file, settings.input_channel)
     return FileInput(blocks, sample_rate, name=str(settings.from_file), **more)
 
 

@@ -1,14 +1,24 @@
-"""Sound inputs: which there are, and which one a name means. Only here the sound library is imported."""
+"""Sound inputs: which there are, and which one a name means. The sound library is imported only here.
+
+ALSA, JACK and PortAudio write to the process's standard error while they are asked: ``quiet_libraries``.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from .blocks import InputFault
-from .quiet import quiet_libraries
+from .inputs import InputFault
+
+_lock = threading.Lock()
+_depth = 0  # of blocks of quiet_libraries that are entered
+_kept = -1  # a copy of standard error's descriptor
 
 
 @dataclass(frozen=True)
@@ -28,7 +38,7 @@ class SoundInput:
 
 def sound_library() -> ModuleType:
     """The module sounddevice. Raises InputFault, saying what to install, where it or PortAudio is missing."""
-    os.environ.setdefault("JACK_NO_START_SERVER", "1")  # asking what is there must not start a server
+    os.environ.setdefault("JACK_NO_START_SERVER", "1")  # listing devices must not start a server
     try:
         with quiet_libraries():
             import sounddevice
@@ -109,3 +119,53 @@ def _default_index(library: Any, devices: Any) -> int:
         if system["default_input_device"] >= 0:
             return int(system["default_input_device"])
     return next((i for i, device in enumerate(devices) if device["max_input_channels"] > 0), -1)
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Points standard error's file descriptor to nowhere within the block.
+
+    HPPNET_LIBRARY_MESSAGES=1 leaves it as it is. For the short time of asking or opening: lines that Python
+    writes there meanwhile are lost too.
+    """
+    if os.name == "nt" or os.environ.get("HPPNET_LIBRARY_MESSAGES"):
+        yield
+        return
+    _silence()
+    try:
+        yield
+    finally:
+        _restore()
+
+
+def _silence() -> None:
+    global _depth, _kept
+    with _lock:
+        _depth += 1
+        if _depth > 1:
+            return
+        _flush()
+        try:
+            _kept = os.dup(2)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 2)
+            os.close(nowhere)
+        except OSError:  # standard error is closed: nothing to silence
+            _kept = -1
+
+
+def _restore() -> None:
+    global _depth, _kept
+    with _lock:
+        _depth -= 1
+        if _depth or _kept < 0:
+            return
+        _flush()
+        os.dup2(_kept, 2)
+        os.close(_kept)
+        _kept = -1
+
+
+def _flush() -> None:
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.flush()

@@ -30,8 +30,8 @@ _GONE = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)
 class EventOutput:
     """Writes to ``out``, which is unbuffered; closes it if it is not standard output.
 
-    ``about`` is for the first line. ``gone`` is called when nobody reads any more; ``report`` with a line
-    when the events cannot be written, or are not read as fast as they come. Any thread may call either.
+    ``about`` is for the first line. ``gone`` is called when nobody reads any more, ``report`` with a line
+    when the events cannot be written or are not read as fast as they come; both in any thread.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class EventOutput:
 
 
 def check_reader(out: io.RawIOBase) -> None:
-    """Raises BrokenPipeError where ``out`` is a pipe that nobody reads any more. Windows does not tell."""
+    """Raises BrokenPipeError where ``out`` is a pipe that nobody reads any more. Windows does not say."""
     if not hasattr(select, "poll"):
         return
     try:
@@ -110,8 +110,8 @@ def check_reader(out: io.RawIOBase) -> None:
     except (OSError, io.UnsupportedOperation):
         return
     poll = select.poll()
-    poll.register(file, 0)  # errors are told always
-    if any(told & select.POLLERR for _, told in poll.poll(0)):
+    poll.register(file, 0)  # errors are always reported
+    if any(flags & select.POLLERR for _, flags in poll.poll(0)):
         raise BrokenPipeError(errno.EPIPE, "nobody reads the events")
 
 
@@ -128,7 +128,7 @@ def check_events_name(path: Path) -> None:
 
 
 def open_events(path: Path) -> tuple[io.RawIOBase, Path]:
-    """What is to be written to, and its name: no file that is there is replaced; a pipe or device is used.
+    """Opens a file to write to, and gives its name: replaces no file that is there; uses a pipe or device.
 
     Raises OSError.
     """

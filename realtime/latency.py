@@ -1,8 +1,9 @@
-"""The fixed latency from an onset to its sending: what it is made of, so that nothing is late.
+"""The fixed latency from an onset to its sending: what it consists of, so that nothing is late.
 
 An onset is known once the sound up to the algorithmic latency after its frame's centre has come and has
 been computed. It lies up to half a frame before that centre, the sound comes in blocks, and computing takes
-its time; whatever of that turns out shorter is waited for, so that every event leaves equally late.
+its time. Where one of these takes less than was allowed for, the sender waits, so that every event leaves
+equally late. ``measure_pace`` says whether a machine computes steps fast enough to be live.
 """
 
 from __future__ import annotations
@@ -12,23 +13,28 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..model.timebase import FRAME_S
-from .blocks import Input
-from .clock import Clock
-from .engine import Engine
+from .inputs import Input
+from .live_decoder import LiveDecoder, LiveModel
 from .settings import LiveSettings
-from .source import LiveModel
+from .timeline import SteadyClock, SystemClock
 
 WITHIN_FRAME_MS = 1000 * FRAME_S / 2
 LEAST_COMPUTE_MS = 8.0  #: other programs come in between
 MARGIN_MS = 4.0  #: threads wake late, the port takes its time
 MOST_BLOCK_MS = 100.0
-WARM_UP_S = 1.0  #: of noise: the first steps prepare PyTorch and are slow
+RATE = 48_000  #: Hz, as sound cards have it
+WARM_UP_S = 1.0  #: of noise: the first steps prepare the network and are slow
 MEASURE_S = 1.0
+PACE_WARM_UP_S = 0.5
+MOST_STEPS = 300
+FRAME_MS = 1000 * FRAME_S
+#: What steps may take of a frame's time; the rest is for the sound device, the MIDI port and the view.
+SHARE = 0.9
 
 
 @dataclass(frozen=True)
 class Latency:
-    """In milliseconds."""
+    """The parts of the latency, in milliseconds."""
 
     algorithmic_ms: float
     block_ms: float
@@ -56,30 +62,71 @@ class Latency:
         return f"{self.total_ms:.0f} ms: {self.algorithmic_ms:.0f} algorithmic, {parts}"
 
 
-def measured_latency(compute_ms: float, engine: Engine, input: Input, settings: LiveSettings) -> Latency:
-    """Lets the input show how it delivers, and adds up. ``compute_ms``: of a step, at the median."""
+def measured_latency(
+    compute_ms: float, decoder: LiveDecoder, input: Input, settings: LiveSettings
+) -> Latency:
+    """Lets the input show how it delivers, and adds up. ``compute_ms``: the median time of a step."""
     input.settle()
     return Latency(
-        1000 * engine.latency_s,
+        1000 * decoder.latency_s,
         min(MOST_BLOCK_MS, 1000 * input.block_s),
         max(LEAST_COMPUTE_MS, 2 * compute_ms),
         settings.allowance_ms,
     )
 
 
-def step_ms(model: LiveModel, latency_ms: float, clock: Clock) -> float:
-    """Warms the model up; the median time of a step of one frame.
+def step_ms(model: LiveModel, latency_ms: float, clock: SteadyClock) -> float:
+    """Warms the model up and returns the median time of a step of one frame, in ms.
 
     Before the input is opened: what came meanwhile would be a backlog from the start.
     """
-    sample_rate = 48_000
-    stream = model.stream(latency_ms, sample_rate, None)
-    noise = np.random.default_rng(0).normal(0, 0.01, round(WARM_UP_S * sample_rate)).astype(np.float32)
+    stream = model.stream(latency_ms, RATE, None)
+    noise = np.random.default_rng(0).normal(0, 0.01, round(WARM_UP_S * RATE)).astype(np.float32)
     stream.feed(noise)
-    step = round(FRAME_S * sample_rate)
+    step = round(FRAME_S * RATE)
     times = []
     for _ in range(round(MEASURE_S / FRAME_S)):
         started_s = clock.now()
         stream.feed(noise[:step])
         times.append(clock.now() - started_s)
     return 1000 * float(np.median(times))
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long steps of one frame take at one latency, in milliseconds."""
+
+    latency_ms: float
+    steps: int
+    median_ms: float
+    mean_ms: float
+    p99_ms: float
+
+    @property
+    def follows(self) -> bool:
+        """Whether steps take less time than the sound that they are computed from."""
+        return self.mean_ms <= SHARE * FRAME_MS
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether 99 of 100 steps are done before the next begins; else notes are late now and then."""
+        return self.follows and self.p99_ms <= FRAME_MS
+
+
+def measure_pace(
+    model: LiveModel, latency_ms: float, seconds: float = 1.0, clock: SteadyClock | None = None
+) -> Pace:
+    """Times steps one after the other, for ``seconds`` or 300 of them, at least 20."""
+    clock = clock or SystemClock()
+    noise = np.random.default_rng(0).normal(0, 0.01, round(PACE_WARM_UP_S * RATE)).astype(np.float32)
+    stream = model.stream(latency_ms, RATE)
+    stream.feed(noise)
+    step = noise[: round(FRAME_S * RATE)]
+    took_ms: list[float] = []
+    began_s = clock.now()
+    while len(took_ms) < MOST_STEPS and (len(took_ms) < 20 or clock.now() - began_s < seconds):
+        before_s = clock.now()
+        stream.feed(step)
+        took_ms.append(1000 * (clock.now() - before_s))
+    median, p99 = (float(np.percentile(took_ms, percent)) for percent in (50, 99))
+    return Pace(latency_ms, len(took_ms), median, float(np.mean(took_ms)), p99)

@@ -1,39 +1,40 @@
-"""The worker's work: fetch what the input has, keep up, survive its faults, and tell what was heard.
+"""Input to events: fetch the blocks that the input has, keep up, survive its faults.
 
-Runs in the worker's thread (or in whoever iterates ``LiveTranscriber``), which may block in ``step``.
+``Listener.step`` runs in the worker's thread of a session, or in the thread that iterates
+``LiveTranscriber``, and may block there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from types import TracebackType
 from typing import Any
 
 from ..model.notes import Event
-from .backoff import Backoff
-from .blocks import Block, Input, InputFault, joined
-from .clock import Clock
-from .engine import Engine
-from .meters import ComputeMeter, LevelMeter
-from .timeline import Timeline
+from .inputs import Block, Input, InputEnded, InputFault, joined
+from .live_decoder import DEFAULT_LATENCY_MS, GateSettings, LiveDecoder, LiveModel
+from .status import ComputeMeter, LevelMeter
+from .timeline import Backoff, SteadyClock, SystemClock, Timeline
 
-MOST_BACKLOG_S = 1.0  #: more sound than this is not worth hearing any more
+MOST_BACKLOG_S = 1.0  #: more sound than this is too old to be worth transcribing
 KEPT_S = 0.3  #: of a backlog that is dropped: what the network's windows reach back to
-MOST_FAULTS = 5  #: of the engine in a row; then it is no accident
+MOST_FAULTS = 5  #: of the decoder in a row; then it is no accident
 
 
 class Listener:
-    """Input to events. ``watch`` sees every block as it comes, before anything is dropped."""
+    """Reads an input and decodes it. ``watch`` gets every block as it comes, before any is dropped."""
 
     def __init__(
         self,
         input: Input,
-        engine: Engine,
-        clock: Clock,
+        decoder: LiveDecoder,
+        clock: SteadyClock,
         timeline: Timeline | None = None,
         watch: Callable[[Block], None] | None = None,
         report: Callable[[str], None] | None = None,
     ) -> None:
-        self.input, self.engine = input, engine
+        self.input, self.decoder = input, decoder
         self.timeline = timeline or Timeline()
         self.compute, self.level = ComputeMeter(), LevelMeter()
         self.dropped_blocks = self.lost_samples = 0
@@ -48,10 +49,10 @@ class Listener:
     def step(self, timeout_s: float) -> list[Event]:
         """Events of the sound that waits; waits for sound at most ``timeout_s``.
 
-        Raises InputEnded at a file's end, and whatever the engine raises ``MOST_FAULTS`` times in a row.
+        Raises InputEnded at a file's end, and whatever the decoder raises ``MOST_FAULTS`` times in a row.
         """
         if self._retry_s is not None:
-            return self._look_again(timeout_s)
+            return self._reopen(timeout_s)
         try:
             blocks = self.input.read(timeout_s)
         except InputFault as fault:
@@ -105,27 +106,27 @@ class Listener:
         return kept
 
     def _compute(self, block: Block) -> list[Event]:
-        before, started_s = self.engine.frames, self._clock.now()
+        before, started_s = self.decoder.frames, self._clock.now()
         try:
-            events = self.engine.feed(block)
+            events = self.decoder.feed(block)
         except Exception as error:
             self._faults += 1
             if self._faults >= MOST_FAULTS:
                 raise
             self._report(f"computing failed and starts afresh: {type(error).__name__}: {error}")
-            return self.engine.interrupt(broken=True)
-        if self.engine.frames > before:
+            return self.decoder.interrupt(broken=True)
+        if self.decoder.frames > before:
             self._faults = 0
-        self.compute.add(self._clock.now() - started_s, self.engine.frames - before)
+        self.compute.add(self._clock.now() - started_s, self.decoder.frames - before)
         return events
 
     def _lost(self, fault: InputFault) -> list[Event]:
         self._report(f"input: {fault}; looking for it again")
         self.input.close()
         self._retry_s = self._backoff.failed(self._clock.now())
-        return self.engine.interrupt()
+        return self.decoder.interrupt()
 
-    def _look_again(self, timeout_s: float) -> list[Event]:
+    def _reopen(self, timeout_s: float) -> list[Event]:
         assert self._retry_s is not None
         wait_s = self._retry_s - self._clock.now()
         if wait_s > 0:
@@ -140,3 +141,51 @@ class Listener:
         self.timeline.restart()
         self._report(f"input: {self.input.name} is back, {self.input.sample_rate} Hz")
         return []
+
+
+class LiveTranscriber:
+    """Events of an input as they come: ``for event in LiveTranscriber(transcriber, AudioInput()): ...``
+
+    The loop ends where a file ends; a microphone's never does. Breaking out of it closes the input. Use
+    it with ``with`` to have the input closed also when an exception is raised elsewhere. A device that
+    fails is waited for and opened again; ``report`` is called with a line about it. ``pedal=False`` leaves
+    out the sustain pedal, which checkpoints with a pedal head detect.
+    """
+
+    def __init__(
+        self,
+        transcriber: LiveModel,
+        input: Input,
+        latency_ms: float = DEFAULT_LATENCY_MS,
+        *,
+        gate: GateSettings | None = None,
+        clock: SteadyClock | None = None,
+        report: Callable[[str], None] | None = None,
+        pedal: bool = True,
+    ) -> None:
+        self.input = input
+        self.latency_ms = latency_ms
+        self._transcriber, self._gate, self._pedal = transcriber, gate, pedal
+        self._clock = clock or SystemClock()
+        self._report = report
+
+    def __iter__(self) -> Iterator[Event]:
+        self.input.open()
+        with closing(self.input):
+            decoder = LiveDecoder(
+                self._transcriber, self.input.sample_rate, self.latency_ms, self._gate, pedal=self._pedal
+            )
+            listener = Listener(self.input, decoder, self._clock, report=self._report)
+            try:
+                while True:
+                    yield from listener.step(timeout_s=0.1)
+            except InputEnded:
+                yield from decoder.flush()
+
+    def __enter__(self) -> LiveTranscriber:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.input.close()

@@ -11,10 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..model.notes import Event
-from .blocks import Block
-from .clock import Clock
-from .record_audio import AudioRecording
-from .record_midi import MidiRecording, all_ends
+from .inputs import Block
+from .recordings import AudioRecording, MidiRecording, all_ends
+from .timeline import SteadyClock
 
 EVERY_S = 0.5  #: with the encoder's own tenth of a second, less than 2 s are lost by kill -9
 MOST_QUEUED = 12_000  #: blocks and events: two minutes of blocks of 10 ms
@@ -42,7 +41,7 @@ class Recorder:
         midi: Path | None,
         audio: Path | None,
         sample_rate: int,
-        clock: Clock,
+        clock: SteadyClock,
         report: Callable[[str], None] | None = None,
     ) -> None:
         self.left_out = 0
@@ -60,7 +59,7 @@ class Recorder:
         self._now_s = 0.0  # stream time
         self._cut_s: float | None = None  # when events were left out that ended something
         self._flush_s = clock.now() + EVERY_S
-        self._said: dict[Path, str] = {}  # of each file, what was last wrong with it
+        self._reported: dict[Path, str] = {}  # of each file, what was last wrong with it
         self.faults: list[str] = []  #: what a recording lacks, a line for each; complete once closed
 
     def audio(self, block: Block) -> None:
@@ -147,7 +146,7 @@ class Recorder:
         for one in self._all:
             closed = self._try(one, one.close)
             if not closed or (isinstance(one, AudioRecording) and one.broken):
-                faults.append(f"{one.path}: {self._said[one.path]}; {_holding(one)}")
+                faults.append(f"{one.path}: {self._reported[one.path]}; {_holding(one)}")
         if self.left_out:
             names = " and ".join(str(one.path) for one in self._all)
             faults.append(f"{names}: the disk was too slow; {self.left_out} blocks and events are missing")
@@ -159,9 +158,9 @@ class Recorder:
             write()
         except Exception as error:  # the disk is full, or gone: the music goes on
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            if self._said.get(recording.path) != why:
+            if self._reported.get(recording.path) != why:
                 self._report(f"recording: {recording.path}: {why}")
-            self._said[recording.path] = why
+            self._reported[recording.path] = why
             return False
         return True
 

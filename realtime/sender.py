@@ -1,7 +1,7 @@
 """The sender: every event leaves at its onset time plus a fixed latency, so the rhythm stays as played.
 
 ``put`` may be called by any thread and never waits for the port. ``step`` sends; it may block as long as
-the port does, and belongs to the sender's own thread, which alone touches the port.
+the port does, and belongs to the sender's own thread, which alone uses the port.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..model.notes import Event, NoteOff, NoteOn, Pedal
-from .backoff import Backoff
-from .clock import Clock
-from .meters import Recent, Roll
-from .ports import MidiOutput, PortFault
-from .timeline import Timeline
+from .midi_output import MidiOutput
+from .midi_ports import PortFault
+from .status import Recent, Roll
+from .timeline import Backoff, SteadyClock, Timeline
 
 LATE_S = 0.005  #: later than this an event counts as late
 STALE_S = 2.0  #: a note later than this (a port that blocked) is better not played at all
@@ -37,7 +36,7 @@ class _Waiting:
 class Sender:
     """Sends events to a port when they are due.
 
-    ``latency_s``: from an onset in stream time to its sending. A port that fails is reported, let go of,
+    ``latency_s``: from an onset in stream time to its sending. A port that fails is reported, closed,
     and opened again as soon as that is possible.
     """
 
@@ -46,7 +45,7 @@ class Sender:
         port: MidiOutput,
         timeline: Timeline,
         latency_s: float,
-        clock: Clock,
+        clock: SteadyClock,
         report: Callable[[str], None] | None = None,
     ) -> None:
         self.latency_s = latency_s
@@ -77,7 +76,7 @@ class Sender:
 
     def step(self) -> float:
         """Sends what is due; returns the seconds until there is more to do."""
-        self._look_after_port()
+        self._check_port()
         while (event := self._due()) is not None:
             self._emit(event)
         return self._wait_s()
@@ -128,7 +127,7 @@ class Sender:
             return heapq.heappop(self._waiting).event
 
     def _due_in_s(self, waiting: _Waiting) -> float:
-        # Asked anew each time: the timeline follows the sound card's quartz.
+        # Computed anew each time: the timeline follows the sound card's quartz.
         return self._timeline.clock_of(waiting.time_s) + self.latency_s - self._clock.now()
 
     def _wait_s(self) -> float:
@@ -153,11 +152,11 @@ class Sender:
             except PortFault as fault:
                 self._lost(fault)
 
-    def _look_after_port(self) -> None:
+    def _check_port(self) -> None:
         now_s = self._clock.now()
         if self._retry_s is not None:
             if now_s >= self._retry_s:
-                self._open_again()
+                self._reopen()
         elif now_s >= self._check_s and self._wait_s() > 0.02:  # looking takes a moment
             self._check_s = now_s + CHECK_S
             try:
@@ -170,10 +169,10 @@ class Sender:
         self._port.drop()
         self._retry_s = self._backoff.failed(self._clock.now())
 
-    def _open_again(self) -> None:
+    def _reopen(self) -> None:
         try:
             self._port.open()
-            # A note that was missed is not struck late; but a pedal that is down holds those to come.
+            # A note that was missed is not played late; but a pedal that is down holds those to come.
             self._port.pedal(self.roll.pedal_down)
         except PortFault:
             self._port.drop()  # it may have opened and then failed

@@ -1,8 +1,8 @@
 """A live session: input -> worker -> sender -> port, and the recordings beside them.
 
 Threads: PortAudio's callback (copies and queues), the worker (fetches and computes), the sender (alone at
-the port), the recorder (alone at the files). The thread that calls ``run`` only waits and tells. All ends
-of notes that the engine knows go through the sender; what still sounds when the session ends, for
+the port), the recorder (alone at the files). The thread that calls ``run`` only waits and reports. All ends
+of notes that the decoder knows go through the sender; what still sounds when the session ends, for
 whatever reason, is ended by the port itself.
 """
 
@@ -15,22 +15,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..model.notes import Event
-from .blocks import Block, Input, InputEnded
-from .clock import Clock, SystemClock
-from .engine import Engine
 from .event_output import EventOutput
+from .inputs import Block, Input, InputEnded
 from .latency import Latency, measured_latency, step_ms
 from .listener import Listener
-from .ports import MidiOutput
+from .live_decoder import LiveDecoder, LiveModel
+from .midi_output import MidiOutput
 from .recorder import Recorder, unused
 from .sender import Sender
 from .settings import LiveSettings
-from .source import LiveModel
-from .status import Status
-from .timeline import Timeline
-from .tuner import WORTH_CENTS, Tuner
-
-__all__ = ["LiveSession", "LiveSettings"]
+from .status import WORTH_CENTS, Status, TuningMeter
+from .timeline import SteadyClock, SystemClock, Timeline
 
 STEP_S = 0.1  #: longest wait for sound, and so for the worker to notice that it should stop
 JOIN_S = 3.0
@@ -42,7 +37,7 @@ class LiveSession:
     """Owns its input, port and recordings from ``start`` to ``stop``; use it with ``with``, or call ``run``.
 
     ``report`` is called, by any thread, with each line that a user should read. ``start`` raises InputFault,
-    PortFault or OSError when something is not there; afterwards only the engine's failures end a session.
+    PortFault or OSError when something is not there; afterwards only the decoder's failures end a session.
     """
 
     def __init__(
@@ -52,7 +47,7 @@ class LiveSession:
         port: MidiOutput,
         settings: LiveSettings | None = None,
         *,
-        clock: Clock | None = None,
+        clock: SteadyClock | None = None,
         report: Callable[[str], None] | None = None,
     ) -> None:
         self.settings = settings or LiveSettings()
@@ -60,10 +55,10 @@ class LiveSession:
         self.clock = clock or SystemClock()
         self.failure: BaseException | None = None  #: what ended the worker
         self.model = model
-        self._told = report or (lambda line: None)
+        self._report = report or (lambda line: None)
         self._lines: deque[str] = deque(maxlen=LINES_KEPT)
-        self._touch = self.settings.touch
-        self._tuner = Tuner() if self.settings.tuning == "auto" else None
+        self._style = self.settings.playing_style
+        self._tuning = TuningMeter() if self.settings.tuning == "auto" else None
         self._stopping = threading.Event()
         self._ended = threading.Event()  # the worker has nothing more to give
         self._worker: threading.Thread | None = None
@@ -103,9 +98,9 @@ class LiveSession:
         watch: Callable[[Status], None] | None = None,
         every_s: float = 0.1,
     ) -> None:
-        """Until ``stop`` is set, the file has been played, or the engine fails (which is raised here).
+        """Until ``stop`` is set, the file has been played, or the decoder fails (which is raised here).
 
-        ``watch`` is shown the status every ``every_s``. However this ends, no note is left sounding, no
+        ``watch`` gets the status every ``every_s``. However this ends, no note is left sounding, no
         pedal down.
         """
         stop = stop or threading.Event()
@@ -142,7 +137,7 @@ class LiveSession:
     def turn(self, timeout_s: float = STEP_S) -> None:
         """One turn of worker, sender and recorder in the caller's thread: for a simulated clock.
 
-        Raises InputEnded at a file's end, and the engine's failures.
+        Raises InputEnded at a file's end, and the decoder's failures.
         """
         self._turn_worker(min(timeout_s, self._sender.step()))
         self._sender.step()
@@ -174,9 +169,9 @@ class LiveSession:
             running_s=running_s,
             algorithmic_latency_ms=self._latency.algorithmic_ms,
             total_latency_ms=self._latency.total_ms,
-            bad_samples=self._engine.bad_samples,
-            gaps=self._engine.gaps,
-            asleep=self._engine.asleep,
+            bad_samples=self._decoder.bad_samples,
+            gaps=self._decoder.gaps,
+            asleep=self._decoder.asleep,
             faults=tuple(self._lines),
             sounding=self.port.sounding,
             sends_pedal=self.sends_pedal,
@@ -188,7 +183,7 @@ class LiveSession:
     def report(self, line: str) -> None:
         """A line for the user, kept for the view."""
         self._lines.append(line)
-        self._told(line)
+        self._report(line)
 
     def _open(self) -> None:
         settings, clock = self.settings, self.clock
@@ -196,15 +191,17 @@ class LiveSession:
         compute_ms = step_ms(self.model, settings.latency_ms, clock)
         self.input.open()
         rate = self.input.sample_rate
-        self._engine = Engine(self.model, rate, settings.latency_ms, settings.gate, pedal=settings.pedal)
-        self._latency = measured_latency(compute_ms, self._engine, self.input, settings)
+        self._decoder = LiveDecoder(
+            self.model, rate, settings.latency_ms, settings.gate, pedal=settings.pedal
+        )
+        self._latency = measured_latency(compute_ms, self._decoder, self.input, settings)
         self._timeline = Timeline()
         if settings.record or settings.record_audio:
             midi, audio = (unused(p) if p else None for p in (settings.record, settings.record_audio))
             self.recordings = [path for path in (midi, audio) if path]
             self._recorder = Recorder(midi, audio, rate, clock, self.report)
         self._listener = Listener(
-            self.input, self._engine, clock, self._timeline, watch=self._watch, report=self.report
+            self.input, self._decoder, clock, self._timeline, watch=self._watch, report=self.report
         )
         self._sender = Sender(self.port, self._timeline, self._latency.total_ms / 1000, clock, self.report)
         self._started_s = clock.now()
@@ -224,37 +221,37 @@ class LiveSession:
 
     def _turn_worker(self, timeout_s: float) -> None:
         self._deliver(self._listener.step(timeout_s))
-        if self._tuner is not None:
-            self._retune(self._tuner)
+        if self._tuning is not None:
+            self._retune(self._tuning)
 
     def _finish(self) -> None:
         """The ends of what sounds, for the recordings too."""
         try:
-            self._deliver(self._engine.interrupt(broken=self.failure is not None))
+            self._deliver(self._decoder.interrupt(broken=self.failure is not None))
         except Exception:
-            self._deliver(self._engine.interrupt(broken=True))
+            self._deliver(self._decoder.interrupt(broken=True))
 
     def _watch(self, block: Block) -> None:
         if self._recorder is not None:
             self._recorder.audio(block)
-        if self._tuner is not None:
-            self._tuner.hear(block)
+        if self._tuning is not None:
+            self._tuning.add(block)
 
     def _deliver(self, events: list[Event]) -> None:
-        shaped = [touched for event in events if (touched := self._touch(event)) is not None]
-        if shaped:
-            log.debug("heard %s", shaped)
-            self._sender.put(shaped)
+        played = [changed for event in events if (changed := self._style(event)) is not None]
+        if played:
+            log.debug("events %s", played)
+            self._sender.put(played)
             if self.events is not None:
-                self.events.put(shaped, self._timeline.stream_of(self.clock.now()))
+                self.events.put(played, self._timeline.stream_of(self.clock.now()))
             if self._recorder is not None:
-                self._recorder.events(shaped)
+                self._recorder.events(played)
 
-    def _retune(self, tuner: Tuner) -> None:
+    def _retune(self, tuning: TuningMeter) -> None:
         # Another front end starts afresh: only where nothing sounds.
-        if tuner.cents is None or self._engine.sounding or self._engine.pedal_down:
+        if tuning.cents is None or self._decoder.sounding or self._decoder.pedal_down:
             return
-        self._tuner = None
-        self.report(f"tuning: the piano is {tuner.cents:+.0f} cents from A = 440 Hz")
-        if abs(tuner.cents) >= WORTH_CENTS:
-            self._deliver(self._engine.use(self.model.with_tuning(tuner.cents)))
+        self._tuning = None
+        self.report(f"tuning: the piano is {tuning.cents:+.0f} cents from A = 440 Hz")
+        if abs(tuning.cents) >= WORTH_CENTS:
+            self._deliver(self._decoder.use(self.model.with_tuning(tuning.cents)))

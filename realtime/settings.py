@@ -1,16 +1,18 @@
-"""What can be chosen for a live session."""
+"""The settings of a live session, and how events are changed before they are sent."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ..model.notes import Event, NoteOn, Pedal
 from ..model.timebase import frames_for_latency
 from ..model.tuning import check_tuning
-from .gate import GateSettings
-from .touch import Touch
+from .live_decoder import GateSettings
 
 MIDI_SYSTEMS = ("alsa", "jack", "coremidi", "winmm")
+CURVES = {"soft": 0.6, "linear": 1.0, "hard": 1.6}  #: name -> exponent; soft makes quiet playing louder
+HIGHEST = 127  #: pitch and velocity of MIDI
 
 
 @dataclass(frozen=True)
@@ -19,8 +21,8 @@ class LiveSettings:
 
     input: int | str | None = None
     """Index, name or part of the name of a sound device; None: the usual one."""
-    channel: int | None = None
-    """Of the sound device, from 1; None: the first two, mixed."""
+    input_channel: int | None = None
+    """Channel of the sound device or file, from 1; None: the first two, mixed."""
     from_file: Path | None = None
     """A recording in place of the sound device, in real time."""
     output: str | None = None
@@ -34,13 +36,13 @@ class LiveSettings:
     latency_ms: float = 132
     """Algorithmic latency: 32 + 20 * (R + 1)."""
     tuning: float | str | None = None
-    """Of the piano against A = 440 Hz in cents, -200 to 200, or "auto": listen and adapt."""
+    """The piano's distance from A = 440 Hz in cents, -200 to 200, or "auto": estimate it and adapt."""
     velocity_curve: str = "linear"
     """soft, linear, hard, an exponent, or fixed:VELOCITY."""
     transpose: int = 0
     """Semitones."""
     pedal: bool = True
-    """Send the sustain pedal too, where the checkpoint hears it."""
+    """Send the sustain pedal too, where the checkpoint detects it."""
     record: Path | None = None
     """A .mid file to write."""
     record_audio: Path | None = None
@@ -51,13 +53,13 @@ class LiveSettings:
     """What computing may take on top of the algorithmic latency; None: measured at the start."""
 
     def __post_init__(self) -> None:
-        faults = [fault for check in (self._ranges, self._files, self._touch) for fault in check()]
+        faults = [fault for check in (self._ranges, self._files, self._style) for fault in check()]
         if faults:
             raise ValueError("; ".join(faults))
 
     @property
-    def touch(self) -> Touch:
-        return Touch(self.transpose, self.velocity_curve)
+    def playing_style(self) -> PlayingStyle:
+        return PlayingStyle(self.transpose, self.velocity_curve)
 
     def _ranges(self) -> list[str]:
         faults = []
@@ -68,8 +70,8 @@ class LiveSettings:
                 faults.append(str(error))
         if not 1 <= self.midi_channel <= 16:
             faults.append(f"the MIDI channel must be 1 to 16, got {self.midi_channel}")
-        if self.channel is not None and self.channel < 1:
-            faults.append(f"input channels count from 1, got {self.channel}")
+        if self.input_channel is not None and self.input_channel < 1:
+            faults.append(f"input channels count from 1, got {self.input_channel}")
         if self.allowance_ms is not None and not 0 <= self.allowance_ms <= 2000:
             faults.append(f"the allowance must be 0 to 2000 ms, got {self.allowance_ms:g}")
         return faults
@@ -91,9 +93,63 @@ class LiveSettings:
                 faults.append(f"expected a folder above {path}, one of them is a file")
         return faults
 
-    def _touch(self) -> list[str]:
+    def _style(self) -> list[str]:
         try:
-            self.touch  # noqa: B018 - it checks itself
+            self.playing_style  # noqa: B018 - it checks itself
         except ValueError as error:
             return [str(error)]
         return []
+
+
+@dataclass(frozen=True)
+class PlayingStyle:
+    """Changes events: transposes them and maps their velocities.
+
+    ``curve``: soft, linear, hard, an exponent (0.2 to 5) or ``fixed:VELOCITY``.
+    """
+
+    transpose: int = 0  #: semitones
+    curve: str = "linear"
+    _velocities: tuple[int, ...] = field(default=(), init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not -60 <= self.transpose <= 60:
+            raise ValueError(f"transpose must be -60 to 60 semitones, got {self.transpose}")
+        self._table()
+
+    def __call__(self, event: Event) -> Event | None:
+        """The event as it is sent, or None where there is no such key. The pedal goes through."""
+        if isinstance(event, Pedal):
+            return event
+        pitch = event.pitch + self.transpose
+        if not 0 <= pitch <= HIGHEST:
+            return None
+        if isinstance(event, NoteOn):
+            return replace(event, pitch=pitch, velocity=self._velocities[event.velocity])
+        return replace(event, pitch=pitch)
+
+    def _table(self) -> None:
+        fixed = self._fixed()
+        power = 1.0 if fixed else self._exponent()
+        shaped = [fixed or round(HIGHEST * (v / HIGHEST) ** power) for v in range(HIGHEST + 1)]
+        object.__setattr__(self, "_velocities", tuple(max(1, min(HIGHEST, v)) for v in shaped))
+
+    def _fixed(self) -> int | None:
+        kind, _, value = self.curve.partition(":")
+        if kind != "fixed":
+            return None
+        if not value.isdigit() or not 1 <= int(value) <= HIGHEST:
+            raise ValueError(f"velocity curve: expected fixed:1 to fixed:127, got {self.curve!r}")
+        return int(value)
+
+    def _exponent(self) -> float:
+        try:
+            power = CURVES[self.curve] if self.curve in CURVES else float(self.curve)
+        except ValueError:
+            power = 0.0
+        if not 0.2 <= power <= 5:
+            names = ", ".join(CURVES)
+            raise ValueError(
+                f"velocity curve: expected {names}, fixed:VELOCITY or 0.2 to 5, got {self.curve!r}"
+            )
+        return power

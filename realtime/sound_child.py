@@ -4,8 +4,8 @@ A driver that hangs or crashes when its device is pulled takes the process with 
 finds the device again (PortAudio hangs for ever when a JACK server dies). This one is thrown away then.
 And no Python of ours holds up PortAudio's callback here.
 
-It says what devices there are (a line of JSON), is told on standard input which one to open, answers, and
-then writes blocks until standard input ends, as it does when the parent is gone. PortAudio's thread runs
+It writes a line of JSON with the devices, reads from standard input which one to open, answers, and then
+writes blocks until standard input ends, as it does when the parent is gone. PortAudio's thread runs
 ``Blocks.callback``, which never waits; the main thread writes and may block.
 """
 
@@ -22,8 +22,8 @@ import time
 from contextlib import suppress
 from typing import Any, BinaryIO
 
-from .blocks import InputFault
 from .devices import sound_library
+from .inputs import InputFault
 
 HEADER = struct.Struct(
     "<IId?"
@@ -73,9 +73,9 @@ def main() -> None:
 def _serve(out: BinaryIO) -> None:
     try:
         library = sound_library()
-        _say(out, _devices(library))
+        _write(out, _devices(library))
     except InputFault as fault:
-        _say(out, {"fault": str(fault)})
+        _write(out, {"fault": str(fault)})
         return
     request = sys.stdin.buffer.readline()
     if not request:
@@ -85,9 +85,9 @@ def _serve(out: BinaryIO) -> None:
         stream = library.InputStream(**json.loads(request), callback=blocks.callback)
         stream.start()
     except (library.PortAudioError, ValueError, OSError) as error:
-        _say(out, {"fault": str(error)})
+        _write(out, {"fault": str(error)})
         return
-    _say(out, {"latency_s": stream.latency})
+    _write(out, {"latency_s": stream.latency})
     threading.Thread(target=_end_with_parent, args=(stream,), daemon=True).start()
     blocks.write(out, stream)
 
@@ -107,7 +107,7 @@ def _end_with_parent(stream: Any) -> None:
     os._exit(0)
 
 
-def _say(out: BinaryIO, message: dict[str, Any]) -> None:
+def _write(out: BinaryIO, message: dict[str, Any]) -> None:
     out.write(json.dumps(message).encode() + b"\n")
     out.flush()
 

@@ -1,4 +1,4 @@
-"""What AudioInput uses of the module sounddevice, offered by a process of its own (``sound_child``).
+"""The part of the module sounddevice that AudioInput uses, run in a process of its own (``sound_child``).
 
 ``InputStream.start`` begins a thread that waits for blocks and calls the callback.
 """
@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..processes import python
-from .blocks import InputFault
+from .inputs import InputFault
 from .sound_child import HEADER
 
 ANSWER_WITHIN_S = 20.0  #: a busy machine; a driver that takes longer is taken for dead

@@ -1,8 +1,24 @@
-"""What a live session says of itself: one snapshot for the view, the status line and the benchmarks."""
+"""What a live session measures, and the snapshot of it for the view, the status line and the benchmarks.
+
+The worker and the sender write the meters; any thread may read them.
+"""
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
+
+import numpy as np
+
+from ..model.notes import Event, NoteOn, Pedal
+from ..model.partials import estimate_tuning
+from ..model.timebase import FRAME_S
+from .inputs import Block, clean
+
+RECENT_S = 8.0  #: the notes of so many seconds are shown
+TUNING_S = 12.0  #: of sound from which the tuning is estimated, silence not counted
+AUDIBLE = 0.003  #: full scale is 1; quieter blocks are not counted
+WORTH_CENTS = 3.0  #: a smaller difference changes nothing
 
 
 @dataclass(frozen=True)
@@ -17,7 +33,7 @@ class RecentNote:
 
 @dataclass(frozen=True)
 class Status:
-    """A snapshot; times in seconds of stream time (0 where listening began), durations as named."""
+    """A snapshot; times in seconds of stream time (0 where the input began), durations as named."""
 
     running_s: float = 0.0
     level_db: float = -120.0  #: peak of the last blocks against full scale
@@ -38,14 +54,14 @@ class Status:
     asleep: bool = False  #: the silence gate has put the network to sleep
     faults: tuple[str, ...] = ()  #: the last few lines
     sounding: frozenset[int] = frozenset()  #: pitches down now
-    sends_pedal: bool = False  #: whether the sustain pedal is listened for
+    sends_pedal: bool = False  #: whether the sustain pedal is detected and sent
     pedal: bool = False  #: it is down now
     recent: tuple[RecentNote, ...] = ()  #: notes of the last RECENT_S seconds
-    now_s: float = 0.0  #: stream time of what is heard at the port now
+    now_s: float = 0.0  #: stream time of what the port plays now
 
 
 def troubles(status: Status) -> list[str]:
-    """What went wrong so far, counted: a few words each, nothing where all is well."""
+    """Counts what went wrong so far: a few words each; empty where all is well."""
     counts = (
         (status.dropped_blocks, "blocks dropped"),
         (status.gaps, "gaps in the sound"),
@@ -58,4 +74,129 @@ def troubles(status: Status) -> list[str]:
     return [f"{count} {what}" for count, what in counts if count]
 
 
-RECENT_S = 8.0
+class Recent:
+    """The last ``size`` figures. One thread writes; a reader may see one figure more or less."""
+
+    def __init__(self, size: int = 2000) -> None:
+        self._values = np.zeros(size)
+        self._count = 0
+
+    def add(self, value: float) -> None:
+        self._values[self._count % len(self._values)] = value
+        self._count += 1
+
+    def values(self) -> np.ndarray:
+        return self._values[: min(self._count, len(self._values))].copy()
+
+    def median_and_p99(self) -> tuple[float, float]:
+        values = self.values()
+        if not len(values):
+            return 0.0, 0.0
+        median, p99 = np.percentile(values, (50, 99))
+        return float(median), float(p99)
+
+
+class ComputeMeter:
+    """Measures the time of computing, for each 20 ms of audio."""
+
+    def __init__(self) -> None:
+        self.frame_ms = Recent()
+        self._spent_s = Recent(500)
+        self._audio_s = Recent(500)
+
+    def add(self, spent_s: float, frames: int) -> None:
+        """One step over ``frames`` frames; steps that computed none are part of the next."""
+        if frames:
+            self.frame_ms.add(1000 * spent_s / frames)
+            self._spent_s.add(spent_s)
+            self._audio_s.add(frames * FRAME_S)
+
+    @property
+    def realtime_factor(self) -> float:
+        """Seconds of audio computed in a second of computing."""
+        spent_s = float(self._spent_s.values().sum())
+        return float(self._audio_s.values().sum()) / spent_s if spent_s > 0 else 0.0
+
+
+class LevelMeter:
+    """Peak of the last blocks, falling slowly enough to be read."""
+
+    FALL_DB_PER_S = 24.0
+    LOWEST_DB = -120.0
+
+    def __init__(self) -> None:
+        self.level_db = self.LOWEST_DB
+        self.clipped = 0
+
+    def add(self, samples: np.ndarray, duration_s: float) -> None:
+        """Samples [n]; NaN counts as nothing."""
+        sizes = np.abs(np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=1.0))
+        peak = float(sizes.max(initial=0.0))
+        self.clipped += int(np.count_nonzero(sizes >= 0.999))
+        peak_db = 20 * float(np.log10(max(peak, 1e-6)))
+        self.level_db = max(peak_db, self.level_db - self.FALL_DB_PER_S * duration_s, self.LOWEST_DB)
+
+
+class Roll:
+    """The notes of the last seconds, as they were sent, and where the pedal is."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._done: list[RecentNote] = []
+        self._down: dict[int, NoteOn] = {}
+        self.notes = 0
+        self.pedal_down = False
+
+    def add(self, event: Event) -> None:
+        if isinstance(event, Pedal):
+            self.pedal_down = event.down
+            return
+        with self._lock:
+            on = self._down.pop(event.pitch, None)
+            if on is not None:
+                self._done.append(RecentNote(on.time_s, event.time_s, on.pitch, on.velocity))
+            if isinstance(event, NoteOn):
+                self._down[event.pitch] = event
+                self.notes += 1
+            if len(self._done) > 256:
+                self._forget(event.time_s)
+
+    def recent(self, now_s: float) -> tuple[RecentNote, ...]:
+        with self._lock:
+            self._forget(now_s)
+            down = (RecentNote(on.time_s, None, on.pitch, on.velocity) for on in self._down.values())
+            return (*self._done, *down)
+
+    def _forget(self, now_s: float) -> None:
+        first_s = now_s - RECENT_S
+        self._done = [note for note in self._done if note.offset_s is None or note.offset_s >= first_s]
+
+
+class TuningMeter:
+    """For ``--tuning auto``: estimates how far the piano is from A = 440 Hz, once it has been played enough.
+
+    ``add`` every block; ``cents`` is None until it is known. A thread of its own estimates.
+    """
+
+    def __init__(self) -> None:
+        self.cents: float | None = None
+        self._waiting: list[np.ndarray] | None = []
+        self._waiting_s = 0.0
+        self._sample_rate = 0
+
+    def add(self, block: Block) -> None:
+        if self._waiting is None:
+            return
+        if block.sample_rate != self._sample_rate:
+            self._waiting, self._waiting_s, self._sample_rate = [], 0.0, block.sample_rate
+        samples = clean(block.samples)[0]
+        if float(np.abs(samples).max(initial=0.0)) < AUDIBLE:
+            return
+        self._waiting.append(samples)
+        self._waiting_s += block.duration_s
+        if self._waiting_s >= TUNING_S:
+            sound, self._waiting = self._waiting, None
+            threading.Thread(target=self._estimate, args=(sound, block.sample_rate), daemon=True).start()
+
+    def _estimate(self, sound: list[np.ndarray], sample_rate: int) -> None:
+        self.cents = estimate_tuning(sound, sample_rate).cents

@@ -1,18 +1,57 @@
-"""How stream time and the clock hang together, and where the device has lost samples.
+"""Time: the clock, stream time, and what maps one to the other.
 
 A sound card's quartz and the machine's clock differ by up to a hundred parts in a million: seconds a
-day. And a block may arrive late, but never early. So the *least* delay of the last seconds is the
-truth, and it is followed slowly, so that the rhythm is not bent.
+day. And a block may arrive late, but never early. So ``Timeline`` takes the *least* delay of the last
+seconds as the true one, and follows it slowly, so that the rhythm is not bent.
 """
 
 from __future__ import annotations
 
 import math
+import threading
+import time
+from typing import Protocol
 
 SLEW = 0.002  #: seconds a second by which the anchor follows
 SETTLE_S = 1.0  #: at first it follows at once
 BUCKET_S = 5.0  #: the least delay is taken over one to two of these
 JUMP_S = 0.25  #: more than any drift: the clock itself has jumped
+
+
+class SteadyClock(Protocol):
+    """Seconds that never run backwards, from an arbitrary start."""
+
+    def now(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    """``time.perf_counter``: the finest steady clock that Python offers on every system."""
+
+    def now(self) -> float:
+        return time.perf_counter()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(max(0.0, seconds))
+
+
+class SimulatedClock:
+    """Sleeping moves it on at once, so that hours of live audio pass as fast as they can be computed.
+
+    For one thread that drives everything in turn (``LiveSession.turn``).
+    """
+
+    def __init__(self, now_s: float = 0.0) -> None:
+        self._now_s = now_s
+        self._lock = threading.Lock()
+
+    def now(self) -> float:
+        return self._now_s
+
+    def sleep(self, seconds: float) -> None:
+        with self._lock:
+            self._now_s += max(0.0, seconds)
 
 
 class Timeline:
@@ -79,7 +118,7 @@ class GapMeter:
         return self._usual if self._usual is not None else (self._least if self._blocks else None)
 
     def note(self, end_s: float, arrived_s: float, reported: bool) -> float:
-        """Seconds lost before the block that ends at ``end_s`` (losses told of so far counted); mostly 0."""
+        """Seconds lost before the block that ends at ``end_s``, which counts earlier losses; mostly 0."""
         delay = arrived_s - end_s
         if reported:
             self._reported = 2  # the window may be nearly over
@@ -89,9 +128,9 @@ class GapMeter:
         self._blocks += 1
         if end_s - self._opened_s < self.WINDOW_S or self._blocks < 3:
             return 0.0
-        return self._judge()
+        return self._close_window()
 
-    def _judge(self) -> float:
+    def _close_window(self) -> float:
         least, self._usual = self._least, self._usual if self._usual is not None else self._least
         lost = least - self._usual
         smallest = self.REPORTED_S if self._reported else self.UNTOLD_S
@@ -101,3 +140,19 @@ class GapMeter:
             return lost
         self._usual += min(lost, self.DRIFT * self.WINDOW_S)  # the two quartzes differ
         return 0.0
+
+
+class Backoff:
+    """When to try again after a failure: soon at first, then ever less often."""
+
+    def __init__(self, first_s: float = 0.5, most_s: float = 8.0) -> None:
+        self._first_s, self._most_s = first_s, most_s
+        self.succeeded()
+
+    def succeeded(self) -> None:
+        self._wait_s = self._first_s
+
+    def failed(self, now_s: float) -> float:
+        """When to try again, by the same clock."""
+        wait_s, self._wait_s = self._wait_s, min(self._most_s, 2 * self._wait_s)
+        return now_s + wait_s

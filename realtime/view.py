@@ -1,7 +1,7 @@
-"""What a player sees while ``hppnet live`` runs: keyboard, piano roll, level, times, faults.
+"""The screen of ``hppnet live``: keyboard, piano roll, level, times, faults.
 
 For terminals ``LiveView``, which fills the screen and leaves it as it was; elsewhere ``status_line``.
-The view only reads snapshots: it holds up nobody, and what it shows is at most a tenth of a second old.
+The view only reads snapshots: it delays nothing, and what it shows is at most a tenth of a second old.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from rich.live import Live
 from rich.style import Style
 from rich.text import Text
 
-from .roll import keyboard, lanes_for, roll
 from .status import Status, troubles
+from .view_roll import keyboard, lanes_for, roll
 
 UPDATES_PER_SECOND = 10
 FLOOR_DB = -60.0  #: where the meter begins
@@ -30,7 +30,7 @@ SHORT_ABOUT = 2
 class LiveView:
     """Shows a session on a terminal. Used with ``with``; ``update`` as often as one likes.
 
-    ``about`` are lines that stay on top: what is heard, where it is sent, and what else is worth knowing
+    ``about`` are lines that stay on top: the input, where notes are sent, and what else is worth knowing
     (from the third line on only where the terminal is tall).
     """
 
@@ -125,7 +125,7 @@ def lit(status: Status) -> dict[int, int]:
 def _title(status: Status, columns: int) -> Text:
     line = Text(" hppnet live", style="bold")
     line.append(f"   {_clock(status.running_s)}   ", "not bold")
-    line.append("asleep until it hears something" if status.asleep else "listening", "not bold")
+    line.append("asleep until something sounds" if status.asleep else "listening", "not bold")
     if status.sends_pedal:
         line.append("   pedal ", "not bold").append(
             "down" if status.pedal else "up", "bold" if status.pedal else "not bold"
@@ -185,7 +185,7 @@ def _clock(seconds: float) -> str:
 
 
 def status_line(status: Status) -> str:
-    """The same in one line of ASCII, for logs."""
+    """The status in one line of ASCII, for logs."""
     words = [
         _clock(status.running_s),
         "asleep" if status.asleep else f"{status.level_db:.0f} dB",

@@ -19,6 +19,7 @@ from hppnet.model.transcriber import Transcriber
 from hppnet.training import kernels
 
 from .needs import require
+from .rigs.jack_server import JackServer
 from .sounds import TONE_WEIGHTS
 
 #: These use sound devices, ports or a browser in real time: one process runs them one after the other.
@@ -93,6 +94,14 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("small") / "small.safetensors"
     save(path, HPPNet(config.network), config)
     return path
+
+
+@pytest.fixture(scope="module")
+def jack_server() -> Iterator[JackServer]:
+    """48 000 Hz, blocks of 256 samples; nobody else is on it."""
+    require("jack")
+    with JackServer(48_000, 256) as server:
+        yield server
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from hppnet.model.notes import Event, NoteOff, NoteOn, Pedal
-from hppnet.realtime.clock import SimulatedClock
 from hppnet.realtime.session import LiveSession
+from hppnet.realtime.timeline import SimulatedClock
 
 FRAME_S = 0.02
 NOTE_OFF, NOTE_ON, CONTROL = 0x80, 0x90, 0xB0
@@ -142,7 +142,7 @@ def sounding_after(messages: Iterable[list[int]], before: bool = False) -> set[i
     down: set[int] = set()
     for status, first, value in messages:
         if status & 0xF0 == NOTE_ON:
-            assert first not in down, f"key {first} is struck while it is down"
+            assert first not in down, f"key {first} goes down while it is down"
             down.add(first)
         elif status & 0xF0 == NOTE_OFF:
             assert before or first in down, f"key {first} comes up without having gone down"

@@ -15,8 +15,9 @@ from typing import Any, NoReturn
 
 import pytest
 
-from hppnet.realtime import jack
 from hppnet.training.kernels import compiled
+
+from .rigs import jack_server
 
 #: The smallest first.
 SOUND_FONTS = sorted(Path("/usr/share/sounds").glob("sf*/*.sf[23]"), key=lambda path: path.stat().st_size)
@@ -76,7 +77,7 @@ def _compiler() -> str | None:
 MISSING: dict[str, Callable[[], str | None]] = {
     "ffmpeg": _program("ffmpeg", "ffmpeg"),
     "fluidsynth": _fluidsynth,
-    "jack": jack.missing,
+    "jack": jack_server.missing,
     "chromium": _chromium,
     "compiler": _compiler,
 }

@@ -15,11 +15,11 @@ from hppnet.cli import app
 from hppnet.commands import doctor_facts
 from hppnet.commands.doctor_problems import problems
 from hppnet.offline import bench_machine
-from hppnet.realtime import devices, pace, wires
-from hppnet.realtime.clock import SimulatedClock
+from hppnet.realtime import devices, latency, midi_ports
 from hppnet.realtime.devices import SoundInput
-from hppnet.realtime.pace import measure_pace
-from hppnet.realtime.wires import MidiPort
+from hppnet.realtime.latency import measure_pace
+from hppnet.realtime.midi_ports import MidiPort
+from hppnet.realtime.timeline import SimulatedClock
 
 from .live_fakes import FakeModel
 from .sounds import TONE_WEIGHTS
@@ -109,10 +109,10 @@ def run(monkeypatch: pytest.MonkeyPatch):
     """The command on a machine with a microphone and a port, which measures briefly."""
     monkeypatch.setattr(devices, "list_inputs", lambda: [SoundInput(0, "Mic [USB]", "ALSA", 1, 48_000, True)])
     monkeypatch.setattr(devices, "sound_systems", lambda: ["ALSA"])
-    monkeypatch.setattr(wires, "list_ports", lambda: [MidiPort("Synth", "alsa")])
-    monkeypatch.setattr(wires, "midi_systems", lambda: ["alsa"])
-    monkeypatch.setattr(pace, "MOST_STEPS", 20)
-    monkeypatch.setattr(pace, "SHARE", 1000)  # however busy this machine is
+    monkeypatch.setattr(midi_ports, "list_ports", lambda: [MidiPort("Synth", "alsa")])
+    monkeypatch.setattr(midi_ports, "midi_systems", lambda: ["alsa"])
+    monkeypatch.setattr(latency, "MOST_STEPS", 20)
+    monkeypatch.setattr(latency, "SHARE", 1000)  # however busy this machine is
     monkeypatch.setattr(bench_machine, "_UNIT", "import os; print(os.environ['OPENBLAS_NUM_THREADS'])")
     command = ["doctor", "--checkpoint", str(TONE_WEIGHTS)]
     return lambda *more: CliRunner().invoke(app, [*command, *more], env={"COLUMNS": "200"})
@@ -137,7 +137,7 @@ def test_without_the_extras_it_says_which_and_the_line_that_installs_them(
     run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
-    monkeypatch.setattr(pace, "MOST_STEPS", 20)
+    monkeypatch.setattr(latency, "MOST_STEPS", 20)
     monkeypatch.setattr(bench_machine, "_UNIT", "print(1)")
     gone = {
         "sounddevice": "sounddevice",

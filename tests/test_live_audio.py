@@ -7,11 +7,11 @@ import pytest
 
 from hppnet.model.downmix import Downmix
 from hppnet.model.notes import Event
-from hppnet.realtime.audio import DEAD_AFTER_S, MOST_QUEUED_S, AudioInput, FileInput
-from hppnet.realtime.blocks import Block, InputEnded, InputFault, clean, joined
-from hppnet.realtime.clock import SimulatedClock
+from hppnet.realtime.audio_input import DEAD_AFTER_S, MOST_QUEUED_S, AudioInput
 from hppnet.realtime.devices import SoundInput, choose_input
+from hppnet.realtime.inputs import Block, FileInput, InputEnded, InputFault, clean, joined
 from hppnet.realtime.listener import Listener
+from hppnet.realtime.timeline import SimulatedClock
 
 from .bursts import RATE
 from .live_fakes import FakeSound
@@ -83,19 +83,19 @@ def test_channels_unlike_each_other_are_said_once_and_change_nothing(sound: Fake
     *channels, words = STEREO[name]
     stereo = np.stack(channels, axis=1)
     sound.rate, lines = RATE, []
-    source, engine = AudioInput(library=sound, clock=sound.clock), Heard()
+    source, decoder = AudioInput(library=sound, clock=sound.clock), BlockKeeper()
     source.open()
-    listener = Listener(source, engine, sound.clock, report=lines.append)  # type: ignore[arg-type]
+    listener = Listener(source, decoder, sound.clock, report=lines.append)  # type: ignore[arg-type]
     for start in range(0, len(stereo), 200):
         sound.play(stereo[start : start + 200])
         listener.step(0)
     assert len(lines) == (words is not None), lines
     assert words is None or lines[0].startswith(f"warning: {source.name}: {words}")
-    np.testing.assert_array_equal(np.concatenate(engine.samples), Downmix(2, RATE).feed(stereo))
+    np.testing.assert_array_equal(np.concatenate(decoder.samples), Downmix(2, RATE).feed(stereo))
 
 
-class Heard:
-    """In place of an engine: keeps what it is fed."""
+class BlockKeeper:
+    """In place of a decoder: keeps what it is fed."""
 
     frames = 0
 

@@ -18,12 +18,11 @@ import hppnet
 from hppnet.cli import app
 from hppnet.model.notes import read_midi
 from hppnet.offline.reading import open_recording
-from hppnet.realtime import devices, wires
-from hppnet.realtime.audio import FileInput
-from hppnet.realtime.blocks import InputFault
+from hppnet.realtime import devices, midi_ports
 from hppnet.realtime.devices import SoundInput
-from hppnet.realtime.transcriber import LiveTranscriber
-from hppnet.realtime.wires import MidiPort, PortFault
+from hppnet.realtime.inputs import FileInput, InputFault
+from hppnet.realtime.listener import LiveTranscriber
+from hppnet.realtime.midi_ports import MidiPort, PortFault
 
 from . import children
 from .live_fakes import sounding_after
@@ -35,7 +34,7 @@ POSIX = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
 #: ``hppnet live`` whose port "none" writes what it is sent to the file named first.
 SPYING = """
 import sys
-from hppnet.realtime.wires import Nowhere
+from hppnet.realtime.midi_ports import Nowhere
 log = open(sys.argv.pop(1), "w", buffering=1)
 Nowhere.send = lambda self, message: log.write(" ".join(map(str, message)) + "\\n")
 from hppnet.cli import main
@@ -90,7 +89,7 @@ def test_a_signal_ends_every_note_and_completes_the_recordings(take: Path, tmp_p
     assert "ended after" in out
     notes = read_midi(tmp_path / "a.mid")
     assert len(notes) >= 6
-    with open_recording(tmp_path / "a.flac") as recording:  # holds all that the notes were heard in
+    with open_recording(tmp_path / "a.flac") as recording:  # holds all that the notes were found in
         heard_s = sum(len(block) for block in recording.blocks()) / recording.sample_rate
     # At the end an onset is told by as much of its sound as there is.
     assert heard_s > max(note.onset_s for note in notes)
@@ -104,10 +103,10 @@ def test_kill_leaves_all_but_the_last_two_seconds(take: Path, tmp_path: Path) ->
     wait_for_notes(process, tmp_path, 9)
     process.kill()
     process.communicate()
-    heard = sum(message[0] == 0x90 for message in sent(tmp_path))
+    received = sum(message[0] == 0x90 for message in sent(tmp_path))
     notes = read_midi(tmp_path / "a.mid")
-    assert len(notes) >= heard - 2 / 0.35 - 1  # a note each 0.35 s
-    last_s = 0.3 + 0.35 * (heard - 1)
+    assert len(notes) >= received - 2 / 0.35 - 1  # a note each 0.35 s
+    last_s = 0.3 + 0.35 * (received - 1)
     with open_recording(tmp_path / "a.flac") as recording:
         assert recording.duration_s is not None and recording.duration_s > last_s - 2
         sound = np.concatenate(list(recording.blocks()))
@@ -149,7 +148,7 @@ def test_quiet_says_nothing(tmp_path: Path) -> None:
         (["--record-audio", "out.wav"], "ends in .flac"),
         (["--output", "a", "--virtual", "b"], "got both"),
         (["--input", "a", "--from-file", "b.wav"], "got both"),
-        (["--channel", "17"], "16"),
+        (["--midi-channel", "17"], "16"),
         (["--transpose", "99"], "-60 to 60"),
     ],
 )
@@ -157,6 +156,12 @@ def test_wrong_use_is_2_and_says_what_was_expected(options: list[str], expected:
     result = RUNNER.invoke(app, ["live", *options], env={"COLUMNS": "200"})
     assert result.exit_code == 2
     assert expected in " ".join(result.output.replace("│", " ").split())
+
+
+def test_the_old_name_of_midi_channel_works_and_says_the_new_one() -> None:
+    result = RUNNER.invoke(app, ["live", "--channel", "17"], env={"COLUMNS": "200"})
+    assert result.exit_code == 2 and "16" in result.output  # checked as --midi-channel is
+    assert "--channel is called --midi-channel now" in result.stderr
 
 
 def no_inputs(library: object = None, refresh: bool = False) -> list[SoundInput]:
@@ -180,15 +185,15 @@ def no_midi_library(system: str | None = None) -> list[MidiPort]:
 
 
 def test_without_a_port_one_line_and_1(take: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wires, "list_ports", no_ports)
+    monkeypatch.setattr(midi_ports, "list_ports", no_ports)
     result = RUNNER.invoke(app, ["live", "--from-file", str(take)])
     assert result.exit_code == 1
     assert result.output.startswith("error: no MIDI port found") and result.output.count("\n") == 1
 
 
 def test_without_an_input_one_line_and_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hppnet.realtime.audio.list_inputs", no_inputs)
-    monkeypatch.setattr("hppnet.realtime.audio.SoundProcess", NoSound)
+    monkeypatch.setattr("hppnet.realtime.audio_input.list_inputs", no_inputs)
+    monkeypatch.setattr("hppnet.realtime.audio_input.SoundProcess", NoSound)
     result = RUNNER.invoke(app, ["live", "--output", "none"])
     assert result.exit_code == 1
     assert result.output.startswith("error: no sound input found") and result.output.count("\n") == 1
@@ -205,8 +210,8 @@ def test_devices_shows_what_live_would_take(monkeypatch: pytest.MonkeyPatch) -> 
     inputs = [SoundInput(0, "Mic", "ALSA", 1, 48_000), SoundInput(3, "USB", "ALSA", 2, 44_100, True)]
     monkeypatch.setattr(devices, "list_inputs", lambda: inputs)
     monkeypatch.setattr(devices, "sound_systems", lambda: ["ALSA"])
-    monkeypatch.setattr(wires, "list_ports", lambda: [MidiPort("Synth", "alsa")])
-    monkeypatch.setattr(wires, "midi_systems", lambda: ["alsa"])
+    monkeypatch.setattr(midi_ports, "list_ports", lambda: [MidiPort("Synth", "alsa")])
+    monkeypatch.setattr(midi_ports, "midi_systems", lambda: ["alsa"])
     result = RUNNER.invoke(app, ["devices", "--json", "-"])
     assert result.exit_code == 0, result.output
     found = json.loads(result.output)
@@ -220,7 +225,7 @@ def test_devices_shows_what_live_would_take(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_devices_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "sound_library", no_sound_library)
-    monkeypatch.setattr(wires, "list_ports", no_midi_library)
+    monkeypatch.setattr(midi_ports, "list_ports", no_midi_library)
     result = RUNNER.invoke(app, ["devices"])
     assert result.exit_code == 0
     assert "PortAudio library was not found" in result.output

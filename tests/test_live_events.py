@@ -53,7 +53,7 @@ def test_lines_say_what_the_port_is_sent() -> None:
     begin, *events, end = out.rows
     assert begin == {"v": 1, "type": "begin", "source": "fake"}
     ons = [(e["pitch"], e["velocity"]) for e in events if e["type"] == "note_on"]
-    assert ons[: rig.struck] == [(m[1], m[2]) for m in rig.messages if m[0] == 0x90] and len(ons) >= 12
+    assert ons[: rig.onsets] == [(m[1], m[2]) for m in rig.messages if m[0] == 0x90] and len(ons) >= 12
     assert end["type"] == "end" and end["notes"] == len(ons)
     assert {e["down"] for e in events if e["type"] == "pedal"} == {True, False}
     assert all(0 <= e["decided_s"] - e["time_s"] < 0.3 for e in events)

@@ -10,11 +10,11 @@ import pytest
 import soundfile
 
 from hppnet.model.notes import read_midi
-from hppnet.realtime.gate import GateSettings
+from hppnet.realtime.live_decoder import GateSettings
 from hppnet.realtime.sender import MOST_WAITING
-from hppnet.realtime.synth import replayed
 
 from .live_fakes import FakeModel, sounding_after
+from .rigs.soak_session import replay
 from .test_live_session import ALL_OFF, Rig
 
 FAULTS_A_SESSION = 50
@@ -124,7 +124,7 @@ def check(rig: Rig, folder: Path, port_answers: bool) -> None:
     if session._sender._retry_s is None or port_answers:
         assert sounding_after(rig.messages, before=True) == set()
     read_midi(folder / "a.mid")
-    assert replayed(folder / "a.mid").hangs == 0
+    assert replay(folder / "a.mid").hangs == 0
     assert soundfile.info(folder / "a.flac").frames > 0
 
 
@@ -151,9 +151,9 @@ def test_random_faults(seed: int, tmp_path: Path) -> None:
     if dice.random() < 0.7:  # else it is ended in the middle of trouble
         rig.trouble, rig.model.step = (lambda: None), (lambda frames: None)
         rig.play(25)
-        struck = rig.struck
+        onsets = rig.onsets
         rig.play(3)
-        assert rig.struck > struck + 8, f"it hears no more after {kinds}"
+        assert rig.onsets > onsets + 8, f"no more onsets after {kinds}"
         assert rig.session.status().backlog_ms < 50
         assert rig.session._sender._retry_s is None
     if port_answers := dice.random() < 0.7:

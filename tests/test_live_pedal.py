@@ -1,4 +1,4 @@
-"""The pedal live: heard, sent with the notes' latency, recorded, shown; and up wherever anything ends."""
+"""The pedal live: detected, sent with the notes' latency, recorded, shown; and up wherever anything ends."""
 
 from __future__ import annotations
 
@@ -14,25 +14,22 @@ from hppnet.cli import app
 from hppnet.listening import live
 from hppnet.model.notes import Event, Pedal, presses_from
 from hppnet.model.transcriber import Transcriber
-from hppnet.realtime import soak
-from hppnet.realtime.audio import FileInput
-from hppnet.realtime.blocks import Block
-from hppnet.realtime.engine import LONGEST_NOTE_S, Engine
-from hppnet.realtime.gate import GateSettings
-from hppnet.realtime.piece import piece
-from hppnet.realtime.ports import MidiOutput
-from hppnet.realtime.synth import replayed
-from hppnet.realtime.touch import Touch
-from hppnet.realtime.tuner import Tuner
+from hppnet.realtime.bench_notes import make_test_piece
+from hppnet.realtime.inputs import Block, FileInput
+from hppnet.realtime.live_decoder import LONGEST_NOTE_S, GateSettings, LiveDecoder
+from hppnet.realtime.midi_output import MidiOutput
+from hppnet.realtime.settings import PlayingStyle
+from hppnet.realtime.status import TuningMeter
 from hppnet.realtime.view import Picture
 
 from .live_fakes import PEDAL, FakeModel, FakeWire, end_by, sounding_after
 from .pedal_parts import saved, with_moving_pedal
-from .test_live_engine import LOUD, QUIET, RATE, assert_paired, feed
+from .rigs.soak_session import play_day, play_faults, replay
+from .test_live_decoder import LOUD, QUIET, RATE, assert_paired, feed
 from .test_live_recording import pedal_at
 from .test_live_session import ALL_OFF, Rig, file_session
 
-MUSIC, _ = piece(6, RATE)
+MUSIC, _ = make_test_piece(6, RATE)
 
 
 @pytest.fixture(scope="module")
@@ -50,71 +47,71 @@ def moves(messages: list[list[int]]) -> list[int]:
     return [value for i, value in enumerate(values) if i == 0 or value != values[i - 1]]
 
 
-# --- the engine ---
+# --- the decoder ---
 
 
 def test_live_moves_the_pedal_as_the_stream_does(moving: Transcriber) -> None:
     stream = moving.stream(132, RATE)
     wanted = presses_from(stream.feed(MUSIC) + stream.flush())
     assert len(wanted) > 3
-    heard = presses_from(live(FileInput([MUSIC], RATE, speed=None), checkpoint=moving))
-    assert len(heard) == len(wanted)
-    for one, other in zip(heard, wanted, strict=True):
+    found = presses_from(live(FileInput([MUSIC], RATE, speed=None), checkpoint=moving))
+    assert len(found) == len(wanted)
+    for one, other in zip(found, wanted, strict=True):
         assert (one.down_s, one.up_s) == pytest.approx((other.down_s, other.up_s), abs=1e-3)
     without = list(live(FileInput([MUSIC], RATE, speed=None), checkpoint=moving, pedal=False))
     assert pedals(without) == []
 
 
 def test_times_of_the_pedal_shift_with_those_of_the_notes() -> None:
-    plain, shifted = Engine(FakeModel(pedal=True), RATE), Engine(FakeModel(pedal=True), RATE)
+    plain, shifted = LiveDecoder(FakeModel(pedal=True), RATE), LiveDecoder(FakeModel(pedal=True), RATE)
     wanted = pedals(feed(plain, np.tile(LOUD, 60)))
-    heard = feed(shifted, np.tile(LOUD, 30), 100.0) + feed(shifted, np.tile(LOUD, 30), 100.3 + 0.013)
-    assert [p.down for p in pedals(heard)] == [p.down for p in wanted] == [True, False, True, False]
-    shifts = [h.time_s - w.time_s for h, w in zip(pedals(heard), wanted, strict=True)]
+    found = feed(shifted, np.tile(LOUD, 30), 100.0) + feed(shifted, np.tile(LOUD, 30), 100.3 + 0.013)
+    assert [p.down for p in pedals(found)] == [p.down for p in wanted] == [True, False, True, False]
+    shifts = [h.time_s - w.time_s for h, w in zip(pedals(found), wanted, strict=True)]
     assert shifts == pytest.approx([100.0, 100.0, 100.013, 100.013])
 
 
 @pytest.mark.parametrize("how", ["gap", "rate", "interrupt", "broken", "flush", "use", "sleep"])
 def test_whatever_ends_the_pedal_comes_up(how: str) -> None:
     model = FakeModel(pedal=True)
-    engine = Engine(model, RATE, gate=GateSettings(after_s=0.05))
-    events = feed(engine, np.tile(LOUD, 20))
-    assert engine.pedal_down and engine.sounding
+    decoder = LiveDecoder(model, RATE, gate=GateSettings(after_s=0.05))
+    events = feed(decoder, np.tile(LOUD, 20))
+    assert decoder.pedal_down and decoder.sounding
     if how == "gap":
-        events += engine.feed(Block(LOUD, 50.0, 0, RATE))
+        events += decoder.feed(Block(LOUD, 50.0, 0, RATE))
     elif how == "rate":
-        events += engine.feed(Block(LOUD, 0.2, 0, 48_000))
+        events += decoder.feed(Block(LOUD, 0.2, 0, 48_000))
     elif how == "use":
-        events += engine.use(model)
+        events += decoder.use(model)
     elif how == "sleep":
-        events += feed(engine, np.tile(QUIET, 6), 0.2)
-        assert engine.asleep
+        events += feed(decoder, np.tile(QUIET, 6), 0.2)
+        assert decoder.asleep
     else:
         if how == "broken":
             model.streams[0].flush = lambda: 1 / 0  # type: ignore[assignment, method-assign, return-value]
-        events += engine.flush() if how == "flush" else engine.interrupt(broken=how == "broken")
-    assert not engine.pedal_down
+        events += decoder.flush() if how == "flush" else decoder.interrupt(broken=how == "broken")
+    assert not decoder.pedal_down
     assert [p.down for p in pedals(events)] == [True, False]
     assert pedals(events)[-1].time_s == pytest.approx(0.24 if how == "sleep" else 0.2, abs=0.03)
-    assert_paired(events + engine.flush())
+    assert_paired(events + decoder.flush())
 
 
 def test_a_pedal_that_holds_nothing_any_more_comes_up() -> None:
     class Held(FakeModel):
         PEDAL_FRAMES = 10**6
 
-    engine = Engine(Held(pedal=True), RATE)
-    engine._tell([Pedal(0.0, True)])
+    decoder = LiveDecoder(Held(pedal=True), RATE)
+    decoder._add([Pedal(0.0, True)])
     tail = round(100 * LONGEST_NOTE_S)
-    events = feed(engine, np.tile(LOUD, 100), block=1600)  # the pedal is needed for this note
-    events += feed(engine, np.tile(LOUD, tail - 200), 1.0, block=1600)
-    assert engine.pedal_down
-    events += feed(engine, np.tile(LOUD, 300), 1.0 + (tail - 200) / 100, block=1600)
-    assert not engine.pedal_down and [p.down for p in pedals(events)] == [True, False]
+    events = feed(decoder, np.tile(LOUD, 100), block=1600)  # the pedal is needed for this note
+    events += feed(decoder, np.tile(LOUD, tail - 200), 1.0, block=1600)
+    assert decoder.pedal_down
+    events += feed(decoder, np.tile(LOUD, 300), 1.0 + (tail - 200) / 100, block=1600)
+    assert not decoder.pedal_down and [p.down for p in pedals(events)] == [True, False]
 
 
 def test_touch_lets_the_pedal_through() -> None:
-    assert Touch(transpose=40, curve="fixed:9")(Pedal(1.0, True)) == Pedal(1.0, True)
+    assert PlayingStyle(transpose=40, curve="fixed:9")(Pedal(1.0, True)) == Pedal(1.0, True)
 
 
 # --- sessions ---
@@ -131,21 +128,21 @@ def test_the_pedal_leaves_with_the_latency_that_is_promised(tmp_path: Path) -> N
     heard_s = pedal_at(tmp_path / "a.mid")[: len(at_s) - 1]  # the last one is the end's
     assert status.sends_pedal and len(heard_s) > 15
     # The clock moves by 10 ms a turn, so that is how exact it can be.
-    for sent, (heard, _) in zip(at_s, heard_s, strict=False):
-        assert sent - heard == pytest.approx(status.total_latency_ms / 1000, abs=0.011)
-    assert replayed(tmp_path / "a.mid").hangs == 0
+    for sent, (found, _) in zip(at_s, heard_s, strict=False):
+        assert sent - found == pytest.approx(status.total_latency_ms / 1000, abs=0.011)
+    assert replay(tmp_path / "a.mid").hangs == 0
 
 
 def test_no_pedal_is_no_pedal() -> None:
     rig = Rig(FakeModel(pedal=True), pedal=False)
     rig.play(3)
-    assert rig.struck > 8 and moves(rig.messages) == []
+    assert rig.onsets > 8 and moves(rig.messages) == []
     assert not rig.session.status().sends_pedal
     rig.assert_silent()
     assert not Rig(FakeModel()).session.status().sends_pedal  # nor where the checkpoint does not hear it
 
 
-@pytest.mark.parametrize("how", ["stop", "watcher", "engine"])
+@pytest.mark.parametrize("how", ["stop", "watcher", "decoder"])
 def test_with_threads_however_it_ends_the_pedal_is_up(how: str) -> None:
     wire, model = FakeWire(), FakeModel(pedal=True)
     session = file_session(model, wire, 60)
@@ -178,15 +175,15 @@ def test_what_is_pulled_out_lets_the_pedal_up(what: str) -> None:
 
 
 def test_the_tuning_waits_for_the_pedal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Tuner, "_estimate", lambda self, heard, rate: setattr(self, "cents", 25.0))
-    monkeypatch.setattr("hppnet.realtime.tuner.LISTEN_S", 1.0)
+    monkeypatch.setattr(TuningMeter, "_estimate", lambda self, sound, rate: setattr(self, "cents", 25.0))
+    monkeypatch.setattr("hppnet.realtime.status.TUNING_S", 1.0)
 
     class Held(FakeModel):
         PEDAL_FRAMES = 100  # down from 2 s on, up from 4 s on
 
     rig = Rig(Held(pedal=True), tuning="auto", gate=GateSettings(after_s=60))
     rig.play(3.5)
-    assert rig.session._engine.pedal_down and rig.lines == []
+    assert rig.session._decoder.pedal_down and rig.lines == []
     rig.play(2)
     assert rig.lines == ["tuning: the piano is +25 cents from A = 440 Hz"]
 
@@ -215,7 +212,7 @@ def test_the_command_says_that_it_sends_it(moving: Transcriber, tmp_path: Path) 
         done = CliRunner().invoke(app, [*options, *more, "--record", str(take)])
         assert done.exit_code == 0, done.output
         assert ("with the pedal" in done.output) == sends
-        assert (replayed(take).presses > 0) == sends and replayed(take).hangs == 0
+        assert (replay(take).presses > 0) == sends and replay(take).hangs == 0
 
 
 # --- the soak ---
@@ -223,12 +220,12 @@ def test_the_command_says_that_it_sends_it(moving: Transcriber, tmp_path: Path) 
 
 @pytest.fixture(scope="module")
 def music() -> np.ndarray:
-    return piece(20, 48_000)[0]
+    return make_test_piece(20, 48_000)[0]
 
 
 @pytest.mark.slow
 def test_some_faults_leave_no_pedal_down(moving: Transcriber, music: np.ndarray) -> None:
-    done = soak.faults(moving, music, 48_000, 60)
+    done = play_faults(moving, music, 48_000, 60)
     assert done.verdict() == [] and sum(done.faults.values()) == 60
     assert done.presses > 100 and done.recorded_presses is not None and done.recorded_presses > 100
     json.dumps(done.as_dict())
@@ -236,7 +233,7 @@ def test_some_faults_leave_no_pedal_down(moving: Transcriber, music: np.ndarray)
 
 @pytest.mark.long
 def test_a_thousand_faults_leave_nothing_down(transcriber: Transcriber, music: np.ndarray) -> None:
-    done = soak.faults(with_moving_pedal(transcriber, MUSIC), music, 48_000, 1000)
+    done = play_faults(with_moving_pedal(transcriber, MUSIC), music, 48_000, 1000)
     assert done.verdict() == [] and sum(done.faults.values()) == 1000
     assert done.notes > 1000 and done.presses > 300
 
@@ -247,7 +244,7 @@ def test_a_pedal_that_is_stuck_is_noticed(
 ) -> None:
     true = MidiOutput.pedal
     monkeypatch.setattr(MidiOutput, "pedal", lambda self, down: true(self, down) if down else None)
-    done = soak.day(moving, music, 48_000, hours=0.01)
+    done = play_day(moving, music, 48_000, hours=0.01)
     assert any("pedal was stuck" in line for line in done.verdict())
 
 
@@ -256,4 +253,4 @@ def test_the_synth_hears_what_hangs_in_a_file(tmp_path: Path) -> None:
     for kind, more in (("note_on", {"note": 60}), ("control_change", {"control": 64, "value": 90})):
         file.tracks[0].append(mido.Message(kind, **more))
     file.save(tmp_path / "a.mid")
-    assert (replayed(tmp_path / "a.mid").hangs, replayed(tmp_path / "a.mid").presses) == (2, 1)
+    assert (replay(tmp_path / "a.mid").hangs, replay(tmp_path / "a.mid").presses) == (2, 1)

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hppnet.model.notes import NoteOff, NoteOn, Pedal
-from hppnet.realtime import wires
-from hppnet.realtime.ports import MidiOutput, PortFault
-from hppnet.realtime.wires import MidiPort, choose_port, lasting_name
+from hppnet.realtime import midi_ports
+from hppnet.realtime.midi_output import MidiOutput
+from hppnet.realtime.midi_ports import MidiPort, PortFault, choose_port, lasting_name
 
 from .live_fakes import FakeWire, sounding_after
 
@@ -212,9 +212,9 @@ def test_windows_is_told_of_loopmidi(monkeypatch: pytest.MonkeyPatch) -> None:
     class Client:
         def delete(self) -> None: ...
 
-    monkeypatch.setattr(wires, "_clients", lambda system, client="": iter([("winmm", Client())]))
+    monkeypatch.setattr(midi_ports, "_clients", lambda system, client="": iter([("winmm", Client())]))
     with pytest.raises(PortFault, match="loopMIDI"):
-        wires.open_virtual("piano")
+        midi_ports.open_virtual("piano")
 
 
 @pytest.mark.parametrize("channel", [0, 17])

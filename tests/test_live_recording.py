@@ -16,11 +16,10 @@ from hppnet.cli import app
 from hppnet.model.notes import NoteOff, NoteOn, Pedal, read_midi
 from hppnet.offline import pictures
 from hppnet.offline.reading import open_recording
-from hppnet.realtime.blocks import Block
-from hppnet.realtime.clock import SimulatedClock
-from hppnet.realtime.record_audio import AudioRecording
-from hppnet.realtime.record_midi import MidiRecording
+from hppnet.realtime.inputs import Block
 from hppnet.realtime.recorder import MOST_QUEUED, Recorder, unused
+from hppnet.realtime.recordings import AudioRecording, MidiRecording
+from hppnet.realtime.timeline import SimulatedClock
 
 from .sounds import TONE_WEIGHTS
 from .test_lost_places import disk, fill, root
@@ -145,9 +144,9 @@ def test_audio_can_be_read_while_it_is_being_written(tmp_path: Path) -> None:
         recording.add(block(sound[first : first + 480], first / RATE))
     recording.flush()
     with open_recording(path) as found:  # as the offline reader judges it, not closed
-        heard = np.concatenate(list(found.blocks()))
-    assert len(sound) - 4096 - 1 <= len(heard) < len(sound)
-    assert np.abs(heard - sound[: len(heard)]).max() < 1e-6
+        saved = np.concatenate(list(found.blocks()))
+    assert len(sound) - 4096 - 1 <= len(saved) < len(sound)
+    assert np.abs(saved - sound[: len(saved)]).max() < 1e-6
     recording.flush()
     recording.close()
     recording.close()
@@ -159,10 +158,10 @@ def test_audio_that_was_lost_is_silence(tmp_path: Path) -> None:
     recording.add(block(sine(0.5), 0.0))
     recording.add(block(sine(0.5), 30.0))
     recording.close()
-    heard, _ = soundfile.read(tmp_path / "out.flac")
-    assert len(heard) == 30.5 * RATE
-    assert not heard[RATE // 2 : 30 * RATE].any()
-    assert np.abs(heard[30 * RATE :] - sine(0.5)).max() < 1e-6
+    saved, _ = soundfile.read(tmp_path / "out.flac")
+    assert len(saved) == 30.5 * RATE
+    assert not saved[RATE // 2 : 30 * RATE].any()
+    assert np.abs(saved[30 * RATE :] - sine(0.5)).max() < 1e-6
 
 
 def test_audio_keeps_its_rate_when_the_device_changes_its_own(tmp_path: Path) -> None:
@@ -171,10 +170,10 @@ def test_audio_keeps_its_rate_when_the_device_changes_its_own(tmp_path: Path) ->
     for i in range(100):
         recording.add(block(sine(1, 44_100)[i * 441 : (i + 1) * 441], 1 + i / 100, 44_100))
     recording.close()
-    heard, rate = soundfile.read(tmp_path / "out.flac")
+    saved, rate = soundfile.read(tmp_path / "out.flac")
     assert rate == RATE
-    assert len(heard) == pytest.approx(2 * RATE, abs=10)
-    middle = heard[RATE + 4800 : RATE + 4800 + 4800]
+    assert len(saved) == pytest.approx(2 * RATE, abs=10)
+    middle = saved[RATE + 4800 : RATE + 4800 + 4800]
     assert np.argmax(np.abs(np.fft.rfft(middle * np.hanning(4800)))) == 44  # 440 Hz
 
 
@@ -231,11 +230,11 @@ def test_a_disk_that_fills_up_leaves_what_was_recorded_before(
         place = tmp_path / "disk"
         recorder, lines = on_a_small_disk(place, pages, freed)
         assert f"recording: {place}/a.flac: No space left on device" in lines and len(lines) <= 2
-        heard, _ = soundfile.read(place / "a.flac")
-        holds = f"No space left on device; it holds the first {len(heard) / RATE:.1f} s"
+        saved, _ = soundfile.read(place / "a.flac")
+        holds = f"No space left on device; it holds the first {len(saved) / RATE:.1f} s"
         assert recorder.faults[-1] == f"{place}/a.flac: {holds}"
         # Noise at a tenth of full scale takes some 20 of its 24 bits a sample; a block holds 85 ms.
-        assert pages * 4096 / (RATE * 3) - 0.2 < len(heard) / RATE < pages * 4096 / (RATE * 2)
+        assert pages * 4096 / (RATE * 3) - 0.2 < len(saved) / RATE < pages * 4096 / (RATE * 2)
         with open_recording(place / "a.flac") as recording:
             list(recording.blocks())
         assert recording.warnings == []
@@ -272,11 +271,11 @@ def test_live_plays_on_over_a_full_disk_and_ends_with_1(
         command += ["--checkpoint", str(TONE_WEIGHTS)]
         command += ["--record", str(place / "a.mid"), "--record-audio", str(place / "a.flac")]
         done = CliRunner().invoke(app, command)
-        heard, _ = soundfile.read(place / "a.flac")
+        saved, _ = soundfile.read(place / "a.flac")
         assert done.exit_code == 1 and "\nended after " in done.stdout and "picture" not in done.stdout
         lines = done.stderr.splitlines()
         assert f"recording: {place}/a.flac: No space left on device" in lines
-        holds = f"No space left on device; it holds the first {len(heard) / RATE:.1f} s"
+        holds = f"No space left on device; it holds the first {len(saved) / RATE:.1f} s"
         assert f"error: {place}/a.flac: {holds}" in lines
         assert f"error: cannot write {place}/a.png: No space left on device" in lines
         read_midi(place / "a.mid")

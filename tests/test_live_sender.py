@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from hppnet.model.decoder import with_pedal
 from hppnet.model.notes import Event, Note, NoteOff, NoteOn, Pedal, Press, sounding
 from hppnet.realtime import sender as module
-from hppnet.realtime.clock import SimulatedClock, SystemClock
-from hppnet.realtime.ports import MidiOutput
+from hppnet.realtime.midi_output import MidiOutput
 from hppnet.realtime.sender import STALE_S, Sender
-from hppnet.realtime.timeline import Timeline
+from hppnet.realtime.timeline import SimulatedClock, SystemClock, Timeline
 
 from .live_fakes import FakeWire, sounding_after
 
@@ -175,27 +174,27 @@ def test_nothing_is_cut_that_should_ring(
         bench.run_until(0.1 * (number + 1) + (late_s if number in sizes else 0.0))
         bench.sender.put(events)
     bench.run_until(10.0)
-    heard = ear(list(zip(bench.sent_s, bench.wire.messages, strict=True)))
+    ringing = receive(list(zip(bench.sent_s, bench.wire.messages, strict=True)))
     wanted = [(note.pitch, round(note.offset_s - note.onset_s, 3)) for note in sounding(notes, presses)]
     if bench.sender.late == 0:
-        assert sorted(heard) == sorted(wanted)
+        assert sorted(ringing) == sorted(wanted)
     else:
-        assert len(heard) == len(wanted)  # late notes are shorter or longer, but all there
+        assert len(ringing) == len(wanted)  # late notes are shorter or longer, but all there
 
 
 def played(
     frames: list[tuple[set[int], set[int], bool]],
 ) -> tuple[list[list[Event]], list[Note], list[Press]]:
-    """What the decoder gives of frames of 0.1 s (released, struck, pedal down), and what that means."""
+    """What the decoder gives of frames of 0.1 s (released, onsets, pedal down), and what that means."""
     decoded: list[list[Event]] = []
     notes, presses, down, pressed_s = [], [], {}, None
-    for number, (released, struck, pedal) in enumerate([*frames, ({60, 61, 62, 63}, set(), False)]):
+    for number, (released, onsets, pedal) in enumerate([*frames, ({60, 61, 62, 63}, set(), False)]):
         time_s = 0.1 * number
         here: list[Event] = []
-        for key in sorted((released | struck) & set(down)):
+        for key in sorted((released | onsets) & set(down)):
             here.append(NoteOff(time_s, key))
             notes.append(Note(down.pop(key), time_s, key, 80))
-        for key in sorted(struck):
+        for key in sorted(onsets):
             here.append(NoteOn(time_s, key, 80))
             down[key] = time_s
         if pedal != (pressed_s is not None):
@@ -207,13 +206,13 @@ def played(
     return decoded, notes, presses
 
 
-def ear(messages: list[tuple[float, list[int]]]) -> list[tuple[int, float]]:
+def receive(messages: list[tuple[float, list[int]]]) -> list[tuple[int, float]]:
     """(pitch, s) of everything that sounded, as a synthesiser plays it."""
-    held, down, pedal, heard = {}, set(), False, []
+    held, down, pedal, ringing = {}, set(), False, []
 
     def end(pitch: int, now_s: float) -> None:
         if pitch in held:
-            heard.append((pitch, round(now_s - held.pop(pitch), 3)))
+            ringing.append((pitch, round(now_s - held.pop(pitch), 3)))
 
     for now_s, (status, first, value) in messages:
         if status == 0x90:
@@ -227,7 +226,7 @@ def ear(messages: list[tuple[float, list[int]]]) -> list[tuple[int, float]]:
         for pitch in [p for p in held if p not in down and not pedal]:
             end(pitch, now_s)
     assert not held
-    return heard
+    return ringing
 
 
 def test_a_pedal_that_is_down_is_down_again_when_the_port_is_back() -> None:

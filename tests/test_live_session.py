@@ -12,14 +12,15 @@ import soundfile
 
 from hppnet.model.notes import read_midi
 from hppnet.model.transcriber import Transcriber
-from hppnet.realtime.audio import AudioInput, FileInput
-from hppnet.realtime.blocks import Input, InputEnded
-from hppnet.realtime.clock import SimulatedClock
-from hppnet.realtime.gate import GateSettings
-from hppnet.realtime.ports import MidiOutput
-from hppnet.realtime.session import LiveSession, LiveSettings
-from hppnet.realtime.tuner import Tuner
-from hppnet.realtime.wires import PortFault
+from hppnet.realtime.audio_input import AudioInput
+from hppnet.realtime.inputs import FileInput, Input, InputEnded
+from hppnet.realtime.live_decoder import GateSettings
+from hppnet.realtime.midi_output import MidiOutput
+from hppnet.realtime.midi_ports import PortFault
+from hppnet.realtime.session import LiveSession
+from hppnet.realtime.settings import LiveSettings
+from hppnet.realtime.status import TuningMeter
+from hppnet.realtime.timeline import SimulatedClock
 
 from .live_fakes import FakeModel, FakeSound, FakeWire, end_by, sounding_after
 from .sounds import three_notes
@@ -71,7 +72,7 @@ class Rig:
         return [message for wire in self.wires for message in wire.messages]
 
     @property
-    def struck(self) -> int:
+    def onsets(self) -> int:
         return sum(message[0] == 0x90 for message in self.messages)
 
     def assert_silent(self) -> None:
@@ -85,7 +86,7 @@ def test_notes_leave_with_the_latency_that_is_promised() -> None:
     rig = Rig()
     rig.play(10)
     status = rig.session.status()
-    assert rig.struck in (41, 42)
+    assert rig.onsets in (41, 42)
     # The clock moves by 10 ms a turn, so that is how exact it can be.
     assert status.latency_ms[0] == pytest.approx(rig.session.latency.total_ms, abs=10)
     assert status.total_latency_ms == pytest.approx(
@@ -129,7 +130,7 @@ def test_an_engine_that_stalls_catches_up() -> None:
     rig.play(1)
     status = rig.session.status()
     assert status.dropped_blocks == 0 and status.late_events > 0
-    assert rig.struck == pytest.approx(3.6 / 0.24, abs=1)  # late, but all of them
+    assert rig.onsets == pytest.approx(3.6 / 0.24, abs=1)  # late, but all of them
     assert status.backlog_ms == pytest.approx(10, abs=1)
     rig.assert_silent()
 
@@ -153,7 +154,7 @@ def test_an_engine_that_is_too_slow_drops_sound_and_says_so() -> None:
 def test_a_network_that_fails_now_and_then_starts_afresh() -> None:
     rig, failures = Rig(), iter([True, False, True])
     rig.play(1.05)
-    assert rig.session._engine.sounding
+    assert rig.session._decoder.sounding
 
     def fail(frames: int) -> None:
         if next(failures, False):
@@ -161,10 +162,10 @@ def test_a_network_that_fails_now_and_then_starts_afresh() -> None:
 
     rig.model.step = fail
     rig.play(0.01)
-    assert not rig.session._engine.sounding
+    assert not rig.session._decoder.sounding
     rig.play(3)
     assert sum("starts afresh" in line for line in rig.lines) == 2
-    assert rig.struck > 10
+    assert rig.onsets > 10
     rig.assert_silent()
 
 
@@ -189,12 +190,12 @@ def test_a_device_that_was_unplugged_is_found_again() -> None:
     rig.play(5)
     assert sounding_after(rig.messages) == set()
     assert len(rig.lines) == 1 and "looking for it again" in rig.lines[0]
-    struck = rig.struck
+    onsets = rig.onsets
     rig.sound.names = ["Something else", "Built-in"]
     rig.sound.rate = 44_100.0
     rig.play(20)
     assert rig.lines[1] == "input: Built-in (Fake) is back, 44100 Hz"
-    assert rig.struck > struck + 20
+    assert rig.onsets > onsets + 20
     rig.assert_silent()
 
 
@@ -216,10 +217,10 @@ def test_silence_puts_the_network_to_sleep_and_the_first_note_wakes_it() -> None
     rig.play(1)
     rig.play(3, samples=np.zeros(480, dtype=np.float32))
     assert rig.session.status().asleep
-    struck = rig.struck
+    onsets = rig.onsets
     rig.play(0.5)
     assert not rig.session.status().asleep
-    assert rig.struck > struck
+    assert rig.onsets > onsets
     rig.assert_silent()
 
 
@@ -231,12 +232,12 @@ def test_transposition_and_curve_reach_the_port() -> None:
 
 
 def test_tuning_is_heard_and_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Tuner, "_estimate", lambda self, heard, rate: setattr(self, "cents", 25.0))
-    monkeypatch.setattr("hppnet.realtime.tuner.LISTEN_S", 1.0)
+    monkeypatch.setattr(TuningMeter, "_estimate", lambda self, sound, rate: setattr(self, "cents", 25.0))
+    monkeypatch.setattr("hppnet.realtime.status.TUNING_S", 1.0)
     rig = Rig(tuning="auto")
     rig.play(5)
     assert rig.lines == ["tuning: the piano is +25 cents from A = 440 Hz"]
-    assert rig.session._engine._transcriber.cents == 25.0  # type: ignore[attr-defined]
+    assert rig.session._decoder._transcriber.cents == 25.0  # type: ignore[attr-defined]
     rig.assert_silent()
 
 
@@ -284,8 +285,8 @@ def test_with_threads_a_port_that_blocks_holds_up_neither_engine_nor_end() -> No
     session = file_session(FakeModel(), FakeWire(trouble=block), 60)
     session.start()
     assert blocked.wait(10)
-    frames = session._engine.frames
-    while session._engine.frames < frames + 20:  # it goes on hearing
+    frames = session._decoder.frames
+    while session._decoder.frames < frames + 20:  # it goes on computing
         pass
     session.stop()
     free.set()

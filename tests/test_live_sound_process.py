@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hppnet.realtime.audio import AudioInput
-from hppnet.realtime.blocks import Block, InputFault
+from hppnet.realtime.audio_input import AudioInput
+from hppnet.realtime.inputs import Block, InputFault
 from hppnet.realtime.sound_process import SoundProcess
 
 #: A sound library with one device, whose blocks count up; FAKE_SOUND says how it fails.
@@ -18,7 +18,7 @@ import os, threading, time
 from types import SimpleNamespace
 import numpy as np
 
-class PortAudioError(Exception):
+class LibraryError(Exception):
     pass
 
 default = SimpleNamespace(device=[0, -1])
@@ -38,7 +38,7 @@ class InputStream:
 
     def __init__(self, callback, channels, **options):
         if how == "refuse":
-            raise PortAudioError("Device unavailable")
+            raise LibraryError("Device unavailable")
         self.callback, self.channels = callback, channels
 
     def start(self):

@@ -24,7 +24,7 @@ from hppnet.model.notes import (
     without_overlaps,
     write_midi,
 )
-from hppnet.realtime.record_midi import MidiRecording
+from hppnet.realtime.recordings import MidiRecording
 
 QUICK = settings(max_examples=40, deadline=None, derandomize=True)
 HOUR_S = 3600.0

@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from hppnet.model.timebase import KEYS
-from hppnet.realtime.roll import ATTACK, QUARTERS, is_black, keyboard, lanes_for, level, roll
 from hppnet.realtime.status import RecentNote, Status
 from hppnet.realtime.view import LiveView, Picture, status_line
+from hppnet.realtime.view_roll import ATTACK, QUARTERS, is_black, keyboard, lanes_for, level, roll
 
 PLAYING = Status(
     running_s=3_661.0,

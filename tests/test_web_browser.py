@@ -15,8 +15,8 @@ import soundfile
 
 from hppnet.model.notes import presses_from, read_midi
 from hppnet.model.transcriber import Transcriber
-from hppnet.realtime.arrivals import onset_f1
-from hppnet.realtime.web.limits import Limits
+from hppnet.realtime.bench_notes import onset_f1
+from hppnet.realtime.web.protocol import Limits
 
 from . import children
 from .children import wait_until

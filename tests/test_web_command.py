@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from hppnet.cli import app
-from hppnet.realtime.web.running import is_loopback
+from hppnet.realtime.web.server import is_loopback
 
 from . import children
 from .web_server import greeted, started

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from hppnet.model.notes import NoteOff, NoteOn, Pedal
 from hppnet.realtime.web import protocol
-from hppnet.realtime.web.limits import Bucket, Limits
-from hppnet.realtime.web.protocol import End, Gap, Hello, Ping, Refusal
+from hppnet.realtime.web.protocol import Bucket, End, Gap, Hello, Limits, Ping, StreamRefused
 
 HELLO = {"type": "hello", "version": 1, "sample_rate": 48_000}
 
@@ -54,7 +53,7 @@ def test_a_hello() -> None:
     ],
 )
 def test_what_is_no_hello(text: str, code: int, word: str) -> None:
-    with pytest.raises(Refusal, match=word) as refused:
+    with pytest.raises(StreamRefused, match=word) as refused:
         protocol.parse_hello(text)
     assert refused.value.code == code
     assert len(refused.value.reason.encode()) <= 123  # what a close frame holds
@@ -71,7 +70,7 @@ def test_control_messages() -> None:
         '{"type": "ping", "id": 1e9}',
         "7",
     ):
-        with pytest.raises(Refusal):
+        with pytest.raises(StreamRefused):
             protocol.parse_control(text)
 
 
@@ -80,7 +79,7 @@ def test_sound_of_both_formats() -> None:
     np.testing.assert_array_equal(protocol.parse_sound(samples.astype("<f4").tobytes(), "f32"), samples)
     s16 = (samples * 32_768).clip(-32_768, 32_767).astype("<i2")
     np.testing.assert_array_equal(protocol.parse_sound(s16.tobytes(), "s16"), samples)
-    with pytest.raises(Refusal, match="whole samples"):
+    with pytest.raises(StreamRefused, match="whole samples"):
         protocol.parse_sound(b"abcde", "f32")
 
 
@@ -114,13 +113,13 @@ def test_anything_is_taken_or_refused_in_own_words(text: str, data: bytes) -> No
     for parse in (protocol.parse_hello, protocol.parse_control):
         try:
             parse(text)
-        except Refusal as refusal:
+        except StreamRefused as refusal:
             assert refusal.code in (4400, 4426) and refusal.reason[0] in own
             assert refusal.reason.isascii() and "<" not in refusal.reason
     for kind in ("f32", "s16"):
         try:
             protocol.parse_sound(data, kind)
-        except Refusal as refusal:
+        except StreamRefused as refusal:
             assert refusal.code == 4400
 
 

@@ -24,8 +24,8 @@ from websockets.sync.client import connect
 
 from hppnet.model.notes import Event, NoteOn, notes_from, presses_from
 from hppnet.model.transcriber import Transcriber
-from hppnet.realtime.web.limits import Limits
-from hppnet.realtime.web.server import create_app
+from hppnet.realtime.web.app import create_app
+from hppnet.realtime.web.protocol import Limits
 
 from . import children
 from .pedal_parts import with_moving_pedal
@@ -89,14 +89,14 @@ def test_the_pedal_is_sent_to_who_wants_it(transcriber: Transcriber, mode: str) 
     presses = [(round(p.down_s, 2), round(p.up_s, 2)) for p in presses_from(wanted)]
     assert presses
     with serving(moving, SMALL) as found:
-        for more, heard in (({}, presses), ({"pedal": False}, [])):
+        for more, kept in (({}, presses), ({"pedal": False}, [])):
             with greeted(found.stream, mode=mode, **more) as socket:
                 events = (
                     play(socket, three_notes()) if mode == "live" else send_sound(socket, three_notes()) or []
                 )
                 socket.send('{"type": "end"}')
                 events += events_of(socket)
-            assert [(round(p.down_s, 2), round(p.up_s, 2)) for p in presses_from(events)] == heard
+            assert [(round(p.down_s, 2), round(p.up_s, 2)) for p in presses_from(events)] == kept
             assert {60, 64, 67} <= {note.pitch for note in notes_from(events)}
 
 

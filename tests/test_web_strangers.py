@@ -21,8 +21,7 @@ from websockets.exceptions import ConnectionClosed
 from hppnet.model.resampling import HIGHEST_RATE, LOWEST_RATE
 from hppnet.model.transcriber import Transcriber
 from hppnet.realtime.web.hub import STEP_S, Hub, _next_of
-from hppnet.realtime.web.limits import Limits
-from hppnet.realtime.web.protocol import Hello
+from hppnet.realtime.web.protocol import Hello, Limits
 
 from .web_server import Running, greeted, hello, serving
 
@@ -57,17 +56,17 @@ def until(found: Callable[[], bool], seconds: float = 30) -> None:
 )
 def test_every_turn_takes_sound_at_any_rate(idle_hub: Hub, rate: int, messages: list[int], mode: str) -> None:
     """A turn that took none would be followed by the next at once, for ever."""
-    seat = idle_hub.take_seat(Hello(rate, mode=mode), lambda heard: None)
+    slot = idle_hub.take_slot(Hello(rate, mode=mode), lambda progress: None)
     try:
         for count in messages:
-            idle_hub.add(seat, np.zeros(count, dtype=np.float32))
-        while seat.blocks:
-            before = len(seat.blocks)
-            taken = _next_of(seat)
-            assert len(seat.blocks) < before
+            idle_hub.add(slot, np.zeros(count, dtype=np.float32))
+        while slot.blocks:
+            before = len(slot.blocks)
+            taken = _next_of(slot)
+            assert len(slot.blocks) < before
             assert 0 < sum(block.duration_s for block in taken) <= STEP_S + 1e-9
     finally:
-        idle_hub.leave(seat)
+        idle_hub.leave(slot)
 
 
 @pytest.fixture(scope="module")

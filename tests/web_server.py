@@ -18,9 +18,9 @@ from websockets.sync.client import ClientConnection, connect
 
 from hppnet.model.notes import Event, NoteOff, NoteOn, Pedal
 from hppnet.model.transcriber import Transcriber
-from hppnet.realtime.web.limits import Limits
-from hppnet.realtime.web.running import listening_socket, server
-from hppnet.realtime.web.server import create_app
+from hppnet.realtime.web.app import create_app
+from hppnet.realtime.web.protocol import Limits
+from hppnet.realtime.web.server import listening_socket, make_server
 
 from . import children
 
@@ -52,7 +52,7 @@ def serving(
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)  # who does not read is soon noticed
 
         def run() -> None:
-            server(create_app(transcriber, limits, token, anywhere), limits).run(sockets=[listener])
+            make_server(create_app(transcriber, limits, token, anywhere), limits).run(sockets=[listener])
 
         process = multiprocessing.get_context("fork").Process(target=run, daemon=True)
         process.start()

@@ -14,15 +14,17 @@ from .reports import print_figures, write_figures
 
 @bench.app.command()
 def serve(
-    streams: Annotated[int, typer.Option(min=1, help="To begin with; fewer if a block was late.")] = 8,
-    seconds: Annotated[float, typer.Option(min=5, help="Of sound, in real time, each time.")] = 20,
-    latency: Annotated[float, typer.Option(help="Algorithmic, ms.")] = 132,
+    streams: Annotated[
+        int, typer.Option(min=1, help="Streams to begin with; fewer if a block was late.")
+    ] = 8,
+    seconds: Annotated[float, typer.Option(min=5, help="Length of the sound; each run takes so long.")] = 20,
+    latency: Annotated[float, typer.Option(help="Algorithmic latency, ms.")] = 132,
     checkpoint: Checkpoint = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
     json_file: FiguresFile = None,
     force: Force = False,
 ) -> None:
-    """Serving: how many streams at once without a late block, and how soon a note is seen on the page.
+    """Serving: how many streams at once without a late block, and how soon a note is drawn on the page.
 
     The page needs Chromium and playwright; without them it is left out and said so.
     """
@@ -32,7 +34,8 @@ def serve(
 
     try:
         frames_for_latency(latency)
-        from ..realtime.web.bench import BenchError, measure
+        from ..realtime.bench import BenchError
+        from ..realtime.web.bench import measure
     except ValueError as error:
         raise typer.BadParameter(f"--latency: {error}") from None
     except ImportError as error:

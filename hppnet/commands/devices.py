@@ -1,4 +1,4 @@
-"""``hppnet devices``: what there is to hear with, to play on and to compute on."""
+"""``hppnet devices``: sound inputs, MIDI ports and what can compute."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def devices(
     json_file: FiguresFile = None,
     force: Force = False,
 ) -> None:
-    """Show inputs, MIDI ports, systems, compute devices and latencies; * is what live would take."""
+    """Show inputs, MIDI ports, systems, compute devices and latencies; * marks what live takes by default."""
     from ..model.checkpoint import CheckpointError
 
     found: dict[str, Any] = {**find_inputs(), **find_ports(), "compute": _compute()}
@@ -34,8 +34,8 @@ def devices(
 
 def find_inputs() -> dict[str, Any]:
     """Inputs and systems of sound, or why there are none."""
-    from ..realtime.blocks import InputFault
     from ..realtime.devices import choose_input, list_inputs, sound_systems
+    from ..realtime.inputs import InputFault
 
     try:
         inputs = list_inputs()
@@ -59,7 +59,7 @@ def find_inputs() -> dict[str, Any]:
 
 def find_ports() -> dict[str, Any]:
     """MIDI ports and systems, or why there are none."""
-    from ..realtime.wires import PortFault, choose_port, list_ports, midi_systems, virtual_systems
+    from ..realtime.midi_ports import PortFault, choose_port, list_ports, midi_systems, virtual_systems
 
     try:
         ports = list_ports()

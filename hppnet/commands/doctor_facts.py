@@ -58,7 +58,7 @@ def _network(checkpoint: Path | None, report: Report) -> dict[str, Any]:
     from ..model.shipped import DEFAULT, LICENCE
     from ..model.threads import one_thread
     from ..model.timebase import LATENCIES, latency_s
-    from ..realtime.pace import measure_pace
+    from ..realtime.latency import measure_pace
 
     report("loading the weights")
     transcriber = load(checkpoint, live_device())

@@ -8,21 +8,22 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..failure import fail, printable
 from .live_events import EventTarget, check_events, event_target
-from .options import Checkpoint, Device, Tuning, able_to_draw, latency_ms, tuning_setting
+from .live_report import draw_take, last_line, say, say_fault, start_lines, status_every
+from .options import Checkpoint, Device, Tuning, able_to_draw, latency_ms, renamed_option, tuning_setting
 
 if TYPE_CHECKING:
-    from ..realtime.session import LiveSession, LiveSettings
-    from ..realtime.status import Status
+    from ..realtime.session import LiveSession
+    from ..realtime.settings import LiveSettings
 
 STATUS_EVERY_S = 10.0
 log = logging.getLogger("hppnet.live")
@@ -33,7 +34,8 @@ def live(
         str | None, typer.Option(help="Sound device: index or part of its name; default: the usual one.")
     ] = None,
     input_channel: Annotated[
-        int | None, typer.Option(min=1, help="Of the sound device or file; default: the first two, mixed.")
+        int | None,
+        typer.Option(min=1, help="Channel of the sound device or file; default: the first two, mixed."),
     ] = None,
     output: Annotated[
         str | None,
@@ -49,7 +51,8 @@ def live(
     tuning: Tuning = None,
     checkpoint: Checkpoint = None,
     device: Annotated[Device, typer.Option(help="Where to compute; auto: the processor.")] = Device.auto,
-    channel: Annotated[int, typer.Option(min=1, max=16, help="MIDI channel.")] = 1,
+    midi_channel: Annotated[int, typer.Option(min=1, max=16, help="Channel of the MIDI port.")] = 1,
+    _channel: Annotated[int | None, renamed_option("--channel", "--midi-channel")] = None,
     midi_system: Annotated[
         str | None, typer.Option(help="alsa, jack, coremidi or winmm; default: what answers.")
     ] = None,
@@ -60,7 +63,7 @@ def live(
     pedal: Annotated[
         bool,
         typer.Option(
-            " /--no-pedal", help="Leave out the sustain pedal (CC64), where the checkpoint hears it."
+            " /--no-pedal", help="Leave out the sustain pedal (CC64), where the checkpoint detects it."
         ),
     ] = True,
     record: Annotated[
@@ -68,7 +71,7 @@ def live(
         typer.Option(metavar="OUT.mid", help="Write the notes as MIDI; a take that is there is kept."),
     ] = None,
     record_audio: Annotated[
-        Path | None, typer.Option(metavar="OUT.flac", help="Write what is heard, likewise.")
+        Path | None, typer.Option(metavar="OUT.flac", help="Write the sound of the input, likewise.")
     ] = None,
     events: Annotated[
         str | None,
@@ -100,17 +103,17 @@ def live(
         raise typer.BadParameter("--plot draws what is recorded: give --record OUT.mid too")
     check_events(events)
     with ending_signals() as stop, event_target(events) as target:
-        from ..realtime.session import LiveSettings
+        from ..realtime.settings import LiveSettings
 
         try:
             settings = LiveSettings(
                 input=input,
-                channel=input_channel,
+                input_channel=input_channel,
                 from_file=from_file,
                 output=output,
                 virtual=virtual,
                 midi_system=midi_system,
-                midi_channel=channel,
+                midi_channel=midi_channel,
                 latency_ms=latency_ms(latency, streaming=True) or 0.0,
                 tuning=tuning_setting(tuning),
                 velocity_curve=velocity_curve,
@@ -125,7 +128,7 @@ def live(
             raise typer.BadParameter(f"--from-file {from_file}: expected a recording, there is no such file")
         session = _live(settings, checkpoint, device.value, stop, verbose, quiet, target)
         ended = last_line(session)
-        faults = session.recording_faults + (_draw(session, quiet) if plot else [])
+        faults = session.recording_faults + (draw_take(session, quiet) if plot else [])
         if not quiet:
             say(ended)
         for fault in faults:
@@ -136,7 +139,7 @@ def live(
 
 @contextmanager
 def ending_signals() -> Iterator[threading.Event]:
-    """An event that is set by SIGINT, SIGTERM and SIGHUP instead of what they do otherwise."""
+    """An event that SIGINT, SIGTERM and SIGHUP set, instead of what they do otherwise."""
     stop = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -163,8 +166,8 @@ def _live(
     from ..listening import open_session
     from ..model.checkpoint import CheckpointError
     from ..offline.errors import AudioError
-    from ..realtime.blocks import InputFault
-    from ..realtime.ports import PortFault
+    from ..realtime.inputs import InputFault
+    from ..realtime.midi_ports import PortFault
 
     if verbose:
         logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(message)s", stream=sys.stderr)
@@ -199,30 +202,6 @@ def _live(
     return session
 
 
-def _draw(session: LiveSession, quiet: bool) -> list[str]:
-    """The take, beside it, under its name or the next that is free. Returns why it could not be drawn."""
-    from ..model.notes import read_midi, read_pedal
-    from ..offline.pictures import draw_piano_roll
-    from ..offline.writing import cannot_write, write_outputs
-    from ..realtime.recorder import unused
-
-    take = session.recordings[0]
-    picture = unused(take.with_suffix(".png"))
-    try:
-        notes, pedal = read_midi(take), read_pedal(take)
-        end_s = max([session.status().running_s, *(note.offset_s for note in notes)])
-        write_outputs(
-            {picture: lambda part: draw_piano_roll(part, notes, None, end_s, take.name, pedal or None)}
-        )
-    except OSError as error:
-        return [cannot_write(error)]
-    except ValueError as error:
-        return [f"cannot draw {take}: {error}"]
-    if not quiet:
-        say(f"picture  {picture}")
-    return []
-
-
 def prepare_process() -> None:
     """One thread that computes, and quick changes between ours. Once the model is loaded."""
     from ..model.threads import one_thread
@@ -234,34 +213,6 @@ def prepare_process() -> None:
     atexit.register(gc.unfreeze)  # else soxr complains of what the last collection leaves
 
 
-def start_lines(session: LiveSession) -> list[str]:
-    """What is heard, where it goes, and how long that takes: one line each."""
-    from ..model.tuning import AUTO_LIMIT
-
-    model: Any = session.model
-    latency = session.latency
-    recordings = [f"record   {path}" for path in session.recordings]
-    tuning = [f"tuning   {AUTO_LIMIT}"] if session.settings.tuning == "auto" else []
-    pedal = ", with the pedal" if session.sends_pedal else ""
-    return [
-        f"input    {session.input.name}, {session.input.sample_rate} Hz",
-        f"port     {session.port.name}, channel {session.settings.midi_channel}{pedal}",
-        f"model    {model.checkpoint_name}",
-        f"device   {model.device}",
-        f"latency  {latency.algorithmic_ms:.0f} ms, the model's",
-        f"in all   {latency}",
-        *tuning,
-        *recordings,
-    ]
-
-
-def last_line(session: LiveSession) -> str:
-    from ..realtime.status import troubles
-
-    status = session.status()
-    return ", ".join([f"ended after {status.running_s:.0f} s: {status.notes} notes", *troubles(status)])
-
-
 def _run(session: LiveSession, stop: threading.Event, about: list[str], view: bool, quiet: bool) -> None:
     """A view that fails (a terminal that went away) must not keep the session from its ending."""
     if view:
@@ -271,28 +222,4 @@ def _run(session: LiveSession, stop: threading.Event, about: list[str], view: bo
             session.run(stop, screen.update)
         session.stop()
     else:
-        session.run(stop, None if quiet else every(STATUS_EVERY_S))
-
-
-def every(seconds: float) -> Callable[[Status], None]:
-    """Prints a line of status each time so many seconds have passed."""
-    from ..realtime.view import status_line
-
-    due_s = [seconds]
-
-    def show(status: Status) -> None:
-        if status.running_s >= due_s[0]:
-            due_s[0] += seconds
-            say(status_line(status))
-
-    return show
-
-
-def say(*lines: str) -> None:
-    with suppress(OSError):  # whoever read us has gone; the music goes on
-        print(*lines, sep="\n", flush=True)
-
-
-def say_fault(line: str) -> None:
-    with suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
+        session.run(stop, None if quiet else status_every(STATUS_EVERY_S))

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..failure import fail
-from .live import prepare_process, say
+from .live import prepare_process
+from .live_report import say
 from .options import Checkpoint, Device
 
 if TYPE_CHECKING:
@@ -32,15 +33,15 @@ def serve(
         str | None,
         typer.Option(
             envvar="HPPNET_TOKEN",
-            help="What the page must know; default on other hosts: made up and printed.",
+            help="The page must send it; default on other hosts: a random one, printed.",
         ),
     ] = None,
-    max_streams: Annotated[int, typer.Option(min=1, max=1000, help="Listening at the same time.")] = 8,
+    max_streams: Annotated[int, typer.Option(min=1, max=1000, help="Streams at the same time.")] = 8,
     certificate: Annotated[
         Path | None,
         typer.Option(metavar="FILE.pem", help="For https, which microphones on other machines need."),
     ] = None,
-    key: Annotated[Path | None, typer.Option(metavar="FILE.pem", help="Of the certificate.")] = None,
+    key: Annotated[Path | None, typer.Option(metavar="FILE.pem", help="Key of the certificate.")] = None,
     checkpoint: Checkpoint = None,
     device: Annotated[
         Device, typer.Option(help="Where to compute; auto: a GPU where there is one.")
@@ -57,7 +58,7 @@ def serve(
     if (certificate is None) != (key is None):
         raise typer.BadParameter("--certificate and --key go together: expected both or neither")
     try:
-        from ..realtime.web.running import is_loopback, listening_socket
+        from ..realtime.web.server import is_loopback, listening_socket, make_server
     except ImportError as error:
         fail(f"the page needs the web extra: pip install 'hppnet[web]' ({error.name} is missing)")
     if certificate is not None:
@@ -71,9 +72,8 @@ def serve(
     except OSError as error:
         fail(f"cannot listen on {host}, port {port}: {error.strerror or error}; try another --port")
     with listener:
-        from ..realtime.web.limits import Limits
-        from ..realtime.web.running import server
-        from ..realtime.web.server import create_app
+        from ..realtime.web.app import create_app
+        from ..realtime.web.protocol import Limits
 
         limits = Limits(streams=max_streams)
         app = create_app(_loaded(checkpoint, device.value), limits, token, anywhere)
@@ -81,7 +81,7 @@ def serve(
         say(*start_lines(url, anywhere, certificate is not None))
         if open_browser:
             _open(url)
-        running = server(app, limits, certificate, key)
+        running = make_server(app, limits, certificate, key)
         running.run(sockets=[listener])
     if not running.started:
         fail("the server did not start; -v says why")

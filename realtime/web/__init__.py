@@ -1,1 +1,1 @@
-"""In the browser: listen, see, play."""
+"""The page in the browser: its server, and the protocol between the two."""

@@ -1,4 +1,4 @@
-"""What a machine makes of ``hppnet serve``: how many streams without a late block, how soon a note is seen.
+"""Measures ``hppnet serve`` on this machine: how many streams without a late block, how soon a note is drawn.
 
 The server is a process of its own; the clients here send in real time, as pages do.
 """
@@ -22,7 +22,9 @@ import numpy as np
 import soundfile
 
 from ...processes import python
-from ..piece import piece
+from ..bench import BenchError
+from ..bench_notes import make_test_piece
+from . import protocol
 
 RATE = 48_000
 BLOCK = 512  #: samples, as the page sends them
@@ -30,12 +32,8 @@ LEAD_S = 2.0  #: of silence before the piece: the first seconds warm everything 
 END_WITHIN_S = 20.0
 
 
-class BenchError(RuntimeError):
-    """The server did not start, or a client was not served."""
-
-
 @dataclass(frozen=True)
-class Run:
+class StreamsRun:
     """So many streams at once."""
 
     streams: int
@@ -43,7 +41,7 @@ class Run:
     late_blocks: int
     dropped_blocks: int
     notes: int
-    after_algorithmic_ms: tuple[float, float]  #: from the sound to its event less the latency: median, p99
+    after_algorithmic_ms: tuple[float, float]  #: from the sound to its event, less the latency: median, p99
 
 
 def measure(
@@ -53,13 +51,13 @@ def measure(
     options: Sequence[str] = (),
     report: Callable[[str], object] = lambda stage: None,
 ) -> dict[str, Any]:
-    """All figures, ready for JSON: fewer and fewer streams until no block is late, then a page.
+    """Measures fewer and fewer streams until no block is late, then a page. Returns figures ready for JSON.
 
     ``options`` go to ``hppnet serve``. Raises BenchError.
     """
-    sound, _ = piece(seconds, RATE)
+    sound, _ = make_test_piece(seconds, RATE)
     sound = np.concatenate([np.zeros(round(LEAD_S * RATE), dtype=np.float32), sound])
-    runs: list[Run] = []
+    runs: list[StreamsRun] = []
     with served([*options, "--max-streams", str(most)]) as url:
         asyncio.run(_streams(url, sound[: 3 * RATE], 1, latency_ms))  # the first steps prepare PyTorch
         for streams in range(most, 0, -1):
@@ -101,24 +99,24 @@ def served(options: Sequence[str]) -> Iterator[str]:
         process.communicate(timeout=END_WITHIN_S)
 
 
-async def _streams(url: str, sound: np.ndarray, count: int, latency_ms: float) -> Run:
+async def _streams(url: str, sound: np.ndarray, count: int, latency_ms: float) -> StreamsRun:
     """``count`` clients at once, each a little later than the one before."""
     clients = [_client(url, sound, latency_ms, number * BLOCK / RATE / count) for number in range(count)]
     done = await asyncio.gather(*clients)
     last, delays_ms = [each[0] for each in done], [delay for each in done for delay in each[1]]
     median, p99 = np.percentile(delays_ms, (50, 99)) if delays_ms else (float("nan"), float("nan"))
-    return Run(
+    return StreamsRun(
         count,
         count * -(-len(sound) // BLOCK),
-        sum(heard["late_blocks"] for heard in last),
-        sum(heard["dropped_blocks"] for heard in last),
+        sum(progress["late_blocks"] for progress in last),
+        sum(progress["dropped_blocks"] for progress in last),
         len(delays_ms),
         (float(median), float(p99)),
     )
 
 
 async def _client(url: str, sound: np.ndarray, latency_ms: float, wait_s: float) -> tuple[dict, list[float]]:
-    """The last ``heard``, and of each note the ms from its sound to its event, less the latency."""
+    """The last message of progress; for each note, ms from its sound to its event, less the latency."""
     from websockets.asyncio.client import connect
 
     await asyncio.sleep(wait_s)
@@ -133,7 +131,7 @@ async def _client(url: str, sound: np.ndarray, latency_ms: float, wait_s: float)
         last: dict[str, Any] = {}
         async for text in socket:
             message, now_s = json.loads(text), time.perf_counter() - began_s
-            if message["type"] == "heard":
+            if message["type"] == protocol.PROGRESS:
                 last = message
             for event in message.get("events", []):
                 if event["type"] == "on":
@@ -155,7 +153,7 @@ async def _send(socket: Any, sound: np.ndarray, began_s: float) -> None:
 
 
 def page_delays_ms(url: str, sound: np.ndarray) -> tuple[list[float], str | None]:
-    """Of each note, from the page's microphone to its drawing, less the latency; or why there is no page."""
+    """For each note, ms from microphone to drawing on the page, less the latency; or why there is no page."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         return [], "Chromium is not installed"
@@ -183,5 +181,5 @@ def page_delays_ms(url: str, sound: np.ndarray) -> tuple[list[float], str | None
         algorithmic_ms, delays_ms = page.evaluate("[hppnet.algorithmic_ms, hppnet.delays_ms]")
         browser.close()
     if not delays_ms:
-        return [], "the page heard no note"
+        return [], "the page showed no note"
     return [delay - algorithmic_ms for delay in delays_ms], None

@@ -11,8 +11,7 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from . import protocol
-from .hub import Heard, Hub, Seat
-from .limits import Bucket, Limits
+from .hub import Hub, Slot, StreamProgress
 from .protocol import (
     BAD_MESSAGE,
     BROKEN,
@@ -20,81 +19,83 @@ from .protocol import (
     NOT_ALLOWED,
     NOT_READING,
     TOO_FAST,
+    Bucket,
     End,
     Gap,
     Hello,
+    Limits,
     Ping,
-    Refusal,
+    StreamRefused,
 )
 
-TELL_S = 0.2  #: stream time between two messages about how far the sound is computed
+REPORT_S = 0.2  #: stream time between two messages about how far the sound is computed
 ROOM_S = 0.02  #: how often a file's connection looks whether there is room again
 log = logging.getLogger(__name__)
 
 
 class Connection:
-    """``run`` it once. Lives in the event loop; the hub's thread calls only ``_tell``."""
+    """``run`` it once. Lives in the event loop; the hub's thread calls only ``_on_progress``."""
 
     def __init__(self, socket: WebSocket, hub: Hub, limits: Limits, token: str | None) -> None:
         self._socket, self._hub, self._limits, self._token = socket, hub, limits, token
         self._loop = asyncio.get_running_loop()
         self._out: asyncio.Queue[str | None] = asyncio.Queue(limits.unread)
-        self._over: asyncio.Future[Refusal] = self._loop.create_future()
+        self._over: asyncio.Future[StreamRefused] = self._loop.create_future()
         self._messages = Bucket(limits.messages_per_s, limits.messages_per_s)
         self._sound = Bucket(limits.sound_rate, limits.sound_burst_s)
-        self._told_s = float("-inf")
+        self._reported_s = float("-inf")
 
     async def run(self) -> None:
-        """Until the client has left or been told why it must."""
+        """Until the client has left, or the connection was closed with a reason."""
         await self._socket.accept()
         try:
             hello = await asyncio.wait_for(self._hello(), self._limits.hello_s)
-            seat = self._hub.take_seat(hello, self._tell)
+            slot = self._hub.take_slot(hello, self._on_progress)
         except asyncio.TimeoutError:
             await self._close(IDLE, "no hello came")
-        except Refusal as refusal:
+        except StreamRefused as refusal:
             await self._close(refusal.code, refusal.reason)
         except WebSocketDisconnect:
             pass
         else:
             try:
-                await self._serve(seat)
+                await self._serve(slot)
             finally:
-                self._hub.leave(seat)
+                self._hub.leave(slot)
 
     async def _hello(self) -> Hello:
         message = await self._receive()
         if not isinstance(message, str):
-            raise Refusal(BAD_MESSAGE, "expected a hello before sound")
+            raise StreamRefused(BAD_MESSAGE, "expected a hello before sound")
         hello = protocol.parse_hello(message)
         if self._token is not None and not hmac.compare_digest(
             hello.token.encode("utf-8", "surrogatepass"), self._token.encode()
         ):
-            raise Refusal(NOT_ALLOWED, "the token is missing or wrong")
+            raise StreamRefused(NOT_ALLOWED, "the token is missing or wrong")
         return hello
 
-    async def _serve(self, seat: Seat) -> None:
-        latency_ms = 1000 * seat.engine.latency_s
-        self._put(protocol.ready(latency_ms, self._hub.transcriber.checkpoint_name, seat.gives_pedal))
-        self._heard_s = self._loop.time()  # when sound came
-        parts = (self._listen(seat), self._speak(), self._grow_impatient())
+    async def _serve(self, slot: Slot) -> None:
+        latency_ms = 1000 * slot.decoder.latency_s
+        self._put(protocol.ready(latency_ms, self._hub.transcriber.checkpoint_name, slot.gives_pedal))
+        self._sound_s = self._loop.time()  # when sound came
+        parts = (self._listen(slot), self._send(), self._close_when_idle())
         tasks = [asyncio.create_task(part) for part in parts]
         ends: list[asyncio.Future[Any]] = [*tasks, self._over]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        code, reason = self._verdict(tasks)
+        code, reason = self._ending(tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if code is not None:
             await self._close(code, reason)
 
-    def _verdict(self, tasks: list[asyncio.Task[None]]) -> tuple[int | None, str]:
+    def _ending(self, tasks: list[asyncio.Task[None]]) -> tuple[int | None, str]:
         """The close code, None where the client has left by itself, and the reason."""
         ends = [task.exception() for task in tasks if task.done()]
         if self._over.done():
             ends.insert(0, self._over.result())
         for end in ends:
-            if isinstance(end, Refusal):
+            if isinstance(end, StreamRefused):
                 return end.code, end.reason
             if isinstance(end, (WebSocketDisconnect, OSError)):
                 return None, ""
@@ -103,25 +104,25 @@ class Connection:
                 return BROKEN, "the server failed"
         return 1000, ""
 
-    async def _listen(self, seat: Seat) -> None:
-        """What the client sends, until it leaves. Raises Refusal and WebSocketDisconnect."""
+    async def _listen(self, slot: Slot) -> None:
+        """Handles what the client sends, until it leaves. Raises StreamRefused and WebSocketDisconnect."""
         ended = False
         while not self._over.done():
             message = await self._receive()
-            await asyncio.sleep(0)  # many may have come at once: what they are answered must go out meanwhile
+            await asyncio.sleep(0)  # many may have come at once: their answers must go out meanwhile
             if ended:
-                continue  # nothing more is taken; but that the client leaves is noticed
+                continue  # nothing more is taken, but it is noticed when the client leaves
             if isinstance(message, bytes):
-                if await self._take(seat, message):
-                    self._heard_s = self._loop.time()
-            elif self._obey(seat, protocol.parse_control(message)):
-                ended, self._heard_s = True, float("inf")
+                if await self._take(slot, message):
+                    self._sound_s = self._loop.time()
+            elif self._obey(slot, protocol.parse_control(message)):
+                ended, self._sound_s = True, float("inf")
 
-    async def _grow_impatient(self) -> None:
+    async def _close_when_idle(self) -> None:
         """A task of its own: asyncio.wait_for, up to Python 3.11, may lose a cancellation to a message."""
-        while (left_s := self._heard_s + self._limits.idle_s - self._loop.time()) > 0:
+        while (left_s := self._sound_s + self._limits.idle_s - self._loop.time()) > 0:
             await asyncio.sleep(min(left_s, self._limits.idle_s))
-        raise Refusal(IDLE, f"no sound for {self._limits.idle_s:g} s")
+        raise StreamRefused(IDLE, f"no sound for {self._limits.idle_s:g} s")
 
     async def _receive(self) -> str | bytes:
         message = await self._socket.receive()
@@ -129,68 +130,71 @@ class Connection:
             raise WebSocketDisconnect(message.get("code", 1005))
         text, data = message.get("text"), message.get("bytes")
         if not self._messages.take(1):
-            raise Refusal(TOO_FAST, f"more than {self._limits.messages_per_s:g} messages a second")
+            raise StreamRefused(TOO_FAST, f"more than {self._limits.messages_per_s:g} messages a second")
         if text is not None and len(text) > self._limits.text_bytes:
-            raise Refusal(BAD_MESSAGE, f"expected at most {self._limits.text_bytes} bytes of text")
+            raise StreamRefused(BAD_MESSAGE, f"expected at most {self._limits.text_bytes} bytes of text")
         return text if text is not None else data or b""
 
-    async def _take(self, seat: Seat, data: bytes) -> bool:
+    async def _take(self, slot: Slot, data: bytes) -> bool:
         """False for a message without sound in it."""
-        samples = protocol.parse_sound(data, seat.hello.format)
-        if seat.live:
-            if not self._sound.take(len(samples) / seat.hello.sample_rate):
-                raise Refusal(TOO_FAST, "live sound came faster than it sounds; a file needs mode file")
+        samples = protocol.parse_sound(data, slot.hello.format)
+        if slot.live:
+            if not self._sound.take(len(samples) / slot.hello.sample_rate):
+                raise StreamRefused(TOO_FAST, "live sound came faster than it sounds; a file needs mode file")
         else:
-            while (
-                self._hub.waiting_s(seat) > self._limits.file_ahead_s
-            ):  # not reading on is what slows the client down
+            # Not reading on is what slows the client down.
+            while self._hub.waiting_s(slot) > self._limits.file_ahead_s:
                 await asyncio.sleep(ROOM_S)
-        self._hub.add(seat, samples)
+        self._hub.add(slot, samples)
         return len(samples) > 0
 
-    def _obey(self, seat: Seat, order: Gap | Ping | End) -> bool:
+    def _obey(self, slot: Slot, order: Gap | Ping | End) -> bool:
         """True at the end."""
         if isinstance(order, Ping):
             self._put(protocol.pong(order.id))
         elif isinstance(order, Gap):
-            if seat.next_s + order.samples / seat.hello.sample_rate > protocol.MOST_S:
-                raise Refusal(BAD_MESSAGE, "a gap of more than a year")
-            self._hub.skip(seat, order.samples)
+            if slot.next_s + order.samples / slot.hello.sample_rate > protocol.MOST_S:
+                raise StreamRefused(BAD_MESSAGE, "a gap of more than a year")
+            self._hub.skip(slot, order.samples)
         else:
-            self._hub.end(seat)
+            self._hub.end(slot)
             return True
         return False
 
-    async def _speak(self) -> None:
+    async def _send(self) -> None:
         """Sends what is put, until the end."""
         while (line := await self._out.get()) is not None:
             await self._socket.send_text(line)
 
-    def _tell(self, heard: Heard | Exception) -> None:
+    def _on_progress(self, progress: StreamProgress | Exception) -> None:
         """Called by the hub's thread."""
-        with suppress(RuntimeError):  # the loop has closed: nobody is there to be told
-            self._loop.call_soon_threadsafe(self._told, heard)
+        with suppress(RuntimeError):  # the loop has closed: nobody is there any more
+            self._loop.call_soon_threadsafe(self._send_progress, progress)
 
-    def _told(self, heard: Heard | Exception) -> None:
-        if isinstance(heard, Exception):
-            self._refuse(Refusal(BROKEN, "the network failed on this sound"))
+    def _send_progress(self, progress: StreamProgress | Exception) -> None:
+        if isinstance(progress, Exception):
+            self._refuse(StreamRefused(BROKEN, "the network failed on this sound"))
             return
-        if heard.events:
-            self._put(protocol.events(heard.events))
-        if heard.ended or heard.time_s - self._told_s >= TELL_S:
-            self._told_s = heard.time_s
-            self._put(protocol.heard(heard.time_s, heard.backlog_s, heard.dropped_blocks, heard.late_blocks))
-        if heard.ended:
-            self._put(protocol.done(heard.time_s))
+        if progress.events:
+            self._put(protocol.events(progress.events))
+        if progress.ended or progress.time_s - self._reported_s >= REPORT_S:
+            self._reported_s = progress.time_s
+            self._put(
+                protocol.progress(
+                    progress.time_s, progress.backlog_s, progress.dropped_blocks, progress.late_blocks
+                )
+            )
+        if progress.ended:
+            self._put(protocol.done(progress.time_s))
             self._put(None)
 
     def _put(self, line: str | None) -> None:
         try:
             self._out.put_nowait(line)
         except asyncio.QueueFull:
-            self._refuse(Refusal(NOT_READING, f"{self._limits.unread} messages were not read"))
+            self._refuse(StreamRefused(NOT_READING, f"{self._limits.unread} messages were not read"))
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: StreamRefused) -> None:
         if not self._over.done():
             self._over.set_result(refusal)
 

@@ -1,10 +1,14 @@
-"""The messages between page and server, as PROTOCOL.md says: read strictly, written in one place."""
+"""The messages between page and server, as PROTOCOL.md specifies them, and the limits of a connection.
+
+Messages are read strictly and written only here.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -13,11 +17,13 @@ import numpy as np
 from ...model.notes import Event, NoteOn, Pedal
 from ...model.resampling import HIGHEST_RATE, LOWEST_RATE
 from ...model.timebase import MAX_LOOK_AHEAD_FRAMES, frames_for_latency, latency_s
+from ..listener import MOST_BACKLOG_S
 
 VERSION = 1
 LATENCIES_MS = tuple(round(1000 * latency_s(frames)) for frames in range(MAX_LOOK_AHEAD_FRAMES + 1))
 FORMATS: dict[str, np.dtype[Any]] = {"f32": np.dtype("<f4"), "s16": np.dtype("<i2")}
 MODES = ("live", "file")
+PROGRESS = "heard"  #: the type of the message that says how far the sound is computed
 MOST_S = 366 * 86_400.0  #: no stream time is later
 
 #: Close codes, beside those of WebSocket itself (1000, 1001, 1009, 1011).
@@ -25,7 +31,7 @@ BAD_MESSAGE, NOT_ALLOWED, IDLE, OTHER_VERSION = 4400, 4401, 4408, 4426
 TOO_FAST, FULL, NOT_READING, BROKEN = 4429, 4503, 4498, 4500
 
 
-class Refusal(Exception):
+class StreamRefused(Exception):
     """Why a connection ends: a close code and a line that says what was expected. Never quotes the client."""
 
     def __init__(self, code: int, reason: str) -> None:
@@ -64,12 +70,12 @@ class End:
 
 
 def parse_hello(text: str) -> Hello:
-    """Raises Refusal for anything else than a hello of this version."""
+    """Raises StreamRefused for anything else than a hello of this version."""
     message = _object(text)
     if message.get("type") != "hello":
         _bad("expected a hello first")
     if message.get("version") != VERSION:
-        raise Refusal(OTHER_VERSION, f"this server speaks version {VERSION} of the protocol")
+        raise StreamRefused(OTHER_VERSION, f"this server speaks version {VERSION} of the protocol")
     known = {"type", "version", "sample_rate", "format", "latency_ms", "mode", "start_s", "token", "pedal"}
     if not known.issuperset(message):
         _bad("the hello has fields that this version does not know")
@@ -91,7 +97,7 @@ def parse_hello(text: str) -> Hello:
 
 
 def parse_control(text: str) -> Gap | Ping | End:
-    """A text message after the hello. Raises Refusal for what is none."""
+    """A text message after the hello. Raises StreamRefused for what is none."""
     message = _object(text)
     kind = message.get("type")
     if kind == "gap":
@@ -104,7 +110,7 @@ def parse_control(text: str) -> Gap | Ping | End:
 
 
 def parse_sound(data: bytes, format: str) -> np.ndarray:
-    """Samples [n], float32. Raises Refusal where the bytes are not whole samples."""
+    """Samples [n], float32. Raises StreamRefused where the bytes are not whole samples."""
     kind = FORMATS[format]
     if len(data) % kind.itemsize:
         _bad(f"sound: expected whole samples of {kind.itemsize} bytes")
@@ -121,14 +127,14 @@ def ready(latency_ms: float, checkpoint: str, pedal: bool) -> str:
     )
 
 
-def events(heard: Sequence[Event]) -> str:
+def events(found: Sequence[Event]) -> str:
     """Times in stream time, seconds."""
-    return _line("events", events=[_event(event) for event in heard])
+    return _line("events", events=[_event(event) for event in found])
 
 
-def heard(time_s: float, backlog_s: float, dropped_blocks: int, late_blocks: int) -> str:
+def progress(time_s: float, backlog_s: float, dropped_blocks: int, late_blocks: int) -> str:
     return _line(
-        "heard",
+        PROGRESS,
         time_s=round(time_s, 4),
         backlog_ms=round(1000 * backlog_s, 1),
         dropped_blocks=dropped_blocks,
@@ -209,4 +215,58 @@ def _text(message: dict[str, Any], name: str) -> str:
 
 
 def _bad(reason: str) -> NoReturn:
-    raise Refusal(BAD_MESSAGE, reason)
+    raise StreamRefused(BAD_MESSAGE, reason)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one connection may take, so that it costs the others nothing. Sizes in bytes, times in seconds."""
+
+    streams: int = 8
+    """Connections that are transcribed at the same time."""
+    waiting: int = 32
+    """Connections beyond those that may be open: not yet accepted, being refused, closing."""
+    message_bytes: int = 1 << 16
+    """The longest message: 0.3 s of sound at 48 kHz."""
+    text_bytes: int = 4096
+    """The longest text message."""
+    hello_s: float = 10.0
+    """A connection must have sent its hello within."""
+    idle_s: float = 60.0
+    """A stream without sound ends after."""
+    sound_rate: float = 1.1
+    """Seconds of live sound a second, in the long run."""
+    sound_burst_s: float = 5.0
+    """Live sound that may come at once: what a network held up."""
+    messages_per_s: float = 500.0
+    """In the long run; as many again may come at once."""
+    file_ahead_s: float = 10.0
+    """Sound of a file that waits to be computed; more is not read from the connection."""
+    backlog_s: float = MOST_BACKLOG_S
+    """Live sound that waits to be computed; of more than that only the end is kept."""
+    unread: int = 512
+    """Messages that a client may leave unread."""
+    close_s: float = 2.0
+    """How long a client may take to answer that it is being closed."""
+
+    def __post_init__(self) -> None:
+        if self.streams < 1:
+            raise ValueError(f"expected room for at least one stream, got {self.streams}")
+
+
+class Bucket:
+    """Lets ``rate`` a second through in the long run, and ``burst`` at once."""
+
+    def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate, self._burst, self._clock = rate, burst, clock
+        self._left, self._filled_s = burst, clock()
+
+    def take(self, amount: float) -> bool:
+        """False if that is too much; nothing is taken then."""
+        now_s = self._clock()
+        self._left = min(self._burst, self._left + (now_s - self._filled_s) * self._rate)
+        self._filled_s = now_s
+        if amount > self._left:
+            return False
+        self._left -= amount
+        return True

@@ -1,147 +1,151 @@
-"""The server: one page, its scripts and the stream. Strangers' pages get nothing."""
+"""uvicorn, with the limits that keep one client from costing the others anything."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+import ipaddress
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
+import uvicorn
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse
-from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocket
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from ...model.timebase import LATENCIES, latency_s
-from ...model.transcriber import DEFAULT_LATENCY_MS, Transcriber
-from . import protocol
-from .connection import Connection
-from .hub import Hub
-from .limits import Limits, is_loopback
+from .protocol import Limits
 
-PAGE = Path(__file__).parent / "page"
-#: The page asks nobody but its server for anything, and nobody may frame it.
-SAFE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; "
-    "connect-src 'self'; img-src 'self'; media-src 'self' blob:; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "microphone=(self), midi=(self), camera=(), geolocation=()",
-    "Cache-Control": "no-cache",
-}
+BACKLOG = 64  #: connections that wait to be accepted
+PING_EVERY_S, PONG_WITHIN_S = 10.0, 20.0  #: a client that vanished is noticed after
 
 
-def create_app(
-    transcriber: Transcriber, limits: Limits | None = None, token: str | None = None, anywhere: bool = False
-) -> Starlette:
-    """The ASGI application. It computes from its start to its shutdown.
+class StreamProtocol(WebSocketsSansIOProtocol):
+    """A connection that is over is cut, even if the client never reads what was last sent to it."""
 
-    ``anywhere``: it is reached under other names than this machine's loopback ones; then a token (text that
-    every hello must hold) is required, and ValueError raised without one.
-    """
-    if anywhere and not token:
-        raise ValueError("expected a token, since others than this machine can connect")
-    limits = limits or Limits()
-    open_ones: set[Connection] = set()
+    linger_s = 2 * Limits.close_s
+    _cut: asyncio.TimerHandle | None = None
 
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        with Hub(transcriber, limits.streams, limits.backlog_s) as hub:
-            app.state.hub = hub
-            yield
-
-    async def index(request: object) -> FileResponse:
-        return FileResponse(PAGE / "index.html")
-
-    async def about(request: object) -> JSONResponse:
-        names = {round(1000 * latency_s(frames)): name for name, frames in LATENCIES.items()}
-        return JSONResponse(
-            {
-                "version": protocol.VERSION,
-                "latencies": [{"ms": ms, "name": names.get(ms, "")} for ms in protocol.LATENCIES_MS],
-                "default_latency_ms": DEFAULT_LATENCY_MS,
-                "token_required": token is not None,
-            }
-        )
-
-    async def stream(socket: WebSocket) -> None:
-        if len(open_ones) >= limits.streams + limits.waiting:
-            await socket.send_denial_response(PlainTextResponse("too many connections\n", 503))
-            return
-        connection = Connection(socket, socket.app.state.hub, limits, token)
-        open_ones.add(connection)
+    async def run_asgi(self) -> None:
         try:
-            await connection.run()
+            await super().run_asgi()
         finally:
-            open_ones.discard(connection)
+            if not self.disconnected:
+                self._cut = self.loop.call_later(self.linger_s, self.transport.abort)
 
-    app = Starlette(
-        routes=[
-            Route("/", index),
-            Route("/about", about),
-            WebSocketRoute("/stream", stream),
-            Mount("/page", StaticFiles(directory=PAGE)),
-        ],
-        lifespan=lifespan,
-    )
-    app.add_middleware(Guard, anywhere=anywhere)
-    return app
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._cut is not None:
+            self._cut.cancel()
 
 
-class Guard:
-    """Refuses other hosts' names and other pages' scripts, and says on every answer what a page may do.
+class HttpProtocol(AutoHTTPProtocol):  # type: ignore[valid-type, misc]
+    """A connection that requests nothing is cut: idle ones would take all the places there are."""
 
-    ``anywhere``: this server may be called by any name, since the token protects it; else by localhost and
-    the addresses of loopback only. A stranger's domain name may lead to 127.0.0.1 too.
+    request_s = Limits.hello_s
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self._idle_until_s = self.loop.time() + self.request_s
+        self._cut_if_idle()
+
+    def _cut_if_idle(self) -> None:
+        if self.transport.is_closing() or self.transport.get_protocol() is not self:
+            return  # gone, or a WebSocket now
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._idle_until_s = self.loop.time() + self.request_s
+        left_s = self._idle_until_s - self.loop.time()
+        if left_s <= 0:
+            self.transport.abort()
+        else:
+            self._next_check = self.loop.call_later(min(left_s, self.request_s), self._cut_if_idle)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._next_check.cancel()  # it would keep this connection in memory
+        super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self, *event: Any) -> None:
+        self._next_check.cancel()
+        super().handle_websocket_upgrade(*event)
+
+
+class PageServer(uvicorn.Server):
+    """SIGINT and SIGTERM end ``run``, and with it all connections; it then returns as usual.
+
+    Outside the main thread, ``should_exit = True`` does.
     """
 
-    def __init__(self, app: ASGIApp, anywhere: bool) -> None:
-        self._app, self._anywhere = app, anywhere
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
             return
-        headers = Headers(scope=scope)
-        why = self._unwelcome(headers)
-        if why is not None:
-            await PlainTextResponse(f"{why}\n", 403)(scope, receive, send)
-            return
-
-        async def send_safely(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                safe = [(name.lower().encode(), value.encode()) for name, value in SAFE_HEADERS.items()]
-                message = {**message, "headers": [*message.get("headers", []), *safe]}
-            await send(message)
-
-        await self._app(scope, receive, send_safely)
-
-    def _unwelcome(self, headers: Headers) -> str | None:
-        host, origin = headers.get("host", ""), headers.get("origin")
-        if not self._anywhere and not is_loopback(_name(f"//{host}") or ""):
-            return "this server is called localhost"
-        # Browsers always say which page a script comes from; other programs say nothing.
-        if origin is not None and _place(origin) != host.lower():
-            return "pages of other origins may not connect"
-        return None
+        before = {
+            number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
-def _name(url: str) -> str | None:
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Clients may connect from now on and wait. Port 0 finds a free one.
+
+    Raises OSError when the address is not ours or taken.
+    """
+    family, kind, number, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    made = socket.socket(family, kind, number)
     try:
-        return urlsplit(url).hostname
-    except ValueError:
-        return None
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(address)
+        made.listen(BACKLOG)
+    except BaseException:
+        made.close()
+        raise
+    return made
 
 
-def _place(url: str) -> str | None:
-    """The part of a URL with name and port, in small letters."""
+def make_server(
+    app: Starlette,
+    limits: Limits,
+    certificate: Path | None = None,
+    key: Path | None = None,
+) -> PageServer:
+    """``run(sockets=[...])`` it."""
+    http = type("LimitedHttpProtocol", (HttpProtocol,), {"request_s": limits.hello_s})
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        http=http,
+        ws=StreamProtocol,
+        ws_max_size=limits.message_bytes,
+        ws_ping_interval=PING_EVERY_S,
+        ws_ping_timeout=PONG_WITHIN_S,
+        ws_per_message_deflate=False,
+        limit_concurrency=limits.streams + 2 * limits.waiting,
+        h11_max_incomplete_event_size=1 << 14,
+        timeout_graceful_shutdown=2,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+    )
+    return PageServer(config)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach ``host``, a name or an address."""
+    if host == "localhost":
+        return True
     try:
-        return urlsplit(url).netloc.lower()
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return None
+        return False

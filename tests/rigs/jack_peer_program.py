@@ -1,18 +1,18 @@
-"""The piano and the synthesiser at the two ends of ``hppnet live``: programs for tests and benchmarks.
+"""What plays to ``hppnet live`` over JACK, and what receives its MIDI: programs for the rigs.
 
-    python -m hppnet.realtime.jack_peer piano SOUND.npy LOG.npy
-    python -m hppnet.realtime.jack_peer synth PORT_NAME LOG.npy
+    python -m tests.rigs.jack_peer_program piano SOUND.npy LOG.npy
+    python -m tests.rigs.jack_peer_program synth PORT_NAME LOG.npy
 
 The piano plays float32 samples [n] (at the server's rate) into JACK through PortAudio; the synth receives
 MIDI on a port of python-rtmidi. Two processes, on the one clock of the machine: python-rtmidi holds
 Python's lock while it opens and closes, and PortAudio's callback, waiting for it, would hold up the server.
 
-Each says ``ready`` and then takes orders, a line each on standard input, and says ``done ORDER``: the piano
-``play`` and ``wait`` (for the sound's end), the synth ``unplug`` and ``plug`` (its port), ``notes`` (until
-``AWAITED_NOTES`` more have come) and ``end`` (until all notes off has come), both ``leave``.
+Each prints ``ready`` and then takes orders, a line each on standard input, and prints ``done ORDER``: the
+piano ``play`` and ``wait`` (for the sound's end), the synth ``unplug`` and ``plug`` (its port), ``notes``
+(until ``AWAITED_NOTES`` more have come) and ``end`` (until all notes off has come), both ``leave``.
 
-LOG.npy then holds, of the piano, the cycles [c, 2] (number of the first sample, ``time.monotonic()`` s when
-JACK took it), of the synth the messages [m, 4] (``time.monotonic()`` s and up to three bytes).
+Then the piano's LOG.npy holds its cycles [c, 2] (number of the first sample, ``time.monotonic()`` s when JACK
+took it), the synth's the messages [m, 4] (``time.monotonic()`` s and up to three bytes).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PATIENCE_S = 60.0  #: a synth waits no longer for what does not come
 ALL_NOTES_OFF = [0xB0, 123, 0]
 
 
-class Piano:
+class SoundPlayer:
     """Silence until ``play``, then the sound, then silence."""
 
     def __init__(self, sound: np.ndarray) -> None:
@@ -59,8 +59,8 @@ class Piano:
             self._position += frames
 
 
-class Synth:
-    """Notes when each message came. The port can be taken away and brought back."""
+class MidiReceiver:
+    """Keeps each message with the time at which it came. The port can be closed and opened again."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -111,25 +111,25 @@ def play(sound_file: str, log_file: str) -> None:
     """The piano."""
     import sounddevice
 
-    piano = Piano(np.load(sound_file))
+    player = SoundPlayer(np.load(sound_file))
     rate = sounddevice.query_devices("system", "output")["default_samplerate"]
     settings = {"device": "system", "channels": 1, "dtype": "float32", "blocksize": 0}
-    with sounddevice.OutputStream(rate, callback=piano, **settings):
-        obey({"play": piano.play, "wait": piano.wait})
-    np.save(log_file, piano.table())
+    with sounddevice.OutputStream(rate, callback=player, **settings):
+        obey({"play": player.play, "wait": player.wait})
+    np.save(log_file, player.table())
 
 
 def receive(port_name: str, log_file: str) -> None:
-    """The synth."""
-    synth = Synth(port_name)
-    orders = {"plug": synth.plug, "unplug": synth.unplug}
-    obey(orders | {"notes": synth.await_notes, "end": synth.await_end})
-    synth.unplug()
-    np.save(log_file, synth.table())
+    """The receiver."""
+    receiver = MidiReceiver(port_name)
+    orders = {"plug": receiver.plug, "unplug": receiver.unplug}
+    obey(orders | {"notes": receiver.await_notes, "end": receiver.await_end})
+    receiver.unplug()
+    np.save(log_file, receiver.table())
 
 
 def obey(orders: dict[str, Callable[[], None]]) -> None:
-    """Does what standard input says, until ``leave``."""
+    """Carries out the orders on standard input, until ``leave``."""
     print("ready", flush=True)
     for order in map(str.strip, sys.stdin):
         if order != "leave":

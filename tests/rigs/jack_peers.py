@@ -1,7 +1,7 @@
-"""The processes of a journey over JACK: the program under test, and its two ends.
+"""The processes of a round trip over JACK: the program under test, and what plays to it and receives from it.
 
-Both are used with ``with``, and however that ends, no process is left behind. JackError tells which of
-them did not do its part.
+All are used with ``with``, and however that ends, no process is left behind. JackError says which of them did
+not do its part.
 """
 
 from __future__ import annotations
@@ -17,31 +17,33 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..processes import python
-from .jack import JackError, JackServer
+from hppnet.processes import python
+from hppnet.realtime.bench import READY
 
-SYNTH = "hppnet-synth"  #: the MIDI port that the journey ends at
-READY = "in all"  #: begins the last line that ``hppnet live`` says before it listens
+from .jack_server import JackError, JackServer
+
+ROOT = Path(__file__).parents[2]
+SYNTH = "hppnet-synth"  #: the MIDI port at the end of the round trip
 READY_WITHIN_S = 120.0
 LEAVES_WITHIN_S = 60.0
 
-P = TypeVar("P", bound="Peer")
+P = TypeVar("P", bound="JackPeer")
 
 
 def environment(server: JackServer | None = None) -> dict[str, str]:
-    """For a new Python, which has its lines read as it says them."""
+    """For a new Python: its lines can be read as soon as they are printed."""
     of_server = server.environment if server else dict(os.environ)
     return of_server | {"PYTHONUNBUFFERED": "1"}
 
 
-class Peer:
-    """A process of ``jack_peer``, ready for orders."""
+class JackPeer:
+    """A process of ``jack_peer_program``, ready for orders."""
 
     def __init__(self, role: str, what: str, server: JackServer, log: Path) -> None:
         self._log = log
         self._process = subprocess.Popen(
-            python("-m", f"{__package__}.jack_peer", role, what, str(log)),
-            env=environment(server),
+            python("-m", "tests.rigs.jack_peer_program", role, what, str(log)),
+            env=environment(server) | {"PYTHONPATH": str(ROOT)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -64,7 +66,7 @@ class Peer:
         self._expect(f"done {word}")
 
     def leave(self) -> np.ndarray:
-        """What it has noted."""
+        """Ends it; returns what it has recorded."""
         self.order("leave")
         try:
             self._process.wait(LEAVES_WITHIN_S)
@@ -80,7 +82,7 @@ class Peer:
             raise JackError(f"a peer: expected {wanted!r}, got {line!r}")
 
 
-class Piano(Peer):
+class PianoPeer(JackPeer):
     """Plays samples [n] (float32, at the server's rate). ``leave`` gives its cycles [c, 2]."""
 
     def __init__(self, sound: np.ndarray, server: JackServer, folder: Path) -> None:
@@ -97,15 +99,15 @@ class Piano(Peer):
         self.order("play")
 
 
-class Synth(Peer):
+class SynthPeer(JackPeer):
     """Receives MIDI on SYNTH. ``leave`` gives the messages [m, 4]."""
 
     def __init__(self, server: JackServer, folder: Path) -> None:
         super().__init__("synth", SYNTH, server, folder / "synth.npy")
 
 
-class Program:
-    """A command line that listens on JACK, as ``hppnet live`` does."""
+class LiveProgram:
+    """A command line that takes its sound from JACK, as ``hppnet live`` does."""
 
     def __init__(self, command: Sequence[str], server: JackServer, folder: Path) -> None:
         self._file = folder / "output"
@@ -120,7 +122,7 @@ class Program:
                 preexec_fn=default_signals,
             )
 
-    def __enter__(self) -> Program:
+    def __enter__(self) -> LiveProgram:
         return self
 
     def __exit__(
@@ -130,21 +132,21 @@ class Program:
 
     @property
     def output(self) -> str:
-        """What it has said so far, on standard output and standard error."""
+        """What it has printed so far, on standard output and standard error."""
         return self._file.read_text(encoding="utf-8")
 
     def listening(self) -> tuple[list[str], float]:
-        """Waits until it listens: (its inputs, those that the system is connected to, after how many s)."""
+        """Waits until it listens; gives its inputs (those connected to the system), and after how many s."""
         give_up = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < give_up and self._process.poll() is None:
-            if self.said(READY):
+            if self.printed(READY):
                 startup_s = time.monotonic() - self._began_s
                 ports = self._server.ports()
                 return [port for port in ports if any("capture" in peer for peer in ports[port])], startup_s
             time.sleep(0.02)
-        raise JackError(f"the program does not listen; it said: {self.output.strip()!r}")
+        raise JackError(f"the program does not listen; it printed: {self.output.strip()!r}")
 
-    def said(self, beginning: str) -> bool:
+    def printed(self, beginning: str) -> bool:
         """Whether a line of its output begins so."""
         return any(line.startswith(beginning) for line in self.output.splitlines())
 
@@ -156,7 +158,7 @@ class Program:
         except subprocess.TimeoutExpired:
             raise JackError(
                 f"the program did not leave within {LEAVES_WITHIN_S:g} s of {ending.name}; "
-                f"it said: {self.output.strip()!r}"
+                f"it printed: {self.output.strip()!r}"
             ) from None
 
 

@@ -1,4 +1,4 @@
-"""The MIDI port: knows what sounds on it and where the pedal is, and leaves nothing sounding.
+"""The MIDI port: keeps track of the keys and the pedal that are down on it, and leaves nothing sounding.
 
 Calls may block as long as the system's MIDI driver does; the sender's thread makes them. A lock guards
 them, so that any thread may close.
@@ -13,9 +13,7 @@ from functools import partial
 from types import TracebackType
 
 from ..model.notes import Event, NoteOn, Pedal
-from .wires import Nowhere, PortFault, Wire, open_port, open_virtual
-
-__all__ = ["MidiOutput", "PortFault"]
+from .midi_ports import Nowhere, PortFault, Wire, open_port, open_virtual
 
 NOTE_OFF, NOTE_ON, CONTROL = 0x80, 0x90, 0xB0
 SUSTAIN, ALL_NOTES_OFF = 64, 123
@@ -26,7 +24,7 @@ class MidiOutput:
     """A port by name or part of it, a new ``virtual`` one, or "none"; ``channel`` 1 to 16.
 
     ``wire`` replaces the real port (tests, other libraries): called at every opening. Raises ValueError
-    for bad arguments, PortFault from ``open`` when the port is not there and from sending when it fails.
+    for bad arguments, PortFault from ``open`` when the port is not there and from sending when that fails.
     """
 
     def __init__(
@@ -174,7 +172,7 @@ class MidiOutput:
         return bool(self._sounding) or self._pedal_down
 
     def _lift_pedal(self) -> None:
-        """Says so in any case: another program may have left it down."""
+        """Sends it even if the pedal is up here: another program may have left it down."""
         self._send(CONTROL, SUSTAIN, 0)
         self._pedal_down = False
 

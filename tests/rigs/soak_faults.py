@@ -1,4 +1,4 @@
-"""Random faults for a session under simulated time: of the sound, the device, the port, the computing."""
+"""Faults at random for a session under simulated time: of the sound, the device, the port, the computing."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from ..model.notes import Event
-from .clock import SimulatedClock
-from .ports import PortFault
+from hppnet.model.notes import Event
+from hppnet.realtime.bench_round_trip import MidiSink
+from hppnet.realtime.live_decoder import LiveModel, LiveStream
+from hppnet.realtime.midi_ports import PortFault
+from hppnet.realtime.timeline import SimulatedClock
+
 from .soak_input import RoughInput
-from .source import LiveModel, LiveStream
-from .synth import Synth
 
 RATES = (22_050, 44_100, 48_000, 96_000)
 
 
-class RoughSynth(Synth):
+class RoughSink(MidiSink):
     """A port that fails on order: ``fail`` sends raise, ``gone`` attempts to open it fail."""
 
     def __init__(self, clock: SimulatedClock, rng: np.random.Generator) -> None:
@@ -26,7 +27,7 @@ class RoughSynth(Synth):
         self.fail = self.gone = 0
         self._rng = rng
 
-    def plug(self) -> Synth:
+    def open(self) -> MidiSink:
         if self.gone > 0:
             self.gone -= 1
             raise PortFault("the port is not there")
@@ -35,7 +36,7 @@ class RoughSynth(Synth):
     def send(self, message: list[int]) -> None:
         if self.fail > 0:
             self.fail -= 1
-            if self._rng.random() < 0.5:  # it may have got through all the same
+            if self._rng.random() < 0.5:  # it may have arrived all the same
                 super().send(message)
             raise RuntimeError("the port does not answer")
         super().send(message)
@@ -78,14 +79,14 @@ class _RoughStream:
         return self._stream.feed(block)
 
 
-class Trouble:
-    """``strike`` makes one fault happen, of a kind drawn at random, and counts it."""
+class FaultInjector:
+    """``inject`` makes one fault happen, of a kind drawn at random, and counts it."""
 
     def __init__(
-        self, input: RoughInput, synth: RoughSynth, model: RoughModel, rng: np.random.Generator
+        self, input: RoughInput, sink: RoughSink, model: RoughModel, rng: np.random.Generator
     ) -> None:
         self.counts: Counter[str] = Counter()
-        self._input, self._synth, self._model, self._rng = input, synth, model, rng
+        self._input, self._sink, self._model, self._rng = input, sink, model, rng
         self._kinds: dict[str, Callable[[], None]] = {
             "samples lost": lambda: setattr(input, "lose_s", 10 ** rng.uniform(-4, 0.7)),
             "not a number": lambda: self._spoil(self._numberless),
@@ -94,12 +95,12 @@ class Trouble:
             "stall": lambda: setattr(input, "stall_s", 10 ** rng.uniform(-1, 1)),
             "unplugged": lambda: setattr(input, "unplug", int(rng.integers(1, 5))),
             "unplugged, back at another rate": self._other_rate,
-            "sends that fail": lambda: setattr(synth, "fail", int(rng.integers(1, 6))),
-            "port gone": lambda: setattr(synth, "gone", int(rng.integers(1, 5))),
+            "sends that fail": lambda: setattr(sink, "fail", int(rng.integers(1, 6))),
+            "port gone": lambda: setattr(sink, "gone", int(rng.integers(1, 5))),
             "computing fails": lambda: setattr(model, "fail", True),
         }
 
-    def strike(self) -> None:
+    def inject(self) -> None:
         kind = str(self._rng.choice(list(self._kinds)))
         self.counts[kind] += 1
         self._kinds[kind]()

@@ -1,15 +1,24 @@
-"""Real MIDI ports by python-rtmidi, which is imported here only: which there are, and opening one."""
+"""Real MIDI ports by python-rtmidi, which is imported only here: which there are, and opening one.
+
+``JackWatch`` asks whether the JACK server that a virtual port lives in is still there. A client whose server
+has died is not notified, sees all ports as before and sends to nobody; and it may not ask with a second
+client, which makes JACK free the first one while it is in use. So a short process asks, every few seconds,
+started by a thread of its own.
+"""
 
 from __future__ import annotations
 
 import re
+import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Protocol
 
-from .jack_watch import JackWatch
-from .quiet import quiet_libraries
+from ..processes import python
+from .devices import quiet_libraries
 
 CLIENT = "hppnet"
 #: python-rtmidi's names of MIDI systems -> ours, best first.
@@ -23,6 +32,13 @@ WITHOUT_VIRTUAL = ("winmm",)
 #: Numbers of clients and ports, which change from one start of a synthesiser to the next.
 _NUMBERS = re.compile(r"\s*(\(\d+(:\d+)?\)|\b\d+:\d+$)")
 _THROUGH = re.compile(r"midi through", re.IGNORECASE)
+JACK_EVERY_S = 5.0  #: how often a process asks
+ANSWER_WITHIN_S = 20.0
+_QUESTION = """
+import sys, rtmidi
+names = rtmidi.MidiIn(rtmidi.API_UNIX_JACK, name="hppnet-watch").get_ports()
+sys.exit(0 if any(name.endswith(":" + sys.argv[1]) for name in names) else 1)
+"""
 
 
 class PortFault(Exception):
@@ -201,3 +217,29 @@ def _clients(system: str | None, client: str = CLIENT) -> Iterator[tuple[str, An
         except Exception:  # rtmidi.SystemError: no such system runs
             continue
         yield name, midi
+
+
+class JackWatch:
+    """``alive`` never waits: it returns the last answer, and has a process ask again from time to time."""
+
+    def __init__(self, port: str) -> None:
+        self._port = port
+        self._answer = True
+        self._next_s = time.monotonic() + JACK_EVERY_S
+        self._thread: threading.Thread | None = None
+
+    def alive(self) -> bool:
+        if time.monotonic() >= self._next_s and not (self._thread and self._thread.is_alive()):
+            self._next_s = time.monotonic() + JACK_EVERY_S
+            self._thread = threading.Thread(target=self._ask, daemon=True)
+            self._thread.start()
+        return self._answer
+
+    def _ask(self) -> None:
+        try:
+            done = subprocess.run(
+                python("-c", _QUESTION, self._port), capture_output=True, timeout=ANSWER_WITHIN_S
+            )
+        except (OSError, subprocess.TimeoutExpired):  # a busy machine: the server may be there
+            return
+        self._answer = done.returncode == 0

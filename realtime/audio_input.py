@@ -1,7 +1,7 @@
 """The microphone: blocks of a sound device, with true times.
 
 The sound library runs in a process of its own (``sound_child``); ``library`` replaces it, by the module
-sounddevice for example. Its thread runs ``_callback``: it copies, queues, counts and returns; it never
+sounddevice for example. Its thread runs ``_callback``, which copies, queues, counts and returns; it never
 waits. ``open``, ``read`` and ``close`` belong to one thread, which may wait in them.
 """
 
@@ -15,27 +15,25 @@ from typing import Any
 
 import numpy as np
 
+from ..model.channels import ChannelMeter
 from ..model.downmix import Downmix
-from .blocks import Block, InputFault
-from .channel_watch import ChannelWatch
-from .clock import Clock, SystemClock
-from .devices import SoundInput, choose_input, list_inputs
-from .playback import FileInput
-from .quiet import quiet_libraries
+from .devices import SoundInput, choose_input, list_inputs, quiet_libraries
+from .inputs import LOUDEST, Block, InputFault
 from .sound_process import SoundProcess
-from .timeline import GapMeter
-
-__all__ = ["AudioInput", "FileInput"]
+from .timeline import GapMeter, SteadyClock, SystemClock
 
 MOST_QUEUED_S = 4.0  #: beyond this the callback drops: nobody is fetching
 DEAD_AFTER_S = 2.0  #: a device that gives nothing for so long is gone
 SETTLE_S = 0.3  #: the first blocks show how the device delivers
 USUAL_CHANNELS = 2  #: as many are mixed unless one is chosen
+CHUNK_S = 1.0  #: sound of which ``ChannelWatch`` measures the channels at once
+#: Seconds in which something is played before the channels are first judged, and before each later time.
+FIRST_S, LATER_S = 5.0, 30.0
 
 
 @dataclass(frozen=True)
 class _Raw:
-    """What the callback queues."""
+    """A block as the callback queues it."""
 
     samples: np.ndarray  # [n, channels]
     first: int  # number of the first sample since the device was opened, dropped ones counted
@@ -57,7 +55,7 @@ class AudioInput:
         *,
         channel: int | None = None,
         sample_rate: int | None = None,
-        clock: Clock | None = None,
+        clock: SteadyClock | None = None,
         library: Any = None,
     ) -> None:
         if channel is not None and channel < 1:
@@ -87,7 +85,7 @@ class AudioInput:
         self.close()
 
     def open(self) -> None:
-        """Starts listening. Raises InputFault."""
+        """Starts to receive sound. Raises InputFault."""
         if self._stream is not None:
             return
         first, self._opened = not self._opened, True
@@ -131,10 +129,10 @@ class AudioInput:
             raise InputFault(f"{self.name} is not open")
         raws = self._fetch(timeout_s)
         if raws:
-            self._heard_s = self._clock.now()
+            self._received_s = self._clock.now()
         elif not stream.active:
             raise InputFault(f"{self.name} has stopped")
-        elif self._clock.now() - self._heard_s > DEAD_AFTER_S:
+        elif self._clock.now() - self._received_s > DEAD_AFTER_S:
             raise InputFault(f"{self.name} gives no sound any more")
         return [self._block(raw) for raw in raws]
 
@@ -148,7 +146,7 @@ class AudioInput:
             self._queue.put(raw)
         if raws:
             delays = [raw.arrived_s - (raw.first + len(raw.samples)) / self.sample_rate for raw in raws]
-            # Three quarters: that some of the first blocks were late says nothing of the device.
+            # The upper quartile: some of the first blocks may be late without the device being so.
             spread = float(np.percentile(delays, 75)) - min(delays)
             self.block_s = max(len(raw.samples) for raw in raws) / self.sample_rate + spread
 
@@ -165,7 +163,7 @@ class AudioInput:
         # Unbounded itself, because its put never waits; the callback keeps the bound.
         self._queue: queue.SimpleQueue[_Raw] = queue.SimpleQueue()
         self._mix = Downmix(self._channels, self.sample_rate)
-        if self._watch is None or not self._watch.said:
+        if self._watch is None or not self._watch.done:
             self._watch = ChannelWatch(self._mix, self.sample_rate)
         self._came = self._fetched = 0  # samples, by the callback and by the reader
         self._usual_s = self._gaps.usual_s if self._opened_before else None
@@ -174,7 +172,7 @@ class AudioInput:
         self._counted = 0  # samples of this opening in stream time
         self._start_s = self._end_s
         self._lost = 0
-        self._heard_s = self._clock.now()
+        self._received_s = self._clock.now()
 
     def _callback(self, data: np.ndarray, frames: int, times: Any, status: Any) -> None:
         arrived_s = getattr(times, "arrived_s", None) or self._clock.now()
@@ -226,3 +224,39 @@ class AudioInput:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+class ChannelWatch:
+    """Reports once what is wrong with the channels of a device: one silent, noisy or cancelling the other.
+
+    It changes nothing of the mix, which has the same samples.
+    """
+
+    def __init__(self, mix: Downmix, sample_rate: int) -> None:
+        self.done = mix.channels < 2  #: nothing more will be reported
+        self._mix, self._rate = mix, sample_rate
+        self._meter = ChannelMeter(mix.channels, sample_rate)
+        self._due_s = FIRST_S
+        self._waiting: list[np.ndarray] = []
+        self._count = 0  # samples that wait
+
+    def add(self, samples: np.ndarray) -> tuple[str, ...]:
+        """Takes the next samples [n, channels], after the mix; a line for each channel unlike the others."""
+        if self.done:
+            return ()
+        self._waiting.append(samples)
+        self._count += len(samples)
+        if self._count < CHUNK_S * self._rate:
+            return ()
+        chunk = np.nan_to_num(np.concatenate(self._waiting))
+        self._waiting.clear()
+        self._count = 0
+        self._meter.add(np.clip(chunk, -LOUDEST, LOUDEST))
+        return self._findings() if self._mix.signal_s >= self._due_s else ()
+
+    def _findings(self) -> tuple[str, ...]:
+        lines = self._meter.remarks([n for n, sign in enumerate(self._mix.signs) if sign < 0])
+        self.done = bool(lines)
+        self._meter = ChannelMeter(self._mix.channels, self._rate)
+        self._due_s = self._mix.signal_s + LATER_S
+        return tuple(lines)

@@ -1,4 +1,4 @@
-"""The engine: what live hears is what a file gives, and no key stays down, whatever comes in."""
+"""The decoder: what live hears is what a file gives, and no key stays down, whatever comes in."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from hypothesis import strategies as st
 
 from hppnet.model.notes import Event, Note, NoteOff, NoteOn, Pedal, notes_from
 from hppnet.model.transcriber import Transcriber
-from hppnet.realtime.audio import FileInput
-from hppnet.realtime.blocks import Block
-from hppnet.realtime.engine import LONGEST_NOTE_S, Engine, EngineFault
-from hppnet.realtime.gate import GateSettings
-from hppnet.realtime.transcriber import LiveTranscriber
+from hppnet.realtime.inputs import Block, FileInput
+from hppnet.realtime.listener import LiveTranscriber
+from hppnet.realtime.live_decoder import LONGEST_NOTE_S, DecoderFault, GateSettings, LiveDecoder
 
 from .live_fakes import FakeModel
 from .sounds import piano_like, three_notes
@@ -24,15 +22,15 @@ QUIET = np.zeros(160, dtype=np.float32)
 PEDAL = -1  #: among the keys
 
 
-def feed(engine: Engine, samples: np.ndarray, start_s: float = 0.0, block: int = 160) -> list[Event]:
+def feed(decoder: LiveDecoder, samples: np.ndarray, start_s: float = 0.0, block: int = 160) -> list[Event]:
     events: list[Event] = []
     for first in range(0, len(samples), block):
-        events += engine.feed(Block(samples[first : first + block], start_s + first / RATE, 0, RATE))
+        events += decoder.feed(Block(samples[first : first + block], start_s + first / RATE, 0, RATE))
     return events
 
 
 def assert_paired(events: list[Event]) -> None:
-    """Every note ends, none before it began, no key is struck while it is down; the pedal likewise."""
+    """Every note ends, none before it began, no key goes down twice; the pedal likewise."""
     down: dict[int, float] = {}
     for event in events:
         if isinstance(event, Pedal):
@@ -55,46 +53,46 @@ def rounded(notes: list[Note]) -> list[tuple[int, float, float, int]]:
 
 def test_live_gives_what_the_file_gives(transcriber: Transcriber) -> None:
     sound = three_notes(48_000)
-    heard = notes_from(LiveTranscriber(transcriber, FileInput([sound], 48_000, speed=None), latency_ms=132))
-    assert rounded(heard) == rounded(transcriber.transcribe(sound, 48_000, latency_ms=132))
-    assert {note.pitch for note in heard} >= {60, 64, 67}
+    found = notes_from(LiveTranscriber(transcriber, FileInput([sound], 48_000, speed=None), latency_ms=132))
+    assert rounded(found) == rounded(transcriber.transcribe(sound, 48_000, latency_ms=132))
+    assert {note.pitch for note in found} >= {60, 64, 67}
 
 
 @given(seed=st.integers(0, 2**16))
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_block_sizes_do_not_matter(transcriber: Transcriber, seed: int) -> None:
     rng, sound = np.random.default_rng(seed), three_notes()
-    engine, events, at = Engine(transcriber, RATE), [], 0
+    decoder, events, at = LiveDecoder(transcriber, RATE), [], 0
     while at < len(sound):
         size = int(rng.integers(1, 4000))
-        events += engine.feed(Block(sound[at : at + size], at / RATE, 0, RATE))
+        events += decoder.feed(Block(sound[at : at + size], at / RATE, 0, RATE))
         at += size
-    events += engine.flush()
+    events += decoder.flush()
     reference = transcriber.transcribe(sound, RATE, latency_ms=132)
     assert rounded(notes_from(events)) == rounded(reference)
 
 
 def test_a_gap_ends_what_sounds_and_time_goes_on() -> None:
-    engine = Engine(FakeModel(), RATE)
-    before = feed(engine, np.tile(LOUD, 10))
-    after = engine.feed(Block(np.tile(LOUD, 4), 100.0, 0, RATE))
+    decoder = LiveDecoder(FakeModel(), RATE)
+    before = feed(decoder, np.tile(LOUD, 10))
+    after = decoder.feed(Block(np.tile(LOUD, 4), 100.0, 0, RATE))
     assert [type(event) for event in before + after] == [NoteOn, NoteOff, NoteOn]
     assert after[0].time_s == pytest.approx(0.1)
     assert after[1].time_s == pytest.approx(100.0)
-    assert engine.gaps == 1
+    assert decoder.gaps == 1
 
 
 def test_a_short_gap_moves_the_times_on() -> None:
-    engine = Engine(FakeModel(), RATE)
-    events = feed(engine, np.tile(QUIET, 10)) + feed(engine, np.tile(LOUD, 4), start_s=0.1 + 0.013)
+    decoder = LiveDecoder(FakeModel(), RATE)
+    events = feed(decoder, np.tile(QUIET, 10)) + feed(decoder, np.tile(LOUD, 4), start_s=0.1 + 0.013)
     assert [event.time_s for event in events] == [pytest.approx(0.113)]
-    assert engine.gaps == 0
+    assert decoder.gaps == 0
 
 
 def test_another_sample_rate_begins_afresh() -> None:
-    engine = Engine(FakeModel(), RATE)
-    events = feed(engine, np.tile(LOUD, 10))
-    events += engine.feed(Block(np.full(960, 0.5, dtype=np.float32), 0.1, 0, 48_000))
+    decoder = LiveDecoder(FakeModel(), RATE)
+    events = feed(decoder, np.tile(LOUD, 10))
+    events += decoder.feed(Block(np.full(960, 0.5, dtype=np.float32), 0.1, 0, 48_000))
     assert [type(event) for event in events] == [NoteOn, NoteOff, NoteOn]
     assert events[2].time_s == pytest.approx(0.1)
 
@@ -102,44 +100,44 @@ def test_another_sample_rate_begins_afresh() -> None:
 def test_not_numbers_are_counted_and_become_silence() -> None:
     bad = np.tile(QUIET, 4)
     bad[[3, 4, 5]] = np.nan, np.inf, -np.inf
-    engine = Engine(FakeModel(), RATE)
-    assert feed(engine, bad) == []
-    assert engine.bad_samples == 3
+    decoder = LiveDecoder(FakeModel(), RATE)
+    assert feed(decoder, bad) == []
+    assert decoder.bad_samples == 3
 
 
 def test_a_fault_of_the_network_keeps_no_note_end_back() -> None:
     model = FakeModel()
-    engine = Engine(model, RATE)
-    begun = feed(engine, np.tile(LOUD, 10))
+    decoder = LiveDecoder(model, RATE)
+    begun = feed(decoder, np.tile(LOUD, 10))
 
     def fail(frames: int) -> None:
         raise RuntimeError("no more memory")
 
     model.step = fail
     with pytest.raises(RuntimeError):
-        engine.feed(Block(LOUD, 50.0, 0, RATE))  # a gap ends the note, and then the network fails
-    assert_paired(begun + engine.interrupt(broken=True))
+        decoder.feed(Block(LOUD, 50.0, 0, RATE))  # a gap ends the note, and then the network fails
+    assert_paired(begun + decoder.interrupt(broken=True))
     model.step = lambda frames: None
-    assert_paired(feed(engine, np.tile(LOUD, 10), 60.0) + engine.flush())
+    assert_paired(feed(decoder, np.tile(LOUD, 10), 60.0) + decoder.flush())
 
 
 def test_what_sounds_when_the_network_fails_is_ended_without_asking_it() -> None:
     model = FakeModel()
-    engine = Engine(model, RATE)
-    begun = feed(engine, np.tile(LOUD, 10))
+    decoder = LiveDecoder(model, RATE)
+    begun = feed(decoder, np.tile(LOUD, 10))
     model.streams[0].flush = lambda: 1 / 0  # type: ignore[assignment, method-assign, return-value]
-    assert_paired(begun + engine.interrupt(broken=True))
+    assert_paired(begun + decoder.interrupt(broken=True))
 
 
 def test_a_network_that_gives_no_numbers_is_a_fault(transcriber: Transcriber) -> None:
-    engine = Engine(transcriber, RATE)
-    with pytest.raises(EngineFault):
-        engine._watch(np.full((1, 88, 4), np.nan))
+    decoder = LiveDecoder(transcriber, RATE)
+    with pytest.raises(DecoderFault):
+        decoder._watch(np.full((1, 88, 4), np.nan))
 
 
 def test_no_note_is_longer_than_a_piano_sounds() -> None:
-    engine = Engine(FakeModel(), RATE)
-    events = feed(engine, np.tile(LOUD, round(100 * LONGEST_NOTE_S) + 200), block=1600)
+    decoder = LiveDecoder(FakeModel(), RATE)
+    events = feed(decoder, np.tile(LOUD, round(100 * LONGEST_NOTE_S) + 200), block=1600)
     assert [type(event) for event in events] == [NoteOn, NoteOff]
     assert events[1].time_s == pytest.approx(LONGEST_NOTE_S, abs=0.2)
 
@@ -147,14 +145,14 @@ def test_no_note_is_longer_than_a_piano_sounds() -> None:
 def test_it_sleeps_in_silence_and_wakes_with_the_first_note(transcriber: Transcriber) -> None:
     silence = np.zeros(8 * RATE, dtype=np.float32)
     later = piano_like({0.1: 60, 0.4: 64}, 1.5)
-    engine = Engine(transcriber, RATE, gate=GateSettings(after_s=2))
-    events = feed(engine, np.concatenate([three_notes(), silence]))
-    assert engine.asleep
-    slept_at = engine.frames
-    events += feed(engine, silence[: 2 * RATE], 9.5)
-    assert engine.frames == slept_at
-    events += feed(engine, later, 11.5) + engine.flush()
-    assert not engine.asleep
+    decoder = LiveDecoder(transcriber, RATE, gate=GateSettings(after_s=2))
+    events = feed(decoder, np.concatenate([three_notes(), silence]))
+    assert decoder.asleep
+    slept_at = decoder.frames
+    events += feed(decoder, silence[: 2 * RATE], 9.5)
+    assert decoder.frames == slept_at
+    events += feed(decoder, later, 11.5) + decoder.flush()
+    assert not decoder.asleep
     assert_paired(events)
     woken = [note for note in notes_from(events) if note.onset_s > 5]
     assert [note.pitch for note in woken if note.pitch in (60, 64)][:2] == [60, 64]
@@ -165,9 +163,9 @@ def test_what_sounds_when_it_falls_asleep_is_ended() -> None:
     class Holding(FakeModel):
         LOUD = -1.0  # hears a note in silence, too
 
-    engine = Engine(Holding(), RATE, gate=GateSettings(after_s=1))
-    events = feed(engine, np.tile(QUIET, 150))
-    assert engine.asleep and not engine.sounding
+    decoder = LiveDecoder(Holding(), RATE, gate=GateSettings(after_s=1))
+    events = feed(decoder, np.tile(QUIET, 150))
+    assert decoder.asleep and not decoder.sounding
     assert_paired(events)
 
 
@@ -192,10 +190,10 @@ def test_nothing_that_comes_in_leaves_a_note_on(transcriber: Transcriber, kind: 
         "speech": _speech(rng),
         "huge": noise * 1e30,
     }[kind].astype(np.float32)
-    engine = Engine(transcriber, RATE)
-    assert_paired(feed(engine, sound) + engine.flush())
+    decoder = LiveDecoder(transcriber, RATE)
+    assert_paired(feed(decoder, sound) + decoder.flush())
     # And it still hears afterwards.
-    notes = notes_from(feed(engine, three_notes(), 4.0) + engine.flush())
+    notes = notes_from(feed(decoder, three_notes(), 4.0) + decoder.flush())
     assert {60, 64, 67} <= {note.pitch for note in notes}
 
 

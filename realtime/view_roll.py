@@ -1,6 +1,6 @@
 """A keyboard of 88 keys and the notes of the last seconds above it, as coloured text.
 
-Both stand on one geometry: a white key is ``unit`` halves of a character cell wide, a black key lies
+Both use one geometry: a white key is ``unit`` halves of a character cell wide, a black key lies
 over the border of two white ones, as on a piano. At 80 columns the unit is 3 and the keyboard takes 78.
 The roll has half rows too: a cell is a quarter block, in the colour of the loudest note in it.
 

@@ -1,4 +1,4 @@
-"""An input that plays for a day as fast as it is listened to, and misbehaves as told.
+"""An input that plays for a day as fast as it is read, and misbehaves on order.
 
 Time is simulated: ``read`` moves the clock. The device's quartz runs a little fast, blocks come a little
 late, and the programme changes between music, silence, noise and what else a microphone may give.
@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from .blocks import Block, InputEnded, InputFault
-from .clock import SimulatedClock
+from hppnet.realtime.inputs import Block, InputEnded, InputFault
+from hppnet.realtime.timeline import SimulatedClock
 
 BLOCK_S = 0.5  #: long ones are computed faster than many short ones
 QUARTZ_PPM = 60.0  #: the device against the clock: five seconds a day
@@ -103,7 +103,7 @@ class RoughInput:
         self.next_rate = sample_rate
         self._clock, self._rng = clock, rng
         self._end_s = 0.0  # stream time
-        self._true_s = clock.now()  # when the sample after the last one sounds, by the clock
+        self._true_s = clock.now()  # the clock at the sample after the last one
 
     def open(self) -> None:
         if self.unplug > 0:
@@ -146,5 +146,5 @@ class RoughInput:
         return Block(samples, time_s, lost, self.sample_rate, arrived_s)
 
     def clock_of_end(self) -> float:
-        """What the clock said when the newest sample sounded: the truth to compare estimates with."""
+        """The clock at the newest sample: the truth to compare estimates with."""
         return self._true_s

@@ -1,28 +1,55 @@
 """From blocks of sound to events, whatever happens to the sound on its way: gaps, NaN, silence, other rates.
 
-``Engine`` is fed and answers; it knows no thread, device or clock.
+``LiveDecoder`` is fed blocks and returns events; it knows no thread, device or clock. ``Gate`` puts the
+network to sleep in silence. ``LiveModel`` is what a session needs of the model, small enough to be replaced
+in a test.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any, Protocol
+
 import numpy as np
 
 from ..model.notes import Event, NoteOff, NoteOn, Pedal
-from .blocks import Block, clean
-from .gate import Gate, GateSettings
-from .source import LiveModel
+from .inputs import Block, clean
 
 DEFAULT_LATENCY_MS = 132
 SHORT_GAP_S = 0.05  #: a shorter gap only moves the times on; after a longer one the stream starts afresh
 LONGEST_NOTE_S = 90.0  #: no piano sounds longer: whatever the network says, the key comes up
 
 
-class EngineFault(RuntimeError):
-    """The network gave no numbers."""
+class LiveStream(Protocol):
+    """A Stream of the model: samples in, events out, times from its first sample."""
+
+    @property
+    def latency_s(self) -> float: ...
+
+    def feed(self, block: object) -> list[Event]: ...
+
+    def flush(self) -> list[Event]: ...
+
+    def reset(self) -> None: ...
 
 
-class Engine:
-    """Blocks in, events out, in stream time. One thread's. ``pedal=False`` leaves the pedal's events out.
+class LiveModel(Protocol):
+    """A Transcriber: gives streams, and copies of itself for other tunings."""
+
+    @property
+    def hears_pedal(self) -> bool: ...
+
+    def stream(self, latency_ms: float, sample_rate: int, watch: Any = None) -> LiveStream: ...
+
+    def with_tuning(self, cents: float) -> LiveModel: ...
+
+
+class DecoderFault(RuntimeError):
+    """The network's output holds NaN or infinity."""
+
+
+class LiveDecoder:
+    """Blocks in, events out, in stream time. For one thread. ``pedal=False`` leaves the pedal's events out.
 
     Raises ValueError for a latency that cannot be reached or a sample rate out of range.
     """
@@ -43,7 +70,7 @@ class Engine:
         self._sounding: dict[int, float] = {}  # pitch -> onset_s
         self._pedal = pedal
         self._pedal_s: float | None = None  # since when the pedal is down
-        self._struck_s = 0.0  # when a key went down last
+        self._last_onset_s = 0.0  # when a key went down last
         self._events: list[Event] = []
         self._next_s: float | None = None  # stream time of the sample expected next
         self._origin_s: float | None = None  # stream time of the model's first sample; None: nothing fed
@@ -67,10 +94,10 @@ class Engine:
         return self._pedal_s is not None
 
     def feed(self, block: Block) -> list[Event]:
-        """Events that this block completes. Gaps before it, and another rate, are seen by its times.
+        """Returns the events that this block completes. Its times show a gap before it, and another rate.
 
-        Raises EngineFault (and whatever PyTorch raises); ``interrupt`` then makes it usable again, and
-        gives the events that the fault kept back.
+        Raises DecoderFault (and whatever the network raises); ``interrupt`` then makes it usable again, and
+        returns the events that the fault held back.
         """
         samples, bad = clean(block.samples)
         self.bad_samples += bad
@@ -81,26 +108,26 @@ class Engine:
             if block.sample_rate != self._sample_rate:
                 self._open(block.sample_rate)
         elif self._origin_s is not None and missing_s > 0.5 / self._sample_rate:
-            # A device tells of its losses a moment too late: silence put in here would be a second break in
+            # A device reports its losses a moment too late: silence inserted here would be a second break in
             # the sound, and a break looks like an onset (one a second: F1 75 with silence, 85 without it).
             self._origin_s += missing_s
-        self._hear(samples, block.end_s)
+        self._decode(samples, block.end_s)
         return self._take()
 
     def interrupt(self, broken: bool = False) -> list[Event]:
         """Ends what sounds and lets the pedal up; the next block, whenever it was, begins afresh.
 
-        What the stream still owes comes out too, unless it is ``broken``.
+        Returns what the stream still owes too, unless it is ``broken``.
         """
         self._end_all(broken)
         return self._take()
 
     def flush(self) -> list[Event]:
-        """At the end of the sound: the events still owed, and the ends of what sounds."""
+        """At the end of the sound: returns the events still owed, and the ends of what sounds."""
         return self.interrupt()
 
     def use(self, transcriber: LiveModel) -> list[Event]:
-        """Go on with another transcriber (another tuning); ends what sounds."""
+        """Goes on with another transcriber (another tuning); ends what sounds."""
         self._end_all()
         self._transcriber = transcriber
         self._open(self._sample_rate)
@@ -112,7 +139,7 @@ class Engine:
 
     def _end_all(self, broken: bool = False) -> None:
         if not broken and self._origin_s is not None:
-            self._tell(self._stream.flush())
+            self._add(self._stream.flush())
         end_s = self._next_s or 0.0
         self._events += [NoteOff(max(end_s, onset_s), pitch) for pitch, onset_s in self._sounding.items()]
         self._sounding.clear()
@@ -121,27 +148,27 @@ class Engine:
         self._stream.reset()
         self._next_s = self._origin_s = None
 
-    def _hear(self, samples: np.ndarray, end_s: float) -> None:
-        heard = self._gate.pass_by(samples, self._sample_rate)
+    def _decode(self, samples: np.ndarray, end_s: float) -> None:
+        passed = self._gate.filter(samples, self._sample_rate)
         self._next_s = end_s
-        if not len(heard):
+        if not len(passed):
             return
         if self._origin_s is None:  # also on waking: the pre-roll ends where the block ends
-            self._origin_s = end_s - len(heard) / self._sample_rate
-        self._tell(self._stream.feed(heard))
+            self._origin_s = end_s - len(passed) / self._sample_rate
+        self._add(self._stream.feed(passed))
         self._end_overlong(end_s)
         if self._gate.asleep:
-            self._tell(self._stream.flush())
+            self._add(self._stream.flush())
             self._stream.reset()
             self._origin_s = None
 
     def _watch(self, probabilities: np.ndarray) -> None:
         self.frames += len(probabilities)
         if not np.isfinite(probabilities).all():
-            raise EngineFault("the network's probabilities are not numbers")
+            raise DecoderFault("the network's probabilities are not numbers")
 
-    def _tell(self, events: list[Event]) -> None:
-        """In stream time; an end without a beginning is left out."""
+    def _add(self, events: list[Event]) -> None:
+        """Turns events of the stream into stream time; leaves out an end without a beginning."""
         for event in events:
             time_s = event.time_s + (self._origin_s or 0.0)
             if isinstance(event, Pedal):
@@ -152,7 +179,7 @@ class Engine:
                 self._events.append(NoteOff(max(time_s, begun_s), event.pitch))
             if isinstance(event, NoteOn):
                 self._events.append(NoteOn(time_s, event.pitch, event.velocity))
-                self._sounding[event.pitch] = self._struck_s = time_s
+                self._sounding[event.pitch] = self._last_onset_s = time_s
 
     def _move_pedal(self, event: Pedal) -> None:
         if not self._pedal or event.down == self.pedal_down:
@@ -166,11 +193,60 @@ class Engine:
         for pitch in over:
             del self._sounding[pitch]
             self._events.append(NoteOff(end_s, pitch))
-        # A pedal may be down for long, but then it holds nothing any more that could be heard.
-        if self._pedal_s is not None and end_s - max(self._pedal_s, self._struck_s) > LONGEST_NOTE_S:
+        # A pedal may be down for long, but then nothing that it holds sounds any more.
+        if self._pedal_s is not None and end_s - max(self._pedal_s, self._last_onset_s) > LONGEST_NOTE_S:
             self._move_pedal(Pedal(end_s, False))
 
     def _take(self) -> list[Event]:
-        # Kept here until now: what a fault interrupts must not lose the ends of notes.
+        # Events are kept until they are taken, so that a fault loses no ends of notes.
         events, self._events = self._events, []
         return events
+
+
+@dataclass(frozen=True)
+class GateSettings:
+    """What counts as silence."""
+
+    threshold_db: float = -66.0  #: half the distance from trough to crest, against full scale
+    after_s: float = 5.0  #: so long below it, and the network sleeps
+    pre_roll_s: float = 0.3  #: sound from before the waking that the network gets too (its windows: 0.26 s)
+
+    def __post_init__(self) -> None:
+        if self.after_s <= 0 or self.pre_roll_s < 0:
+            raise ValueError(
+                f"the gate needs a positive time and no negative pre-roll, got {self.after_s:g} s and "
+                f"{self.pre_roll_s:g} s"
+            )
+
+
+class Gate:
+    """The silence gate: ``asleep`` after enough silence, awake at the first sound."""
+
+    def __init__(self, settings: GateSettings) -> None:
+        self.settings = settings
+        self._threshold = 10 ** (settings.threshold_db / 20)
+        self._quiet_s = 0.0
+        self._recent = np.zeros(0, dtype=np.float32)
+        self.asleep = False
+
+    def filter(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
+        """Takes samples [n]; returns those for the network: none while asleep, on waking the pre-roll too.
+
+        ``asleep`` says afterwards whether it sleeps; the samples that put it to sleep are still returned.
+        """
+        self._quiet_s = 0.0 if self._loud(samples) else self._quiet_s + len(samples) / sample_rate
+        slept, self.asleep = self.asleep, self._quiet_s >= self.settings.after_s
+        before = self._recent
+        keep = round(self.settings.pre_roll_s * sample_rate)
+        self._recent = np.concatenate([before, samples])[-keep:] if keep else before[:0]
+        if not slept:
+            return samples
+        return samples[:0] if self.asleep else np.concatenate([before, samples])
+
+    def restart(self) -> None:
+        """After a gap: awake, and what came before it is no pre-roll."""
+        self._quiet_s, self.asleep, self._recent = 0.0, False, self._recent[:0]
+
+    def _loud(self, samples: np.ndarray) -> bool:
+        # Half the range, not the largest value: a constant offset is no sound.
+        return bool(len(samples)) and float(samples.max() - samples.min()) / 2 >= self._threshold

@@ -1,7 +1,7 @@
-"""A day at the piano in simulated time, and a thousand faults: does anything pile up, hang or break?
+"""A day of playing in simulated time, and a thousand faults: does anything pile up, hang or break?
 
-The true session, engine, sender and recordings run in this thread; only the device, the port and the
-clock are ours. Memory is this process's.
+The true session, decoder, sender and recordings run in this thread; only the device, the port and the clock
+are simulated. Memory is this process's.
 """
 
 from __future__ import annotations
@@ -13,18 +13,21 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import mido
 import numpy as np
 import soundfile
 
-from ..model.notes import read_midi
-from .blocks import Block, InputEnded
-from .clock import SimulatedClock
-from .ports import MidiOutput
-from .session import LiveSession, LiveSettings
-from .soak_faults import RoughModel, RoughSynth, Trouble
+from hppnet.model.notes import read_midi
+from hppnet.realtime.bench_round_trip import MidiSink
+from hppnet.realtime.inputs import Block, InputEnded
+from hppnet.realtime.live_decoder import LiveModel
+from hppnet.realtime.midi_output import MidiOutput
+from hppnet.realtime.session import LiveSession
+from hppnet.realtime.settings import LiveSettings
+from hppnet.realtime.timeline import SimulatedClock
+
+from .soak_faults import FaultInjector, RoughModel, RoughSink
 from .soak_input import BLOCK_S, SILENCE_S, Programme, RoughInput
-from .source import LiveModel
-from .synth import replayed
 
 MOST_GROWTH_MIB = 20.0
 MOST_CLOCK_ERROR_MS = 20.0
@@ -39,7 +42,7 @@ RECOVERY_S = 60.0  #: without faults at the end
 
 
 @dataclass
-class Soak:
+class SoakResult:
     """What was seen. ``verdict`` names what is wrong with it."""
 
     simulated_h: float
@@ -48,12 +51,12 @@ class Soak:
     presses: int = 0  #: of the sustain pedal
     stuck_notes: int = 0  #: keys down at the end of a long silence, or at the very end
     stuck_pedals: int = 0  #: the pedal, likewise
-    overlaps: int = 0  #: keys struck on the port while they were down
+    overlaps: int = 0  #: keys played on the port while they were down
     strange_messages: int = 0
     most_waiting_events: int = 0
     most_waiting_events_at_end: int = 0  #: in the last tenth
     most_backlog_ms: float = 0.0
-    most_clock_error_ms: float = 0.0  #: between when a sample sounded and when the session thinks it did
+    most_clock_error_ms: float = 0.0  #: between a sample's time and what the session takes it for
     memory_mib: list[float] = field(default_factory=list)  #: every SAMPLED_S
     memory_growth_mib: float = 0.0
     faults: dict[str, int] = field(default_factory=dict)
@@ -73,7 +76,7 @@ class Soak:
                 (self.stuck_notes > 0, f"{self.stuck_notes} notes were stuck"),
                 (self.stuck_pedals > 0, f"the pedal was stuck {self.stuck_pedals} times"),
                 (self.recorded_hanging > 0, "the MIDI recording leaves a key or the pedal down"),
-                (self.overlaps > 0, f"{self.overlaps} keys were struck while down"),
+                (self.overlaps > 0, f"{self.overlaps} keys were played while down"),
                 (self.strange_messages > 0, f"{self.strange_messages} messages were no MIDI"),
                 (
                     self.memory_growth_mib > MOST_GROWTH_MIB,
@@ -94,33 +97,33 @@ class Soak:
         return {**asdict(self), "wrong": self.verdict()}
 
 
-def day(
+def play_day(
     model: LiveModel,
     music: np.ndarray,
     sample_rate: int,
     hours: float,
     seed: int = 1,
     report: Callable[[str], object] = lambda stage: None,
-) -> Soak:
+) -> SoakResult:
     """Hours of looped music [n], silence and noise, faster than real time, MIDI recorded."""
-    return _Run(model, music, sample_rate, 3600 * hours, 0, seed, report).go()
+    return _Soak(model, music, sample_rate, 3600 * hours, 0, seed, report).go()
 
 
-def faults(
+def play_faults(
     model: LiveModel,
     music: np.ndarray,
     sample_rate: int,
     count: int,
     seed: int = 1,
     report: Callable[[str], object] = lambda stage: None,
-) -> Soak:
+) -> SoakResult:
     """So many random faults, then a minute without; MIDI and sound recorded."""
     seconds = count * FAULT_EVERY_S + RECOVERY_S
-    return _Run(model, music, sample_rate, seconds, count, seed, report).go()
+    return _Soak(model, music, sample_rate, seconds, count, seed, report).go()
 
 
-class _Session(LiveSession):
-    """Lets one look in."""
+class _CheckedSession(LiveSession):
+    """Shows what the soak checks."""
 
     clock_of_newest_sample_s = 0.0  #: as the session believes
 
@@ -133,7 +136,7 @@ class _Session(LiveSession):
         super()._watch(block)
 
 
-class _Run:
+class _Soak:
     """One soak."""
 
     def __init__(
@@ -146,28 +149,28 @@ class _Run:
         seed: int,
         report: Callable[[str], object],
     ) -> None:
-        self.result = Soak(seconds / 3600)
+        self.result = SoakResult(seconds / 3600)
         self._seconds, self._faults, self._report, self._rate = seconds, fault_count, report, sample_rate
         self._rng = np.random.default_rng(seed)
         self._clock = SimulatedClock(BEGIN_S)
         programme = Programme(music, sample_rate, seconds, self._rng)
         self._input = RoughInput(programme, sample_rate, self._clock, self._rng)
-        self._synth = RoughSynth(self._clock, self._rng)
+        self._sink = RoughSink(self._clock, self._rng)
         self._model = RoughModel(model)
-        self._trouble = Trouble(self._input, self._synth, self._model, self._rng)
-        self._struck_s = self._sampled_s = self._clock.now()
+        self._injector = FaultInjector(self._input, self._sink, self._model, self._rng)
+        self._fault_s = self._sampled_s = self._clock.now()
 
-    def go(self) -> Soak:
+    def go(self) -> SoakResult:
         began = perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             midi, audio = Path(folder) / "notes.mid", Path(folder) / "sound.flac"
             settings = LiveSettings(
                 record=midi, record_audio=audio if self._faults else None, allowance_ms=ALLOWANCE_MS
             )
-            port = MidiOutput(wire=self._synth.plug)
-            session = _Session(self._model, self._input, port, settings, clock=self._clock)
+            port = MidiOutput(wire=self._sink.open)
+            session = _CheckedSession(self._model, self._input, port, settings, clock=self._clock)
             try:
-                self._listen(session)
+                self._play(session)
             except Exception as error:
                 self.result.crash = f"{type(error).__name__}: {error}"
             finally:
@@ -176,24 +179,24 @@ class _Run:
         self.result.wall_s = perf_counter() - began
         return self.result
 
-    def _listen(self, session: _Session) -> None:
+    def _play(self, session: _CheckedSession) -> None:
         session.prepare()
         try:
             while True:
                 session.turn(BLOCK_S)
                 self._look(session)
-                self._maybe_strike()
+                self._maybe_inject()
         except InputEnded:
             pass
 
-    def _look(self, session: _Session) -> None:
+    def _look(self, session: _CheckedSession) -> None:
         result, programme = self.result, self._input.programme
         waiting = session.waiting_events
         result.most_waiting_events = max(result.most_waiting_events, waiting)
         if self._passed_s > 0.9 * self._seconds:
             result.most_waiting_events_at_end = max(result.most_waiting_events_at_end, waiting)
         result.most_backlog_ms = max(result.most_backlog_ms, session.status().backlog_ms)
-        if programme.ends_silence and not self._in_trouble:
+        if programme.ends_silence and not self._just_injected:
             self._count_stuck()
         if self._passed_s > 10 and not self._faults:
             error_s = abs(session.clock_of_newest_sample_s - self._input.clock_of_end())
@@ -202,44 +205,53 @@ class _Run:
             self._sampled_s = self._clock.now()
             result.memory_mib.append(rss_mib())
             self._report(
-                f"{self._passed_s / 3600:.2f} of {self._seconds / 3600:.2f} h, {self._synth.notes} notes"
+                f"{self._passed_s / 3600:.2f} of {self._seconds / 3600:.2f} h, {self._sink.notes} notes"
             )
 
-    def _maybe_strike(self) -> None:
-        due = self._clock.now() - self._struck_s >= self._rng.exponential(FAULT_EVERY_S)
-        if due and self._trouble.counts.total() < self._faults and self._input.programme.left_s > RECOVERY_S:
-            self._struck_s = self._clock.now()
-            self._trouble.strike()
+    def _maybe_inject(self) -> None:
+        due = self._clock.now() - self._fault_s >= self._rng.exponential(FAULT_EVERY_S)
+        if due and self._injector.counts.total() < self._faults and self._input.programme.left_s > RECOVERY_S:
+            self._fault_s = self._clock.now()
+            self._injector.inject()
 
     def _count_stuck(self) -> None:
-        self.result.stuck_notes += len(self._synth.down)
-        self.result.stuck_pedals += self._synth.pedal_down
+        self.result.stuck_notes += len(self._sink.down)
+        self.result.stuck_pedals += self._sink.pedal_down
 
     @property
     def _passed_s(self) -> float:
         return self._clock.now() - BEGIN_S
 
     @property
-    def _in_trouble(self) -> bool:
+    def _just_injected(self) -> bool:
         """A fault may be so fresh that its notes could not yet be ended."""
-        return bool(self._faults) and self._clock.now() - self._struck_s < SILENCE_S
+        return bool(self._faults) and self._clock.now() - self._fault_s < SILENCE_S
 
     def _sum_up(self, midi: Path, audio: Path) -> None:
-        result, synth = self.result, self._synth
-        result.notes, result.overlaps, result.strange_messages = synth.notes, synth.overlaps, synth.strange
-        result.presses = synth.presses
+        result, sink = self.result, self._sink
+        result.notes, result.overlaps, result.strange_messages = sink.notes, sink.overlaps, sink.strange
+        result.presses = sink.presses
         self._count_stuck()
-        result.faults = dict(self._trouble.counts)
+        result.faults = dict(self._injector.counts)
         warm = round(min(WARM_UP * self._seconds, WARM_UP_MOST_S) / SAMPLED_S)
         after = result.memory_mib[warm:]
         result.memory_growth_mib = max(after) - after[0] if after else 0.0
         try:
             result.recorded_notes = len(read_midi(midi))
-            recorded = replayed(midi)
+            recorded = replay(midi)
             result.recorded_presses, result.recorded_hanging = recorded.presses, recorded.hangs
             result.recorded_s = soundfile.info(audio).duration if self._faults else None
         except (ValueError, soundfile.LibsndfileError):
             pass
+
+
+def replay(path: Path) -> MidiSink:
+    """A sink that has received a MIDI file. Raises OSError or ValueError."""
+    sink = MidiSink(keep=False)
+    for message in mido.merge_tracks(mido.MidiFile(path).tracks):
+        if message.type in ("note_on", "note_off", "control_change"):
+            sink.send(message.bytes())
+    return sink
 
 
 def rss_mib() -> float:

@@ -1,7 +1,7 @@
 """A JACK server of one's own: sound and MIDI from program to program, without a sound card.
 
-It has a name of its own, so that it disturbs no other server on the machine, and the dummy driver,
-whose inputs are silent and whose outputs nobody hears. Needs Debian's ``jackd2`` and ``libportaudio2``.
+It has a name of its own, so that it disturbs no other server on the machine, and the dummy driver, whose
+inputs are silent and whose outputs nobody receives. Needs Debian's ``jackd2`` and ``libportaudio2``.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ READY_WITHIN_S = 10.0
 _BOILERPLATE = re.compile(
     r"jackdmp|Copyright|under certain conditions|JACK server starting|self-connect-mode|\s*$"
 )
-#: The machine keeps eight servers in mind, also those that were killed, until one of the same name starts.
+#: JACK remembers eight servers on a machine, also those that were killed, until one of the same name starts.
 #: So the names are few and used again; as many servers can run at once.
 NAMES = tuple(f"hppnet-{number}" for number in range(4))
 CLIENT_TIMEOUT_MS = 1000  #: a busy machine is no reason to throw a client out
 
 
 class JackError(RuntimeError):
-    """The server cannot be had; says why."""
+    """The server did not start, or a process did not do its part; the message says which and why."""
 
 
 def missing() -> str | None:

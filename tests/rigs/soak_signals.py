@@ -1,4 +1,4 @@
-"""Signals to ``hppnet live`` in a process of its own: does it leave well, and are its recordings whole?"""
+"""Signals to ``hppnet live`` in a process of its own: does it end in order, and are its recordings whole?"""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ..model.notes import read_midi
-from ..processes import python
-from .jack_ends import READY, default_signals, environment
-from .synth import replayed
+from hppnet.model.notes import read_midi
+from hppnet.processes import python
+from hppnet.realtime.bench import READY
+
+from .jack_peers import default_signals, environment
+from .soak_session import replay
 
 SIGNALS = tuple(name for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGKILL") if hasattr(signal, name))
 LISTENS_S = (2.5, 6.0)  #: how long, at least and at most, before the signal comes
 LOST_BY_KILL_S = 2.0
-LEAVES_WITHIN_S = 15.0
+ENDS_WITHIN_S = 15.0
 
 
-def strike(
+def send_signals(
     count: int,
     sound: np.ndarray,
     sample_rate: int,
@@ -48,7 +50,7 @@ def strike(
 def _one(
     name: str, listens_s: float, folder: Path, sound: np.ndarray, sample_rate: int, options: Sequence[str]
 ) -> list[str]:
-    file, midi, audio = (folder / part for part in ("sound.wav", "notes.mid", "heard.flac"))
+    file, midi, audio = (folder / part for part in ("sound.wav", "notes.mid", "sound.flac"))
     soundfile.write(file, sound, sample_rate)
     command = python("-m", "hppnet", "live", "--from-file", str(file), "--output", "none")
     command += ["--record", str(midi), "--record-audio", str(audio), *options]
@@ -61,9 +63,9 @@ def _one(
                 return ["it did not start"]
             time.sleep(listens_s)
             process.send_signal(getattr(signal, name))
-            code = process.wait(LEAVES_WITHIN_S)
+            code = process.wait(ENDS_WITHIN_S)
         except subprocess.TimeoutExpired:
-            return [f"it did not leave within {LEAVES_WITHIN_S:g} s"]
+            return [f"it did not end within {ENDS_WITHIN_S:g} s"]
         finally:
             process.kill()
     expected = -signal.SIGKILL if name == "SIGKILL" else 0
@@ -74,15 +76,15 @@ def _one(
 def complaints(midi: Path, audio: Path, listens_s: float) -> list[str]:
     """What is wrong with what was recorded while it listened."""
     try:
-        notes, recorded = read_midi(midi), replayed(midi)
+        notes, recorded = read_midi(midi), replay(midi)
         samples, rate = soundfile.read(audio)
     except (ValueError, soundfile.LibsndfileError) as error:
         return [f"a recording cannot be read: {error}"]
     wrong = []
-    heard_s = len(samples) / rate
-    if heard_s < listens_s - LOST_BY_KILL_S:
-        wrong.append(f"{heard_s:.1f} s of sound recorded of {listens_s:.1f} s")
-    if any(note.offset_s > heard_s + LOST_BY_KILL_S for note in notes):
+    recorded_s = len(samples) / rate
+    if recorded_s < listens_s - LOST_BY_KILL_S:
+        wrong.append(f"{recorded_s:.1f} s of sound recorded of {listens_s:.1f} s")
+    if any(note.offset_s > recorded_s + LOST_BY_KILL_S for note in notes):
         wrong.append("a recorded note lasts longer than the recorded sound")
     if recorded.hangs:
         wrong.append("the MIDI recording leaves a key or the pedal down")
