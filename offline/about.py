@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .jsonl import EventText, Tell
-from .origin import Origin, place_digest
-from .outputs import Job
+from .provenance import Origin, place_digest
+from .jobs import Job
 from .settings import Settings, describe_settings
 
 if TYPE_CHECKING:

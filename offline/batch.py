@@ -7,9 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .errors import LoadError
-from .job import Outcome, attempt, load_transcriber, one_line
+from .recording_task import Outcome, attempt, load_transcriber, one_line
 from .jsonl import Tell
-from .outputs import Job
+from .jobs import Job
 from .settings import Settings
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from ..model.timebase import FRAME_S, HOP, SAMPLE_RATE
 from ..model.transcriber import Transcriber
 from . import batch, pipeline
 from .batching import Batcher
-from .job import Outcome
-from .outputs import Job
+from .recording_task import Outcome
+from .jobs import Job
 from .reading import open_recording
 from .settings import Settings
 

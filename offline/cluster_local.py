@@ -36,7 +36,7 @@ _CALM = {
     "distributed.admin.tick.interval": "500ms",
     "distributed.admin.system-monitor.interval": "2s",
 }
-_IMPORTED = ["hppnet.cli", "hppnet.offline.cluster_task", "hppnet.model.transcriber", "distributed"]
+_IMPORTED = ["hppnet.cli", "hppnet.offline.executors.cluster_workers", "hppnet.model.transcriber", "distributed"]
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from . import remote
-from .remote import Place, Url, place_of
+from .places import Place, Url, place_of
 
 #: Looked for in folders and patterns; a file named outright may have any suffix.
 SOUND_SUFFIXES = frozenset(

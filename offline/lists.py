@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from .inputs import Failed, Found, UsageError, find_recordings, looks_like_sound
-from .remote import Url, place_of
+from .places import Url, place_of
 
 _COLUMNS = ("input", "path", "url")
 

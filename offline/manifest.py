@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from .job import Outcome
-from .origin import Origin, place_digest
-from .remote import Place, Url
+from .recording_task import Outcome
+from .provenance import Origin, place_digest
+from .places import Place, Url
 from .settings import Settings, describe_settings
 from .shards import Shard
 from .writing import atomic

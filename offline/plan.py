@@ -13,8 +13,8 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from .inputs import Found, UsageError
-from .outputs import Job, named_outputs, output_kind, outputs_of, stem_of
-from .remote import Place, Url, place_of
+from .jobs import Job, named_outputs, output_kind, outputs_of, stem_of
+from .places import Place, Url, place_of
 from .shards import Shard
 
 _TABLE = """

@@ -21,10 +21,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ..failure import printable
-from .job import Outcome
-from .outputs import Job
+from .recording_task import Outcome
+from .jobs import Job
 from .reading import likely_duration_s
-from .remote import Url
+from .places import Url
 
 
 def clock(seconds: float) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..model.notes import Note, Press, sounding, write_midi
-from .remote import Place, Url, uploaded
+from .places import Place, Url, uploaded
 
 FORMATS = ("mid", "csv", "json", "jsonl")
 CSV_COLUMNS = ("onset_s", "offset_s", "pitch", "name", "velocity")

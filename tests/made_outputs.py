@@ -12,10 +12,10 @@ from hppnet.model.config import ModelConfig
 from hppnet.model.notes import Note, NoteOff, NoteOn
 from hppnet.model.transcriber import Transcription
 from hppnet.offline.about import event_text
-from hppnet.offline.former import Former
-from hppnet.offline.job import Facts, write_result
-from hppnet.offline.origin import digest_of
-from hppnet.offline.outputs import Job
+from hppnet.offline.existing_outputs import Former
+from hppnet.offline.recording_task import Facts, write_result
+from hppnet.offline.provenance import digest_of
+from hppnet.offline.jobs import Job
 from hppnet.offline.settings import Settings, describe_settings
 
 KINDS = ("mid", "csv", "json", "jsonl")

@@ -19,7 +19,7 @@ from hppnet.model.tuning import Tuning
 from hppnet.offline import batch, job, workers
 from hppnet.offline.errors import LoadError
 from hppnet.offline.inputs import Found, UsageError, find_recordings
-from hppnet.offline.outputs import Job, output_kind
+from hppnet.offline.jobs import Job, output_kind
 from hppnet.offline.plan import Plan
 from hppnet.offline.settings import Settings
 

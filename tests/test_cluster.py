@@ -18,7 +18,7 @@ import soundfile
 from hppnet.model.config import ModelConfig
 from hppnet.model.notes import Note, read_midi
 from hppnet.model.transcriber import Transcription
-from hppnet.offline import cluster
+from hppnet.offline.executors import cluster
 from hppnet.offline.errors import LoadError, MissingExtra
 from hppnet.offline.inputs import find_recordings
 from hppnet.offline.plan import Plan

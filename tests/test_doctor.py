@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hppnet.cli import app
-from hppnet.commands import doctor_facts
+from hppnet import doctor_facts
 from hppnet.commands.doctor_problems import problems
 from hppnet.offline import bench_machine
 from hppnet.realtime import devices, pace, wires

@@ -22,9 +22,9 @@ from hppnet.model.notes import Event, NoteOff, NoteOn, Pedal, notes_from
 from hppnet.model.timebase import FRAME_S
 from hppnet.model.transcriber import Transcriber
 from hppnet.offline import batch, together
-from hppnet.offline.job import load_transcriber
-from hppnet.offline.origin import is_whole, origin_of
-from hppnet.offline.outputs import Job
+from hppnet.offline.recording_task import load_transcriber
+from hppnet.offline.provenance import is_whole, origin_of
+from hppnet.offline.jobs import Job
 from hppnet.offline.settings import Settings
 
 from . import children

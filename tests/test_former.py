@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hppnet.offline.inputs import find_recordings
-from hppnet.offline.origin import is_whole, origin_of
-from hppnet.offline.outputs import Job
+from hppnet.offline.provenance import is_whole, origin_of
+from hppnet.offline.jobs import Job
 from hppnet.offline.plan import Plan
 
 from .made_outputs import KINDS, contents, former, sound

@@ -18,9 +18,9 @@ import pytest
 import soundfile
 
 from hppnet.offline import writing
-from hppnet.offline.former import Former
+from hppnet.offline.existing_outputs import Former
 from hppnet.offline.manifest import Manifest
-from hppnet.offline.outputs import Job
+from hppnet.offline.jobs import Job
 from hppnet.offline.settings import Settings
 
 from .conftest import Transcribe

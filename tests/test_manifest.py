@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from hppnet.model.notes import Note
-from hppnet.offline.former import Former
-from hppnet.offline.job import Outcome
+from hppnet.offline.existing_outputs import Former
+from hppnet.offline.recording_task import Outcome
 from hppnet.offline.manifest import COLUMNS, COLUMNS_0_1, Manifest
-from hppnet.offline.origin import digest_of
-from hppnet.offline.outputs import Job
+from hppnet.offline.provenance import digest_of
+from hppnet.offline.jobs import Job
 from hppnet.offline.settings import Settings, describe_settings
 from hppnet.offline.shards import Shard
 from hppnet.offline.writing import write_outputs, writers

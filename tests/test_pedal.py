@@ -39,7 +39,7 @@ from hppnet.model.notes import (
 from hppnet.model.pedal_decoder import HYSTERESIS, SHORTEST_FRAMES, PedalDecoder
 from hppnet.model.torch_streams import joined, parted
 from hppnet.model.transcriber import Transcriber
-from hppnet.offline.job import load_transcriber
+from hppnet.offline.recording_task import load_transcriber
 from hppnet.offline.settings import Settings
 from hppnet.offline.writing import writers
 from hppnet.training.labels import pedal_target

@@ -18,7 +18,7 @@ from hppnet.model.engine.windows import OnnxWindows
 from hppnet.offline import batch, batching, pipeline, together
 from hppnet.offline.errors import LoadError
 from hppnet.offline.inputs import find_recordings
-from hppnet.offline.job import load_transcriber
+from hppnet.offline.recording_task import load_transcriber
 from hppnet.offline.plan import Plan
 from hppnet.offline.settings import Settings
 

@@ -13,7 +13,7 @@ import pytest
 from hppnet.offline.inputs import Found, UsageError
 from hppnet.offline.lists import find_listed
 from hppnet.offline.plan import Plan
-from hppnet.offline.remote import Url
+from hppnet.offline.places import Url
 from hppnet.offline.shards import Shard, parse_shard
 
 pytestmark = pytest.mark.usefixtures("here")

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from hppnet.cli import app
 from hppnet.model.notes import write_midi
-from hppnet.offline.outputs import Job
+from hppnet.offline.jobs import Job
 from hppnet.offline.settings import Settings, describe_settings
 
 from .made_outputs import KINDS, NOTES, contents, former, make, sound

@@ -61,7 +61,7 @@ def doctor(
 
 def examine(checkpoint: Path | None, report: Any) -> dict[str, Any]:
     """All facts, ready for JSON. ``report`` is told what comes next."""
-    from . import doctor_facts
+    from .. import doctor as doctor_facts
     from .devices import find_inputs, find_ports
 
     facts = doctor_facts.versions()

@@ -22,7 +22,7 @@ def check_report(file: Path, force: bool, kind: str | None = None) -> None:
     Raises FileExistsError for what is there and was not written by this program, unless ``force``, and
     OSError for a name that no file can have.
     """
-    from ..offline.outputs import check_free
+    from ..offline.jobs import check_free
 
     if not _streams(file):
         check_free(file, kind, INSTEAD, replaceable=force)

@@ -103,12 +103,12 @@ def transcribe(
 
     One bad file does not stop the others. Exit code: 0 done, 1 a file failed, 2 wrong use, 130 Ctrl-C.
     """
-    from ..offline.remote import place_of
+    from ..offline.places import place_of
     from ..offline.settings import Settings
     from ..offline.shards import parse_shard
     from .transcribe_pipes import check_pipes, piped
-    from .transcribe_run import rehearse, transcribe_all
-    from .transcribe_task import Task
+    from ..offline.run import rehearse, transcribe_all
+    from ..offline.request import Task
 
     with _wrong_use():
         settings = Settings(

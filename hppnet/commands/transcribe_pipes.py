@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 from ..offline.writing import FORMATS
 
 if TYPE_CHECKING:
-    from ..offline.job import Outcome
+    from ..offline.recording_task import Outcome
 
 PIPE = "-"
 _IN = "standard-input"

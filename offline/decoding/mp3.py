@@ -15,7 +15,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from .frames import Header, after_tags, chain, parse_header, read_tag, syncs
+from .mp3_frames import Header, after_tags, chain, parse_header, read_tag, syncs
 from .parts import Part, Piece, Report
 from .window import Window
 

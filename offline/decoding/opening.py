@@ -9,9 +9,9 @@ from typing import BinaryIO
 
 from .ffmpeg import FfmpegSource
 from .flac import flac_parts
-from .frames import is_mp3
+from .mp3_frames import is_mp3
 from .joined import JoinedSource
-from .lengths import au_part, chunked_part, container_of, mpeg_in_wav
+from .headers import au_part, chunked_part, container_of, mpeg_in_wav
 from .mp3 import mp3_parts
 from .ogg import ogg_parts
 from .parts import Part, Report, Source

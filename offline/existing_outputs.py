@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from .manifest import Manifest
-from .origin import Origin, digest_of, is_whole, origin_of, place_digest, written_here
-from .outputs import Job, Root, foreign, there
-from .remote import Place, Url, local_copy
+from .provenance import Origin, digest_of, is_whole, origin_of, place_digest, written_here
+from .jobs import Job, Root, foreign, there
+from .places import Place, Url, local_copy
 
 
 class Former:

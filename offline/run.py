@@ -9,16 +9,16 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from ..failure import printable
-from ..offline.outputs import Job
-from ..offline.remote import Place, Url
-from ..offline.writing import remove_dead_parts
-from .transcribe_task import Task
+from .jobs import Job
+from .places import Place, Url
+from .writing import remove_dead_parts
+from .request import Task
 
 if TYPE_CHECKING:
-    from ..offline.batch import Heard
-    from ..offline.job import Outcome
-    from ..offline.manifest import Manifest
-    from ..offline.progress import BatchScreen
+    from .batch import Heard
+    from .recording_task import Outcome
+    from .manifest import Manifest
+    from .progress import BatchScreen
 
 #: So few that the bar may look up how long each is.
 _FEW = 200
@@ -55,8 +55,8 @@ def _refuse(error: OSError) -> int:
 def transcribe_all(task: Task, *, show: bool, verbose: bool, quiet: bool) -> int:
     """Does the work and says what happened; returns the exit code."""
     from ..model.tuning import AUTO_LIMIT
-    from ..offline.job import Outcome
-    from ..offline.progress import BatchScreen, show_notes
+    from .recording_task import Outcome
+    from .progress import BatchScreen, show_notes
 
     if task.settings.tuning == "auto" and not quiet:
         _say(AUTO_LIMIT)
@@ -105,7 +105,7 @@ class _Left:
         return self
 
     def __next__(self) -> Job:
-        from ..offline.job import failed
+        from .recording_task import failed
 
         for job in self._jobs:
             self._clean(next(iter(job.outputs.values())).parent)
@@ -134,7 +134,7 @@ def _run(
     show: Callable[[Outcome], None] | None,
 ) -> int:
     """Every job's outcome to the manifest and the screen; 1 when nothing can go on, else 0."""
-    from ..offline.errors import LoadError, MissingExtra
+    from .errors import LoadError, MissingExtra
 
     with closing(_outcomes(task, few, jobs, screen.heard)) as outcomes:  # however the loop ends
         try:
@@ -163,17 +163,17 @@ def _note_down(outcome: Outcome, manifest: Manifest) -> None:
 
 def _outcomes(task: Task, few: int, jobs: Iterator[Job], heard: Heard) -> Generator[Outcome, None, None]:
     """On a cluster, in batches, in several processes or in this one. ``few``: how many jobs; 0: many."""
-    from ..offline import batch, workers
+    from . import batch, workers
 
     settings = task.settings
     count = few or len(task.plan)
     if task.cluster is not None:
-        from ..offline import cluster
+        from .executors import cluster
 
         digest = task.digest()
         yield from cluster.run(jobs, settings, task.cluster, heard, digest, say=_say)
     elif count > 1 and settings.latency_ms is None and (settings.batch or _has_gpu(settings.device)):
-        from ..offline import pipeline
+        from .executors import pipeline
 
         yield from pipeline.run(jobs, settings, task.processes, heard)
     elif (processes := _processes(task, count)) > 1:
@@ -183,7 +183,7 @@ def _outcomes(task: Task, few: int, jobs: Iterator[Job], heard: Heard) -> Genera
 
 
 def _processes(task: Task, count: int) -> int:
-    from ..offline.workers import sensible_processes
+    from .executors.processes import sensible_processes
 
     return min(task.processes or sensible_processes(count, task.settings.device), count)
 

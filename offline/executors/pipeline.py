@@ -16,18 +16,18 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from typing import Any
 
-from ..model.engines import Predicted
-from ..model.slices import Row
-from ..model.transcriber import Transcriber
-from ..processes import Worker, cores, end, interrupts_held_back, start
-from .batch import Heard, Load, loaded
-from .batching import Batcher
-from .errors import LoadError
-from .hands import Model, Sound, work
-from .job import Outcome, load_transcriber, one_line
-from .outputs import Job
-from .settings import Settings
-from .workers import PATIENCE_S, Supply, died, remove_parts_of
+from ...model.engines import Predicted
+from ...model.slices import Row
+from ...model.transcriber import Transcriber
+from ...processes import Worker, cores, end, interrupts_held_back, start
+from ..batch import Heard, Load, loaded
+from ..batching import Batcher
+from ..errors import LoadError
+from .window_task import Model, Sound, work
+from ..recording_task import Outcome, load_transcriber, one_line
+from ..jobs import Job
+from ..settings import Settings
+from .processes import PATIENCE_S, Supply, died, remove_parts_of
 
 _MOST_HANDS = 16
 _MOST_SLOTS = 16  #: recordings that one process holds

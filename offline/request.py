@@ -10,22 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..failure import printable
-from ..offline.inputs import find_recordings
-from ..offline.lists import find_listed
-from ..offline.outputs import output_kind
-from ..offline.plan import Plan
-from ..offline.remote import Place
-from ..offline.settings import Settings
-from ..offline.shards import Shard
-from ..offline.writing import FORMATS
-from .transcribe_pipes import Pipes
+from .inputs import find_recordings
+from .lists import find_listed
+from .jobs import output_kind
+from .plan import Plan
+from .places import Place
+from .settings import Settings
+from .shards import Shard
+from .writing import FORMATS
+from ..commands.transcribe_pipes import Pipes
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..offline.former import Former
-    from ..offline.inputs import Found
-    from ..offline.manifest import Manifest
+    from .existing_outputs import Former
+    from .inputs import Found
+    from .manifest import Manifest
 
 _MOST_REMARKS = 20
 
@@ -80,22 +80,22 @@ class Task:
     def manifest_path(self) -> Path | None:
         """Where it is asked for, or in an output folder."""
         if self.manifest is None and isinstance(self.output, Path) and output_kind(self.output) is None:
-            from ..offline.manifest import NAME
+            from .manifest import NAME
 
             return self.output / NAME
         return self.manifest
 
     def open_manifest(self) -> Manifest | None:
         """Raises OSError: no checkpoint, or a file that is no manifest where this one would be."""
-        from ..offline.manifest import Manifest
+        from .manifest import Manifest
 
         path = self.manifest_path
         return None if path is None else Manifest(path, self.digest(), self.settings, self.shard, self.force)
 
     def former(self, manifest: Manifest | None) -> Former:
         """What looks at the outputs that are there already."""
-        from ..offline.former import Former
-        from ..offline.settings import describe_settings
+        from .existing_outputs import Former
+        from .settings import describe_settings
 
         words = describe_settings(self.settings)
         return Former(words, self.digest, manifest, self.output, force=self.force, skip=self.skip_existing)

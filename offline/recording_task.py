@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from .about import Described, describe, event_text, origin_for
 from .errors import AudioError
 from .jsonl import EventText, Tell
-from .origin import digest_of
-from .outputs import Job
+from .provenance import digest_of
+from .jobs import Job
 from .pictures import PICTURE_S, draw_piano_roll
 from .reading import Recording, open_recording
-from .remote import Place, local_copy
+from .places import Place, local_copy
 from .settings import Settings
 from .writing import cannot_write, write_outputs, writers
 

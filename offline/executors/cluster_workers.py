@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .batch import Load
-from .errors import LoadError
-from .job import Outcome, attempt, load_transcriber, one_line
-from .outputs import Job
-from .settings import Settings
-from .writing import machine
+from ..batch import Load
+from ..errors import LoadError
+from ..recording_task import Outcome, attempt, load_transcriber, one_line
+from ..jobs import Job
+from ..settings import Settings
+from ..writing import machine
 
 if TYPE_CHECKING:
-    from ..model.transcriber import Transcriber
+    from ...model.transcriber import Transcriber
 
 _loading = threading.Lock()
 _models: dict[Settings, Any] = {}  #: of this process; the last one only
@@ -94,7 +94,7 @@ def _outcomes(
     jobs: dict[int, Job], model: Any, settings: Settings, teller: _Teller
 ) -> Iterator[tuple[int, Outcome]]:
     """One after the other; where there is a GPU, together."""
-    from .together import Batched
+    from .batched_worker import Batched
 
     if isinstance(model, Batched):
         numbers = {str(job.source): number for number, job in jobs.items()}
@@ -109,7 +109,7 @@ def _outcomes(
 
 def _model(settings: Settings, digest: str | None, load: Load) -> Any:
     """A transcriber, or one with what it needs for batches; loaded once, for all threads of a worker."""
-    from .together import Batched, batched
+    from .batched_worker import Batched, batched
 
     with _loading:
         if settings not in _models:

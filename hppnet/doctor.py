@@ -20,7 +20,7 @@ _PATIENCE_S = 60.0  #: for another program
 
 def machine() -> dict[str, Any]:
     """Processor, cores, and how busy they are."""
-    from ..processes import cores
+    from .processes import cores
 
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {"processor": _processor(), "cores": cores(), "load": load, "system": platform.platform()}
@@ -28,7 +28,7 @@ def machine() -> dict[str, Any]:
 
 def _processor() -> str:
     try:
-        from ..offline.bench_machine import cpu_name
+        from .offline.bench_machine import cpu_name
     except ImportError:  # a package is missing, which is told elsewhere
         return platform.processor() or platform.machine()
     return cpu_name()
@@ -37,7 +37,7 @@ def _processor() -> str:
 def unit() -> dict[str, Any]:
     """Milliseconds of the unit in which times compare between machines."""
     try:
-        from ..offline.bench_machine import unit_ms
+        from .offline.bench_machine import unit_ms
 
         return {"unit_ms": unit_ms()}
     except (ImportError, OSError, ValueError, RuntimeError) as error:
@@ -53,12 +53,12 @@ def network(checkpoint: Path | None, report: Report) -> dict[str, Any]:
 
 
 def _network(checkpoint: Path | None, report: Report) -> dict[str, Any]:
-    from ..api import load
-    from ..listening import live_device
-    from ..model.shipped import DEFAULT, LICENCE
-    from ..model.threads import one_thread
-    from ..model.timebase import LATENCIES, latency_s
-    from ..realtime.pace import measure_pace
+    from .api import load
+    from .listening import live_device
+    from .model.shipped import DEFAULT, LICENCE
+    from .model.threads import one_thread
+    from .model.timebase import LATENCIES, latency_s
+    from .realtime.pace import measure_pace
 
     report("loading the weights")
     transcriber = load(checkpoint, live_device())
@@ -77,7 +77,7 @@ def _network(checkpoint: Path | None, report: Report) -> dict[str, Any]:
 
 def programs() -> dict[str, Any]:
     """ffmpeg, and the versions of what is installed."""
-    from ..offline.decoding.facts import ffmpeg_commands
+    from .offline.decoding.facts import ffmpeg_commands
 
     commands = ffmpeg_commands()
     try:

@@ -19,15 +19,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from .batch import Heard, Load
-from .cluster_local import local_client
-from .cluster_task import Report, transcribe_group
-from .errors import LoadError, MissingExtra
-from .job import Outcome, load_transcriber, one_line
-from .outputs import Job
-from .settings import Settings
-from .workers import died, remove_parts_of
-from .writing import machine as this_machine
+from ..batch import Heard, Load
+from ..cluster_local import local_client
+from .cluster_workers import Report, transcribe_group
+from ..errors import LoadError, MissingExtra
+from ..recording_task import Outcome, load_transcriber, one_line
+from ..jobs import Job
+from ..settings import Settings
+from .processes import died, remove_parts_of
+from ..writing import machine as this_machine
 
 _GROUP_S = 3.0  #: of work that a group should be: a long one leaves the others idle at the end
 _LARGEST_GROUP = 256

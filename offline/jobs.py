@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .inputs import SOUND_SUFFIXES
-from .origin import written_here
-from .remote import Place, Url
+from .provenance import written_here
+from .places import Place, Url
 from .writing import FORMATS, machine
 
 INSTEAD = "move it away, name a folder with -o, or replace it with --force"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ..model.notes import TRACK_NAME
 from .jsonl import are_whole_events, begins_events
-from .remote import Place, Url
+from .places import Place, Url
 from .writing import CSV_COLUMNS
 
 MARK = "hppnet "  #: before the origin in a text event or chunk

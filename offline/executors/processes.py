@@ -13,15 +13,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 
-from ..processes import Worker, cores, end, interrupts_held_back, start
-from .batch import Heard, Load
-from .errors import LoadError
-from .job import Outcome, attempt, load_transcriber, one_line
-from .outputs import Job
-from .remote import Url
-from .settings import Settings
-from .writing import machine as this_machine
-from .writing import remove_parts
+from ...processes import Worker, cores, end, interrupts_held_back, start
+from ..batch import Heard, Load
+from ..errors import LoadError
+from ..recording_task import Outcome, attempt, load_transcriber, one_line
+from ..jobs import Job
+from ..places import Url
+from ..settings import Settings
+from ..writing import machine as this_machine
+from ..writing import remove_parts
 
 PATIENCE_S = 3.0
 TRIES = 2  #: of a recording over which processes die

@@ -17,15 +17,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ..model.config import ModelConfig
-from ..model.decoder import Decoder, Probable
-from ..model.engine.spectrum_session import SpectrumSession
-from ..model.notes import Event, notes_from, presses_from
-from ..model.slices import Slices
-from ..model.timebase import FRAME_S, FRAMES_PER_SECOND
-from ..model.transcriber import Transcriber, Transcription
-from .about import event_text
-from .job import (
+from ...model.config import ModelConfig
+from ...model.decoder import Decoder, Probable
+from ...model.engine.spectrum_session import SpectrumSession
+from ...model.notes import Event, notes_from, presses_from
+from ...model.slices import Slices
+from ...model.timebase import FRAME_S, FRAMES_PER_SECOND
+from ...model.transcriber import Transcriber, Transcription
+from ..about import event_text
+from ..recording_task import (
     Facts,
     Outcome,
     digest_or_fault,
@@ -35,13 +35,13 @@ from .job import (
     opened,
     write_result,
 )
-from .jsonl import EventText
-from .outputs import Job
-from .pictures import PICTURE_S
-from .reading import Recording
-from .remote import local_copy
-from .settings import Settings
-from .workers import at_the_parents_word
+from ..jsonl import EventText
+from ..jobs import Job
+from ..pictures import PICTURE_S
+from ..reading import Recording
+from ..places import local_copy
+from ..settings import Settings
+from .processes import at_the_parents_word
 
 
 @dataclass(frozen=True)

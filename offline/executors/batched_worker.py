@@ -6,15 +6,15 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, cast
 
-from ..model.decoder import Probable
-from ..model.slices import Row
-from ..model.transcriber import Transcriber
-from .batch import Heard
-from .batching import Batcher
-from .hands import Model, Sound, Work, attempt
-from .job import Outcome
-from .outputs import Job
-from .settings import Settings
+from ...model.decoder import Probable
+from ...model.slices import Row
+from ...model.transcriber import Transcriber
+from ..batch import Heard
+from ..batching import Batcher
+from .window_task import Model, Sound, Work, attempt
+from ..recording_task import Outcome
+from ..jobs import Job
+from ..settings import Settings
 
 Going = tuple[Work, Any, Sound]  #: a recording under way, and its next window
 
