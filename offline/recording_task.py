@@ -1,91 +1,145 @@
-"""One recording: read, transcribed, written."""
+"""One recording: read, transcribed, written. The one body that every executor runs.
+
+It is a generator, so that windows of many recordings can share a batch: it gives the sound of its next
+window, takes the network's predictions for it, and returns the outcome. A transcriber that has its own
+network (``transcribe_whole``) gives nothing in between.
+"""
 
 from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from .about import Described, describe, event_text, origin_for
 from .errors import AudioError
-from .jsonl import EventText, Tell
-from .provenance import digest_of
-from .jobs import Job
+from .jobs import Job, Outcome
 from .pictures import PICTURE_S, draw_piano_roll
-from .reading import Recording, open_recording
-from .places import Place, local_copy
+from .places import local_copy
+from .provenance import DescribedModel, describe, digest_of, origin_for
+from .reading import OpenRecording, open_recording
 from .settings import Settings
-from .writing import cannot_write, write_outputs, writers
+from .writing import EventText, TellLines, cannot_write, write_outputs, writers
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..model.notes import Note
+    from ..model.decoder import Probable
     from ..model.transcriber import Transcriber, Transcription
     from ..model.tuning import Tuning
 
-
-@dataclass
-class Outcome:
-    """What became of one recording."""
-
-    source: Place
-    error: str | None = None  #: one line that names the file
-    trace: str | None = None  #: where the error arose
-    outputs: list[Place] = field(default_factory=list)  #: written, or meant to be
-    note_count: int = 0
-    notes: list[Note] | None = None  #: with ``keep_notes``
-    duration_s: float = 0.0  #: of sound
-    wall_s: float = 0.0
-    found_cents: float | None = None  #: with tuning "auto"
-    digest: str = ""  #: of the recording: see ``digest_of``
-    engine: str = ""  #: what computed it: library, version and precision
-    warnings: list[str] = field(default_factory=list)  #: what is wrong with the recording, a line each
+ReadUpTo = Callable[[float], None]  #: called with the seconds of a recording that have been read
 
 
-def load_transcriber(settings: Settings) -> Transcriber:
-    """The checkpoint with the settings' thresholds and tuning. Raises what ``Transcriber.load`` raises."""
-    from ..model.checkpoint import CheckpointError
-    from ..model.memory import keep_memory
-    from ..model.threads import one_thread
-    from ..model.transcriber import Transcriber
+@dataclass(frozen=True)
+class WindowSound:
+    """What the next window of a recording adds."""
 
-    keep_memory()
-    transcriber = Transcriber.load(settings.checkpoint, device=settings.device)
-    one_thread()  # cores are used by transcribing several recordings at once
-    if settings.offsets == "sounding" and not transcriber.hears_pedal:
-        name = transcriber.checkpoint_name
-        raise CheckpointError(
-            f"{name}: sounding offsets need a checkpoint that hears the pedal, this has no head"
-        )
-    thresholds = {name: getattr(settings, f"{name}_threshold") for name in ("onset", "frame", "offset")}
-    if any(value is not None for value in thresholds.values()):
-        transcriber = transcriber.with_thresholds(**thresholds)
-    if isinstance(settings.tuning, (int, float)):
-        transcriber = transcriber.with_tuning(settings.tuning)
-    return transcriber
+    samples: np.ndarray  #: [n] as ``Slices`` cuts them; or spectra [T, 352], of a piano tuned otherwise
+    last: bool
 
 
-def attempt(
+Model = TypeVar("Model", bound="TunableModel")
+#: Gives the sound of a window, takes the network's predictions for it, returns what became of the recording.
+RecordingTask = Generator[WindowSound, "Probable", Outcome]
+#: As a task, for an open recording: see ``transcribe_whole``.
+Transcribing = Generator[WindowSound, "Probable", "Transcription"]
+Transcribe = Callable[
+    [OpenRecording, Model, Settings, ReadUpTo, EventText | None],
+    Transcribing,
+]
+
+
+class TunableModel(DescribedModel, Protocol):
+    """A Transcriber, or what is left of it without the network."""
+
+    def with_tuning(self: Model, cents: float) -> Model: ...
+
+
+def transcribe_recording(
     job: Job,
     transcriber: Transcriber,
     settings: Settings,
-    heard: Callable[[float], None],
-    tell: Tell | None = None,
+    read_up_to: ReadUpTo,
+    tell: TellLines | None = None,
 ) -> Outcome:
-    """``transcribe_job`` with whatever goes wrong in its outcome. Ctrl-C passes."""
+    """All of a recording by one transcriber, with whatever goes wrong in the outcome. Ctrl-C passes.
+
+    ``tell``: receives the lines of jsonl as they are known; its file is empty then.
+    """
+    task = recording_task(job, transcriber, settings, read_up_to, transcribe_whole, tell)
+    try:
+        next(task)
+    except StopIteration as end:
+        outcome: Outcome = end.value
+        return outcome
+    raise AssertionError("transcribe_whole gave a window")
+
+
+def recording_task(
+    job: Job,
+    model: Model,
+    settings: Settings,
+    read_up_to: ReadUpTo,
+    transcribe: Transcribe[Model],
+    tell: TellLines | None = None,
+) -> RecordingTask:
+    """The whole of a recording, with whatever goes wrong in its outcome."""
     started = time.monotonic()
     try:
-        outcome = transcribe_job(job, transcriber, settings, heard, tell)
+        outcome = yield from _read_transcribe_write(job, model, settings, read_up_to, transcribe, tell)
     except Exception as error:
         outcome = failed(job, error)
     outcome.wall_s = time.monotonic() - started
     return outcome
+
+
+def _read_transcribe_write(
+    job: Job,
+    model: Model,
+    settings: Settings,
+    read_up_to: ReadUpTo,
+    transcribe: Transcribe[Model],
+    tell: TellLines | None,
+) -> RecordingTask:
+    """Raises AudioError for a bad recording and OSError when it cannot write."""
+    job.check_free()
+    with local_copy(job.source) as file:
+        tuning = find_tuning(file, settings) if settings.tuning == "auto" else None
+        if tuning is not None:
+            model = model.with_tuning(tuning.cents)
+        with opened(file, settings) as recording:
+            digest = _digest(file)
+            events = event_text(job, model, settings, digest, tell)
+            result = yield from transcribe(recording, model, settings, read_up_to, events)
+        facts = RecordingFacts.of(digest, recording, tuning)
+        return write_result(job, model, settings, result, facts, events)
+
+
+def transcribe_whole(
+    recording: OpenRecording,
+    transcriber: Transcriber,
+    settings: Settings,
+    read_up_to: ReadUpTo,
+    events: EventText | None,
+) -> Transcribing:
+    """By a transcriber that has its network: gives no windows."""
+    keep = settings.picture and fits_picture(recording.duration_s)
+    result = transcriber.transcribe_blocks(
+        _counted(recording.blocks(), recording.sample_rate, read_up_to),
+        recording.sample_rate,
+        latency_ms=settings.latency_ms,
+        keep_probabilities=keep,
+        watch_events=None if events is None else events.add,
+    )
+    if settings.picture and result.probabilities is None:
+        shown = _first_probabilities(recording.path, transcriber, settings)
+        result = replace(result, probabilities=shown)
+    return result
+    yield  # a generator, as every ``Transcribe``
 
 
 def failed(job: Job, error: Exception) -> Outcome:
@@ -107,33 +161,8 @@ def one_line(error: Exception) -> str:
     return said if ours and said else f"{type(error).__name__}: {said or 'no further words'}"
 
 
-def transcribe_job(
-    job: Job,
-    transcriber: Transcriber,
-    settings: Settings,
-    heard: Callable[[float], None],
-    tell: Tell | None = None,
-) -> Outcome:
-    """Read, transcribe, write. Raises AudioError for a bad recording and OSError when it cannot write.
-
-    ``tell``: receives the lines of jsonl as they are known; its file is empty then.
-    """
-    job.check_free()
-    with local_copy(job.source) as file:
-        tuning = find_tuning(file, settings) if settings.tuning == "auto" else None
-        if tuning is not None:
-            transcriber = transcriber.with_tuning(tuning.cents)
-        with opened(file, settings) as recording:
-            digest = digest_or_fault(file)
-            events = event_text(job, transcriber, settings, digest, tell)
-            result = _transcribe(recording, transcriber, settings, heard, events)
-        again = partial(_first_probabilities, file, transcriber, settings)
-        facts = Facts.of(digest, recording, tuning)
-        return write_result(job, transcriber, settings, result, facts, again, events)
-
-
 @dataclass(frozen=True)
-class Facts:
+class RecordingFacts:
     """What reading a recording brought to light beside its notes."""
 
     digest: str  #: see ``digest_of``
@@ -141,7 +170,7 @@ class Facts:
     cents: float | None = None  #: with tuning "auto"
 
     @classmethod
-    def of(cls, digest: str, recording: Recording, tuning: Tuning | None) -> Facts:
+    def of(cls, digest: str, recording: OpenRecording, tuning: Tuning | None) -> RecordingFacts:
         """Once the recording has been read; ``tuning``: the one that was found, if any."""
         if tuning is None:
             return cls(digest, recording.warnings)
@@ -149,7 +178,7 @@ class Facts:
         return cls(digest, [*recording.warnings, *drift], tuning.cents)
 
 
-def digest_or_fault(file: Path) -> str:
+def _digest(file: Path) -> str:
     """``digest_of`` a recording. Raises AudioError, as all reading does."""
     try:
         return digest_of(file)
@@ -157,36 +186,47 @@ def digest_or_fault(file: Path) -> str:
         raise AudioError(f"{file}: cannot be read: {error.strerror or error}; check the disk") from None
 
 
-def opened(file: Path, settings: Settings) -> AbstractContextManager[Recording]:
+def opened(file: Path, settings: Settings) -> AbstractContextManager[OpenRecording]:
     """The recording, as the settings want it read."""
     return open_recording(file, channel=settings.channel, track=settings.track)
 
 
+def event_text(
+    job: Job, model: DescribedModel, settings: Settings, digest: str, tell: TellLines | None = None
+) -> EventText | None:
+    """What receives the events as they are known, where jsonl is to be written."""
+    if "jsonl" not in job.outputs:
+        return None
+    origin = origin_for(job, model, settings, digest)
+    return EventText({"origin": asdict(origin), **describe(str(job.source), model, settings)}, tell)
+
+
 def write_result(
     job: Job,
-    model: Described,
+    model: DescribedModel,
     settings: Settings,
     result: Transcription,
-    facts: Facts,
-    probabilities: Callable[[], np.ndarray | None] = lambda: None,
+    facts: RecordingFacts,
     events: EventText | None = None,
 ) -> Outcome:
-    """The outputs of what was understood; ``probabilities`` for a picture, where the result has none.
-
-    ``events``: see ``event_text``. Raises OSError when it cannot write.
-    """
+    """Writes a job's outputs. ``events``: see ``event_text``. Raises OSError when it cannot write."""
     origin = origin_for(job, model, settings, facts.digest, len(result.notes))
     about = {"origin": asdict(origin), **describe(str(job.source), model, settings, result.duration_s)}
     if facts.warnings:
         about["warnings"] = facts.warnings
-    kinds = writers(result.notes, about, result.pedal, settings.offsets, origin.line())
+    kinds = writers(result.notes, about, result.pedal, settings.note_ends, origin.line())
     if events is not None:
         events.end(result.duration_s, facts.warnings)
         kinds["jsonl"] = events.write
     if settings.picture:
-        shown = probabilities() if result.probabilities is None else result.probabilities
         kinds["png"] = lambda path: draw_piano_roll(
-            path, result.notes, shown, result.duration_s, job.source.name, result.pedal, origin.line()
+            path,
+            result.notes,
+            result.probabilities,
+            result.duration_s,
+            job.source.name,
+            result.pedal,
+            origin.line(),
         )
     job.check_free()  # again: transcribing took its time
     write_outputs({place: kinds[kind] for kind, place in job.outputs.items()})
@@ -211,32 +251,14 @@ def find_tuning(file: Path, settings: Settings) -> Tuning:
         return estimate_tuning(recording.blocks(), recording.sample_rate)
 
 
-def _transcribe(
-    recording: Recording,
-    transcriber: Transcriber,
-    settings: Settings,
-    heard: Callable[[float], None],
-    events: EventText | None,
-) -> Transcription:
-    blocks = _counted(recording.blocks(), recording.sample_rate, heard)
-    keep = settings.picture and fits_picture(recording.duration_s)
-    return transcriber.transcribe_blocks(
-        blocks,
-        recording.sample_rate,
-        latency_ms=settings.latency_ms,
-        keep_probabilities=keep,
-        watch_events=None if events is None else events.add,
-    )
-
-
 def _counted(
-    blocks: Iterator[np.ndarray], sample_rate: int, heard: Callable[[float], None]
+    blocks: Iterator[np.ndarray], sample_rate: int, read_up_to: Callable[[float], None]
 ) -> Iterator[np.ndarray]:
     samples = 0
     for block in blocks:
         yield block
         samples += len(block)  # when the next is asked for, this one has been worked on
-        heard(samples / sample_rate)
+        read_up_to(samples / sample_rate)
 
 
 def fits_picture(duration_s: float | None) -> bool:

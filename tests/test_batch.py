@@ -16,9 +16,12 @@ from hppnet.model.config import ModelConfig
 from hppnet.model.notes import Note, read_midi
 from hppnet.model.transcriber import Transcription
 from hppnet.model.tuning import Tuning
-from hppnet.offline import batch, job, workers
-from hppnet.offline.errors import LoadError
-from hppnet.offline.inputs import Found, UsageError, find_recordings
+from hppnet.offline import recording_task
+from hppnet.offline.errors import LoadError, UsageError
+from hppnet.offline.executors import worker_processes
+from hppnet.offline.executors.executor import OneProcess
+from hppnet.offline.executors.worker_processes import WorkerProcesses
+from hppnet.offline.inputs import FoundRecording, find_recordings
 from hppnet.offline.jobs import Job, output_kind
 from hppnet.offline.plan import Plan
 from hppnet.offline.settings import Settings
@@ -186,13 +189,13 @@ def test_two_of_one_name_from_two_folders(rec):
 
 def test_names_that_differ_in_case_or_meet_by_accident(tmp_path):
     sources = ["x/a.wav", "x/A.flac", "x/a.flac.ogg", "x/A.WAV.ogg"]
-    jobs = Plan([Found(Path(s), Path(s).relative_to("x")) for s in sources], ["mid"], tmp_path)
+    jobs = Plan([FoundRecording(Path(s), Path(s).relative_to("x")) for s in sources], ["mid"], tmp_path)
     assert len({str(job.outputs["mid"]).casefold() for job in jobs}) == 4
 
 
 def test_a_point_in_a_title_is_no_suffix(tmp_path):
     title = Path("Sonata op.27 no.2")
-    (job,) = Plan([Found(title, title)], ["mid"])
+    (job,) = Plan([FoundRecording(title, title)], ["mid"])
     assert job.outputs["mid"] == Path("Sonata op.27 no.2.mid")
 
 
@@ -238,25 +241,30 @@ def check(outcomes, folder, bad):
     assert names(folder / "out") == [f"{n}.{kind}" for n in (1, 3, 6, 7) for kind in ("json", "mid")]
 
 
+def by_name(read):
+    """Keeps how far each recording was read."""
+    return lambda job, seconds: read.update({job.source.name: seconds})
+
+
 def test_bad_recordings_do_not_stop_the_others(tmp_path):
     jobs = good_and_bad(tmp_path)
-    heard = {}
-    outcomes = list(batch.run(jobs, Settings(), lambda job, s: heard.update({job.source.name: s}), load))
+    read = {}
+    outcomes = list(OneProcess(load=load).run(jobs, Settings(), by_name(read)))
     check(outcomes, tmp_path, {"2.wav", "5.wav"})
-    assert heard["3.wav"] == pytest.approx(25)
+    assert read["3.wav"] == pytest.approx(25)
 
 
 def test_a_worker_that_dies_loses_its_file_only(tmp_path):
     jobs = good_and_bad(tmp_path, deadly=True)
-    heard = {}
-    outcomes = list(workers.run(jobs, Settings(), 2, lambda job, s: heard.update({job.source.name: s}), load))
+    read = {}
+    outcomes = list(WorkerProcesses(2, load).run(jobs, Settings(), by_name(read)))
     check(outcomes, tmp_path, {"2.wav", "4.wav", "5.wav"})
     assert "signal 9" in next(outcome.error for outcome in outcomes if outcome.source.name == "4.wav")
-    assert heard["3.wav"] == pytest.approx(25)
+    assert read["3.wav"] == pytest.approx(25)
 
 
 def test_closing_early_ends_the_workers(tmp_path):
-    running = workers.run(good_and_bad(tmp_path), Settings(), 2, lambda *_: None, load)
+    running = WorkerProcesses(2, load).run(good_and_bad(tmp_path), Settings(), lambda *_: None)
     next(running)
     processes = [child.pid for child in multiprocessing.active_children()]
     assert len(processes) == 2
@@ -269,12 +277,12 @@ def test_closing_early_ends_the_workers(tmp_path):
 
 def test_ctrl_c_is_not_for_the_workers(tmp_path):
     """Not even while Python starts in them: they would end with tracebacks all over the screen."""
-    worker = workers._start(Settings(), load)
+    worker = worker_processes.start_worker(Settings(), load)
     for _ in range(25):
         os.kill(worker.process.pid, signal.SIGINT)
         time.sleep(0.02)
     assert worker.process.is_alive()
-    workers._stop([worker])
+    worker_processes.stop_workers([worker])
     assert not worker.process.is_alive()
 
 
@@ -283,15 +291,15 @@ def test_a_model_that_cannot_be_loaded(tmp_path, processes):
     jobs = good_and_bad(tmp_path)
     with pytest.raises(LoadError, match="no such device"):
         if processes == 1:
-            list(batch.run(jobs, Settings(), lambda *_: None, load_nothing))
+            list(OneProcess(load=load_nothing).run(jobs, Settings(), lambda *_: None))
         else:
-            list(workers.run(jobs, Settings(), 2, lambda *_: None, load_nothing))
+            list(WorkerProcesses(2, load_nothing).run(jobs, Settings(), lambda *_: None))
     assert not (tmp_path / "out").exists()
 
 
 def test_an_unforeseen_error_is_one_line_and_a_trace(tmp_path):
     jobs = [Job(tone(tmp_path / "a.wav"), {"mid": tmp_path / "a.mid"})]
-    (outcome,) = batch.run(jobs, Settings(), lambda *_: None, lambda _: Clumsy())
+    (outcome,) = OneProcess(load=lambda _: Clumsy()).run(jobs, Settings(), lambda *_: None)
     assert outcome.error == f"{tmp_path / 'a.wav'}: RuntimeError: the weights are tired"
     assert "transcribe_blocks" in outcome.trace
 
@@ -299,14 +307,14 @@ def test_an_unforeseen_error_is_one_line_and_a_trace(tmp_path):
 def test_an_output_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     jobs = [Job(tone(tmp_path / "a.wav"), {"mid": tmp_path / "file" / "a.mid"})]
-    (outcome,) = batch.run(jobs, Settings(), lambda *_: None, load)
+    (outcome,) = OneProcess(load=load).run(jobs, Settings(), lambda *_: None)
     assert "cannot write" in outcome.error and "a.wav" in outcome.error
 
 
 def test_what_json_says(tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "find_tuning", lambda source, settings: Tuning(-12.345, -13.0, -12.0))
+    monkeypatch.setattr(recording_task, "find_tuning", lambda source, settings: Tuning(-12.345, -13.0, -12.0))
     jobs = [Job(tone(tmp_path / "a.wav"), {"json": tmp_path / "a.json"})]
-    (outcome,) = batch.run(jobs, Settings(latency_ms=92, tuning="auto"), lambda *_: None, load)
+    (outcome,) = OneProcess(load=load).run(jobs, Settings(latency_ms=92, tuning="auto"), lambda *_: None)
     assert outcome.found_cents == -12.345
     said = json.loads((tmp_path / "a.json").read_text())
     assert said["source"] == str(tmp_path / "a.wav")
@@ -326,12 +334,12 @@ def test_pictures_of_long_recordings_keep_only_their_start(tmp_path, monkeypatch
             seen.append((round(result.duration_s), options["keep_probabilities"]))
             return result
 
-    monkeypatch.setattr(job, "PICTURE_S", 15.0)
+    monkeypatch.setattr(recording_task, "PICTURE_S", 15.0)
     jobs = [
         Job(tone(tmp_path / f"{seconds}.wav", seconds=seconds), {"png": tmp_path / f"{seconds}.png"})
         for seconds in (16, 40)
     ]
-    outcomes = list(batch.run(jobs, Settings(picture=True), lambda *_: None, lambda _: Watched()))
+    outcomes = list(OneProcess(load=lambda _: Watched()).run(jobs, Settings(picture=True), lambda *_: None))
     assert [outcome.error for outcome in outcomes] == [None, None]
     assert seen == [(16, True), (40, False), (15, True)]
     assert names(tmp_path) == ["16.png", "16.wav", "40.png", "40.wav"]
@@ -340,29 +348,31 @@ def test_pictures_of_long_recordings_keep_only_their_start(tmp_path, monkeypatch
 def test_recordings_are_streamed_not_loaded(tmp_path):
     """The next block is read only when the one before has been used."""
     path = tone(tmp_path / "a.wav", seconds=35)
-    heard, fed = [], []
+    read, fed = [], []
 
     class Slow(StandIn):
         def transcribe_blocks(self, blocks, sample_rate, **_):
             for block in blocks:
                 fed.append(len(block) / sample_rate)
-                assert len(heard) == len(fed) - 1
+                assert len(read) == len(fed) - 1
             return Transcription([], sum(fed), None)
 
     jobs = [Job(path, {"mid": tmp_path / "a.mid"})]
-    (outcome,) = batch.run(jobs, Settings(), lambda _, seconds: heard.append(seconds), lambda _: Slow())
+    (outcome,) = OneProcess(load=lambda _: Slow()).run(
+        jobs, Settings(), lambda _, seconds: read.append(seconds)
+    )
     assert outcome.error is None
-    assert fed == [10, 10, 10, 5] and heard == [10, 20, 30, 35]
+    assert fed == [10, 10, 10, 5] and read == [10, 20, 30, 35]
 
 
 def test_how_many_processes():
-    assert workers.sensible_processes(100, "cuda") == 1
-    assert workers.sensible_processes(0, "cpu") == workers.sensible_processes(3, "cpu") == 1
-    assert 1 <= workers.sensible_processes(1000, "auto") <= 8
+    assert worker_processes.default_processes(100, "cuda") == 1
+    assert worker_processes.default_processes(0, "cpu") == worker_processes.default_processes(3, "cpu") == 1
+    assert 1 <= worker_processes.default_processes(1000, "auto") <= 8
 
 
 def test_time_is_measured(tmp_path):
     jobs = [Job(tone(tmp_path / "a.wav"), {"mid": tmp_path / "a.mid"})]
     started = time.monotonic()
-    (outcome,) = batch.run(jobs, Settings(), lambda *_: None, load)
+    (outcome,) = OneProcess(load=load).run(jobs, Settings(), lambda *_: None)
     assert 0 < outcome.wall_s <= time.monotonic() - started

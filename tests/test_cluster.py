@@ -18,8 +18,8 @@ import soundfile
 from hppnet.model.config import ModelConfig
 from hppnet.model.notes import Note, read_midi
 from hppnet.model.transcriber import Transcription
-from hppnet.offline.executors import cluster
 from hppnet.offline.errors import LoadError, MissingExtra
+from hppnet.offline.executors import cluster
 from hppnet.offline.inputs import find_recordings
 from hppnet.offline.plan import Plan
 from hppnet.offline.settings import Settings
@@ -100,8 +100,9 @@ def plan(rec: Path, out: Path) -> list:
     return list(Plan(find_recordings([str(rec)], nothing), ["mid"], out))
 
 
-def run(jobs, address, heard=nothing, settings=None, loading=load, **more):
-    return cluster.run(jobs, settings or Settings(device="cpu"), address, heard, load=loading, **more)
+def run(jobs, address, read=nothing, settings=None, loading=load, **more):
+    executor = cluster.Cluster(address, load=loading, **more)
+    return executor.run(jobs, settings or Settings(device="cpu"), read)
 
 
 def check(outcomes, rec: Path, out: Path) -> None:

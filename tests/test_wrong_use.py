@@ -68,7 +68,6 @@ WRONG: dict[str, tuple[str, ...]] = {
     "--output": ("a-file", "a-file/x.mid"),
     "--list": ("nowhere", "a-folder"),
     "--format": ("pdf", "mid,pdf", ",", "mid,"),
-    "--offsets": ("never", ""),
     "--batch": NUMBERS,
     "--cluster": ("local:x", "local:0", ""),
     "--shard": ("0/4", "5/4", "x", ""),

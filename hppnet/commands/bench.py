@@ -37,7 +37,6 @@ def offline(
 
     from ..model.checkpoint import CheckpointError
     from ..offline.bench import measure
-    from .bench_batches import batches
 
     console = Console(stderr=True)
     try:
@@ -55,7 +54,7 @@ def offline(
     screen.print(_figures(figures))
     if figures["detail"]["where_percent"]:
         screen.print(_where(figures["detail"]["where_percent"]))
-    screen.print(batches(figures["detail"]["batches"]))
+    screen.print(_batches(figures["detail"]["batches"]))
 
 
 @app.command()
@@ -237,4 +236,28 @@ def _where(shares: dict[str, dict[str, float]]) -> Table:
         table.add_column(way, justify="right")
     for part in next(iter(shares.values())):
         table.add_row(part, *(f"{shares[way][part]:.1f}" for way in shares))
+    return table
+
+
+def _batches(figures: dict[str, Any]) -> Table:
+    """Times real time of each part alone, by the batch size where that matters, and of the whole."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title="many recordings, × real time", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("")
+    table.add_column(justify="right")
+    table.add_column()
+    for size, rate in figures["network_x_realtime"].items():
+        chosen = "chosen" if int(size) == figures["batch"] else ""
+        table.add_row(f"network, {size} at once", f"{rate:.0f} ×", chosen)
+    table.add_row(
+        "reading", f"{figures['reading_x_realtime_a_process']:.0f} ×", "a process; FLAC, 44.1 kHz, 2"
+    )
+    table.add_row("decoding, writing", f"{figures['decoding_x_realtime_a_process']:.0f} ×", "a process")
+    if figures["processes"] > 1:
+        both = f"{figures['processes']} processes"
+        table.add_row("both together", f"{figures['reading_and_decoding_x_realtime']:.0f} ×", both)
+    bound = f"from disk to disk; bound by {figures['bound_by']}"
+    table.add_row("the whole", f"{figures['whole_x_realtime']:.0f} ×", bound)
     return table

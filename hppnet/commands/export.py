@@ -30,8 +30,9 @@ def export(
         raise typer.BadParameter(f"{output}: expected a folder, {above} is a file", param_hint="--output")
     from ..model import checkpoint as checkpoints
     from ..model.engine.export import graphs
+    from ..model.files import write_files
     from ..model.timebase import frames_for_latency
-    from ..offline.writing import cannot_write, write_outputs
+    from ..offline.writing import cannot_write
 
     try:
         found = checkpoints.read(checkpoint)
@@ -45,7 +46,7 @@ def export(
         if path.exists() and not force:
             fail(f"{path}: is there already; --force replaces it")
     try:
-        write_outputs({path: partial(_put, content) for path, content in contents.items()})
+        write_files({path: partial(_put, content) for path, content in contents.items()})
     except OSError as error:
         fail(cannot_write(error))
     for path in contents:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -37,6 +38,29 @@ CheckpointFile = Annotated[
 ]
 
 
+def renamed_option(old: str, new: str, parameter: str | None = None) -> Any:
+    """Annotates a hidden option: ``old`` works as ``new`` for one release, and says so on standard error.
+
+        note_ends: NoteEnds = "keys",
+        _offsets: Annotated[str | None, renamed_option("--offsets", "--note-ends")] = None,
+
+    The function takes the old option's value and leaves it alone: it comes as ``new``, with the checks of
+    ``new``, unless ``new`` is given too. ``parameter``: the name of the function's parameter behind ``new``
+    where it is not the option's own. A flag is annotated with ``bool`` and begins as False.
+    """
+    target = parameter or new.lstrip("-").replace("-", "_")
+
+    def hand_over(context: typer.Context, value: Any) -> Any:
+        if value not in (None, False, [], ()):
+            print(
+                f"note: {old} is called {new} now; the old name works until the next release", file=sys.stderr
+            )
+            context.default_map = {**(context.default_map or {}), target: value}
+        return value
+
+    return typer.Option(old, hidden=True, is_eager=True, callback=hand_over)
+
+
 def able_to_draw(wanted: bool) -> bool:
     """An option's value, where pictures can be drawn; else ends in a line, before any work."""
     from importlib.util import find_spec
@@ -56,6 +80,17 @@ FiguresFile = Annotated[
         "--json", metavar="FILE", help="Write all figures; - for standard output.", callback=checked_report
     ),
 ]
+#: For a command that prints a table or a text.
+AsJson = Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")]
+NoteEnds = Annotated[
+    str,
+    typer.Option(
+        metavar="keys|sounding",
+        help="MIDI notes end with their keys, and the pedal is written; or when they stop sounding.",
+    ),
+]
+#: Work that several processes share.
+Jobs = Annotated[int | None, typer.Option(min=1, help="Processes at once; default: by cores and files.")]
 InputChannel = Annotated[
     int | None, typer.Option(min=1, help="Of the recordings; default: all that are not silent or noise.")
 ]

@@ -1,6 +1,6 @@
-"""Many recordings, their windows in batches: one network, and processes that read, decode and write for it.
+"""Windows of many recordings in batches: one network, and processes that read, decode and write for it.
 
-        hands (processes)                         here
+        processes                                 here
         read, resample, cut  --- samples --->  batch -> network
         decode, write        <- probabilities -/
 
@@ -20,54 +20,53 @@ from ...model.engines import Predicted
 from ...model.slices import Row
 from ...model.transcriber import Transcriber
 from ...processes import Worker, cores, end, interrupts_held_back, start
-from ..batch import Heard, Load, loaded
-from ..batching import Batcher
 from ..errors import LoadError
-from .window_task import Model, Sound, work
-from ..recording_task import Outcome, load_transcriber, one_line
-from ..jobs import Job
-from ..settings import Settings
-from .processes import PATIENCE_S, Supply, died, remove_parts_of
+from ..jobs import Job, Outcome
+from ..recording_task import WindowSound, one_line
+from ..settings import Settings, load_transcriber
+from .batched_worker import Batcher
+from .executor import JobSupply, Load, Outcomes, ReportRead, died, loaded, remove_parts_of
+from .window_task import ModelFacts, work
+from .worker_processes import PATIENCE_S
 
-_MOST_HANDS = 16
+_MOST_PROCESSES = 16
 _MOST_SLOTS = 16  #: recordings that one process holds
 _IDLE_S = 0.2  #: a batch that does not fill up goes as it is
-_GLANCE_S = 0.002
+_POLL_S = 0.002
 
 
-def sensible_hands() -> int:
-    """A core is left to the network."""
-    return max(1, min(cores() - 1, _MOST_HANDS))
+def default_helpers() -> int:
+    """Processes that help the network, to which a core is left."""
+    return max(1, min(cores() - 1, _MOST_PROCESSES))
 
 
-def run(
-    jobs: Iterable[Job],
-    settings: Settings,
-    hands: int | None,
-    heard: Heard,
-    load: Load = load_transcriber,
-) -> Iterator[Outcome]:
-    """One outcome a job, as they come; ``hands`` processes, None: by the cores.
+@dataclass(frozen=True)
+class Pipeline:
+    """All recordings by one network in this process and helpers beside it.
 
-    Raises LoadError when there is no model, or the device fails. Closing the iterator, or Ctrl-C, ends
-    all processes and removes their unfinished files.
+    Its ``run`` raises LoadError also when the device fails.
     """
-    transcriber = loaded(settings, load)
-    pipeline = None
-    try:
-        batcher = Batcher(transcriber, settings.batch)
-        pipeline = _Pipeline(transcriber, settings, hands or sensible_hands(), batcher, heard)
-        yield from pipeline.run(Supply(jobs))
-    except RuntimeError as error:  # a device that is lost is lost for every file: they are left for later
-        raise LoadError(one_line(error)) from error
-    finally:
-        with interrupts_held_back():
-            if pipeline is not None:
-                pipeline.stop()
+
+    helpers: int | None = None  #: processes; None: by the cores
+    load: Load = load_transcriber
+
+    def run(self, jobs: Iterable[Job], settings: Settings, report_read: ReportRead) -> Outcomes:
+        transcriber = loaded(settings, self.load)
+        running = None
+        try:
+            batcher = Batcher(transcriber, settings.batch)
+            running = _Running(transcriber, settings, self.helpers or default_helpers(), batcher, report_read)
+            yield from running.outcomes(JobSupply(jobs))
+        except RuntimeError as error:  # a device that is lost is lost for every file: they are left for later
+            raise LoadError(one_line(error)) from error
+        finally:
+            with interrupts_held_back():
+                if running is not None:
+                    running.stop()
 
 
 @dataclass(eq=False)
-class _Hand:
+class _Helper:
     """A process, and the recordings it has."""
 
     worker: Worker[None]
@@ -77,9 +76,9 @@ class _Hand:
 
 @dataclass
 class _Window:
-    """One that has come."""
+    """One that waits for the network."""
 
-    hand: _Hand
+    helper: _Helper
     number: int
     row: Row
 
@@ -89,118 +88,125 @@ class _UnderWay:
     """A batch that the device has been given."""
 
     windows: list[_Window]
-    judged: Predicted
+    predicted: Predicted
 
 
-class _Pipeline:
+class _Running:
+    """A pipeline at work."""
+
     def __init__(
-        self, transcriber: Transcriber, settings: Settings, hands: int, batcher: Batcher, heard: Heard
+        self,
+        transcriber: Transcriber,
+        settings: Settings,
+        helpers: int,
+        batcher: Batcher,
+        report_read: ReportRead,
     ) -> None:
-        self._settings, self._batcher, self._heard = settings, batcher, heard
-        self._model = Model.of(transcriber)
-        self._most_hands = hands
-        self._slots = max(2, min(_MOST_SLOTS, -(-2 * batcher.size // hands)))
-        self._hands: list[_Hand] = []
+        self._settings, self._batcher, self._report_read = settings, batcher, report_read
+        self._model = ModelFacts.of(transcriber)
+        self._most_helpers = helpers
+        self._slots = max(2, min(_MOST_SLOTS, -(-2 * batcher.size // helpers)))
+        self._helpers: list[_Helper] = []
         self._pasts: dict[int, Any] = {}
         self._waiting: deque[_Window] = deque()
         self._under_way: _UnderWay | None = None
         self._given = 0
 
-    def run(self, supply: Supply) -> Iterator[Outcome]:
+    def outcomes(self, supply: JobSupply) -> Iterator[Outcome]:
         while True:
             self._hand_out(supply)
-            if not any(hand.jobs for hand in self._hands):
+            if not any(helper.jobs for helper in self._helpers):
                 return
-            came = False
-            for hand in self._ready():
-                came = True
-                yield from self._receive(hand, supply)
+            received = False
+            for helper in self._ready():
+                received = True
+                yield from self._receive(helper, supply)
             following = None
-            if self._full or (self._waiting and self._under_way is None and not came):
+            if self._full or (self._waiting and self._under_way is None and not received):
                 following = self._launch()
-            if self._under_way is not None and (following is not None or self._under_way.judged.ready):
+            if self._under_way is not None and (following is not None or self._under_way.predicted.ready):
                 self._answer(self._under_way)  # while the device does the next
                 self._under_way = None
             self._under_way = following or self._under_way
 
     def stop(self) -> None:
-        end([hand.worker for hand in self._hands], PATIENCE_S)
-        for hand in self._hands:
-            for job in hand.jobs.values():
-                remove_parts_of(hand.worker.process.pid, job)
+        end([helper.worker for helper in self._helpers], PATIENCE_S)
+        for helper in self._helpers:
+            for job in helper.jobs.values():
+                remove_parts_of(helper.worker.process.pid, job)
 
-    # --- what is to be done ---
+    # --- jobs to the processes ---
 
-    def _hand_out(self, supply: Supply) -> None:
+    def _hand_out(self, supply: JobSupply) -> None:
         """Jobs to the processes by turns, as many as each may hold; more processes while there are jobs."""
-        while supply.more and (hand := self._free_hand(supply.has_returned)) is not None:
-            hand.alone = supply.has_returned
+        while supply.has_next and (helper := self._free_helper(supply.has_returned)) is not None:
+            helper.alone = supply.has_returned
             job = supply.next()
             self._given += 1
-            hand.jobs[self._given] = job
-            hand.worker.give(None, (self._given, job))
+            helper.jobs[self._given] = job
+            helper.worker.give(None, (self._given, job))
 
-    def _free_hand(self, again: bool) -> _Hand | None:
+    def _free_helper(self, again: bool) -> _Helper | None:
         """A job over which a process died goes to one that has no other: it is not to take those with it."""
         room = [
-            hand
-            for hand in self._hands
-            if not hand.jobs or (not again and not hand.alone and len(hand.jobs) < self._slots)
+            helper
+            for helper in self._helpers
+            if not helper.jobs or (not again and not helper.alone and len(helper.jobs) < self._slots)
         ]
-        fewest = min(room, key=lambda hand: len(hand.jobs), default=None)
-        if (fewest is None or fewest.jobs) and len(self._hands) < self._most_hands:
-            fewest = _Hand(start(work, self._settings, self._model))
-            self._hands.append(fewest)
+        fewest = min(room, key=lambda helper: len(helper.jobs), default=None)
+        if (fewest is None or fewest.jobs) and len(self._helpers) < self._most_helpers:
+            fewest = _Helper(start(work, self._settings, self._model))
+            self._helpers.append(fewest)
         return fewest
 
     @property
     def _full(self) -> bool:
-        """Whether a batch is together, or all of one that can come."""
-        judging = len(self._under_way.windows) if self._under_way else 0
-        under_way = sum(len(hand.jobs) for hand in self._hands)
-        enough = min(self._batcher.size, under_way - judging)
+        """Whether a batch is complete, or as large as it can become."""
+        in_network = len(self._under_way.windows) if self._under_way else 0
+        under_way = sum(len(helper.jobs) for helper in self._helpers)
+        enough = min(self._batcher.size, under_way - in_network)
         return bool(self._waiting) and len(self._waiting) >= enough
 
-    # --- words from the processes ---
+    # --- messages from the processes ---
 
-    def _ready(self) -> list[_Hand]:
-        """Those that have said something; waits only while there is nothing better to do."""
+    def _ready(self) -> list[_Helper]:
+        """Those that have sent something; waits only while there is nothing better to do."""
         patience_s = _IDLE_S
         if self._full:
             patience_s = 0
         elif self._under_way is not None:
-            patience_s = 0 if self._under_way.judged.ready else _GLANCE_S
-        said = set(wait([hand.worker.pipe for hand in self._hands], patience_s))
-        return [hand for hand in self._hands if hand.worker.pipe in said]
+            patience_s = 0 if self._under_way.predicted.ready else _POLL_S
+        said = set(wait([helper.worker.pipe for helper in self._helpers], patience_s))
+        return [helper for helper in self._helpers if helper.worker.pipe in said]
 
-    def _receive(self, hand: _Hand, supply: Supply) -> Iterator[Outcome]:
-        """A word of a process; one without words has died."""
+    def _receive(self, helper: _Helper, supply: JobSupply) -> Iterator[Outcome]:
+        """A message of a process; one whose pipe has ended has died."""
         try:
-            number, said = hand.worker.pipe.recv()
+            number, said = helper.worker.pipe.recv()
         except (EOFError, OSError):
-            self._hands.remove(hand)
-            yield from self._bury(hand, supply)
+            self._helpers.remove(helper)
+            yield from self._bury(helper, supply)
             return
-        if isinstance(said, Sound):
-            self._waiting.append(_Window(hand, number, self._row(number, said)))
+        if isinstance(said, WindowSound):
+            self._waiting.append(_Window(helper, number, self._row(number, said)))
         elif isinstance(said, Outcome):
-            del hand.jobs[number]
+            del helper.jobs[number]
             self._pasts.pop(number, None)
             yield said
         else:
-            self._heard(hand.jobs[number], said)
+            self._report_read(helper.jobs[number], said)
 
-    def _row(self, number: int, sound: Sound) -> Row:
+    def _row(self, number: int, sound: WindowSound) -> Row:
         past = self._pasts.get(number)
         return Row(past or self._batcher.windows.start(), sound.samples, sound.last)
 
-    def _bury(self, hand: _Hand, supply: Supply) -> Iterator[Outcome]:
-        how = hand.worker.bury(PATIENCE_S)
-        self._waiting = deque(window for window in self._waiting if window.hand is not hand)
-        for number, job in hand.jobs.items():
+    def _bury(self, helper: _Helper, supply: JobSupply) -> Iterator[Outcome]:
+        how = helper.worker.bury(PATIENCE_S)
+        self._waiting = deque(window for window in self._waiting if window.helper is not helper)
+        for number, job in helper.jobs.items():
             self._pasts.pop(number, None)
-            remove_parts_of(hand.worker.process.pid, job)
-            if not supply.back(job):
+            remove_parts_of(helper.worker.process.pid, job)
+            if not supply.give_back(job):
                 yield died(job, how)
 
     # --- the network ---
@@ -208,18 +214,18 @@ class _Pipeline:
     def _launch(self) -> _UnderWay | None:
         taken = [self._waiting.popleft() for _ in range(min(self._batcher.size, len(self._waiting)))]
         try:
-            count, judged = self._batcher.judge([window.row for window in taken])
+            count, predicted = self._batcher.predict([window.row for window in taken])
         except MemoryError as error:
-            taken[0].hand.worker.give(None, (taken[0].number, error))
+            taken[0].helper.worker.give(None, (taken[0].number, error))
             self._waiting.extendleft(reversed(taken[1:]))
             return None
         self._waiting.extendleft(reversed(taken[count:]))
-        return _UnderWay(taken[:count], judged)
+        return _UnderWay(taken[:count], predicted)
 
     def _answer(self, batch: _UnderWay) -> None:
         for window, past, probabilities in zip(
-            batch.windows, batch.judged.pasts, batch.judged.wait(), strict=True
+            batch.windows, batch.predicted.pasts, batch.predicted.wait(), strict=True
         ):
-            if window.number in window.hand.jobs and window.hand in self._hands:
+            if window.number in window.helper.jobs and window.helper in self._helpers:
                 self._pasts[window.number] = past
-                window.hand.worker.give(None, (window.number, probabilities))
+                window.helper.worker.give(None, (window.number, probabilities))
