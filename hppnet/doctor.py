@@ -108,7 +108,7 @@ def programs() -> dict[str, Any]:
 
 
 def versions() -> dict[str, Any]:
-    """Of Python, hppnet and its packages; and for each extra the packages that are missing."""
+    """The versions of Python, hppnet and its packages; and for each extra the packages that are missing."""
     own, extras = _requirements()
     names = ["hppnet", *own, *(name for packages in extras.values() for name in packages)]
     found = {name: _version(name) for name in dict.fromkeys(names)}

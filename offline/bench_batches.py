@@ -1,4 +1,4 @@
-"""What bounds a batch of recordings: the network, by the batch size; reading; decoding; and all together."""
+"""What bounds a batch of recordings: the network, by the batch size; reading; decoding; and the whole."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def measure(
         report("batches: reading and decoding")
         reading = median(_reading_x(transcriber, file) for _ in range(repeats))
         decoding = median(_decoding_x(transcriber, batcher.windows, sound, folder) for _ in range(repeats))
-        report("batches: all together")
+        report("batches: the whole")
         whole = _whole_x(transcriber, settings, batcher.size, file)
     helpers = default_helpers()
     beside = helpers / (1 / reading + 1 / decoding)
@@ -81,7 +81,7 @@ def _sizes(batcher: Batcher, on_cpu: bool) -> list[int]:
 
 
 def _network_x(windows: WindowEngine, sound: np.ndarray, size: int, repeats: int) -> float:
-    """Of ``size`` windows of 20 s at once; a first run, which warms up, is left out."""
+    """The speed of ``size`` windows of 20 s at once; a first run, which warms up, is left out."""
     rows = [_row(windows, sound)] * size
     windows.judge(rows).wait()
     took = []

@@ -75,7 +75,7 @@ def _of_path(path: Path, several: bool, failed: Failed) -> Iterator[FoundRecordi
 
 
 def _own_root(folder: Path) -> Path:
-    """Of several folders each keeps its name under the output folder, as ``cp -r a b out`` does."""
+    """Each of several folders keeps its name under the output folder, as ``cp -r a b out`` does."""
     return folder.parent if folder.name not in ("", "..") else folder
 
 
@@ -103,7 +103,7 @@ def looks_like_sound(name: str) -> bool:
 
 
 def _fitting(pattern: str, failed: Failed) -> Iterator[FoundRecording]:
-    """A pattern that names a suffix gets what it asks for, another only what looks like sound."""
+    """A pattern that names a suffix gets what it asks for, any other what looks like sound."""
     root = Path(pattern)
     while glob.has_magic(str(root)):
         root = root.parent

@@ -26,7 +26,7 @@ from .settings import Settings, describe_settings
 MANIFEST_NAME = "manifest.csv"
 COLUMNS_0_1 = ("input", "output", "duration_s", "notes", "checkpoint", "settings", "seconds", "error")
 COLUMNS = (*COLUMNS_0_1, "warning", "digest", "place", "engine")
-#: Of manifests that earlier versions wrote: each begins as today's do.
+#: The columns of manifests that earlier versions wrote: each begins as today's do.
 _OLDER_COLUMNS = (COLUMNS_0_1, COLUMNS[:-1])
 _HEADER, *_OLDER_HEADERS = (",".join(names).encode() + b"\n" for names in (COLUMNS, *_OLDER_COLUMNS))
 _TABLE = "CREATE TABLE made (output BLOB PRIMARY KEY, input BLOB, origin BLOB)"

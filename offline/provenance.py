@@ -36,7 +36,7 @@ _CSV_HEADERS = tuple(",".join((*CSV_COLUMNS, *more)).encode() + b"\r\n" for more
 
 @dataclass(frozen=True)
 class Origin:
-    """Of an output. What is not known (version 0.1 wrote less) is empty."""
+    """What an output was made of. What is not known (version 0.1 wrote less) is empty."""
 
     input: str  #: name of the recording, without its folder
     place: str  #: see ``place_digest``

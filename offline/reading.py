@@ -95,7 +95,7 @@ class OpenRecording:
         self._check_end(total)
 
     def _check(self, samples: np.ndarray, before: int) -> None:
-        """Of every channel, the unused ones too."""
+        """Checks every channel, the unused ones too."""
         peak = float(np.abs(samples).max(initial=0.0))
         if not np.isfinite(peak):
             first = before + int(np.argmin(np.isfinite(samples).all(axis=1)))

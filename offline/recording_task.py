@@ -267,7 +267,7 @@ def fits_picture(duration_s: float | None) -> bool:
 
 
 def _first_probabilities(file: Path, transcriber: Transcriber, settings: Settings) -> np.ndarray | None:
-    """Of as much as a picture shows, by a second look: kept for hours they would fill the memory."""
+    """A second look at as much as a picture shows: probabilities of hours would fill the memory."""
     with opened(file, settings) as recording:
         blocks = _first_seconds(recording.blocks(), round(PICTURE_S * recording.sample_rate))
         start = transcriber.transcribe_blocks(

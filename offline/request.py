@@ -87,8 +87,11 @@ def check_options(
     jobs: int | None,
     batch: int | None,
     streaming: bool,
+    force_and_skip: bool,
 ) -> None:
     """Raises ValueError for options that do not go together."""
+    if force_and_skip:
+        raise ValueError("--force does everything again, --skip-existing does not: expected one of them")
     if not paths and list_file is None:
         raise ValueError("expected PATH... (files, folders, patterns, URLs) or --list FILE, got neither")
     if cluster is not None and jobs is not None:
@@ -239,7 +242,7 @@ class TranscribeRequest:
         )
 
     def digest(self) -> str:
-        """Of the weights. Raises OSError."""
+        """The digest of the weights. Raises OSError."""
         from ..model.shipped import identity
 
         return identity(None if self.settings.checkpoint is None else Path(self.settings.checkpoint))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..failure import fail
-from .options import Checkpoint, Device, FiguresFile, Force
+from .options import Checkpoint, ComputeDevice, Device, FiguresFile, Force
 from .reports import print_figures, write_figures
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ def _bench() -> None:
 
 @app.command()
 def offline(
-    seconds: Annotated[float, typer.Option(min=1, help="Of sound; it is made up here.")] = 60,
+    seconds: Annotated[float, typer.Option(min=1, help="How much sound; it is made up here.")] = 60,
     repeats: Annotated[int, typer.Option(min=1, help="The median of so many runs counts.")] = 3,
     threads: Annotated[int, typer.Option(min=1, help="Processor cores to use.")] = 1,
     checkpoint: Checkpoint = None,
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    device: ComputeDevice = Device.auto,
     json_file: FiguresFile = None,
     force: Force = False,
 ) -> None:

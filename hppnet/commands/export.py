@@ -17,7 +17,7 @@ def export(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="The folder that the graphs go to.")
     ] = Path("."),
-    latency: Annotated[float, typer.Option(help="Of the graph of a live step, in milliseconds.")] = 132,
+    latency: Annotated[float, typer.Option(help="Milliseconds, for the graph of a live step.")] = 132,
     force: Annotated[bool, typer.Option("--force", help="Replace graphs that are there already.")] = False,
 ) -> None:
     """Write a checkpoint as two ONNX graphs: step.onnx for live use, window.onnx for recordings.

@@ -12,7 +12,9 @@ import typer
 from ..failure import fail, printable
 from .options import (
     Checkpoint,
+    ComputeDevice,
     Device,
+    Force,
     InputChannel,
     Jobs,
     NoteEnds,
@@ -36,20 +38,18 @@ def transcribe(
     output: Annotated[
         str | None,
         typer.Option(
-            "-o",
-            "--output",
+            *("-o", "--output"),
             help="A folder, also by URL, or FILE.mid for one recording; - writes to standard output.",
         ),
     ] = None,
     list_file: Annotated[
         str | None,
         typer.Option(
-            "--list", metavar="FILE", help="Recordings, one a line, or a CSV; - for standard input."
+            "--list", metavar="FILE", help="Recordings, one a line, or a CSV; - reads standard input."
         ),
     ] = None,
     formats: Annotated[
-        str | None,
-        typer.Option("--format", help="Any of mid,csv,json,jsonl (events); default: mid."),
+        str | None, typer.Option("--format", help="Any of mid,csv,json,jsonl (events); default: mid.")
     ] = None,
     plot: Annotated[
         bool,
@@ -64,7 +64,7 @@ def transcribe(
     input_channel: InputChannel = None,
     track: Track = None,
     checkpoint: Checkpoint = None,
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    device: ComputeDevice = Device.auto,
     note_ends: NoteEnds = "keys",
     _offsets: Annotated[str | None, renamed_option("--offsets", "--note-ends")] = None,
     onset_threshold: Threshold = None,
@@ -87,9 +87,7 @@ def transcribe(
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave out what would be made just as it is there.")
     ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace also files that hppnet did not write.")
-    ] = False,
+    force: Force = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     show: Annotated[bool, typer.Option("--show", help="Print the notes as a table.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show where errors arose.")] = False,
@@ -121,9 +119,7 @@ def transcribe(
             keep_notes=show,
             batch=batch,
         )
-        check_options(paths, list_file, cluster, jobs, batch, streaming)
-        if force and skip_existing:
-            raise ValueError("--force does everything again, --skip-existing does not: expected one of them")
+        check_options(paths, list_file, cluster, jobs, batch, streaming, force and skip_existing)
         check_pipes(paths or [], output, formats, plot, cluster)
     with piped(paths or [], output, formats) as (arguments, place, pipes):
         with _wrong_use():
@@ -143,8 +139,10 @@ def transcribe(
             )
             request.find(quiet=quiet)
         if dry_run:
-            raise typer.Exit(run.dry_run(request))
-        raise typer.Exit(run.transcribe_all(request, show=show, verbose=verbose, quiet=quiet))
+            code = run.dry_run(request)
+        else:
+            code = run.transcribe_all(request, show=show, verbose=verbose, quiet=quiet)
+    raise typer.Exit(code)
 
 
 @contextmanager

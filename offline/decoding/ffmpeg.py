@@ -30,7 +30,7 @@ _FED = 1 << 16  #: bytes handed to ffmpeg at a time
 
 @dataclass(frozen=True)
 class _Options:
-    """Of ffmpeg's command line."""
+    """What stands before and after the input on ffmpeg's command line."""
 
     of_input: Sequence[str] = ()
     of_output: Sequence[str] = ("-map", "0:a:0")

@@ -20,7 +20,7 @@ from .executor import Outcomes, ReportRead
 from .window_task import ModelFacts, window_task
 
 _MOST = 128  #: recordings: more gain nothing, and wait for each other
-_SHARE = 0.6  #: of the free memory; the rest is for what the allocator cannot piece together
+_SHARE = 0.6  #: of the free memory; the allocator cannot use all of the rest
 
 
 class Batcher:

@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from ...model.transcriber import Transcriber
 
 _loading = threading.Lock()
-_executors: dict[Settings, Executor] = {}  #: of this process; the last one only
+_executors: dict[Settings, Executor] = {}  #: of this process; the last one alone
 _TELL_S = 0.5  #: how often a recording's progress is told of
-#: Of the workers, from their first moment on: a thread for each, and, as ``keep_memory``, memory that is
-#: kept. Their tasks are a thread's, whose memory glibc hands back whenever it is empty: a tenth of the time.
+#: The workers' environment, from their first moment on: one thread each, and memory that is kept, as
+#: ``keep_memory`` does. Tasks run in a thread, whose memory glibc would give back whenever it is empty: a
+#: tenth of the time.
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -173,7 +174,7 @@ def _check(transcriber: Transcriber, digest: str | None) -> None:
 
 @contextmanager
 def local_client(count: str) -> Iterator[Any]:
-    """Of so many workers ("": one a core). Raises LoadError for what is no number of workers."""
+    """A client of ``count`` new workers ("": one a core). Raises LoadError for what is no number."""
     if count and (not count.isdecimal() or int(count) < 1):
         raise LoadError(f"--cluster local:{count}: expected local:N with N workers, 1 or more")
     with interrupts_held_back():  # the workers inherit that: Ctrl-C is ours

@@ -170,7 +170,7 @@ class _Running:
     # --- messages from the processes ---
 
     def _ready(self) -> list[_Helper]:
-        """Those that have sent something; waits only while there is nothing better to do."""
+        """Those that have sent something; waits while there is nothing better to do."""
         patience_s = _IDLE_S
         if self._full:
             patience_s = 0

@@ -70,7 +70,7 @@ def transcribe_windows(
     read_up_to: ReadUpTo,
     lines: EventText | None,
 ) -> Transcribing:
-    """Of a recording, for ``recording_task``: gives the sound of each window and decodes its predictions."""
+    """The windows of an open recording for ``recording_task``: gives their sound, decodes the predictions."""
     # A piano tuned otherwise needs a front end of its own: the network's is for all recordings of a batch.
     own = SpectrumSession(model.config.front_end) if settings.tuning == "auto" else None
     slices = Slices(model.config.front_end, recording.sample_rate)
