@@ -64,9 +64,7 @@ class Pipes:
 
     recording: Path | None = None
     output: Path | None = None
-    tell: StandardOutputLines | None = (
-        None  #: takes the lines of jsonl in place of ``output``, in this process
-    )
+    tell: StandardOutputLines | None = None  #: takes the lines of jsonl in place of ``output``
 
     def with_user_names(self, outcome: Outcome) -> Outcome:
         """The outcome with the names by which the user knows recording and output."""

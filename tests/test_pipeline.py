@@ -80,7 +80,9 @@ def same(got: dict[str, list], expected: dict[str, list]) -> None:
         assert np.mean(apart > 0.005) <= 0.001, name
 
 
-def test_together_as_alone(rec: Path, weights: Path, alone, tmp_path: Path) -> None:
+def test_batches_change_no_notes(
+    rec: Path, weights: Path, alone, tmp_path: Path
+) -> None:
     read: dict[str, float] = {}
     settings = Settings(str(weights), "cpu", batch=3)
     running = Pipeline(2).run(
@@ -95,7 +97,9 @@ def test_together_as_alone(rec: Path, weights: Path, alone, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_in_one_process_as_alone(rec: Path, weights: Path, alone, tmp_path: Path) -> None:
+def test_a_batched_worker_changes_no_notes(
+    rec: Path, weights: Path, alone, tmp_path: Path
+) -> None:
     settings = Settings(str(weights), "cpu", batch=3)
     model = BatchedWorker(load_transcriber(settings), settings.batch)
     outcomes = list(model.run(jobs(rec, tmp_path), settings, nothing))
@@ -118,7 +122,7 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch, fits: int) -> list[int]:
     return tried
 
 
-@pytest.mark.parametrize("way", ["pipeline", pytest.param("together", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("way", ["pipeline", pytest.param("one process", marks=pytest.mark.slow)])
 def test_short_of_memory_the_batch_is_halved(rec, weights, alone, tmp_path, monkeypatch, way: str) -> None:
     tried = short_of_memory(monkeypatch, fits=2)
     settings = Settings(str(weights), "cpu", batch=6)
@@ -132,7 +136,7 @@ def test_short_of_memory_the_batch_is_halved(rec, weights, alone, tmp_path, monk
     assert max(tried) > 2 and sum(size > 2 for size in tried) <= 2  # it does not try again and again
 
 
-def test_memory_for_not_even_one(rec, weights, tmp_path, monkeypatch) -> None:
+def test_without_memory_for_one_window_each_recording_fails(rec, weights, tmp_path, monkeypatch) -> None:
     short_of_memory(monkeypatch, fits=0)
     settings = Settings(str(weights), "cpu", batch=4)
     model = BatchedWorker(load_transcriber(settings), settings.batch)
@@ -170,19 +174,19 @@ def test_a_process_that_dies_takes_no_recording_with_it(rec, weights, alone, tmp
     same(notes(tmp_path), alone)
 
 
-def test_tuning_of_each(rec, weights, tmp_path) -> None:
-    """Pianos tuned otherwise are judged beside each other."""
+def test_each_recording_of_a_batch_has_its_own_tuning(rec, weights, tmp_path) -> None:
+    """Pianos tuned otherwise share batches."""
     settings = Settings(str(weights), "cpu", tuning="auto", batch=3)
-    some = [job for job in jobs(rec, tmp_path / "together") if job.source.stem in "023"]
+    some = [job for job in jobs(rec, tmp_path / "batched") if job.source.stem in "023"]
     model = BatchedWorker(load_transcriber(settings), settings.batch)
     found = {o.source.name: o.found_cents for o in model.run(some, settings, nothing)}
     some = [job for job in jobs(rec, tmp_path / "alone") if job.source.stem in "023"]
     expected = {o.source.name: o.found_cents for o in OneProcess().run(some, settings, nothing)}
     assert found == expected and len(set(found.values())) > 1
-    same(notes(tmp_path / "together"), notes(tmp_path / "alone"))
+    same(notes(tmp_path / "batched"), notes(tmp_path / "alone"))
 
 
-def test_pictures(rec, weights, tmp_path) -> None:
+def test_batched_recordings_get_pictures(rec, weights, tmp_path) -> None:
     settings = Settings(str(weights), "cpu", picture=True, batch=2)
     some = jobs(rec, tmp_path, ("mid", "png"))[:2]
     outcomes = list(Pipeline(1).run(some, settings, nothing))
@@ -190,7 +194,7 @@ def test_pictures(rec, weights, tmp_path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0.mid", "0.png", "1.mid", "1.png"]
 
 
-def test_one_at_a_time_on_a_processor(weights: Path) -> None:
+def test_a_processor_takes_one_window_at_a_time(weights: Path) -> None:
     transcriber = load_transcriber(Settings(str(weights), "cpu"))
     assert Batcher(transcriber).size == 1
     assert not uses_batches(transcriber, Settings())

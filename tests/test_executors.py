@@ -1,4 +1,4 @@
-"""From arguments to files, one bad recording among good ones, in this process and in several."""
+"""One bad recording among good ones, in this process and in several: what each executor makes of them."""
 
 import json
 import multiprocessing
@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,12 +16,12 @@ from hppnet.model.notes import Note, read_midi
 from hppnet.model.transcriber import Transcription
 from hppnet.model.tuning import Tuning
 from hppnet.offline import recording_task
-from hppnet.offline.errors import LoadError, UsageError
+from hppnet.offline.errors import LoadError
 from hppnet.offline.executors import worker_processes
 from hppnet.offline.executors.executor import OneProcess
 from hppnet.offline.executors.worker_processes import WorkerProcesses
-from hppnet.offline.inputs import FoundRecording, find_recordings
-from hppnet.offline.jobs import Job, output_kind
+from hppnet.offline.inputs import find_recordings
+from hppnet.offline.jobs import Job
 from hppnet.offline.plan import Plan
 from hppnet.offline.settings import Settings
 
@@ -78,138 +77,12 @@ def names(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-@pytest.fixture
-def rec(tmp_path, monkeypatch):
-    """A folder of recordings, files that are none, and hidden ones."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("rec/b.wav", "rec/a.FLAC", "rec/in/c.ogg", "rec/.d.wav", "rec/.git/e.wav"):
-        tone(tmp_path / name)
-    (tmp_path / "rec" / "notes.txt").write_text("fingering")
-    return tmp_path / "rec"
-
-
 def refuse(place, why):
     raise AssertionError(f"{place}: {why}")
 
 
-def plan(arguments, kinds=("mid",), output=None):
+def plan(arguments, kinds, output):
     return Plan(find_recordings(list(map(str, arguments)), refuse), kinds, output)
-
-
-def found(*arguments):
-    return [str(job.source) for job in plan(arguments)]
-
-
-def test_folders_are_searched_in_order(rec):
-    assert found("rec") == ["rec/a.FLAC", "rec/b.wav", "rec/in/c.ogg"]
-
-
-def test_files_folders_and_patterns_each_once(rec):
-    assert found("rec/in/c.ogg", "rec/in", "rec/*.wav", "rec/**/*.ogg") == ["rec/in/c.ogg", "rec/b.wav"]
-
-
-def test_patterns(rec):
-    assert found("rec/*.txt") == ["rec/notes.txt"]  # asked for by its suffix
-    assert found("rec/**") == ["rec/a.FLAC", "rec/b.wav", "rec/in/c.ogg"]
-    assert found("r?c/[ab].*") == ["rec/a.FLAC", "rec/b.wav"]
-    tone(Path("rec/take [1].wav"))
-    assert found("rec/take [1].wav") == ["rec/take [1].wav"]  # a name that looks like a pattern
-
-
-def test_a_file_named_outright_may_have_any_suffix(rec):
-    assert found("rec/notes.txt") == ["rec/notes.txt"]
-
-
-@pytest.mark.parametrize("argument", ["nowhere", "nowhere/a.wav", "rec/*.mp3", "rec/**/x*"])
-def test_what_does_not_exist_is_wrong_use(rec, argument):
-    with pytest.raises(UsageError, match="no "):
-        list(find_recordings([argument], refuse))
-
-
-def test_a_folder_without_sound_is_a_failure(rec):
-    (rec / "empty").mkdir()
-    failures = []
-    found = find_recordings(["rec/empty", "rec/in"], lambda *failure: failures.append(failure))
-    assert [item.path for item in found] == [Path("rec/in/c.ogg")]
-    assert [path for path, _ in failures] == [Path("rec/empty")]
-
-
-def planned(arguments, output=None, kinds=("mid",)):
-    jobs = plan(arguments, kinds, output)
-    targets = [str(path) for job in jobs for path in job.outputs.values()]
-    assert len({target.casefold() for target in targets}) == len(targets)
-    return targets, jobs.remarks
-
-
-def test_beside_each(rec):
-    assert planned(["rec"]) == (["rec/a.mid", "rec/b.mid", "rec/in/c.mid"], [])
-    assert planned(["rec/in"], kinds=("mid", "csv", "png"))[0] == [
-        "rec/in/c.mid",
-        "rec/in/c.csv",
-        "rec/in/c.png",
-    ]
-
-
-def test_an_output_folder_mirrors(rec):
-    assert planned(["rec"], Path("out"))[0] == ["out/a.mid", "out/b.mid", "out/in/c.mid"]
-    assert planned(["rec/"], Path("out"))[0] == ["out/a.mid", "out/b.mid", "out/in/c.mid"]
-    assert planned(["rec/in/c.ogg"], Path("out"))[0] == ["out/c.mid"]
-    assert planned(["rec/**/*.ogg"], Path("out"))[0] == ["out/in/c.mid"]
-    assert planned(["."], Path("out"))[0][-1] == "out/rec/in/c.mid"
-
-
-def test_several_folders_keep_their_names(rec):
-    tone(Path("more/a.wav"))
-    assert planned(["rec", "more"], Path("out"))[0][-2:] == ["out/rec/in/c.mid", "out/more/a.mid"]
-
-
-def test_one_file(rec):
-    assert planned(["rec/b.wav"], Path("x/take.mid"))[0] == ["x/take.mid"]
-    assert planned(["rec/b.wav"], Path("take.MIDI"), ("mid", "csv"))[0] == ["take.MIDI", "take.csv"]
-    with pytest.raises(UsageError, match="expected one recording, got 3"):
-        planned(["rec"], Path("take.mid"))
-    with pytest.raises(UsageError, match="expected a folder"):
-        planned(["rec"], Path("rec/notes.txt"))
-    Path("folder.mid").mkdir()
-    assert output_kind(Path("folder.mid")) is None
-
-
-def test_two_of_one_name_keep_their_suffixes(rec):
-    tone(rec / "b.flac")
-    targets, remarks = planned(["rec"])
-    assert targets == ["rec/a.mid", "rec/b.flac.mid", "rec/b.wav.mid", "rec/in/c.mid"]
-    assert len(remarks) == 1 and "rec/b.flac" in remarks[0] and "rec/b.wav" in remarks[0]
-
-
-def test_two_of_one_name_from_two_folders(rec):
-    tone(Path("more/deep/b.wav"))
-    targets, _ = planned(["rec/b.wav", "more/deep/b.wav"], Path("out"))
-    assert targets == ["out/rec/b.mid", "out/more/deep/b.mid"]
-
-
-def test_names_that_differ_in_case_or_meet_by_accident(tmp_path):
-    sources = ["x/a.wav", "x/A.flac", "x/a.flac.ogg", "x/A.WAV.ogg"]
-    jobs = Plan([FoundRecording(Path(s), Path(s).relative_to("x")) for s in sources], ["mid"], tmp_path)
-    assert len({str(job.outputs["mid"]).casefold() for job in jobs}) == 4
-
-
-def test_a_point_in_a_title_is_no_suffix(tmp_path):
-    title = Path("Sonata op.27 no.2")
-    (job,) = Plan([FoundRecording(title, title)], ["mid"])
-    assert job.outputs["mid"] == Path("Sonata op.27 no.2.mid")
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"onset_threshold": 1.0}, {"frame_threshold": -0.1}, {"tuning": "high"}, {"tuning": 500.0}]
-)
-def test_settings_check_themselves(wrong):
-    with pytest.raises(ValueError, match="must"):
-        Settings(**wrong)
-
-
-def test_a_latency_that_cannot_be_names_those_that_can():
-    with pytest.raises(ValueError, match="52, 72, 92"):
-        Settings(latency_ms=100)
 
 
 def good_and_bad(folder, deadly=False):
@@ -275,7 +148,7 @@ def test_closing_early_ends_the_workers(tmp_path):
             os.kill(process, 0)
 
 
-def test_ctrl_c_is_not_for_the_workers(tmp_path):
+def test_ctrl_c_does_not_end_a_worker(tmp_path):
     """Not even while Python starts in them: they would end with tracebacks all over the screen."""
     worker = worker_processes.start_worker(Settings(), load)
     for _ in range(25):
@@ -287,7 +160,7 @@ def test_ctrl_c_is_not_for_the_workers(tmp_path):
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_model_that_cannot_be_loaded(tmp_path, processes):
+def test_a_model_that_cannot_be_loaded_ends_all(tmp_path, processes):
     jobs = good_and_bad(tmp_path)
     with pytest.raises(LoadError, match="no such device"):
         if processes == 1:
@@ -304,14 +177,14 @@ def test_an_unforeseen_error_is_one_line_and_a_trace(tmp_path):
     assert "transcribe_blocks" in outcome.trace
 
 
-def test_an_output_that_cannot_be_written(tmp_path):
+def test_an_output_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     jobs = [Job(tone(tmp_path / "a.wav"), {"mid": tmp_path / "file" / "a.mid"})]
     (outcome,) = OneProcess(load=load).run(jobs, Settings(), lambda *_: None)
     assert "cannot write" in outcome.error and "a.wav" in outcome.error
 
 
-def test_what_json_says(tmp_path, monkeypatch):
+def test_json_says_what_it_was_made_with(tmp_path, monkeypatch):
     monkeypatch.setattr(recording_task, "find_tuning", lambda source, settings: Tuning(-12.345, -13.0, -12.0))
     jobs = [Job(tone(tmp_path / "a.wav"), {"json": tmp_path / "a.json"})]
     (outcome,) = OneProcess(load=load).run(jobs, Settings(latency_ms=92, tuning="auto"), lambda *_: None)
@@ -365,13 +238,13 @@ def test_recordings_are_streamed_not_loaded(tmp_path):
     assert fed == [10, 10, 10, 5] and read == [10, 20, 30, 35]
 
 
-def test_how_many_processes():
+def test_the_number_of_processes_follows_jobs_and_device():
     assert worker_processes.default_processes(100, "cuda") == 1
     assert worker_processes.default_processes(0, "cpu") == worker_processes.default_processes(3, "cpu") == 1
     assert 1 <= worker_processes.default_processes(1000, "auto") <= 8
 
 
-def test_time_is_measured(tmp_path):
+def test_an_outcome_has_the_time_it_took(tmp_path):
     jobs = [Job(tone(tmp_path / "a.wav"), {"mid": tmp_path / "a.mid"})]
     started = time.monotonic()
     (outcome,) = OneProcess(load=load).run(jobs, Settings(), lambda *_: None)
