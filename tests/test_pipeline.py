@@ -80,9 +80,7 @@ def same(got: dict[str, list], expected: dict[str, list]) -> None:
         assert np.mean(apart > 0.005) <= 0.001, name
 
 
-def test_batches_change_no_notes(
-    rec: Path, weights: Path, alone, tmp_path: Path
-) -> None:
+def test_batches_change_no_notes(rec: Path, weights: Path, alone, tmp_path: Path) -> None:
     read: dict[str, float] = {}
     settings = Settings(str(weights), "cpu", batch=3)
     running = Pipeline(2).run(
@@ -97,9 +95,7 @@ def test_batches_change_no_notes(
 
 
 @pytest.mark.slow
-def test_a_batched_worker_changes_no_notes(
-    rec: Path, weights: Path, alone, tmp_path: Path
-) -> None:
+def test_a_batched_worker_changes_no_notes(rec: Path, weights: Path, alone, tmp_path: Path) -> None:
     settings = Settings(str(weights), "cpu", batch=3)
     model = BatchedWorker(load_transcriber(settings), settings.batch)
     outcomes = list(model.run(jobs(rec, tmp_path), settings, nothing))
