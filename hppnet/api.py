@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from .model.transcriber import Transcriber
-from .offline.reading import Recording, open_recording, open_saying
+from .offline.reading import OpenRecording, open_recording, open_saying
 
 
 def load(
@@ -44,7 +44,7 @@ def read_sound(
     return _closing(opened, recording), recording.sample_rate, lambda: recording.warnings
 
 
-def _closing(opened: AbstractContextManager[Recording], recording: Recording) -> Iterator[np.ndarray]:
+def _closing(opened: AbstractContextManager[OpenRecording], recording: OpenRecording) -> Iterator[np.ndarray]:
     """The recording's blocks; closes it after the last one."""
     with ExitStack() as stack:
         stack.push(opened)

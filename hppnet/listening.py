@@ -34,7 +34,7 @@ def live(
             print(event)
 
     gives NoteOn(time_s, pitch, velocity), NoteOff(time_s, pitch) where the key comes up and, unless ``pedal``
-    is False or the checkpoint does not hear it, Pedal(time_s, down), times in seconds since listening began,
+    is False or the checkpoint detects none, Pedal(time_s, down), times in seconds since listening began,
     each ``latency_ms`` (and the computing) after it sounded. ``input`` is a sound device's index or part of
     its name (None: the usual one), an AudioInput or a FileInput; ``channel`` counts from 1 (None: the first
     two, mixed); ``checkpoint`` a path, a loaded Transcriber or None for the shipped one; ``report`` is called

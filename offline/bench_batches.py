@@ -1,4 +1,4 @@
-"""What bounds a batch of recordings: the network, by the batch size; reading; decoding; and all together."""
+"""What bounds a batch of recordings: the network, by the batch size; reading; decoding; and the whole."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ..model.notes import notes_from, write_midi
 from ..model.slices import WINDOW_FRAMES, Row, Slices
 from ..model.timebase import FRAME_S, HOP, SAMPLE_RATE
 from ..model.transcriber import Transcriber
-from . import batch, pipeline
-from .batching import Batcher
-from .job import Outcome
-from .outputs import Job
+from .executors.batched_worker import Batcher
+from .executors.executor import Executor, OneProcess
+from .executors.pipeline import Pipeline, default_helpers
+from .jobs import Job, Outcome
 from .reading import open_recording
 from .settings import Settings
 
@@ -52,10 +52,10 @@ def measure(
         report("batches: reading and decoding")
         reading = median(_reading_x(transcriber, file) for _ in range(repeats))
         decoding = median(_decoding_x(transcriber, batcher.windows, sound, folder) for _ in range(repeats))
-        report("batches: all together")
+        report("batches: the whole")
         whole = _whole_x(transcriber, settings, batcher.size, file)
-    hands = pipeline.sensible_hands()
-    beside = hands / (1 / reading + 1 / decoding)
+    helpers = default_helpers()
+    beside = helpers / (1 / reading + 1 / decoding)
     best = network.get(batcher.size, max(network.values()))
     alone = on_cpu  # there each process does everything
     return {
@@ -63,7 +63,7 @@ def measure(
         "network_x_realtime": {str(size): x for size, x in network.items()},
         "reading_x_realtime_a_process": reading,
         "decoding_x_realtime_a_process": decoding,
-        "processes": 1 if alone else hands,
+        "processes": 1 if alone else helpers,
         "reading_and_decoding_x_realtime": beside,
         "whole_x_realtime": whole,
         "bound_by": "the network" if alone or best <= beside else _slower(reading, decoding),
@@ -81,7 +81,7 @@ def _sizes(batcher: Batcher, on_cpu: bool) -> list[int]:
 
 
 def _network_x(windows: WindowEngine, sound: np.ndarray, size: int, repeats: int) -> float:
-    """Of ``size`` windows of 20 s at once; a first run, which warms up, is left out."""
+    """The speed of ``size`` windows of 20 s at once; a first run, which warms up, is left out."""
     rows = [_row(windows, sound)] * size
     windows.judge(rows).wait()
     took = []
@@ -123,12 +123,8 @@ def _whole_x(transcriber: Transcriber, settings: Settings, size: int, file: Path
     done: list[tuple[float, Outcome]] = []
     on_gpu = transcriber.device == "cuda"
     load = lambda _: transcriber  # noqa: E731
-    running = (
-        pipeline.run(jobs, settings, None, lambda *_: None, load)
-        if on_gpu
-        else batch.run(jobs, settings, lambda *_: None, load)
-    )
-    for outcome in running:
+    executor: Executor = Pipeline(load=load) if on_gpu else OneProcess(load=load)
+    for outcome in executor.run(jobs, settings, lambda *_: None):
         done.append((time.perf_counter(), outcome))
     counted = done[size if on_gpu else 1 :]  # the first batch comes at once
     began = done[size - 1 if on_gpu else 0][0]

@@ -1,6 +1,10 @@
-"""The errors of this folder, apart so that everybody can raise them."""
+"""The errors of this folder, apart so that every file can raise them."""
 
 from __future__ import annotations
+
+
+class UsageError(ValueError):
+    """Arguments that cannot be meant: no such path, two recordings for one output file."""
 
 
 class AudioError(Exception):

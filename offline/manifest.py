@@ -16,19 +16,19 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from .job import Outcome
-from .origin import Origin, place_digest
-from .remote import Place, Url
+from ..model.files import replacing
+from .jobs import Outcome
+from .places import Place, Url
+from .plan import Shard
+from .provenance import Origin, place_digest
 from .settings import Settings, describe_settings
-from .shards import Shard
-from .writing import atomic
 
-NAME = "manifest.csv"
+MANIFEST_NAME = "manifest.csv"
 COLUMNS_0_1 = ("input", "output", "duration_s", "notes", "checkpoint", "settings", "seconds", "error")
 COLUMNS = (*COLUMNS_0_1, "warning", "digest", "place", "engine")
-#: Of manifests that earlier versions wrote: each begins as today's do.
-_FORMER_COLUMNS = (COLUMNS_0_1, COLUMNS[:-1])
-_HEADER, *_FORMER_HEADERS = (",".join(names).encode() + b"\n" for names in (COLUMNS, *_FORMER_COLUMNS))
+#: The columns of manifests that earlier versions wrote: each begins as today's do.
+_OLDER_COLUMNS = (COLUMNS_0_1, COLUMNS[:-1])
+_HEADER, *_OLDER_HEADERS = (",".join(names).encode() + b"\n" for names in (COLUMNS, *_OLDER_COLUMNS))
 _TABLE = "CREATE TABLE made (output BLOB PRIMARY KEY, input BLOB, origin BLOB)"
 
 
@@ -91,9 +91,9 @@ class Manifest:
     def _open(self) -> int:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self._replaced:
-            with atomic(self.path) as part:
+            with replacing(self.path) as part:
                 part.write_bytes(_HEADER)
-        elif _first_line(self.path) in _FORMER_HEADERS:
+        elif _first_line(self.path) in _OLDER_HEADERS:
             _rewrite(self.path)
         file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         if os.fstat(file).st_size == 0:
@@ -155,7 +155,7 @@ def check_manifest(path: Path) -> None:
 
 
 def _is_manifest(path: Path) -> bool:
-    return path.is_file() and _first_line(path) in (_HEADER, *_FORMER_HEADERS, b"")
+    return path.is_file() and _first_line(path) in (_HEADER, *_OLDER_HEADERS, b"")
 
 
 def _first_line(path: Path) -> bytes:
@@ -168,7 +168,7 @@ def _rows(file: Path) -> Iterator[dict[str, str]]:
     with open(file, newline="", encoding="utf-8", errors="surrogateescape") as lines:
         for line in lines:  # each by itself: half a line does not take the next with it
             row = next(csv.reader([line.replace("\0", "")]), [])
-            if any(len(row) == len(names) and tuple(row) != names for names in _FORMER_COLUMNS):
+            if any(len(row) == len(names) and tuple(row) != names for names in _OLDER_COLUMNS):
                 row += [""] * (len(COLUMNS) - len(row))
             if len(row) == len(COLUMNS) and tuple(row) != COLUMNS:
                 yield dict(zip(COLUMNS, row, strict=True))
@@ -186,7 +186,7 @@ def _rewrite(path: Path) -> None:
     """A manifest of an earlier version with the columns of today; its lines keep what they say."""
     count = len(next(csv.reader([_first_line(path).decode()])))
     more = "," * (len(COLUMNS) - count)
-    with atomic(path) as part, open(path, "rb") as old, open(part, "wb") as new:
+    with replacing(path) as part, open(path, "rb") as old, open(part, "wb") as new:
         new.write(_HEADER)
         old.readline()
         for line in old:

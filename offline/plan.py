@@ -1,4 +1,4 @@
-"""Which outputs all recordings get, before the first is read: what two of one name become.
+"""Which outputs all recordings get, before the first is read: what two of one name become; and its shards.
 
 The plan lies in a temporary SQLite file, so a million recordings take no more memory than ten.
 """
@@ -8,20 +8,74 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from .inputs import Found, UsageError
-from .outputs import Job, named_outputs, output_kind, outputs_of, stem_of
-from .remote import Place, Url, place_of
-from .shards import Shard
+from .errors import UsageError
+from .inputs import FoundRecording
+from .jobs import Job, named_outputs, output_kind, outputs_of, stem_of
+from .places import Place, Url, place_of
 
 _TABLE = """
 CREATE TABLE found (
     number INTEGER PRIMARY KEY, source BLOB, place BLOB, named INTEGER, key BLOB, file BLOB UNIQUE
 )
 """
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A slice of the plan, for job arrays: every ``count``-th recording from number ``index`` (from 0) on.
+
+    Long recordings spread over all shards, and no shard needs to know of another.
+    """
+
+    index: int
+    count: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.index < self.count:
+            raise ValueError(f"--shard: expected I/N with I from 1 to N, got {self.index + 1}/{self.count}")
+
+    @property
+    def label(self) -> str:
+        """For a file name of its own: ``3-of-16``."""
+        return f"{self.index + 1}-of-{self.count}"
+
+
+def parse_shard(text: str, environment: Mapping[str, str] = os.environ) -> Shard:
+    """``3/16``, or ``slurm``: what a SLURM job array says in its environment.
+
+    All N tasks must be given the same inputs. Raises ValueError for anything else.
+    """
+    if text.strip().lower() == "slurm":
+        return _slurm_shard(environment)
+    first, _, count = text.partition("/")
+    try:
+        return Shard(int(first) - 1, int(count))
+    except ValueError as error:
+        if str(error).startswith("--shard"):
+            raise
+        raise ValueError(f"--shard: expected I/N (as 3/16) or slurm, got {text!r}") from None
+
+
+def _slurm_shard(environment: Mapping[str, str]) -> Shard:
+    def number(name: str, default: int | None = None) -> int:
+        said = environment.get(f"SLURM_ARRAY_TASK_{name}", default)
+        if said is None:
+            raise ValueError(
+                f"--shard slurm: expected a job array (sbatch --array), no SLURM_ARRAY_TASK_{name}"
+            )
+        return int(said)
+
+    index, count = number("ID"), number("COUNT")
+    step = max(1, number("STEP", 1))
+    own, rest = divmod(index - number("MIN", 0), step)
+    if rest or not 0 <= own < count:
+        raise ValueError(f"--shard slurm: expected an array without gaps, task {index} is not one of {count}")
+    return Shard(own, count)
 
 
 class Plan:
@@ -34,7 +88,7 @@ class Plan:
 
     def __init__(
         self,
-        found: Iterable[Found],
+        found: Iterable[FoundRecording],
         kinds: Sequence[str],
         output: Place | None = None,
         shard: Shard | None = None,
@@ -75,7 +129,7 @@ class Plan:
             outputs = named_outputs(stem, self._kinds) if named else outputs_of(stem, self._kinds)
             yield Job(_place(source), outputs)
 
-    def _add(self, item: Found) -> None:
+    def _add(self, item: FoundRecording) -> None:
         place, named = self._place_for(item)
         if isinstance(place, Url) and not place.writable:
             raise UsageError(f"{item.path}: outputs cannot be put beside it; name a folder with -o")
@@ -85,7 +139,7 @@ class Plan:
         added = self._rows.execute("INSERT OR IGNORE INTO found VALUES (?, ?, ?, ?, ?, ?)", row)
         self._count += added.rowcount
 
-    def _place_for(self, item: Found) -> tuple[Place, bool]:
+    def _place_for(self, item: FoundRecording) -> tuple[Place, bool]:
         if self._one_file and self._output is not None:
             return self._output, True
         if item.output is not None:

@@ -21,10 +21,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ..failure import printable
-from .job import Outcome
-from .outputs import Job
+from .jobs import Job, Outcome
+from .places import Url
 from .reading import likely_duration_s
-from .remote import Url
 
 
 def clock(seconds: float) -> str:
@@ -56,7 +55,7 @@ class BatchScreen:
         self._bar = _bar() if total and not quiet else None
         # Only the bar wants to know beforehand how much there is.
         self._expected_s = {str(job.source): _likely_s(job) for job in jobs} if self._bar else {}
-        self._heard_s: dict[str, float] = {}  # of those under way
+        self._read_s: dict[str, float] = {}  # of those under way
         whole = sum(self._expected_s.values()) if jobs else float(total)
         self._by_sound = bool(jobs)
         self._total = whole
@@ -76,11 +75,11 @@ class BatchScreen:
         if self._bar:
             self._bar.stop()
 
-    def heard(self, job: Job, seconds: float) -> None:
+    def report_read(self, job: Job, seconds: float) -> None:
         """A job has been read up to here, in seconds."""
         if self._bar:
             source = str(job.source)
-            self._heard_s[source] = seconds
+            self._read_s[source] = seconds
             self._expect(source, max(seconds, self._expected_s.get(source, 0.0)))
             self._show(printable(job.source.name))
 
@@ -100,7 +99,7 @@ class BatchScreen:
                 print(printable(_line(outcome)), flush=True)
         if self._bar:
             source = str(outcome.source)
-            self._heard_s.pop(source, None)
+            self._read_s.pop(source, None)
             # A failed file weighs nothing: nobody will wait for the rest of it.
             self._expect(source, outcome.duration_s)
             self._expected_s.pop(source, None)
@@ -125,7 +124,7 @@ class BatchScreen:
 
     def _show(self, name: str) -> None:
         if self._bar and self._task is not None:
-            sound_s = self._sound_s + sum(self._heard_s.values())
+            sound_s = self._sound_s + sum(self._read_s.values())
             completed = sound_s if self._by_sound else self.done + self.failed + self.skipped
             self._bar.update(
                 self._task, completed=completed, total=self._total, description=name[:30], sound_s=sound_s

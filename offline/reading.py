@@ -21,11 +21,11 @@ from ..model.channels import ChannelMeter
 from ..model.downmix import Downmix
 from ..model.resampling import HIGHEST_RATE, LOWEST_RATE
 from .decoding.opening import open_source
-from .decoding.parts import Report, Source
+from .decoding.parts import ReadReport, SoundSource
 from .decoding.sndfile import as_bytes
 from .errors import AudioError
 
-__all__ = ["AudioError", "Recording", "likely_duration_s", "open_recording", "open_saying"]
+__all__ = ["AudioError", "OpenRecording", "likely_duration_s", "open_recording", "open_saying"]
 
 log = logging.getLogger("hppnet")
 
@@ -36,7 +36,7 @@ _LOUDEST = 64.0  #: samples of sound are within 1, or little more
 _LOUD_INTEGER = 2.0  #: beyond this, samples that are all integers are integers by mistake
 
 
-class Recording:
+class OpenRecording:
     """An open recording.
 
     ``sample_rate`` in Hz, ``channels``, ``duration_s`` (None where only decoding will tell). ``warnings``
@@ -44,7 +44,12 @@ class Recording:
     """
 
     def __init__(
-        self, path: Path, source: Source, report: Report, channel: int | None = None, whole: bool = False
+        self,
+        path: Path,
+        source: SoundSource,
+        report: ReadReport,
+        channel: int | None = None,
+        whole: bool = False,
     ) -> None:
         if not LOWEST_RATE <= source.sample_rate <= HIGHEST_RATE:
             raise AudioError(
@@ -90,7 +95,7 @@ class Recording:
         self._check_end(total)
 
     def _check(self, samples: np.ndarray, before: int) -> None:
-        """Of every channel, the unused ones too."""
+        """Checks every channel, the unused ones too."""
         peak = float(np.abs(samples).max(initial=0.0))
         if not np.isfinite(peak):
             first = before + int(np.argmin(np.isfinite(samples).all(axis=1)))
@@ -119,7 +124,7 @@ class Recording:
 @contextmanager
 def open_recording(
     path: str | os.PathLike[str], *, channel: int | None = None, track: int | None = None, whole: bool = False
-) -> Iterator[Recording]:
+) -> Iterator[OpenRecording]:
     """Open a recording for reading; closes it at the end of the ``with`` block.
 
     ``channel`` (from 1) takes that channel alone, ``track`` (from 1) that audio track of a container; with
@@ -127,14 +132,14 @@ def open_recording(
     the file, for whatever cannot be transcribed.
     """
     path = Path(path)
-    report = Report()
+    report = ReadReport()
     try:
         _check_file(path)
         source = open_source(path, track, report)
     except OSError as error:
         raise AudioError(f"{path}: cannot be read: {error.strerror}; check name and permissions") from None
     try:
-        yield Recording(path, source, report, channel, whole)
+        yield OpenRecording(path, source, report, channel, whole)
     finally:
         source.close()
 
@@ -142,7 +147,7 @@ def open_recording(
 @contextmanager
 def open_saying(
     path: str | os.PathLike[str], *, channel: int | None = None, track: int | None = None, whole: bool = False
-) -> Iterator[Recording]:
+) -> Iterator[OpenRecording]:
     """As ``open_recording``; the warnings go to the log ``hppnet``, and so to standard error by default."""
     with open_recording(path, channel=channel, track=track, whole=whole) as recording:
         yield recording

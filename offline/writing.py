@@ -1,30 +1,27 @@
-"""Notes as MIDI, CSV and JSON files that are whole or not there at all. (Events as lines: ``jsonl``.)"""
+"""Notes and events as MIDI, CSV, JSON and JSONL files (JSONL: model/EVENTS.md), whole or not there at all."""
 
 from __future__ import annotations
 
 import csv
-import errno
-import glob
-import hashlib
-import itertools
 import json
 import os
-import platform
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from ..model.notes import Note, Press, sounding, write_midi
-from .remote import Place, Url, uploaded
+from ..model.event_lines import BEGIN, END, VERSION, EventLines
+from ..model.files import PART_PREFIX, write_files
+from ..model.notes import Event, Note, Press, sounding, write_midi
+from .places import Place, Url, uploaded
 
 FORMATS = ("mid", "csv", "json", "jsonl")
 CSV_COLUMNS = ("onset_s", "offset_s", "pitch", "name", "velocity")
+TellLines = Callable[[str], None]  #: receives lines, each with its "\n"
 _DECIMALS = 6  #: of a second, in CSV and JSON
-_PREFIX = ".hppnet"
-_numbers = itertools.count()
+_EVENTS_HEAD = f'{{"v": {VERSION}, "type": "{BEGIN}", "origin": {{'.encode()
+_NOTE_ON = b'"type": "note_on"'
+_EVENTS_END = f'"type": "{END}"'.encode()
 
 
 def write_csv(
@@ -82,17 +79,17 @@ def writers(
     notes: Sequence[Note],
     about: Mapping[str, Any],
     pedal: Sequence[Press] | None = None,
-    offsets: str = "keys",
+    note_ends: str = "keys",
     text: str = "",
 ) -> dict[str, Callable[[Path], None]]:
     """For each of FORMATS but jsonl what writes it to a path.
 
-    In MIDI files notes end with their keys beside the pedal as a controller, or with ``offsets`` sounding
+    In MIDI files notes end with their keys beside the pedal as a controller, or with ``note_ends`` sounding
     when they stop sounding, and the pedal is left out: it would hold them once more. ``text`` becomes a text
     event of theirs.
     """
     presses = pedal or ()
-    midi = (sounding(notes, presses), ()) if offsets == "sounding" else (notes, presses)
+    midi = (sounding(notes, presses), ()) if note_ends == "sounding" else (notes, presses)
     return {
         "mid": lambda path: write_midi(midi[0], path, midi[1], [text] if text else ()),
         "csv": lambda path: write_csv(notes, path, pedal),
@@ -105,125 +102,51 @@ def write_outputs(outputs: Mapping[Place, Callable[[Path], object]]) -> None:
 
     Raises OSError when a folder or file cannot be written.
     """
-    parts: dict[Path, Path] = {}
+    files: dict[Path, Callable[[Path], object]] = {}
     with ExitStack() as finished:
         for place, write in outputs.items():
             if isinstance(place, Url):
                 write(finished.enter_context(uploaded(place)))
-                continue
-            place.parent.mkdir(parents=True, exist_ok=True)
-            part = _part_of(place)
-            finished.callback(part.unlink, missing_ok=True)
-            with _naming(place):
-                write(part)
-            parts[part] = place
-        _replace_all(parts)
-
-
-def _replace_all(parts: Mapping[Path, Path]) -> None:
-    """Each part takes its file's place. Where one cannot, those before it give theirs back."""
-    done: list[tuple[Path, Path | None]] = []
-    try:
-        for part, place in parts.items():
-            target = Path(os.path.realpath(place))  # what a link leads to; the link stays
-            kept = _kept(target) if len(parts) > 1 else None
-            done.append((target, kept))
-            try:
-                with _naming(place):
-                    os.replace(part, target)
-            except OSError:
-                done.pop()
-                if kept is not None:
-                    kept.unlink(missing_ok=True)
-                raise
-    except BaseException:
-        for target, kept in done:
-            with suppress(OSError):
-                target.unlink() if kept is None else os.replace(kept, target)
-        raise
-    for _, kept in done:
-        if kept is not None:
-            kept.unlink(missing_ok=True)
-
-
-@contextmanager
-def _naming(place: Path) -> Iterator[None]:
-    """An error names the file as the user does, not the one that is written in its stead."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(place)) from error
-
-
-def _kept(target: Path) -> Path | None:
-    """Another name for what is there, until it is known that it goes."""
-    kept = _part_of(target)
-    try:
-        os.link(target, kept)
-    except FileNotFoundError:
-        return None
-    except OSError:  # a file system without such names
-        kept.write_bytes(target.read_bytes())
-    return kept
-
-
-@contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """A temporary name in the same folder, which takes the place of ``path`` if nothing went wrong."""
-    part = _part_of(path)
-    try:
-        yield part
-        os.replace(part, os.path.realpath(path))
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _part_of(path: Path) -> Path:
-    """Short, whatever the name it stands for; in the folder where the file itself lies, behind any link."""
-    folder = Path(os.path.realpath(path)).parent
-    return folder / f"{_PREFIX}-{os.getpid()}-{next(_numbers)}-{machine()}.part"
-
-
-@cache
-def machine() -> str:
-    """A name for all processes whose numbers this process can see: containers share folders and names."""
-    own = [platform.node()]
-    with suppress(OSError):
-        own.append(Path("/etc/machine-id").read_text())
-    with suppress(OSError):
-        own.append(str(os.stat("/proc/self/ns/pid").st_ino))
-    return f"{platform.node()[:64]}-{hashlib.sha256(' '.join(own).encode()).hexdigest()[:8]}"
+            else:
+                files[place] = write
+        write_files(files)
 
 
 def cannot_write(error: OSError) -> str:
     """In words, with the file or folder that is in the way."""
     name = str(error.filename2 or error.filename or "the outputs")
-    place = os.path.dirname(name) if os.path.basename(name).startswith(_PREFIX) else name
+    place = os.path.dirname(name) if os.path.basename(name).startswith(PART_PREFIX) else name
     return f"cannot write {place}: {error.strerror or error}"
 
 
-def remove_parts(folder: Path, process: int, machine: str) -> None:
-    """Remove what a process of one machine that was killed while writing has left in a folder."""
-    for part in folder.glob(f"{_PREFIX}-{process}-*-{glob.escape(machine)}.part"):
-        if re.fullmatch(rf"{re.escape(_PREFIX)}-\d+-\d+-{re.escape(machine)}\.part", part.name):
-            part.unlink(missing_ok=True)
+class EventText:
+    """What ``--format jsonl`` writes of a recording. ``tell`` receives the lines as they come,
+    and then nothing is kept."""
+
+    def __init__(self, about: Mapping[str, Any], tell: TellLines | None = None) -> None:
+        self._kept: list[str] = []
+        self._lines = EventLines(tell or self._kept.append, about)
+
+    def add(self, events: Sequence[Event], decided_s: float | None = None) -> None:
+        self._lines.add(events, decided_s)
+
+    def end(self, duration_s: float, warnings: Sequence[str]) -> None:
+        self._lines.end(duration_s, **({"warnings": list(warnings)} if warnings else {}))
+
+    def write(self, path: Path) -> None:
+        with open(path, "w", encoding="ascii", newline="\n") as file:
+            file.writelines(self._kept)
 
 
-def remove_dead_parts(folder: Path) -> None:
-    """Remove what processes of this machine that are no more have left in a folder."""
-    ours = re.compile(rf"{re.escape(_PREFIX)}-(\d+)-\d+-{re.escape(machine())}\.part")
-    with suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            named = ours.fullmatch(entry.name)
-            if named and not _alive(int(named[1])):
-                Path(entry.path).unlink(missing_ok=True)
+def begins_events(head: bytes) -> bool:
+    """Whether a file's first bytes are those of a recording's events, as ``EventText`` writes them."""
+    return head.startswith(_EVENTS_HEAD)
 
 
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+def are_whole_events(data: bytes, notes: int | None) -> bool:
+    """Whether a file holds such events to the last line, with so many notes (None: as many as it says)."""
+    if not begins_events(data) or not data.endswith(b"\n"):
         return False
-    except OSError:  # somebody else's
-        return True
-    return True
+    last = data[data.rfind(b"\n", 0, -1) + 1 :]
+    there = data.count(_NOTE_ON)
+    return _EVENTS_END in last and f'"notes": {there}'.encode() in last and notes in (None, there)

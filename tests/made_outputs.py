@@ -11,11 +11,10 @@ import soundfile
 from hppnet.model.config import ModelConfig
 from hppnet.model.notes import Note, NoteOff, NoteOn
 from hppnet.model.transcriber import Transcription
-from hppnet.offline.about import event_text
-from hppnet.offline.former import Former
-from hppnet.offline.job import Facts, write_result
-from hppnet.offline.origin import digest_of
-from hppnet.offline.outputs import Job
+from hppnet.offline.existing_outputs import ExistingOutputs
+from hppnet.offline.jobs import Job
+from hppnet.offline.provenance import digest_of
+from hppnet.offline.recording_task import RecordingFacts, event_text, write_result
 from hppnet.offline.settings import Settings, describe_settings
 
 KINDS = ("mid", "csv", "json", "jsonl")
@@ -35,7 +34,7 @@ def make(job: Job, options: Settings | None = None, checkpoint: str = "abc") -> 
     """The outputs of a job as they are written, without a network."""
     model = Model(checkpoint_name=f"some.safetensors {checkpoint}")
     options = options or Settings()
-    facts = Facts(digest_of(Path(str(job.source))), [])
+    facts = RecordingFacts(digest_of(Path(str(job.source))), [])
     events = event_text(job, model, options, facts.digest)
     if events is not None:
         for note in NOTES:
@@ -43,8 +42,10 @@ def make(job: Job, options: Settings | None = None, checkpoint: str = "abc") -> 
     write_result(job, model, options, Transcription(NOTES, 1.0, None, None), facts, events=events)
 
 
-def former(options: Settings | None = None, checkpoint: str = "abc", **more: bool) -> Former:
-    return Former(describe_settings(options or Settings()), lambda: checkpoint, **more)
+def existing_outputs(
+    options: Settings | None = None, checkpoint: str = "abc", **more: bool
+) -> ExistingOutputs:
+    return ExistingOutputs(describe_settings(options or Settings()), lambda: checkpoint, **more)
 
 
 def sound(path: str, seed: int = 0, seconds: float = 0.3) -> Path:

@@ -100,8 +100,8 @@ def test_a_changed_copy_leaves_the_original() -> None:
 def test_weights_are_named_without_loading_pytorch() -> None:
     """Whoever only hands out work, to processes or to a cluster, is ready a second and a half sooner."""
     look = (
-        "import sys; from hppnet.model.shipped import identity; import hppnet.offline.cluster; "
-        "import hppnet.offline.workers; print(identity(), 'torch' in sys.modules)"
+        "import sys; from hppnet.model.shipped import identity; import hppnet.offline.executors.cluster; "
+        "import hppnet.offline.executors.worker_processes; print(identity(), 'torch' in sys.modules)"
     )
     out = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout
     assert out.split() == [Transcriber.load().checkpoint_name.split()[-1], "False"]

@@ -18,8 +18,8 @@ import soundfile
 from hppnet.model.config import ModelConfig
 from hppnet.model.notes import Note, read_midi
 from hppnet.model.transcriber import Transcription
-from hppnet.offline import cluster
 from hppnet.offline.errors import LoadError, MissingExtra
+from hppnet.offline.executors import cluster
 from hppnet.offline.inputs import find_recordings
 from hppnet.offline.plan import Plan
 from hppnet.offline.settings import Settings
@@ -100,8 +100,9 @@ def plan(rec: Path, out: Path) -> list:
     return list(Plan(find_recordings([str(rec)], nothing), ["mid"], out))
 
 
-def run(jobs, address, heard=nothing, settings=None, loading=load, **more):
-    return cluster.run(jobs, settings or Settings(device="cpu"), address, heard, load=loading, **more)
+def run(jobs, address, read=nothing, settings=None, loading=load, **more):
+    executor = cluster.Cluster(address, load=loading, **more)
+    return executor.run(jobs, settings or Settings(device="cpu"), read)
 
 
 def check(outcomes, rec: Path, out: Path) -> None:
@@ -113,7 +114,7 @@ def check(outcomes, rec: Path, out: Path) -> None:
         assert len(read_midi(out / f"{number:02d}.mid")) == round(10 * (0.32 + 0.05 * number))
 
 
-def test_a_worker_that_is_killed(rec: Path, tmp_path: Path, scheduler) -> None:
+def test_another_worker_does_what_a_killed_one_had(rec: Path, tmp_path: Path, scheduler) -> None:
     """Half way: what it had is done by another, and what it had finished is not told twice."""
     outcomes, said, killed = [], [], []
     for outcome in run(plan(rec, tmp_path), scheduler.scheduler_address, say=said.append):
@@ -164,7 +165,7 @@ def test_the_driver_holds_few_jobs(rec: Path, tmp_path: Path, scheduler) -> None
     assert taken == COUNT
 
 
-def test_models_that_are_not_there_or_others(rec: Path, tmp_path: Path, scheduler) -> None:
+def test_workers_without_the_drivers_weights_are_refused(rec: Path, tmp_path: Path, scheduler) -> None:
     address = scheduler.scheduler_address
     with pytest.raises(LoadError, match=f"on {platform.node()}: there is no such device"):
         list(run(plan(rec, tmp_path), address, settings=Settings(device="mps"), loading=load_nothing))
@@ -173,14 +174,14 @@ def test_models_that_are_not_there_or_others(rec: Path, tmp_path: Path, schedule
     assert not list(tmp_path.iterdir())
 
 
-def test_wrong_addresses(rec: Path, tmp_path: Path, monkeypatch) -> None:
+def test_a_wrong_address_says_what_is_expected(rec: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(cluster, "_PATIENCE_S", 1.0)
     for address in ("tcp://127.0.0.1:1", "nonsense://x", "local:many", "local:0"):
         with pytest.raises(LoadError, match=f"--cluster {address}: expected"):
             list(run(plan(rec, tmp_path), address))
 
 
-def test_without_dask(rec: Path, tmp_path: Path, monkeypatch) -> None:
+def test_without_dask_the_extra_is_named(rec: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingExtra, match=r"pip install 'hppnet\[cluster\]'"):
         list(run(plan(rec, tmp_path), "local:1"))

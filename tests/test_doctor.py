@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from hppnet import doctor
 from hppnet.cli import app
-from hppnet.commands import doctor_facts
-from hppnet.commands.doctor_problems import problems
+from hppnet.doctor import find_problems
 from hppnet.offline import bench_machine
 from hppnet.realtime import devices, latency, midi_ports
 from hppnet.realtime.devices import SoundInput
@@ -92,15 +92,15 @@ def test_pace(usual_s: float, now_and_then_s: float, follows: bool, is_steady: b
 def test_each_thing_that_is_wrong_has_its_line(
     monkeypatch: pytest.MonkeyPatch, facts: dict[str, Any], what: str, mend: str, stops_live: bool
 ) -> None:
-    monkeypatch.setattr("hppnet.commands.doctor_problems._forbidden", lambda folder: False)
-    assert problems(GOOD) == []
-    (found,) = problems(GOOD | facts)
+    monkeypatch.setattr("hppnet.doctor._forbidden", lambda folder: False)
+    assert find_problems(GOOD) == []
+    (found,) = find_problems(GOOD | facts)
     assert what in found.what and mend in found.mend and found.stops_live == stops_live
     assert "\n" not in found.what + found.mend
 
 
 def test_what_stops_live_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = problems(GOOD | {"load": 9.0, "ffmpeg": None, "inputs": []})
+    found = find_problems(GOOD | {"load": 9.0, "ffmpeg": None, "inputs": []})
     assert [problem.stops_live for problem in found] == [True, False, False]
 
 
@@ -172,5 +172,5 @@ def test_weights_that_are_damaged_are_a_finding(run, tmp_path: Path) -> None:
 
 def test_a_program_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_machine, "_UNIT", "raise SystemExit(3)")
-    found = doctor_facts.unit()
+    found = doctor.unit()
     assert found["unit_ms"] is None and "3" in found["unit_fault"]

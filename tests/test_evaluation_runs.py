@@ -12,7 +12,7 @@ import soundfile
 
 from hppnet.model.notes import Note, write_midi
 from hppnet.model.transcriber import Transcriber
-from hppnet.offline.origin import written_here
+from hppnet.offline.provenance import written_here
 
 from .evaluation_parts import (
     ONSETS,

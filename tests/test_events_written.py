@@ -21,11 +21,11 @@ from hppnet.model.event_lines import EventLines
 from hppnet.model.notes import Event, NoteOff, NoteOn, Pedal, notes_from
 from hppnet.model.timebase import FRAME_S
 from hppnet.model.transcriber import Transcriber
-from hppnet.offline import batch, together
-from hppnet.offline.job import load_transcriber
-from hppnet.offline.origin import is_whole, origin_of
-from hppnet.offline.outputs import Job
-from hppnet.offline.settings import Settings
+from hppnet.offline.executors.batched_worker import BatchedWorker
+from hppnet.offline.executors.executor import OneProcess
+from hppnet.offline.jobs import Job
+from hppnet.offline.provenance import is_whole, origin_of
+from hppnet.offline.settings import Settings, load_transcriber
 
 from . import children
 from .sounds import TONE_WEIGHTS, three_notes
@@ -118,8 +118,8 @@ def test_streaming_says_when_each_event_was_known(here: Path) -> None:
 def test_recordings_in_one_batch_give_the_same_lines(here: Path) -> None:
     settings = Settings(str(TONE_WEIGHTS), "cpu", batch=2)
     alone, batched = (Job(Path("a.wav"), {"jsonl": Path(name, "a.jsonl")}) for name in ("x", "y"))
-    list(batch.run([alone], settings, lambda *_: None))
-    model = together.Batched(load_transcriber(settings), settings)
+    list(OneProcess().run([alone], settings, lambda *_: None))
+    model = BatchedWorker(load_transcriber(settings), settings.batch)
     list(model.run([batched], settings, lambda *_: None))
     one, other = (parsed(Path(name, "a.jsonl").read_text()) for name in "xy")
     assert len(one) > 6

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from hppnet.offline.decoding import facts
+from hppnet.offline.decoding import ffprobe
 from hppnet.offline.reading import AudioError, open_recording
 
 from .bursts import LENGTH_S, RATE, assert_onsets, bursts, ffmpeg, plain_onsets, read
@@ -134,7 +134,7 @@ def test_what_libsndfile_refuses_goes_to_ffmpeg_and_is_told_without_it(tmp_path,
     for name in ("a.aiff", "b.wav"):
         found, _ = read(tmp_path / name)
         assert_onsets(found, plain_onsets())
-    monkeypatch.setattr(facts.shutil, "which", lambda _: None)
+    monkeypatch.setattr(ffprobe.shutil, "which", lambda _: None)
     with pytest.raises(AudioError, match="install ffmpeg"):
         read(tmp_path / "b.wav")
 
@@ -154,7 +154,7 @@ def test_ffmpeg_goes_on_where_libsndfile_fails(tmp_path, monkeypatch):
     found, said = read(tmp_path / "a.ogg")
     assert_onsets(found, plain_onsets())
     assert not said
-    monkeypatch.setattr(facts.shutil, "which", lambda _: None)
+    monkeypatch.setattr(ffprobe.shutil, "which", lambda _: None)
     found, said = read(tmp_path / "a.ogg")
     assert_onsets(found, plain_onsets()[:1])
     assert "0.5 s of 1.6 s" in said[0] and "ffmpeg" in said[0]

@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from hppnet.offline import writing
-from hppnet.offline.former import Former
+from hppnet.offline.existing_outputs import ExistingOutputs
+from hppnet.offline.jobs import Job
 from hppnet.offline.manifest import Manifest
-from hppnet.offline.outputs import Job
 from hppnet.offline.settings import Settings
+from hppnet.offline.writing import write_outputs
 
 from .conftest import Transcribe
 from .test_manifest import do, job
@@ -176,7 +176,7 @@ def test_a_share_that_vanishes(rec: Path, run: Transcribe) -> None:
     """Nothing is put into the empty folder that is left of it."""
     share = Path("share")
     with disk(share, "1m"):
-        task = Former("", str, output=share / "out")
+        task = ExistingOutputs("", str, output=share / "out")
     outputs = {"mid": share / "out" / "a.mid"}
     with pytest.raises(OSError, match="is it mounted"):
         task.left(Job(rec / "a.wav", outputs))
@@ -213,7 +213,7 @@ def test_all_outputs_or_what_was_there(tmp_path: Path) -> None:
     old.write_text("old")
     folder.mkdir()
     with pytest.raises(OSError, match="directory"):
-        writing.write_outputs({path: lambda part: part.write_text("new") for path in (old, new, folder)})
+        write_outputs({path: lambda part: part.write_text("new") for path in (old, new, folder)})
     assert old.read_text() == "old" and sorted(path.name for path in tmp_path.iterdir()) == [
         "a.json",
         "a.mid",

@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 
 from hppnet.model.notes import Note
-from hppnet.offline.former import Former
-from hppnet.offline.job import Outcome
+from hppnet.offline.existing_outputs import ExistingOutputs
+from hppnet.offline.jobs import Job, Outcome
 from hppnet.offline.manifest import COLUMNS, COLUMNS_0_1, Manifest
-from hppnet.offline.origin import digest_of
-from hppnet.offline.outputs import Job
+from hppnet.offline.plan import Shard
+from hppnet.offline.provenance import digest_of
 from hppnet.offline.settings import Settings, describe_settings
-from hppnet.offline.shards import Shard
 from hppnet.offline.writing import write_outputs, writers
 
 NOTES = [Note(0.1 * n, 0.1 * n + 0.05, 60 + n, 64) for n in range(7)]
@@ -53,8 +52,8 @@ def open_manifest(
 
 def left(manifest: Manifest, *jobs: Job) -> list[str]:
     """Names of those that --skip-existing leaves to do."""
-    former = Former(manifest._settings, lambda: manifest._checkpoint, manifest, skip=True)
-    return [job.source.stem for job in jobs if former.left(job) is not None]
+    existing = ExistingOutputs(manifest._settings, lambda: manifest._checkpoint, manifest, skip=True)
+    return [job.source.stem for job in jobs if existing.pending(job) is not None]
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -39,8 +39,7 @@ from hppnet.model.notes import (
 from hppnet.model.pedal_decoder import HYSTERESIS, SHORTEST_FRAMES, PedalDecoder
 from hppnet.model.torch_streams import joined, parted
 from hppnet.model.transcriber import Transcriber
-from hppnet.offline.job import load_transcriber
-from hppnet.offline.settings import Settings
+from hppnet.offline.settings import Settings, load_transcriber
 from hppnet.offline.writing import writers
 from hppnet.training.data.labels import LabelError, pedal_target, read_presses, write_presses
 from hppnet.training.data.performances import moves_pedal, notes_of, presses_of
@@ -387,9 +386,9 @@ def test_sounding_ends_need_a_head(tmp_path: Path) -> None:
     config = ModelConfig(replace(SMALL, pedal_units=0))
     save(tmp_path / "deaf.safetensors", network_with(0), config)
     with pytest.raises(CheckpointError, match=r"deaf\.safetensors.*pedal"):
-        load_transcriber(Settings(checkpoint=str(tmp_path / "deaf.safetensors"), offsets="sounding"))
+        load_transcriber(Settings(checkpoint=str(tmp_path / "deaf.safetensors"), note_ends="sounding"))
     with pytest.raises(ValueError, match="keys or sounding"):
-        Settings(offsets="both")
+        Settings(note_ends="both")
 
 
 def test_transcribe_writes_the_pedal(moving: Transcriber, sound: np.ndarray, tmp_path: Path) -> None:

@@ -15,12 +15,13 @@ import torch
 from hppnet.model.checkpoint import load as load_network
 from hppnet.model.checkpoint import save
 from hppnet.model.engine.windows import OnnxWindows
-from hppnet.offline import batch, batching, pipeline, together
 from hppnet.offline.errors import LoadError
+from hppnet.offline.executors.batched_worker import BatchedWorker, Batcher, uses_batches
+from hppnet.offline.executors.executor import OneProcess
+from hppnet.offline.executors.pipeline import Pipeline
 from hppnet.offline.inputs import find_recordings
-from hppnet.offline.job import load_transcriber
 from hppnet.offline.plan import Plan
-from hppnet.offline.settings import Settings
+from hppnet.offline.settings import Settings, load_transcriber
 
 RATE = 16_000
 
@@ -63,7 +64,7 @@ def notes(out: Path) -> dict[str, list]:
 def alone(rec: Path, weights: Path, tmp_path_factory) -> dict[str, list]:
     """What each recording gives by itself."""
     out = tmp_path_factory.mktemp("alone")
-    list(batch.run(jobs(rec, out), Settings(str(weights), "cpu"), nothing))
+    list(OneProcess().run(jobs(rec, out), Settings(str(weights), "cpu"), nothing))
     got = notes(out)
     assert len(got) == 7 and sum(map(len, got.values())) > 500 and got["silent"] is not None
     return got
@@ -79,24 +80,24 @@ def same(got: dict[str, list], expected: dict[str, list]) -> None:
         assert np.mean(apart > 0.005) <= 0.001, name
 
 
-def test_together_as_alone(rec: Path, weights: Path, alone, tmp_path: Path) -> None:
-    heard: dict[str, float] = {}
+def test_batches_change_no_notes(rec: Path, weights: Path, alone, tmp_path: Path) -> None:
+    read: dict[str, float] = {}
     settings = Settings(str(weights), "cpu", batch=3)
-    running = pipeline.run(
-        jobs(rec, tmp_path), settings, 2, lambda job, seconds: heard.update({job.source.name: seconds})
+    running = Pipeline(2).run(
+        jobs(rec, tmp_path), settings, lambda job, seconds: read.update({job.source.name: seconds})
     )
     outcomes = {outcome.source.name: outcome for outcome in running}
     assert [name for name, outcome in outcomes.items() if outcome.error] == ["bad.wav"]
     assert "bad.wav" in outcomes["bad.wav"].error
-    assert outcomes["4.wav"].duration_s == heard["4.wav"] == pytest.approx(46)
+    assert outcomes["4.wav"].duration_s == read["4.wav"] == pytest.approx(46)
     same(notes(tmp_path), alone)
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json"] * 7
 
 
 @pytest.mark.slow
-def test_in_one_process_as_alone(rec: Path, weights: Path, alone, tmp_path: Path) -> None:
+def test_a_batched_worker_changes_no_notes(rec: Path, weights: Path, alone, tmp_path: Path) -> None:
     settings = Settings(str(weights), "cpu", batch=3)
-    model = together.Batched(load_transcriber(settings), settings)
+    model = BatchedWorker(load_transcriber(settings), settings.batch)
     outcomes = list(model.run(jobs(rec, tmp_path), settings, nothing))
     assert len(outcomes) == 8 and [o.source.name for o in outcomes if o.error] == ["bad.wav"]
     same(notes(tmp_path), alone)
@@ -117,24 +118,24 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch, fits: int) -> list[int]:
     return tried
 
 
-@pytest.mark.parametrize("way", ["pipeline", pytest.param("together", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("way", ["pipeline", pytest.param("one process", marks=pytest.mark.slow)])
 def test_short_of_memory_the_batch_is_halved(rec, weights, alone, tmp_path, monkeypatch, way: str) -> None:
     tried = short_of_memory(monkeypatch, fits=2)
     settings = Settings(str(weights), "cpu", batch=6)
     if way == "pipeline":
-        outcomes = list(pipeline.run(jobs(rec, tmp_path), settings, 1, nothing))
+        outcomes = list(Pipeline(1).run(jobs(rec, tmp_path), settings, nothing))
     else:
-        model = together.Batched(load_transcriber(settings), settings)
+        model = BatchedWorker(load_transcriber(settings), settings.batch)
         outcomes = list(model.run(jobs(rec, tmp_path), settings, nothing))
     assert len(outcomes) == 8 and [o.source.name for o in outcomes if o.error] == ["bad.wav"]
     same(notes(tmp_path), alone)
     assert max(tried) > 2 and sum(size > 2 for size in tried) <= 2  # it does not try again and again
 
 
-def test_memory_for_not_even_one(rec, weights, tmp_path, monkeypatch) -> None:
+def test_without_memory_for_one_window_each_recording_fails(rec, weights, tmp_path, monkeypatch) -> None:
     short_of_memory(monkeypatch, fits=0)
     settings = Settings(str(weights), "cpu", batch=4)
-    model = together.Batched(load_transcriber(settings), settings)
+    model = BatchedWorker(load_transcriber(settings), settings.batch)
     outcomes = list(model.run(jobs(rec, tmp_path)[:3], settings, nothing))
     assert len(outcomes) == 3 and all("too little memory" in outcome.error for outcome in outcomes)
     assert not list(tmp_path.iterdir())
@@ -146,7 +147,7 @@ def test_a_device_that_fails_is_no_fault_of_the_recordings(rec, weights, tmp_pat
 
     monkeypatch.setattr(OnnxWindows, "judge", failing)
     with pytest.raises(LoadError, match="unspecified launch failure more"):
-        list(pipeline.run(jobs(rec, tmp_path), Settings(str(weights), "cpu", batch=2), 1, nothing))
+        list(Pipeline(1).run(jobs(rec, tmp_path), Settings(str(weights), "cpu", batch=2), nothing))
     assert not list(tmp_path.iterdir())
 
 
@@ -162,43 +163,43 @@ def test_a_process_that_dies_takes_no_recording_with_it(rec, weights, alone, tmp
             killed.append(multiprocessing.active_children()[0].pid)
             os.kill(killed[0], signal.SIGKILL)
 
-    running = pipeline.run(jobs(rec, tmp_path), Settings(str(weights), "cpu", batch=3), 1, kill)
+    running = Pipeline(1).run(jobs(rec, tmp_path), Settings(str(weights), "cpu", batch=3), kill)
     outcomes = list(running)
     assert killed and len(outcomes) == 8
     assert [outcome.source.name for outcome in outcomes if outcome.error] == ["bad.wav"]
     same(notes(tmp_path), alone)
 
 
-def test_tuning_of_each(rec, weights, tmp_path) -> None:
-    """Pianos tuned otherwise are judged beside each other."""
+def test_each_recording_of_a_batch_has_its_own_tuning(rec, weights, tmp_path) -> None:
+    """Pianos tuned otherwise share batches."""
     settings = Settings(str(weights), "cpu", tuning="auto", batch=3)
-    some = [job for job in jobs(rec, tmp_path / "together") if job.source.stem in "023"]
-    model = together.Batched(load_transcriber(settings), settings)
+    some = [job for job in jobs(rec, tmp_path / "batched") if job.source.stem in "023"]
+    model = BatchedWorker(load_transcriber(settings), settings.batch)
     found = {o.source.name: o.found_cents for o in model.run(some, settings, nothing)}
     some = [job for job in jobs(rec, tmp_path / "alone") if job.source.stem in "023"]
-    expected = {o.source.name: o.found_cents for o in batch.run(some, settings, nothing)}
+    expected = {o.source.name: o.found_cents for o in OneProcess().run(some, settings, nothing)}
     assert found == expected and len(set(found.values())) > 1
-    same(notes(tmp_path / "together"), notes(tmp_path / "alone"))
+    same(notes(tmp_path / "batched"), notes(tmp_path / "alone"))
 
 
-def test_pictures(rec, weights, tmp_path) -> None:
+def test_batched_recordings_get_pictures(rec, weights, tmp_path) -> None:
     settings = Settings(str(weights), "cpu", picture=True, batch=2)
     some = jobs(rec, tmp_path, ("mid", "png"))[:2]
-    outcomes = list(pipeline.run(some, settings, 1, nothing))
+    outcomes = list(Pipeline(1).run(some, settings, nothing))
     assert [outcome.error for outcome in outcomes] == [None, None]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0.mid", "0.png", "1.mid", "1.png"]
 
 
-def test_one_at_a_time_on_a_processor(weights: Path) -> None:
+def test_a_processor_takes_one_window_at_a_time(weights: Path) -> None:
     transcriber = load_transcriber(Settings(str(weights), "cpu"))
-    assert batching.Batcher(transcriber).size == 1
-    assert not together.batched(transcriber, Settings())
-    assert together.batched(transcriber, Settings(batch=4))
-    assert not together.batched(transcriber, Settings(batch=4, latency_ms=132))
+    assert Batcher(transcriber).size == 1
+    assert not uses_batches(transcriber, Settings())
+    assert uses_batches(transcriber, Settings(batch=4))
+    assert not uses_batches(transcriber, Settings(batch=4, latency_ms=132))
 
 
 def test_bench_says_what_bounds_it(weights: Path) -> None:
-    from hppnet.commands.bench_batches import batches
+    from hppnet.commands.bench import _batches
     from hppnet.offline import bench, bench_batches
 
     settings = Settings(str(weights), "cpu")
@@ -210,4 +211,4 @@ def test_bench_says_what_bounds_it(weights: Path) -> None:
     for name in ("reading_x_realtime_a_process", "decoding_x_realtime_a_process", "whole_x_realtime"):
         assert figures[name] > 0, name
     assert figures["bound_by"] == "the network" and len(said) == 3
-    assert batches(figures).row_count == 6
+    assert _batches(figures).row_count == 6

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hppnet.model.notes import read_midi
-from hppnet.offline.origin import is_whole, origin_of
+from hppnet.offline.provenance import is_whole, origin_of
 
 from .made_outputs import sound
 from .needs import needs

@@ -10,11 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from hppnet.offline.inputs import Found, UsageError
-from hppnet.offline.lists import find_listed
-from hppnet.offline.plan import Plan
-from hppnet.offline.remote import Url
-from hppnet.offline.shards import Shard, parse_shard
+from hppnet.offline.errors import UsageError
+from hppnet.offline.inputs import FoundRecording, find_listed
+from hppnet.offline.places import Url
+from hppnet.offline.plan import Plan, Shard, parse_shard
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -72,8 +71,8 @@ def test_one_output_for_two_recordings_is_wrong_use() -> None:
 
 def test_urls_have_outputs_too() -> None:
     found = [
-        Found(Url("memory://b/in/x.wav"), Path("in/x.wav")),
-        Found(Url("memory://b/y.flac"), Path("y.flac")),
+        FoundRecording(Url("memory://b/in/x.wav"), Path("in/x.wav")),
+        FoundRecording(Url("memory://b/y.flac"), Path("y.flac")),
     ]
     assert [str(job.outputs["mid"]) for job in Plan(found, ["mid"])] == [
         "memory://b/in/x.mid",
@@ -86,13 +85,13 @@ def test_urls_have_outputs_too() -> None:
     ]
     for web in ("https://host/x.wav", "zip://x.wav::takes.zip"):
         with pytest.raises(UsageError, match="-o"):
-            Plan([Found(Url(web), Path("x.wav"))], ["mid"])
+            Plan([FoundRecording(Url(web), Path("x.wav"))], ["mid"])
     with pytest.raises(UsageError, match="https cannot"):
         Plan(found, ["mid"], Url("https://host/out"))
 
 
 def test_parts_are_the_whole_and_nothing_twice() -> None:
-    found = [Found(Path(f"{n}.wav"), Path(f"{n}.wav")) for n in range(23)]
+    found = [FoundRecording(Path(f"{n}.wav"), Path(f"{n}.wav")) for n in range(23)]
     parts = [Plan(found, ["mid"], None, Shard(n, 4)) for n in range(4)]
     assert [len(part) for part in parts] == [6, 6, 6, 5]
     sources = [str(job.source) for part in parts for job in part]
@@ -101,7 +100,7 @@ def test_parts_are_the_whole_and_nothing_twice() -> None:
 
 def test_names_meet_across_parts() -> None:
     """Whose name must differ does not depend on which part of the work one does."""
-    found = [Found(Path(name), Path(name)) for name in ("a.wav", "b.wav", "a.flac")]
+    found = [FoundRecording(Path(name), Path(name)) for name in ("a.wav", "b.wav", "a.flac")]
     outputs = [str(job.outputs["mid"]) for n in range(3) for job in Plan(found, ["mid"], None, Shard(n, 3))]
     assert outputs == ["a.wav.mid", "b.mid", "a.flac.mid"]
 
@@ -127,11 +126,11 @@ def test_parts_of_a_job_array() -> None:
 MEASURE = """
 import tracemalloc
 from pathlib import Path
-from hppnet.offline.inputs import Found
+from hppnet.offline.inputs import FoundRecording
 from hppnet.offline.plan import Plan
 
 def most_mib(count):
-    found = (Found(Path(f"a/{n % 97}/{n}.wav"), Path(f"{n % 97}/{n}.wav")) for n in range(count))
+    found = (FoundRecording(Path(f"a/{n % 97}/{n}.wav"), Path(f"{n % 97}/{n}.wav")) for n in range(count))
     tracemalloc.start()
     plan = Plan(found, ["mid"], Path("out"))
     assert sum(1 for _ in plan) == len(plan) == count

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from hppnet.offline import reading
-from hppnet.offline.decoding import facts
+from hppnet.offline.decoding import ffprobe
 from hppnet.offline.reading import AudioError, likely_duration_s, open_recording
 
 from .needs import needs
@@ -248,7 +248,7 @@ def test_unreadable_by_its_permissions(tmp_path):
 
 @needs_ffmpeg
 def test_without_ffmpeg_the_error_says_so(folder, monkeypatch):
-    monkeypatch.setattr(facts.shutil, "which", lambda _: None)
+    monkeypatch.setattr(ffprobe.shutil, "which", lambda _: None)
     assert "install ffmpeg" in refusal(folder / "f.m4a")
     assert len(read(folder / "vbr.mp3")[0]) == pytest.approx(SECONDS * RATE, rel=0.01)
 

@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 
 from hppnet.cli import app
 from hppnet.model.notes import write_midi
-from hppnet.offline.outputs import Job
+from hppnet.offline.jobs import Job
 from hppnet.offline.settings import Settings, describe_settings
 
-from .made_outputs import KINDS, NOTES, contents, former, make, sound
+from .made_outputs import KINDS, NOTES, contents, existing_outputs, make, sound
 
 
 class Skipping(RuleBasedStateMachine):
@@ -42,7 +42,7 @@ class Skipping(RuleBasedStateMachine):
 
     @rule()
     def do(self) -> None:
-        job = former(self.options, self.checkpoint).left(self.job)
+        job = existing_outputs(self.options, self.checkpoint).pending(self.job)
         assert job is not None
         make(job, self.options, self.checkpoint)
         self.made = self.now()
@@ -53,9 +53,9 @@ class Skipping(RuleBasedStateMachine):
         self.job.source.write_bytes(b"sound %d" % number)
         os.utime(self.job.source, ns=(status.st_atime_ns, status.st_mtime_ns))  # nobody sees it by its time
 
-    @rule(threshold=st.sampled_from([None, 0.3]), offsets=st.sampled_from(["keys", "sounding"]))
-    def change_the_settings(self, threshold: float | None, offsets: str) -> None:
-        self.options = Settings(onset_threshold=threshold, offsets=offsets, device="cpu", batch=2)
+    @rule(threshold=st.sampled_from([None, 0.3]), note_ends=st.sampled_from(["keys", "sounding"]))
+    def change_the_settings(self, threshold: float | None, note_ends: str) -> None:
+        self.options = Settings(onset_threshold=threshold, note_ends=note_ends, device="cpu", batch=2)
 
     @rule(name=st.sampled_from(["abc", "def"]))
     def change_the_weights(self, name: str) -> None:
@@ -80,7 +80,7 @@ class Skipping(RuleBasedStateMachine):
 
     @invariant()
     def skips_what_is_right(self) -> None:
-        left = former(self.options, self.checkpoint, skip=True).left(self.job)
+        left = existing_outputs(self.options, self.checkpoint, skip=True).pending(self.job)
         assert (left is None) == (self.speaks and self.made == self.now())
 
     def teardown(self) -> None:
@@ -140,7 +140,7 @@ def change_a_weight(path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [["--format", "mid"], ["--format", "csv"]])
-def test_another_recording_does_not_take_a_former_runs_output(here: Path, run, options: list[str]) -> None:
+def test_another_recording_does_not_take_an_earlier_runs_output(here: Path, run, options: list[str]) -> None:
     sound("x/a.wav", 0), sound("y/a.wav", 1), sound("z/a.flac", 2)
     Path("same").mkdir()
     shutil.copy("x/a.wav", "same/a.wav")

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hppnet.cli import app
-from hppnet.offline.origin import written_here
+from hppnet.offline.provenance import written_here
 from hppnet.training.curves import read_curves
 from hppnet.training.logs import CsvTable, Means, read_table
 

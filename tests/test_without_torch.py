@@ -26,7 +26,7 @@ WITH_TORCH = {
     *("model/device.py", "model/former_network.py", "model/full_context.py", "model/layers.py"),
     *("model/library_lstm.py", "model/lstm.py", "model/network.py", "model/pedal.py", "model/spectrum.py"),
     *("model/engines.py", "model/torch_network.py", "model/torch_streams.py", "model/velocity.py"),
-    *("model/windows.py", "offline/batching.py"),
+    *("model/windows.py", "offline/executors/batched_worker.py"),
     *("training/bench.py", "training/data/arrays.py", "training/data/dataset.py", "training/data/sources.py"),
     *("training/evaluate/peers.py", "training/kernels.py", "training/launch.py", "training/logs.py"),
     *("training/loop.py", "training/losses.py", "training/run.py", "training/step.py", "training/teacher.py"),

@@ -6,12 +6,11 @@ import os
 
 import pytest
 
+from hppnet.model import files
+from hppnet.model.files import remove_dead_parts, remove_parts, replacing
 from hppnet.model.notes import Note, read_midi
-from hppnet.offline import writing
 from hppnet.offline.writing import (
-    atomic,
-    remove_dead_parts,
-    remove_parts,
+    cannot_write,
     write_csv,
     write_json,
     write_outputs,
@@ -76,12 +75,12 @@ def test_an_error_leaves_what_was_there(tmp_path, error):
 
 def test_the_target_changes_only_when_all_is_written(tmp_path):
     (tmp_path / "a.mid").write_text("old")
-    with atomic(tmp_path / "a.mid") as part:
+    with replacing(tmp_path / "a.mid") as part:
         part.write_text("new")
         assert part.parent == tmp_path  # a rename across file systems would not be atomic
         assert (tmp_path / "a.mid").read_text() == "old"
     with open(tmp_path / "a.mid") as reader:
-        with atomic(tmp_path / "a.mid") as part:
+        with replacing(tmp_path / "a.mid") as part:
             part.write_text("newer")
         assert reader.read() == "new"  # whoever reads the old file reads all of it
     assert (tmp_path / "a.mid").read_text() == "newer"
@@ -96,12 +95,12 @@ def test_permissions_are_the_users(tmp_path):
 
 def test_what_a_killed_process_left_is_removed(tmp_path):
     """And nothing of other processes, nor of other machines' processes of the same number."""
-    own = writing.machine()
+    own = files.machine_name()
     mine, *others = [
-        tmp_path / f"{writing._PREFIX}-{rest}.part"
+        tmp_path / f"{files.PART_PREFIX}-{rest}.part"
         for rest in (f"12-0-{own}", f"123-0-{own}", f"12-0-other-{own}", "12-0-other", f"{2**22 + 1}-0-other")
     ]
-    dead = tmp_path / f"{writing._PREFIX}-{2**22 + 1}-0-{own}.part"  # above the highest number of a process
+    dead = tmp_path / f"{files.PART_PREFIX}-{2**22 + 1}-0-{own}.part"  # above the highest number of a process
     for part in (mine, *others, dead):
         part.touch()
     remove_parts(tmp_path, 12, own)
@@ -114,5 +113,5 @@ def test_a_folder_in_the_way(tmp_path):
     (tmp_path / "a.mid").mkdir()
     with pytest.raises(OSError) as caught:
         write_outputs({tmp_path / "a.mid": lambda path: path.write_text("new")})
-    assert str(tmp_path / "a.mid") in writing.cannot_write(caught.value)
+    assert str(tmp_path / "a.mid") in cannot_write(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["a.mid"]

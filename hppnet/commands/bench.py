@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..failure import fail
-from .options import Checkpoint, Device, FiguresFile, Force
+from .options import Checkpoint, ComputeDevice, Device, FiguresFile, Force
 from .reports import print_figures, write_figures
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ def _bench() -> None:
 
 @app.command()
 def offline(
-    seconds: Annotated[float, typer.Option(min=1, help="Of sound; it is made up here.")] = 60,
+    seconds: Annotated[float, typer.Option(min=1, help="How much sound; it is made up here.")] = 60,
     repeats: Annotated[int, typer.Option(min=1, help="The median of so many runs counts.")] = 3,
     threads: Annotated[int, typer.Option(min=1, help="Processor cores to use.")] = 1,
     checkpoint: Checkpoint = None,
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    device: ComputeDevice = Device.auto,
     json_file: FiguresFile = None,
     force: Force = False,
 ) -> None:
@@ -36,7 +36,6 @@ def offline(
 
     from ..model.checkpoint import CheckpointError
     from ..offline.bench import measure
-    from .bench_batches import batches
 
     console = Console(stderr=True)
     try:
@@ -54,7 +53,7 @@ def offline(
     screen.print(_figures(figures))
     if figures["detail"]["where_percent"]:
         screen.print(_where(figures["detail"]["where_percent"]))
-    screen.print(batches(figures["detail"]["batches"]))
+    screen.print(_batches(figures["detail"]["batches"]))
 
 
 def _machine(detail: dict[str, Any]) -> str:
@@ -104,4 +103,28 @@ def _where(shares: dict[str, dict[str, float]]) -> Table:
         table.add_column(way, justify="right")
     for part in next(iter(shares.values())):
         table.add_row(part, *(f"{shares[way][part]:.1f}" for way in shares))
+    return table
+
+
+def _batches(figures: dict[str, Any]) -> Table:
+    """Times real time of each part alone, by the batch size where that matters, and of the whole."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title="many recordings, × real time", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("")
+    table.add_column(justify="right")
+    table.add_column()
+    for size, rate in figures["network_x_realtime"].items():
+        chosen = "chosen" if int(size) == figures["batch"] else ""
+        table.add_row(f"network, {size} at once", f"{rate:.0f} ×", chosen)
+    table.add_row(
+        "reading", f"{figures['reading_x_realtime_a_process']:.0f} ×", "a process; FLAC, 44.1 kHz, 2"
+    )
+    table.add_row("decoding, writing", f"{figures['decoding_x_realtime_a_process']:.0f} ×", "a process")
+    if figures["processes"] > 1:
+        both = f"{figures['processes']} processes"
+        table.add_row("both together", f"{figures['reading_and_decoding_x_realtime']:.0f} ×", both)
+    bound = f"from disk to disk; bound by {figures['bound_by']}"
+    table.add_row("the whole", f"{figures['whole_x_realtime']:.0f} ×", bound)
     return table

@@ -8,7 +8,7 @@ import typer
 
 from ..failure import fail
 from . import bench
-from .options import Device, FiguresFile, Force
+from .options import ComputeDevice, Device, FiguresFile, Force
 from .reports import print_figures, write_figures
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def train(
     threads: Annotated[int, typer.Option(min=1, help="Threads of each process.")] = 1,
     batch: Annotated[int, typer.Option(min=1, help="Excerpts of 5.12 s in a step, over all processes.")] = 4,
     config: Annotated[str, typer.Option(help="A named network.")] = "default",
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    device: ComputeDevice = Device.auto,
     json_file: FiguresFile = None,
     force: Force = False,
 ) -> None:

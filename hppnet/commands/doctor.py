@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from .options import Checkpoint
+from .options import AsJson, Checkpoint
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from .doctor_problems import Problem
+    from ..doctor import Problem
 
 #: Packages that the table names; --json has all.
 _SHOWN = (
@@ -31,7 +30,7 @@ _SHOWN = (
 
 def doctor(
     checkpoint: Checkpoint = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check whether live can run here: speed, microphones, MIDI ports, versions; say what to mend.
 
@@ -39,11 +38,11 @@ def doctor(
     """
     from rich.console import Console
 
-    from .doctor_problems import problems
+    from ..doctor import examine_machine, find_problems
 
     with Console(stderr=True).status("looking at this machine") as status:
-        facts = examine(checkpoint, status.update)
-    found = problems(facts)
+        facts = examine_machine(checkpoint, status.update)
+    found = find_problems(facts)
     can_run = not any(problem.stops_live for problem in found)
     if as_json:
         import json
@@ -57,21 +56,6 @@ def doctor(
         _show(facts, found, can_run)
     if not can_run:
         raise typer.Exit(1)
-
-
-def examine(checkpoint: Path | None, report: Any) -> dict[str, Any]:
-    """All facts, ready for JSON. ``report`` is told what comes next."""
-    from . import doctor_facts
-    from .devices import find_inputs, find_ports
-
-    facts = doctor_facts.versions()
-    report("looking at the processor")
-    facts |= doctor_facts.machine()
-    report("measuring the unit: products of matrices")
-    facts |= doctor_facts.unit()
-    facts |= doctor_facts.network(checkpoint, report)
-    report("looking for microphones and MIDI ports")
-    return facts | find_inputs() | find_ports() | doctor_facts.programs()
 
 
 def _show(facts: dict[str, Any], found: list[Problem], can_run: bool) -> None:

@@ -17,7 +17,7 @@ def export(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="The folder that the graphs go to.")
     ] = Path("."),
-    latency: Annotated[float, typer.Option(help="Of the graph of a live step, in milliseconds.")] = 132,
+    latency: Annotated[float, typer.Option(help="Milliseconds, for the graph of a live step.")] = 132,
     force: Annotated[bool, typer.Option("--force", help="Replace graphs that are there already.")] = False,
 ) -> None:
     """Write a checkpoint as two ONNX graphs: step.onnx for live use, window.onnx for recordings.
@@ -30,8 +30,9 @@ def export(
         raise typer.BadParameter(f"{output}: expected a folder, {above} is a file", param_hint="--output")
     from ..model import checkpoint as checkpoints
     from ..model.engine.export import graphs
+    from ..model.files import write_files
     from ..model.timebase import frames_for_latency
-    from ..offline.writing import cannot_write, write_outputs
+    from ..offline.writing import cannot_write
 
     try:
         found = checkpoints.read(checkpoint)
@@ -45,7 +46,7 @@ def export(
         if path.exists() and not force:
             fail(f"{path}: is there already; --force replaces it")
     try:
-        write_outputs({path: partial(_put, content) for path, content in contents.items()})
+        write_files({path: partial(_put, content) for path, content in contents.items()})
     except OSError as error:
         fail(cannot_write(error))
     for path in contents:

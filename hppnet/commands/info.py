@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..failure import fail
-from .options import CheckpointFile
+from .options import AsJson, CheckpointFile
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def info(
     checkpoint: CheckpointFile = None,
     latency: Annotated[float, typer.Option(help="Milliseconds for which multiply-adds are counted.")] = 132,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what a checkpoint is: sizes, thresholds, multiply-adds a frame, recipe, data and figures."""
     from ..model.checkpoint import CheckpointError

@@ -1,4 +1,4 @@
-"""Options that several verbs share, so that they mean the same everywhere."""
+"""Options that several commands share, so that they mean the same everywhere."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class Device(str, enum.Enum):
     mps = "mps"
 
 
+ComputeDevice = Annotated[Device, typer.Option(help="Where to compute.")]
 Checkpoint = Annotated[
     Path | None,
     typer.Option(exists=True, dir_okay=False, help="Other weights than those that come with hppnet."),
@@ -51,10 +52,8 @@ def renamed_option(old: str, new: str, parameter: str | None = None) -> Any:
     target = parameter or new.lstrip("-").replace("-", "_")
 
     def hand_over(context: typer.Context, value: Any) -> Any:
-        if value not in (None, False, [], ()):
-            print(
-                f"note: {old} is called {new} now; the old name works until the next release", file=sys.stderr
-            )
+        if value is not None and value is not False and value not in ((), []):
+            print(f"note: {old} is now {new}; the old name works until the next release", file=sys.stderr)
             context.default_map = {**(context.default_map or {}), target: value}
         return value
 
@@ -73,24 +72,37 @@ def able_to_draw(wanted: bool) -> bool:
 Force = Annotated[
     bool, typer.Option("--force", is_eager=True, help="Replace also files that hppnet did not write.")
 ]
-#: Of a benchmark: see ``reports``. Goes with Force.
+#: The figures of a benchmark: see ``reports``. Goes with Force.
 FiguresFile = Annotated[
     str | None,
     typer.Option(
         "--json", metavar="FILE", help="Write all figures; - for standard output.", callback=checked_report
     ),
 ]
+#: For a command that prints a table or a text.
+AsJson = Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")]
+NoteEnds = Annotated[
+    str,
+    typer.Option(
+        metavar="keys|sounding",
+        help="MIDI notes end with their keys, and the pedal is written; or when they stop sounding.",
+    ),
+]
+#: Work that several processes share.
+Jobs = Annotated[int | None, typer.Option(min=1, help="Processes at once; default: by cores and files.")]
 InputChannel = Annotated[
-    int | None, typer.Option(min=1, help="Of the recordings; default: all that are not silent or noise.")
+    int | None,
+    typer.Option(min=1, help="Which channel of the recordings; default: all that are not silent or noise."),
 ]
 Track = Annotated[
-    int | None, typer.Option(min=1, help="Of files with several audio tracks; default: their default one.")
+    int | None,
+    typer.Option(min=1, help="Which track of files with several audio tracks; default: their default one."),
 ]
 Tuning = Annotated[
     str | None,
     typer.Option(
         metavar="CENTS|HZ|auto",
-        help="Of the piano: cents off A = 440 Hz (-200 to 200), its A (415Hz), or found (-50 to 50 cents).",
+        help="The piano's: cents off A = 440 Hz (-200 to 200), its A (415Hz), or auto (-50 to 50 cents).",
     ),
 ]
 Threshold = Annotated[float | None, typer.Option(min=0, max=1, help="0 to 1; default: the checkpoint's.")]

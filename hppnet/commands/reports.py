@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,30 +21,22 @@ def check_report(file: Path, force: bool, kind: str | None = None) -> None:
     Raises FileExistsError for what is there and was not written by this program, unless ``force``, and
     OSError for a name that no file can have.
     """
-    from ..offline.outputs import check_free
+    from ..model.files import is_special
+    from ..offline.jobs import check_free
 
-    if not _streams(file):
+    if not is_special(file):
         check_free(file, kind, INSTEAD, replaceable=force)
 
 
 def write_report(file: Path, write: Callable[[Path], object], force: bool, kind: str | None = None) -> None:
     """Whole or not at all, where it still may; ``write`` is called with a path. Raises OSError."""
-    from ..offline.writing import write_outputs
+    from ..model.files import is_special, write_files
 
-    if _streams(file):
+    if is_special(file):
         write(file)
         return
     check_report(file, force, kind)
-    write_outputs({file: write})
-
-
-def _streams(file: Path) -> bool:
-    """A pipe, a terminal or /dev/null: nothing is lost there, and it must not be replaced by a file."""
-    try:
-        mode = file.stat().st_mode
-    except OSError:
-        return False
-    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
+    write_files({file: write})
 
 
 def checked_report(context: typer.Context, file: str | None) -> str | None:

@@ -12,13 +12,18 @@ import typer
 from ..failure import fail, printable
 from .options import (
     Checkpoint,
+    ComputeDevice,
     Device,
+    Force,
     InputChannel,
+    Jobs,
+    NoteEnds,
     Threshold,
     Track,
     Tuning,
     able_to_draw,
     latency_ms,
+    renamed_option,
     tuning_setting,
 )
 
@@ -33,20 +38,18 @@ def transcribe(
     output: Annotated[
         str | None,
         typer.Option(
-            "-o",
-            "--output",
+            *("-o", "--output"),
             help="A folder, also by URL, or FILE.mid for one recording; - writes to standard output.",
         ),
     ] = None,
     list_file: Annotated[
         str | None,
         typer.Option(
-            "--list", metavar="FILE", help="Recordings, one a line, or a CSV; - for standard input."
+            "--list", metavar="FILE", help="Recordings, one a line, or a CSV; - reads standard input."
         ),
     ] = None,
     formats: Annotated[
-        str | None,
-        typer.Option("--format", help="Any of mid,csv,json,jsonl (events); default: mid."),
+        str | None, typer.Option("--format", help="Any of mid,csv,json,jsonl (events); default: mid.")
     ] = None,
     plot: Annotated[
         bool,
@@ -61,23 +64,16 @@ def transcribe(
     input_channel: InputChannel = None,
     track: Track = None,
     checkpoint: Checkpoint = None,
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
-    offsets: Annotated[
-        str,
-        typer.Option(
-            metavar="keys|sounding",
-            help="MIDI notes end with their keys, and the pedal is written; or when they stop sounding.",
-        ),
-    ] = "keys",
+    device: ComputeDevice = Device.auto,
+    note_ends: NoteEnds = "keys",
+    _offsets: Annotated[str | None, renamed_option("--offsets", "--note-ends")] = None,
     onset_threshold: Threshold = None,
     frame_threshold: Threshold = None,
     offset_threshold: Threshold = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Processes at once; default: by cores and files.")
-    ] = None,
+    jobs: Jobs = None,
     batch: Annotated[
         int | None,
-        typer.Option(min=1, help="Recordings judged together; default: by the GPU's memory, 1 without."),
+        typer.Option(min=1, help="Recordings in one batch; default: by the GPU's memory, 1 without."),
     ] = None,
     cluster: Annotated[
         str | None, typer.Option(metavar="ADDRESS|local[:N]", help="On the workers of a Dask scheduler.")
@@ -91,9 +87,7 @@ def transcribe(
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave out what would be made just as it is there.")
     ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace also files that hppnet did not write.")
-    ] = False,
+    force: Force = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     show: Annotated[bool, typer.Option("--show", help="Print the notes as a table.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show where errors arose.")] = False,
@@ -103,12 +97,11 @@ def transcribe(
 
     One bad file does not stop the others. Exit code: 0 done, 1 a file failed, 2 wrong use, 130 Ctrl-C.
     """
-    from ..offline.remote import place_of
+    from ..offline import run
+    from ..offline.places import place_of
+    from ..offline.plan import parse_shard
+    from ..offline.request import TranscribeRequest, check_options, check_pipes, piped
     from ..offline.settings import Settings
-    from ..offline.shards import parse_shard
-    from .transcribe_pipes import check_pipes, piped
-    from .transcribe_run import rehearse, transcribe_all
-    from .transcribe_task import Task
 
     with _wrong_use():
         settings = Settings(
@@ -119,20 +112,18 @@ def transcribe(
             onset_threshold=onset_threshold,
             frame_threshold=frame_threshold,
             offset_threshold=offset_threshold,
-            offsets=offsets,
+            note_ends=note_ends,
             channel=input_channel,
             track=track,
             picture=plot,
             keep_notes=show,
             batch=batch,
         )
-        _check_together(paths, list_file, cluster, jobs, batch, streaming)
-        if force and skip_existing:
-            raise ValueError("--force does everything again, --skip-existing does not: expected one of them")
+        check_options(paths, list_file, cluster, jobs, batch, streaming, force and skip_existing)
         check_pipes(paths or [], output, formats, plot, cluster)
     with piped(paths or [], output, formats) as (arguments, place, pipes):
         with _wrong_use():
-            task = Task(
+            request = TranscribeRequest(
                 settings,
                 arguments=arguments,
                 list_file=list_file,
@@ -146,8 +137,11 @@ def transcribe(
                 force=force,
                 pipes=pipes,
             )
-            task.find(quiet=quiet)
-        code = rehearse(task) if dry_run else transcribe_all(task, show=show, verbose=verbose, quiet=quiet)
+            request.find(quiet=quiet)
+        if dry_run:
+            code = run.dry_run(request)
+        else:
+            code = run.transcribe_all(request, show=show, verbose=verbose, quiet=quiet)
     raise typer.Exit(code)
 
 
@@ -160,23 +154,3 @@ def _wrong_use() -> Iterator[None]:
         raise typer.BadParameter(printable(str(error))) from None
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-
-
-def _check_together(
-    paths: list[str] | None,
-    list_file: str | None,
-    cluster: str | None,
-    jobs: int | None,
-    batch: int | None,
-    streaming: bool,
-) -> None:
-    """Raises ValueError for options that do not go together."""
-    if not paths and list_file is None:
-        raise ValueError("expected PATH... (files, folders, patterns, URLs) or --list FILE, got neither")
-    if cluster is not None and jobs is not None:
-        raise ValueError("--cluster has workers of its own: leave --jobs out, or say --cluster local:N")
-    kind, _, count = (cluster or "").partition(":")
-    if cluster == "" or (kind == "local" and count and (not count.isdecimal() or int(count) < 1)):
-        raise ValueError(f"--cluster: expected an address, local or local:N with N workers, got {cluster!r}")
-    if batch is not None and streaming:
-        raise ValueError("--streaming gives what live would, one recording at a time: leave --batch out")

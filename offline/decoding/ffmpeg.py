@@ -16,8 +16,8 @@ from typing import BinaryIO
 import numpy as np
 
 from ..errors import AudioError
-from .facts import Track, choose_track, ffmpeg_commands, probe
-from .parts import Part, PartFile, Report
+from .ffprobe import Track, choose_track, ffmpeg_commands, probe
+from .parts import Part, PartFile, ReadReport
 
 _PROBLEM = re.compile(r"\[(?:error|fatal|panic)\] (.*)")
 #: Said of good files: bytes between or after mp3 frames (tags, padding).
@@ -30,7 +30,7 @@ _FED = 1 << 16  #: bytes handed to ffmpeg at a time
 
 @dataclass(frozen=True)
 class _Options:
-    """Of ffmpeg's command line."""
+    """What stands before and after the input on ffmpeg's command line."""
 
     of_input: Sequence[str] = ()
     of_output: Sequence[str] = ("-map", "0:a:0")
@@ -45,7 +45,7 @@ class FfmpegSource:
     """
 
     def __init__(
-        self, path: Path, report: Report, track: int | None = None, part: Part | None = None
+        self, path: Path, report: ReadReport, track: int | None = None, part: Part | None = None
     ) -> None:
         commands = ffmpeg_commands()
         if commands is None:

@@ -15,9 +15,8 @@ import struct
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from .frames import Header, after_tags, chain, parse_header, read_tag, syncs
-from .parts import Part, Piece, Report
-from .window import Window
+from .mp3_frames import Header, after_tags, chain, parse_header, read_tag, syncs
+from .parts import Part, Piece, ReadReport, Window
 
 _DECODER_DELAY = 529  #: samples that decoders take away with the declared delay
 _FORGIVEN = 0.01  #: frames that an editor added without changing the tag
@@ -56,7 +55,7 @@ class _Sound:
         return bool(self.tagged) and self.frames >= (self.tagged or 0)
 
 
-def mp3_parts(file: BinaryIO, begin: int, end: int, report: Report) -> list[Part]:
+def mp3_parts(file: BinaryIO, begin: int, end: int, report: ReadReport) -> list[Part]:
     """The sounds between two places one after the other; reports damage, and what misses at the end.
 
     No parts where there is no frame.
@@ -73,7 +72,7 @@ def mp3_parts(file: BinaryIO, begin: int, end: int, report: Report) -> list[Part
 class _Scan:
     """One walk through a file."""
 
-    def __init__(self, window: Window, begin: int, report: Report) -> None:
+    def __init__(self, window: Window, begin: int, report: ReadReport) -> None:
         self._window, self._begin, self._report = window, begin, report
         self._sounds: list[_Sound] = []
         self._since: int | None = None  # bytes of sound since damage

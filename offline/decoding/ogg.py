@@ -1,4 +1,4 @@
-"""Ogg page by page: chained streams, cuts, and what lies between pages. Source: RFC 3533, section 6."""
+"""Ogg page by page: chained streams, cuts, and what lies between pages. SoundSource: RFC 3533, section 6."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from .parts import Part, Piece, Report
-from .window import Window
+from .parts import Part, Piece, ReadReport, Window
 
 _HEADER = struct.Struct("<4sBBqIIIB")
 _BEGINS, _ENDS = 2, 4  #: flags of a stream's first and last page
@@ -45,7 +44,7 @@ class _Link:
         self.pages += not page.begins
 
 
-def ogg_parts(file: BinaryIO, size: int, report: Report) -> list[Part] | None:
+def ogg_parts(file: BinaryIO, size: int, report: ReadReport) -> list[Part] | None:
     """A part for each link of the chain; None where streams lie beside each other (video, several tracks).
 
     Reports a cut, and bytes that belong to no page.
@@ -72,7 +71,7 @@ def ogg_parts(file: BinaryIO, size: int, report: Report) -> list[Part] | None:
     return [Part()] if len(parts) == 1 and parts[0].pieces == ((0, size),) else parts
 
 
-def _pages(window: Window, report: Report) -> Iterator[_Page]:
+def _pages(window: Window, report: ReadReport) -> Iterator[_Page]:
     position = 0
     while position < window.size:
         page = _page(window, position)

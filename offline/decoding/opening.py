@@ -1,27 +1,29 @@
-"""Which decoder reads a file, and which parts of it."""
+"""Which decoder reads a file, and which parts of it, one after the other."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
+from ..errors import AudioError
 from .ffmpeg import FfmpegSource
-from .flac import flac_parts
-from .frames import is_mp3
-from .joined import JoinedSource
-from .lengths import au_part, chunked_part, container_of, mpeg_in_wav
+from .headers import au_part, chunked_part, container_of, flac_parts, mpeg_in_wav
 from .mp3 import mp3_parts
+from .mp3_frames import is_mp3
 from .ogg import ogg_parts
-from .parts import Part, Report, Source
+from .parts import Part, ReadReport, SoundSource, resampled
 from .sndfile import open_part
 
 #: Formats in which ffmpeg alone finds tracks and times, though libsndfile or our reading may find sound.
 _CONTAINERS = (b"\x1aE\xdf\xa3", b"\x30\x26\xb2\x75", b"FLV\x01", b"G@")
 
 
-def open_source(path: Path, track: int | None, report: Report) -> Source:
+def open_source(path: Path, track: int | None, report: ReadReport) -> SoundSource:
     """The sound of a file, or its track ``track`` (from 1).
 
     Raises AudioError where nothing can be read; what else is wrong is reported.
@@ -32,7 +34,7 @@ def open_source(path: Path, track: int | None, report: Report) -> Source:
     return JoinedSource(path, parts, report, partial(open_part, path, report=report, track=track))
 
 
-def find_parts(path: Path, report: Report) -> list[Part] | None:
+def find_parts(path: Path, report: ReadReport) -> list[Part] | None:
     """The sounds of which a file consists, for libsndfile; none where ffmpeg is to find them."""
     size = path.stat().st_size
     with open(path, "rb") as file:
@@ -57,7 +59,7 @@ def find_parts(path: Path, report: Report) -> list[Part] | None:
     return [Part()]
 
 
-def _report_joined_mp4(file: BinaryIO, size: int, report: Report) -> None:
+def _report_joined_mp4(file: BinaryIO, size: int, report: ReadReport) -> None:
     """Another mp4 after the first: players and ffmpeg do not look at it."""
     position = 0
     while position + 16 <= size:
@@ -70,3 +72,34 @@ def _report_joined_mp4(file: BinaryIO, size: int, report: Report) -> None:
         if length < 8:
             return
         position += length
+
+
+class JoinedSource:
+    """Parts of a file as one sound with the rate and channels of the first, each opened when it is reached.
+
+    A part that cannot be read is reported.
+    """
+
+    def __init__(
+        self, path: Path, parts: Sequence[Part], report: ReadReport, open_part: Callable[[Part], SoundSource]
+    ) -> None:
+        self._parts, self._report, self._open, self._path = parts, report, open_part, path
+        self._current = open_part(parts[0])
+        self.sample_rate, self.channels = self._current.sample_rate, self._current.channels
+        self.frames: int | None = None if len(parts) > 1 else self._current.frames
+
+    def chunks(self, frames: int) -> Iterator[np.ndarray]:
+        """float32 [n, channels], n <= frames."""
+        yield from self._current.chunks(frames)
+        for number, part in enumerate(self._parts[1:], 2):
+            self._current.close()
+            try:
+                self._current = self._open(part)
+            except AudioError as error:
+                said = str(error).removeprefix(f"{self._path}: ")
+                self._report.lose(f"part {number} of {len(self._parts)} is not read: {said}")
+                continue
+            yield from resampled(self._current, self.sample_rate, self.channels, frames)
+
+    def close(self) -> None:
+        self._current.close()

@@ -1,4 +1,4 @@
-"""Parts of a file that are decoded as one sound each, and what decoders say and offer."""
+"""Parts of a file that are decoded as one sound each: how their bytes are found, and what decoders offer."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
+import soxr
+
+from ...model.downmix import Downmix
 
 Piece = bytes | tuple[int, int]  #: bytes in place of those of the file, or where those begin and end
+_WINDOW_BYTES = 1 << 20
 
 
 @dataclass
-class Report:
+class ReadReport:
     """What is to be said of a file: a line each, without the file's name."""
 
     warnings: list[str] = field(default_factory=list)
@@ -42,7 +46,7 @@ class Part:
         return PartFile(path, self.pieces) if self.pieces else path
 
 
-class Source(Protocol):
+class SoundSource(Protocol):
     """An open sound, as every decoder offers it.
 
     ``sample_rate`` in Hz; ``frames`` is None where only decoding will tell.
@@ -111,3 +115,62 @@ class PartFile(io.RawIOBase):
             return piece[inside : inside + most]
         self._file.seek(piece[0] + inside)
         return self._file.read(most) or b""
+
+
+class Window:
+    """Bytes of a file by their position, a mebibyte at a time, for a walk from its beginning to its end."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self.size = size
+        self._file = file
+        self._begin, self._bytes = 0, b""
+
+    def read(self, position: int, count: int) -> bytes:
+        """Fewer at the end of the file."""
+        inside = position - self._begin
+        if inside < 0 or inside + count > len(self._bytes):
+            self._file.seek(position)
+            self._begin, self._bytes, inside = position, self._file.read(max(_WINDOW_BYTES, count)), 0
+        return self._bytes[inside : inside + count]
+
+    def find(self, wanted: bytes, position: int, end: int | None = None) -> int | None:
+        """The first place from ``position`` on, before ``end``, where ``wanted`` stands."""
+        end = self.size if end is None else min(end, self.size)
+        while position < end:
+            data = self.read(position, min(_WINDOW_BYTES // 2, end - position + len(wanted) - 1))
+            at = data.find(wanted)
+            if at >= 0:
+                return position + at if position + at < end else None
+            if len(data) < len(wanted):
+                return None
+            position += len(data) - len(wanted) + 1
+        return None
+
+
+def resampled(source: SoundSource, sample_rate: int, channels: int, frames: int) -> Iterator[np.ndarray]:
+    """A source's chunks, float32 [n, channels], at another rate and with another number of channels."""
+    mix = Downmix(source.channels, source.sample_rate) if source.channels != channels else None
+    stream = None
+    if source.sample_rate != sample_rate:
+        stream = soxr.ResampleStream(source.sample_rate, sample_rate, channels, dtype="float32")
+    for chunk in source.chunks(frames):
+        if mix is not None:
+            chunk = np.repeat(mix.feed(chunk)[:, None], channels, axis=1)
+        if stream is not None:
+            chunk = _two(stream.resample_chunk(np.ascontiguousarray(chunk)), channels)
+        if len(chunk):
+            yield chunk
+    if stream is not None:
+        yield _two(stream.resample_chunk(np.zeros((0, channels), np.float32), last=True), channels)
+
+
+def after(chunks: Iterator[np.ndarray], frames: int) -> Iterator[np.ndarray]:
+    """What comes after the first ``frames`` frames."""
+    for chunk in chunks:
+        if len(chunk) > frames:
+            yield chunk[frames:]
+        frames = max(0, frames - len(chunk))
+
+
+def _two(samples: np.ndarray, channels: int) -> np.ndarray:
+    return samples.reshape(-1, channels)

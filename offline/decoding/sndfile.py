@@ -10,10 +10,9 @@ import numpy as np
 import soundfile
 
 from ..errors import AudioError
-from .facts import ffmpeg_commands
 from .ffmpeg import FfmpegSource
-from .joined import after, resampled
-from .parts import Part, Report, Source
+from .ffprobe import ffmpeg_commands
+from .parts import Part, ReadReport, SoundSource, after, resampled
 
 _UNKNOWN_LENGTH = 1 << 62
 _UNKNOWN_FORMAT = 1  #: libsndfile's error code
@@ -39,7 +38,7 @@ class SndfileSource:
     Raises soundfile.LibsndfileError for what libsndfile cannot open.
     """
 
-    def __init__(self, path: Path, part: Part, report: Report) -> None:
+    def __init__(self, path: Path, part: Part, report: ReadReport) -> None:
         self._path, self._part, self._report = path, part, report
         self._input = part.open(path)
         try:
@@ -52,7 +51,7 @@ class SndfileSource:
         self.channels: int = self._file.channels
         stated = part.expected_frames if part.expected_frames is not None else self._file.frames
         self.frames: int | None = stated if stated < _UNKNOWN_LENGTH else None
-        self._other: Source | None = None
+        self._other: SoundSource | None = None
 
     def chunks(self, frames: int) -> Iterator[np.ndarray]:
         """float32 [n, channels], n <= frames. Reports frames that the header promises in vain."""
@@ -106,7 +105,7 @@ class SndfileSource:
         return f"{frames / self.sample_rate:.1f} s"
 
 
-def open_part(path: Path, part: Part, *, report: Report, track: int | None = None) -> Source:
+def open_part(path: Path, part: Part, *, report: ReadReport, track: int | None = None) -> SoundSource:
     """By libsndfile, or by ffmpeg where libsndfile refuses. Raises AudioError when both do."""
     try:
         source = SndfileSource(path, part, report)

@@ -19,15 +19,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from .batch import Heard, Load
-from .cluster_local import local_client
-from .cluster_task import Report, transcribe_group
-from .errors import LoadError, MissingExtra
-from .job import Outcome, load_transcriber, one_line
-from .outputs import Job
-from .settings import Settings
-from .workers import died, remove_parts_of
-from .writing import machine as this_machine
+from ...model.files import machine_name
+from ..errors import LoadError, MissingExtra
+from ..jobs import Job, Outcome
+from ..recording_task import one_line
+from ..settings import Settings, load_transcriber
+from .cluster_workers import WorkerReport, local_client, transcribe_group
+from .executor import Load, Outcomes, ReportRead, died, remove_parts_of
 
 _GROUP_S = 3.0  #: of work that a group should be: a long one leaves the others idle at the end
 _LARGEST_GROUP = 256
@@ -48,33 +46,32 @@ class _Group:
         self.size = len(self.left)
 
 
-def run(
-    jobs: Iterable[Job],
-    settings: Settings,
-    address: str,
-    heard: Heard,
-    digest: str | None = None,
-    load: Load = load_transcriber,
-    say: Callable[[str], object] = lambda line: None,
-) -> Iterator[Outcome]:
-    """One outcome a job, as they come. ``address``: ``local``, ``local:N``, a scheduler's, or its file.
+@dataclass(frozen=True)
+class Cluster:
+    """The workers of a Dask scheduler.
 
-    ``say`` is told where the dashboard is. ``digest``: of the weights that all workers must have. Raises
-    MissingExtra without Dask, LoadError when there is no scheduler or no model. Closing the iterator, or
-    Ctrl-C, has the workers leave what they have not finished.
+    Its ``run`` raises MissingExtra without Dask, and LoadError also when there is no scheduler. Closing the
+    iterator has the workers leave what they have not finished.
     """
-    driver = None
-    try:
-        with _connected(address) as client:
-            say(f"cluster: {client.scheduler.address}, dashboard: {client.dashboard_link}")
-            driver = _Driver(client, settings, heard, digest, load)
-            try:
-                yield from driver.run(jobs)
-            finally:
-                driver.stop()
-    finally:
-        if driver is not None:
-            driver.tidy()
+
+    address: str  #: ``local``, ``local:N``, a scheduler's, or its file
+    digest: str | None = None  #: of the weights that all workers must have
+    say: Callable[[str], object] = lambda line: None  #: is told where the dashboard is
+    load: Load = load_transcriber
+
+    def run(self, jobs: Iterable[Job], settings: Settings, report_read: ReportRead) -> Outcomes:
+        driver = None
+        try:
+            with _connected(self.address) as client:
+                self.say(f"cluster: {client.scheduler.address}, dashboard: {client.dashboard_link}")
+                driver = _Driver(client, settings, report_read, self.digest, self.load)
+                try:
+                    yield from driver.run(jobs)
+                finally:
+                    driver.stop()
+        finally:
+            if driver is not None:
+                driver.tidy()
 
 
 @contextmanager
@@ -100,17 +97,19 @@ def _client_of(address: str) -> Any:
 
 
 class _Driver:
-    def __init__(self, client: Any, settings: Settings, heard: Heard, digest: str | None, load: Load) -> None:
-        self._client, self._settings, self._heard = client, settings, heard
+    def __init__(
+        self, client: Any, settings: Settings, report_read: ReportRead, digest: str | None, load: Load
+    ) -> None:
+        self._client, self._settings, self._report_read = client, settings, report_read
         self._digest, self._load = digest, load
         self._topic = f"hppnet-{uuid.uuid4().hex}"
-        self._came: queue.SimpleQueue[Report | _Group] = queue.SimpleQueue()
+        self._received: queue.SimpleQueue[WorkerReport | _Group] = queue.SimpleQueue()
         self._groups: list[_Group] = []
         self._begun: dict[int, tuple[str, int]] = {}  # machine and process that have a job
         self._seconds = _GROUP_S  # that a recording takes: the first groups are of one
         self._given = 0
         self._room, self._counted = 1, 0.0
-        client.subscribe_topic(self._topic, lambda event: self._came.put(pickle.loads(event[1])))
+        client.subscribe_topic(self._topic, lambda event: self._received.put(pickle.loads(event[1])))
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
         waiting = iter(jobs)
@@ -120,8 +119,10 @@ class _Driver:
             if not self._groups:
                 return
             with suppress(queue.Empty):
-                came = self._came.get(timeout=_CENSUS_S)
-                yield from self._listen(came) if isinstance(came, Report) else self._take(came)
+                received = self._received.get(timeout=_CENSUS_S)
+                yield from (
+                    self._receive(received) if isinstance(received, WorkerReport) else self._take(received)
+                )
 
     def stop(self) -> None:
         """Also after Ctrl-C: workers look between two pieces of sound whether they are still wanted."""
@@ -134,7 +135,7 @@ class _Driver:
         for group in self._groups:
             for number, job in group.left.items():
                 machine, process = self._begun.get(number, ("", 0))
-                if machine == this_machine():
+                if machine == machine_name():
                     remove_parts_of(process, job, machine)
 
     def _capacity(self) -> int:
@@ -164,10 +165,10 @@ class _Driver:
         )
         group = _Group(future, dict(jobs))
         self._groups.append(group)
-        future.add_done_callback(lambda _: self._came.put(group))
+        future.add_done_callback(lambda _: self._received.put(group))
 
-    def _listen(self, report: Report) -> Iterator[Outcome]:
-        """A word of a worker, of a recording that is under way."""
+    def _receive(self, report: WorkerReport) -> Iterator[Outcome]:
+        """A worker's report of a recording that is under way."""
         group = next((group for group in self._groups if report.number in group.left), None)
         if group is None:
             return  # it was told before
@@ -179,7 +180,7 @@ class _Driver:
         if isinstance(report.said, Outcome):
             yield self._done(group, report.number, report.said)
         else:
-            self._heard(job, report.said)
+            self._report_read(job, report.said)
 
     def _done(self, group: _Group, number: int, outcome: Outcome) -> Outcome:
         del group.left[number]

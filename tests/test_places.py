@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 
 from hppnet.cli import app
 from hppnet.offline.inputs import find_recordings
+from hppnet.offline.places import Url, local_copy, place_of, uploaded
 from hppnet.offline.reading import AudioError, open_recording
-from hppnet.offline.remote import Url, local_copy, place_of, uploaded
 
 from . import needs
 

@@ -1,39 +1,38 @@
-"""What ``hppnet transcribe`` does with its recordings: who does the work, and what is told of it."""
+"""A request carried out: which executor does the work, and what manifest and screen say of it."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from ..failure import printable
-from ..offline.outputs import Job
-from ..offline.remote import Place, Url
-from ..offline.writing import remove_dead_parts
-from .transcribe_task import Task
+from ..model.files import remove_dead_parts
+from .jobs import Job, Outcome
+from .places import Place, Url
+from .request import TranscribeRequest
 
 if TYPE_CHECKING:
-    from ..offline.batch import Heard
-    from ..offline.job import Outcome
-    from ..offline.manifest import Manifest
-    from ..offline.progress import BatchScreen
+    from .executors.executor import Executor
+    from .manifest import Manifest
+    from .progress import BatchScreen
 
 #: So few that the bar may look up how long each is.
 _FEW = 200
 
 
-def rehearse(task: Task) -> int:
+def dry_run(request: TranscribeRequest) -> int:
     """Says what would be done; returns the exit code."""
     refused = 0
     try:
-        former = task.former(task.open_manifest())
+        existing = request.existing_outputs(request.open_manifest())
     except OSError as error:
         return _refuse(error)
-    for job in task.plan:
+    for job in request.plan:
         try:
-            skipped = former.left(job) is None
+            skipped = existing.pending(job) is None
         except OSError as error:
             print(printable(f"error: {job.source}: {error.filename}: {error.strerror}"), file=sys.stderr)
             refused += 1
@@ -41,10 +40,10 @@ def rehearse(task: Task) -> int:
         replaced = [place.name for place in job.outputs.values() if place.exists()]
         remark = " (exists: skipped)" if skipped else f" (replaces {', '.join(replaced)})" if replaced else ""
         print(printable(f"{job.source} -> {', '.join(map(str, job.outputs.values()))}{remark}"))
-    for place, why in task.failures:
+    for place, why in request.failures:
         print(printable(f"error: {place}: {why}"), file=sys.stderr)
-    print(f"{len(task.plan)} file{'' if len(task.plan) == 1 else 's'}; nothing was written")
-    return 1 if task.failures or refused else 0
+    print(f"{len(request.plan)} file{'' if len(request.plan) == 1 else 's'}; nothing was written")
+    return 1 if request.failures or refused else 0
 
 
 def _refuse(error: OSError) -> int:
@@ -52,51 +51,51 @@ def _refuse(error: OSError) -> int:
     return 1
 
 
-def transcribe_all(task: Task, *, show: bool, verbose: bool, quiet: bool) -> int:
+def transcribe_all(request: TranscribeRequest, *, show: bool, verbose: bool, quiet: bool) -> int:
     """Does the work and says what happened; returns the exit code."""
     from ..model.tuning import AUTO_LIMIT
-    from ..offline.job import Outcome
-    from ..offline.progress import BatchScreen, show_notes
+    from .progress import BatchScreen, show_notes
 
-    if task.settings.tuning == "auto" and not quiet:
+    if request.settings.tuning == "auto" and not quiet:
         _say(AUTO_LIMIT)
     try:
-        manifest = task.open_manifest()
+        manifest = request.open_manifest()
     except OSError as error:
         return _refuse(error)
-    left = _Left(task, manifest)
-    first = list(islice(left, _FEW + 1))
+    pending = _PendingJobs(request, manifest)
+    first = list(islice(pending, _FEW + 1))
     few = first if len(first) <= _FEW else []
-    screen = BatchScreen(few, len(task.plan), quiet=quiet, verbose=verbose)
+    screen = BatchScreen(few, len(request.plan), quiet=quiet, verbose=verbose)
     code = 0
     with manifest or nullcontext(), screen:
-        for place, why in task.failures:
+        for place, why in request.failures:
             screen.finished(Outcome(place, f"{place}: {why}"))
         try:
             if first:
                 code = _run(
-                    task, len(few), chain(first, left), screen, manifest, show_notes if show else None
+                    request, len(few), chain(first, pending), screen, manifest, show_notes if show else None
                 )
         except KeyboardInterrupt:
             print("interrupted: finished files stay, unfinished ones were not written", file=sys.stderr)
             code = 130
-        for outcome in left.refused:
+        for outcome in pending.refused:
             screen.finished(outcome)
     if not quiet:
-        screen.skipped = left.skipped
+        screen.skipped = pending.skipped
         print(screen.summary())
     return code or int(screen.failed > 0)
 
 
-class _Left:
+class _PendingJobs:
     """The jobs that are to be done, as they are taken, without those that are done or cannot be.
 
     Each new folder is cleaned of what a killed process left half written.
     """
 
-    def __init__(self, task: Task, manifest: Manifest | None) -> None:
-        self._jobs = iter(task.plan)
-        self._former, self._told = task.former(manifest), task.pipes.told
+    def __init__(self, request: TranscribeRequest, manifest: Manifest | None) -> None:
+        self._jobs = iter(request.plan)
+        self._existing = request.existing_outputs(manifest)
+        self._named = request.pipes.with_user_names
         self._folder: Place | None = None
         self.refused: list[Outcome] = []
         self.skipped = 0
@@ -105,17 +104,17 @@ class _Left:
         return self
 
     def __next__(self) -> Job:
-        from ..offline.job import failed
+        from .recording_task import failed
 
         for job in self._jobs:
             self._clean(next(iter(job.outputs.values())).parent)
             try:
-                left = self._former.left(job)
+                pending = self._existing.pending(job)
             except OSError as error:
-                self.refused.append(self._told(failed(job, error)))
+                self.refused.append(self._named(failed(job, error)))
                 continue
-            if left is not None:
-                return left
+            if pending is not None:
+                return pending
             self.skipped += 1
         raise StopIteration
 
@@ -126,7 +125,7 @@ class _Left:
 
 
 def _run(
-    task: Task,
+    request: TranscribeRequest,
     few: int,
     jobs: Iterator[Job],
     screen: BatchScreen,
@@ -134,58 +133,59 @@ def _run(
     show: Callable[[Outcome], None] | None,
 ) -> int:
     """Every job's outcome to the manifest and the screen; 1 when nothing can go on, else 0."""
-    from ..offline.errors import LoadError, MissingExtra
+    from .errors import LoadError, MissingExtra
 
-    with closing(_outcomes(task, few, jobs, screen.heard)) as outcomes:  # however the loop ends
+    running = _executor(request, few).run(jobs, request.settings, screen.report_read)
+    with closing(running) as outcomes:  # however the loop ends
         try:
-            for outcome in map(task.pipes.told, outcomes):
+            for outcome in map(request.pipes.with_user_names, outcomes):
                 if manifest is not None:
-                    _note_down(outcome, manifest)
+                    _add_to_manifest(outcome, manifest)
                 screen.finished(outcome)
                 if show and outcome.error is None:
                     show(outcome)
-        except (LoadError, MissingExtra, ManifestFault) as error:
+        except (LoadError, MissingExtra, ManifestError) as error:
             print(f"error: {printable(str(error))}", file=sys.stderr)
             return 1
     return 0
 
 
-class ManifestFault(Exception):
+class ManifestError(Exception):
     """The manifest cannot be written: nobody would know what is done."""
 
 
-def _note_down(outcome: Outcome, manifest: Manifest) -> None:
+def _add_to_manifest(outcome: Outcome, manifest: Manifest) -> None:
     try:
         manifest.add(outcome)
     except OSError as error:
-        raise ManifestFault(f"cannot write {manifest.path}: {error.strerror or error}") from error
+        raise ManifestError(f"cannot write {manifest.path}: {error.strerror or error}") from error
 
 
-def _outcomes(task: Task, few: int, jobs: Iterator[Job], heard: Heard) -> Generator[Outcome, None, None]:
+def _executor(request: TranscribeRequest, few: int) -> Executor:
     """On a cluster, in batches, in several processes or in this one. ``few``: how many jobs; 0: many."""
-    from ..offline import batch, workers
+    settings = request.settings
+    count = few or len(request.plan)
+    if request.cluster is not None:
+        from .executors.cluster import Cluster
 
-    settings = task.settings
-    count = few or len(task.plan)
-    if task.cluster is not None:
-        from ..offline import cluster
+        return Cluster(request.cluster, request.digest(), _say)
+    if count > 1 and settings.latency_ms is None and (settings.batch or _has_gpu(settings.device)):
+        from .executors.pipeline import Pipeline
 
-        digest = task.digest()
-        yield from cluster.run(jobs, settings, task.cluster, heard, digest, say=_say)
-    elif count > 1 and settings.latency_ms is None and (settings.batch or _has_gpu(settings.device)):
-        from ..offline import pipeline
+        return Pipeline(request.processes)
+    if (processes := _processes(request, count)) > 1:
+        from .executors.worker_processes import WorkerProcesses
 
-        yield from pipeline.run(jobs, settings, task.processes, heard)
-    elif (processes := _processes(task, count)) > 1:
-        yield from workers.run(jobs, settings, processes, heard)
-    else:
-        yield from batch.run(jobs, settings, heard, tell=task.pipes.tell)
+        return WorkerProcesses(processes)
+    from .executors.executor import OneProcess
+
+    return OneProcess(request.pipes.tell)
 
 
-def _processes(task: Task, count: int) -> int:
-    from ..offline.workers import sensible_processes
+def _processes(request: TranscribeRequest, count: int) -> int:
+    from .executors.worker_processes import default_processes
 
-    return min(task.processes or sensible_processes(count, task.settings.device), count)
+    return min(request.processes or default_processes(count, request.settings.device), count)
 
 
 def _has_gpu(device: str) -> bool:

@@ -1,4 +1,4 @@
-"""From arguments to files, one bad recording among good ones, in this process and in several."""
+"""One bad recording among good ones, in this process and in several: what each executor makes of them."""
 
 import json
 import multiprocessing
@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,10 +15,13 @@ from hppnet.model.config import ModelConfig
 from hppnet.model.notes import Note, read_midi
 from hppnet.model.transcriber import Transcription
 from hppnet.model.tuning import Tuning
-from hppnet.offline import batch, job, workers
+from hppnet.offline import recording_task
 from hppnet.offline.errors import LoadError
-from hppnet.offline.inputs import Found, UsageError, find_recordings
-from hppnet.offline.outputs import Job, output_kind
+from hppnet.offline.executors import worker_processes
+from hppnet.offline.executors.executor import OneProcess
+from hppnet.offline.executors.worker_processes import WorkerProcesses
+from hppnet.offline.inputs import find_recordings
+from hppnet.offline.jobs import Job
 from hppnet.offline.plan import Plan
 from hppnet.offline.settings import Settings
 
@@ -75,138 +77,12 @@ def names(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-@pytest.fixture
-def rec(tmp_path, monkeypatch):
-    """A folder of recordings, files that are none, and hidden ones."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("rec/b.wav", "rec/a.FLAC", "rec/in/c.ogg", "rec/.d.wav", "rec/.git/e.wav"):
-        tone(tmp_path / name)
-    (tmp_path / "rec" / "notes.txt").write_text("fingering")
-    return tmp_path / "rec"
-
-
 def refuse(place, why):
     raise AssertionError(f"{place}: {why}")
 
 
-def plan(arguments, kinds=("mid",), output=None):
+def plan(arguments, kinds, output):
     return Plan(find_recordings(list(map(str, arguments)), refuse), kinds, output)
-
-
-def found(*arguments):
-    return [str(job.source) for job in plan(arguments)]
-
-
-def test_folders_are_searched_in_order(rec):
-    assert found("rec") == ["rec/a.FLAC", "rec/b.wav", "rec/in/c.ogg"]
-
-
-def test_files_folders_and_patterns_each_once(rec):
-    assert found("rec/in/c.ogg", "rec/in", "rec/*.wav", "rec/**/*.ogg") == ["rec/in/c.ogg", "rec/b.wav"]
-
-
-def test_patterns(rec):
-    assert found("rec/*.txt") == ["rec/notes.txt"]  # asked for by its suffix
-    assert found("rec/**") == ["rec/a.FLAC", "rec/b.wav", "rec/in/c.ogg"]
-    assert found("r?c/[ab].*") == ["rec/a.FLAC", "rec/b.wav"]
-    tone(Path("rec/take [1].wav"))
-    assert found("rec/take [1].wav") == ["rec/take [1].wav"]  # a name that looks like a pattern
-
-
-def test_a_file_named_outright_may_have_any_suffix(rec):
-    assert found("rec/notes.txt") == ["rec/notes.txt"]
-
-
-@pytest.mark.parametrize("argument", ["nowhere", "nowhere/a.wav", "rec/*.mp3", "rec/**/x*"])
-def test_what_does_not_exist_is_wrong_use(rec, argument):
-    with pytest.raises(UsageError, match="no "):
-        list(find_recordings([argument], refuse))
-
-
-def test_a_folder_without_sound_is_a_failure(rec):
-    (rec / "empty").mkdir()
-    failures = []
-    found = find_recordings(["rec/empty", "rec/in"], lambda *failure: failures.append(failure))
-    assert [item.path for item in found] == [Path("rec/in/c.ogg")]
-    assert [path for path, _ in failures] == [Path("rec/empty")]
-
-
-def planned(arguments, output=None, kinds=("mid",)):
-    jobs = plan(arguments, kinds, output)
-    targets = [str(path) for job in jobs for path in job.outputs.values()]
-    assert len({target.casefold() for target in targets}) == len(targets)
-    return targets, jobs.remarks
-
-
-def test_beside_each(rec):
-    assert planned(["rec"]) == (["rec/a.mid", "rec/b.mid", "rec/in/c.mid"], [])
-    assert planned(["rec/in"], kinds=("mid", "csv", "png"))[0] == [
-        "rec/in/c.mid",
-        "rec/in/c.csv",
-        "rec/in/c.png",
-    ]
-
-
-def test_an_output_folder_mirrors(rec):
-    assert planned(["rec"], Path("out"))[0] == ["out/a.mid", "out/b.mid", "out/in/c.mid"]
-    assert planned(["rec/"], Path("out"))[0] == ["out/a.mid", "out/b.mid", "out/in/c.mid"]
-    assert planned(["rec/in/c.ogg"], Path("out"))[0] == ["out/c.mid"]
-    assert planned(["rec/**/*.ogg"], Path("out"))[0] == ["out/in/c.mid"]
-    assert planned(["."], Path("out"))[0][-1] == "out/rec/in/c.mid"
-
-
-def test_several_folders_keep_their_names(rec):
-    tone(Path("more/a.wav"))
-    assert planned(["rec", "more"], Path("out"))[0][-2:] == ["out/rec/in/c.mid", "out/more/a.mid"]
-
-
-def test_one_file(rec):
-    assert planned(["rec/b.wav"], Path("x/take.mid"))[0] == ["x/take.mid"]
-    assert planned(["rec/b.wav"], Path("take.MIDI"), ("mid", "csv"))[0] == ["take.MIDI", "take.csv"]
-    with pytest.raises(UsageError, match="expected one recording, got 3"):
-        planned(["rec"], Path("take.mid"))
-    with pytest.raises(UsageError, match="expected a folder"):
-        planned(["rec"], Path("rec/notes.txt"))
-    Path("folder.mid").mkdir()
-    assert output_kind(Path("folder.mid")) is None
-
-
-def test_two_of_one_name_keep_their_suffixes(rec):
-    tone(rec / "b.flac")
-    targets, remarks = planned(["rec"])
-    assert targets == ["rec/a.mid", "rec/b.flac.mid", "rec/b.wav.mid", "rec/in/c.mid"]
-    assert len(remarks) == 1 and "rec/b.flac" in remarks[0] and "rec/b.wav" in remarks[0]
-
-
-def test_two_of_one_name_from_two_folders(rec):
-    tone(Path("more/deep/b.wav"))
-    targets, _ = planned(["rec/b.wav", "more/deep/b.wav"], Path("out"))
-    assert targets == ["out/rec/b.mid", "out/more/deep/b.mid"]
-
-
-def test_names_that_differ_in_case_or_meet_by_accident(tmp_path):
-    sources = ["x/a.wav", "x/A.flac", "x/a.flac.ogg", "x/A.WAV.ogg"]
-    jobs = Plan([Found(Path(s), Path(s).relative_to("x")) for s in sources], ["mid"], tmp_path)
-    assert len({str(job.outputs["mid"]).casefold() for job in jobs}) == 4
-
-
-def test_a_point_in_a_title_is_no_suffix(tmp_path):
-    title = Path("Sonata op.27 no.2")
-    (job,) = Plan([Found(title, title)], ["mid"])
-    assert job.outputs["mid"] == Path("Sonata op.27 no.2.mid")
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"onset_threshold": 1.0}, {"frame_threshold": -0.1}, {"tuning": "high"}, {"tuning": 500.0}]
-)
-def test_settings_check_themselves(wrong):
-    with pytest.raises(ValueError, match="must"):
-        Settings(**wrong)
-
-
-def test_a_latency_that_cannot_be_names_those_that_can():
-    with pytest.raises(ValueError, match="52, 72, 92"):
-        Settings(latency_ms=100)
 
 
 def good_and_bad(folder, deadly=False):
@@ -238,25 +114,30 @@ def check(outcomes, folder, bad):
     assert names(folder / "out") == [f"{n}.{kind}" for n in (1, 3, 6, 7) for kind in ("json", "mid")]
 
 
+def by_name(read):
+    """Keeps how far each recording was read."""
+    return lambda job, seconds: read.update({job.source.name: seconds})
+
+
 def test_bad_recordings_do_not_stop_the_others(tmp_path):
     jobs = good_and_bad(tmp_path)
-    heard = {}
-    outcomes = list(batch.run(jobs, Settings(), lambda job, s: heard.update({job.source.name: s}), load))
+    read = {}
+    outcomes = list(OneProcess(load=load).run(jobs, Settings(), by_name(read)))
     check(outcomes, tmp_path, {"2.wav", "5.wav"})
-    assert heard["3.wav"] == pytest.approx(25)
+    assert read["3.wav"] == pytest.approx(25)
 
 
 def test_a_worker_that_dies_loses_its_file_only(tmp_path):
     jobs = good_and_bad(tmp_path, deadly=True)
-    heard = {}
-    outcomes = list(workers.run(jobs, Settings(), 2, lambda job, s: heard.update({job.source.name: s}), load))
+    read = {}
+    outcomes = list(WorkerProcesses(2, load).run(jobs, Settings(), by_name(read)))
     check(outcomes, tmp_path, {"2.wav", "4.wav", "5.wav"})
     assert "signal 9" in next(outcome.error for outcome in outcomes if outcome.source.name == "4.wav")
-    assert heard["3.wav"] == pytest.approx(25)
+    assert read["3.wav"] == pytest.approx(25)
 
 
 def test_closing_early_ends_the_workers(tmp_path):
-    running = workers.run(good_and_bad(tmp_path), Settings(), 2, lambda *_: None, load)
+    running = WorkerProcesses(2, load).run(good_and_bad(tmp_path), Settings(), lambda *_: None)
     next(running)
     processes = [child.pid for child in multiprocessing.active_children()]
     assert len(processes) == 2
@@ -267,46 +148,46 @@ def test_closing_early_ends_the_workers(tmp_path):
             os.kill(process, 0)
 
 
-def test_ctrl_c_is_not_for_the_workers(tmp_path):
+def test_ctrl_c_does_not_end_a_worker(tmp_path):
     """Not even while Python starts in them: they would end with tracebacks all over the screen."""
-    worker = workers._start(Settings(), load)
+    worker = worker_processes.start_worker(Settings(), load)
     for _ in range(25):
         os.kill(worker.process.pid, signal.SIGINT)
         time.sleep(0.02)
     assert worker.process.is_alive()
-    workers._stop([worker])
+    worker_processes.stop_workers([worker])
     assert not worker.process.is_alive()
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_model_that_cannot_be_loaded(tmp_path, processes):
+def test_a_model_that_cannot_be_loaded_ends_all(tmp_path, processes):
     jobs = good_and_bad(tmp_path)
     with pytest.raises(LoadError, match="no such device"):
         if processes == 1:
-            list(batch.run(jobs, Settings(), lambda *_: None, load_nothing))
+            list(OneProcess(load=load_nothing).run(jobs, Settings(), lambda *_: None))
         else:
-            list(workers.run(jobs, Settings(), 2, lambda *_: None, load_nothing))
+            list(WorkerProcesses(2, load_nothing).run(jobs, Settings(), lambda *_: None))
     assert not (tmp_path / "out").exists()
 
 
 def test_an_unforeseen_error_is_one_line_and_a_trace(tmp_path):
     jobs = [Job(tone(tmp_path / "a.wav"), {"mid": tmp_path / "a.mid"})]
-    (outcome,) = batch.run(jobs, Settings(), lambda *_: None, lambda _: Clumsy())
+    (outcome,) = OneProcess(load=lambda _: Clumsy()).run(jobs, Settings(), lambda *_: None)
     assert outcome.error == f"{tmp_path / 'a.wav'}: RuntimeError: the weights are tired"
     assert "transcribe_blocks" in outcome.trace
 
 
-def test_an_output_that_cannot_be_written(tmp_path):
+def test_an_output_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     jobs = [Job(tone(tmp_path / "a.wav"), {"mid": tmp_path / "file" / "a.mid"})]
-    (outcome,) = batch.run(jobs, Settings(), lambda *_: None, load)
+    (outcome,) = OneProcess(load=load).run(jobs, Settings(), lambda *_: None)
     assert "cannot write" in outcome.error and "a.wav" in outcome.error
 
 
-def test_what_json_says(tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "find_tuning", lambda source, settings: Tuning(-12.345, -13.0, -12.0))
+def test_json_says_what_it_was_made_with(tmp_path, monkeypatch):
+    monkeypatch.setattr(recording_task, "find_tuning", lambda source, settings: Tuning(-12.345, -13.0, -12.0))
     jobs = [Job(tone(tmp_path / "a.wav"), {"json": tmp_path / "a.json"})]
-    (outcome,) = batch.run(jobs, Settings(latency_ms=92, tuning="auto"), lambda *_: None, load)
+    (outcome,) = OneProcess(load=load).run(jobs, Settings(latency_ms=92, tuning="auto"), lambda *_: None)
     assert outcome.found_cents == -12.345
     said = json.loads((tmp_path / "a.json").read_text())
     assert said["source"] == str(tmp_path / "a.wav")
@@ -326,12 +207,12 @@ def test_pictures_of_long_recordings_keep_only_their_start(tmp_path, monkeypatch
             seen.append((round(result.duration_s), options["keep_probabilities"]))
             return result
 
-    monkeypatch.setattr(job, "PICTURE_S", 15.0)
+    monkeypatch.setattr(recording_task, "PICTURE_S", 15.0)
     jobs = [
         Job(tone(tmp_path / f"{seconds}.wav", seconds=seconds), {"png": tmp_path / f"{seconds}.png"})
         for seconds in (16, 40)
     ]
-    outcomes = list(batch.run(jobs, Settings(picture=True), lambda *_: None, lambda _: Watched()))
+    outcomes = list(OneProcess(load=lambda _: Watched()).run(jobs, Settings(picture=True), lambda *_: None))
     assert [outcome.error for outcome in outcomes] == [None, None]
     assert seen == [(16, True), (40, False), (15, True)]
     assert names(tmp_path) == ["16.png", "16.wav", "40.png", "40.wav"]
@@ -340,29 +221,31 @@ def test_pictures_of_long_recordings_keep_only_their_start(tmp_path, monkeypatch
 def test_recordings_are_streamed_not_loaded(tmp_path):
     """The next block is read only when the one before has been used."""
     path = tone(tmp_path / "a.wav", seconds=35)
-    heard, fed = [], []
+    read, fed = [], []
 
     class Slow(StandIn):
         def transcribe_blocks(self, blocks, sample_rate, **_):
             for block in blocks:
                 fed.append(len(block) / sample_rate)
-                assert len(heard) == len(fed) - 1
+                assert len(read) == len(fed) - 1
             return Transcription([], sum(fed), None)
 
     jobs = [Job(path, {"mid": tmp_path / "a.mid"})]
-    (outcome,) = batch.run(jobs, Settings(), lambda _, seconds: heard.append(seconds), lambda _: Slow())
+    (outcome,) = OneProcess(load=lambda _: Slow()).run(
+        jobs, Settings(), lambda _, seconds: read.append(seconds)
+    )
     assert outcome.error is None
-    assert fed == [10, 10, 10, 5] and heard == [10, 20, 30, 35]
+    assert fed == [10, 10, 10, 5] and read == [10, 20, 30, 35]
 
 
-def test_how_many_processes():
-    assert workers.sensible_processes(100, "cuda") == 1
-    assert workers.sensible_processes(0, "cpu") == workers.sensible_processes(3, "cpu") == 1
-    assert 1 <= workers.sensible_processes(1000, "auto") <= 8
+def test_the_number_of_processes_follows_jobs_and_device():
+    assert worker_processes.default_processes(100, "cuda") == 1
+    assert worker_processes.default_processes(0, "cpu") == worker_processes.default_processes(3, "cpu") == 1
+    assert 1 <= worker_processes.default_processes(1000, "auto") <= 8
 
 
-def test_time_is_measured(tmp_path):
+def test_an_outcome_has_the_time_it_took(tmp_path):
     jobs = [Job(tone(tmp_path / "a.wav"), {"mid": tmp_path / "a.mid"})]
     started = time.monotonic()
-    (outcome,) = batch.run(jobs, Settings(), lambda *_: None, load)
+    (outcome,) = OneProcess(load=load).run(jobs, Settings(), lambda *_: None)
     assert 0 < outcome.wall_s <= time.monotonic() - started

@@ -2,7 +2,7 @@
 
 A recorder that crashed, or a pipe, leaves 0, -1 or more than there is. Decoders believe it, or refuse the
 file. Here the header is corrected in memory: what is there is read, and what was wrong is reported. Sources:
-RFC 2361 and EBU Tech 3306 (wav, rf64), AIFF-C 1991, Apple's CAF 1.0, RFC 9639 (flac), Sony's W64.
+RFC 2361 and EBU Tech 3306 (wav, rf64), AIFF-C 1991, Apple's CAF 1.0, RFC 9639 8.2 (flac), Sony's W64.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-from .parts import Part, Report
-from .window import Window
+from .parts import Part, ReadReport, Window
 
 _SLACK = 64  #: bytes; sloppy writers count a chunk header or a pad byte too much
 _W64_MAGIC = b"riff\x2e\x91\xcf\x11"
 _MP3 = 0x55  #: a WAV's codec
 _FILES = (b"RIFF", b"RF64", b"FORM")  #: another file that was joined to this one
 _NEARLY = 8192  #: bytes below 2 or 4 GiB that a pipe may leave as the length
+
+_FLAC_MARK = b"fLaC"
+_FLAC_UNKNOWN = 2**36 - 1  #: all bits of the field; 0 is what the format provides for it
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def container_of(magic: bytes) -> Container | None:
     return _CAF if magic[:4] == b"caff" else None
 
 
-def chunked_part(file: BinaryIO, size: int, container: Container, report: Report) -> Part:
+def chunked_part(file: BinaryIO, size: int, container: Container, report: ReadReport) -> Part:
     """The sound of a file that consists of chunks; reports what is wrong with its length."""
     window = Window(file, size)
     chunks: list[Chunk] = []
@@ -106,7 +108,7 @@ def mpeg_in_wav(file: BinaryIO, size: int) -> tuple[int, int] | None:
     return None
 
 
-def au_part(file: BinaryIO, size: int, report: Report) -> Part:
+def au_part(file: BinaryIO, size: int, report: ReadReport) -> Part:
     """The sound of an AU file, whose header has a single length."""
     header = Window(file, size).read(0, 24)
     if len(header) < 24:
@@ -196,7 +198,7 @@ def _amount(length: int, frame: int, rate: float) -> str:
 
 
 def _report_rest(
-    window: Window, container: Container, data: Chunk, said: int, frame: int, rate: float, report: Report
+    window: Window, container: Container, data: Chunk, said: int, frame: int, rate: float, report: ReadReport
 ) -> None:
     """What lies after the sound: more of it, or bytes that are no chunk."""
     position = data.begin + said
@@ -244,3 +246,38 @@ def _corrected(
         if chunk.name == b"COMM" and frame:
             header[chunk.begin + 2 : chunk.begin + 6] = struct.pack(">I", (length - 8) // frame)
     return bytes(header), (data.begin, end)
+
+
+def flac_parts(file: BinaryIO, size: int, report: ReadReport) -> list[Part]:
+    """A part for each file that was joined to this one. Their lengths are left to the decoder to find.
+
+    Reports a length that was never written. One that is too large shows when the decoder has come to the end.
+    """
+    window = Window(file, size)
+    begins = list(_flac_begins(window))
+    parts = []
+    for begin, end in zip(begins, [*begins[1:], size], strict=True):
+        header = bytearray(window.read(begin, 26))
+        stated = int.from_bytes(header[21:26], "big") & _FLAC_UNKNOWN
+        unknown = stated in (0, _FLAC_UNKNOWN)
+        if unknown:
+            report.warn("its header does not say how long it is: read to the end of the file")
+        elif len(begins) == 1:
+            return [Part()]
+        # Total samples 0: the decoder reads to the end, whatever the header says.
+        header[21] &= 0xF0
+        header[22:26] = bytes(4)
+        parts.append(Part((bytes(header), (begin + 26, end)), None if unknown else stated))
+    return parts
+
+
+def _flac_begins(window: Window) -> list[int]:
+    """Where a stream's marker stands before a block of stream information (type 0, 34 bytes)."""
+    found = []
+    at = window.find(_FLAC_MARK, 0)
+    while at is not None:
+        block = window.read(at + 4, 4)
+        if block[:1] in (b"\x00", b"\x80") and block[1:] == b"\x00\x00\x22":
+            found.append(at)
+        at = window.find(_FLAC_MARK, at + 4)
+    return found

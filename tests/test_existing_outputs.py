@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hppnet.offline.inputs import find_recordings
-from hppnet.offline.origin import is_whole, origin_of
-from hppnet.offline.outputs import Job
+from hppnet.offline.jobs import Job
 from hppnet.offline.plan import Plan
+from hppnet.offline.provenance import is_whole, origin_of
 
-from .made_outputs import KINDS, contents, former, sound
+from .made_outputs import KINDS, contents, existing_outputs, sound
 
 FAST = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -40,13 +40,13 @@ def test_bytes_of_others_are_never_replaced(
     source.write_bytes(b"sound")
     job = Job(source, {"mid": folder / "a.mid", kind: folder / f"a.{kind}"})
     job.outputs[kind].write_bytes(begin + rest)
-    for looking in (former(), former(skip=True)):
+    for looking in (existing_outputs(), existing_outputs(skip=True)):
         with pytest.raises(FileExistsError, match="--force"):
-            looking.left(job)
+            looking.pending(job)
     with pytest.raises(FileExistsError):
         job.check_free()  # whoever writes looks again
     assert job.outputs[kind].read_bytes() == begin + rest
-    assert former(force=True).left(job) == replace(job, replaceable=frozenset({kind}))
+    assert existing_outputs(force=True).pending(job) == replace(job, replaceable=frozenset({kind}))
 
 
 _names = st.sampled_from(["a", "A", "b", "a.b", "a-2", "Op.27 No.2"])

@@ -1,4 +1,4 @@
-"""What an output says of itself: the recording, weights and settings that it was made with.
+"""The provenance of outputs: the recording, weights and settings that each says it was made with.
 
 MIDI has a text event for it, JSON a field, JSONL one in its first line, PNG a text chunk. CSV has no room:
 its line in the manifest, or an output beside it, speaks for it.
@@ -14,11 +14,16 @@ import stat
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..model.notes import TRACK_NAME
-from .jsonl import are_whole_events, begins_events
-from .remote import Place, Url
-from .writing import CSV_COLUMNS
+from .places import Place, Url
+from .settings import Settings, describe_settings
+from .writing import CSV_COLUMNS, are_whole_events, begins_events
+
+if TYPE_CHECKING:
+    from ..model.config import ModelConfig
+    from .jobs import Job
 
 MARK = "hppnet "  #: before the origin in a text event or chunk
 _HEAD_BYTES = 8192  #: of an output, within which the origin stands
@@ -31,7 +36,7 @@ _CSV_HEADERS = tuple(",".join((*CSV_COLUMNS, *more)).encode() + b"\r\n" for more
 
 @dataclass(frozen=True)
 class Origin:
-    """Of an output. What is not known (version 0.1 wrote less) is empty."""
+    """What an output was made of. What is not known (version 0.1 wrote less) is empty."""
 
     input: str  #: name of the recording, without its folder
     place: str  #: see ``place_digest``
@@ -44,6 +49,53 @@ class Origin:
     def line(self) -> str:
         """In one line of ASCII."""
         return MARK + json.dumps(asdict(self), ensure_ascii=True)
+
+
+class DescribedModel(Protocol):
+    """What an output says of the model: a Transcriber, or what is left of it without the network."""
+
+    @property
+    def config(self) -> ModelConfig: ...
+
+    @property
+    def checkpoint_name(self) -> str: ...
+
+    def computed_by(self, latency_ms: float | None) -> str: ...
+
+
+def origin_for(
+    job: Job, model: DescribedModel, settings: Settings, digest: str, notes: int | None = None
+) -> Origin:
+    """``digest``: of the recording's bytes; ``notes``: None before they are known."""
+    return Origin(
+        job.source.name,
+        place_digest(job.source),
+        digest,
+        model.checkpoint_name.rsplit(" ", 1)[-1],
+        describe_settings(settings),
+        "+".join(sorted(job.outputs)),
+        notes,
+    )
+
+
+def describe(
+    source: str, model: DescribedModel, settings: Settings, duration_s: float | None = None
+) -> dict[str, Any]:
+    """What JSON says beside the notes; without a duration where it is not known yet."""
+    config = model.config
+    return {
+        "source": source,
+        **({} if duration_s is None else {"duration_s": round(float(duration_s), 6)}),
+        "checkpoint": model.checkpoint_name,
+        "tuning_cents": round(config.front_end.tuning_cents, 2),
+        "settings": {
+            "context": "full" if settings.latency_ms is None else "streaming",
+            "latency_ms": settings.latency_ms,
+            "tuning": settings.tuning,
+            "thresholds": asdict(config.decoder),
+            "offsets": settings.note_ends,
+        },
+    }
 
 
 def digest_of(file: Path) -> str:

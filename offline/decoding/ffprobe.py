@@ -34,7 +34,7 @@ class Track:
 
 
 @dataclass(frozen=True)
-class Facts:
+class FileTracks:
     """What there is in a file."""
 
     tracks: tuple[Track, ...]
@@ -48,7 +48,7 @@ def ffmpeg_commands() -> tuple[str, str] | None:
     return (ffmpeg, ffprobe) if ffmpeg and ffprobe else None
 
 
-def probe(ffprobe: str, path: Path) -> Facts:
+def probe(ffprobe: str, path: Path) -> FileTracks:
     """Raises AudioError for what is no sound or video file."""
     command = [
         *(ffprobe, "-v", "error", "-of", "json", "-show_streams", "-show_format"),
@@ -67,10 +67,10 @@ def probe(ffprobe: str, path: Path) -> Facts:
     absolute = bool(names & _ABSOLUTE)
     zero_s = 0.0 if absolute else _seconds(said["format"].get("start_time")) or 0.0
     tracks = tuple(_track(stream, lone, zero_s) for stream in streams if stream.get("sample_rate"))
-    return Facts(tracks, bool(names & _TIMED), absolute)
+    return FileTracks(tracks, bool(names & _TIMED), absolute)
 
 
-def choose_track(facts: Facts, wanted: int | None, path: Path) -> tuple[int, str | None]:
+def choose_track(facts: FileTracks, wanted: int | None, path: Path) -> tuple[int, str | None]:
     """The number (from 0) of the wanted track, of the default one or of the first; and what is to be said.
 
     Raises AudioError when there is no such track.

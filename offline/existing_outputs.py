@@ -1,4 +1,4 @@
-"""What former runs left where a job will write: may it be replaced, and is it what would be written now?"""
+"""Outputs that are there already: may a job replace them, and are they what it would write now?"""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from .jobs import Job, Root, foreign, there
 from .manifest import Manifest
-from .origin import Origin, digest_of, is_whole, origin_of, place_digest, written_here
-from .outputs import Job, Root, foreign, there
-from .remote import Place, Url, local_copy
+from .places import Place, Url, local_copy
+from .provenance import Origin, digest_of, is_whole, origin_of, place_digest, written_here
 
 
-class Former:
+class ExistingOutputs:
     """Looks at the outputs of jobs, one job after the other, which go below ``output`` or beside recordings.
 
     ``settings`` in the words of ``describe_settings``; ``checkpoint`` gives the weights' digest. ``force``:
@@ -36,8 +36,8 @@ class Former:
         self._manifest, self._force, self._skip = manifest, force, skip
         self._root = Root.above(output) if isinstance(output, Path) else None
 
-    def left(self, job: Job) -> Job | None:
-        """The job, told what it may replace; None for one that is done.
+    def pending(self, job: Job) -> Job | None:
+        """The job, with what it may replace; None for one that is done.
 
         Raises FileExistsError where an output was not written here, or is another recording's.
         """
@@ -48,15 +48,15 @@ class Former:
             job.check_free()
             return job
         origins = {place: self._origin(place) for place in present.values()}
-        sound = _Sound(job)
+        source = _SourceDigest(job)
         for place, origin in origins.items():
-            if origin is not None and sound.is_other_than(origin, self._input_of(place)):
+            if origin is not None and source.is_other_than(origin, self._input_of(place)):
                 raise _taken(place, origin)
         job = replace(job, replaceable=frozenset(present))
         job.check_free()
         if self._skip and len(present) == len(job.outputs) and self._recorded(present.values()):
-            speaking = [origin for origin in origins.values() if origin is not None]
-            if all(self._right(place, origin, speaking, sound) for place, origin in origins.items()):
+            known = [origin for origin in origins.values() if origin is not None]
+            if all(self._right(place, origin, known, source) for place, origin in origins.items()):
                 return None
         return job
 
@@ -79,19 +79,19 @@ class Former:
     def _input_of(self, place: Place) -> str:
         return "" if self._manifest is None else self._manifest.input_of(place)
 
-    def _right(self, place: Place, origin: Origin | None, speaking: list[Origin], sound: _Sound) -> bool:
+    def _right(self, place: Place, origin: Origin | None, known: list[Origin], source: _SourceDigest) -> bool:
         if origin is None:  # a CSV says nothing: what was written with it does
             kind = place.suffix[1:]
-            origin = next((other for other in speaking if kind in other.formats.split("+")), None)
+            origin = next((other for other in known if kind in other.formats.split("+")), None)
         return (
             origin is not None
             and (origin.checkpoint, origin.settings) == (self._checkpoint(), self._settings)
             and is_whole(place, origin.notes)
-            and sound.is_of(origin, place)
+            and source.is_of(origin, place)
         )
 
 
-class _Sound:
+class _SourceDigest:
     """A job's recording, compared with those that outputs were made of."""
 
     def __init__(self, job: Job) -> None:

@@ -1,16 +1,21 @@
-"""What is made of a recording, and how its outputs are called."""
+"""A job: a recording and the outputs to make of it, how they are called, and what became of it."""
 
 from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from ..model.files import machine_name
 from .inputs import SOUND_SUFFIXES
-from .origin import written_here
-from .remote import Place, Url
-from .writing import FORMATS, machine
+from .places import Place, Url
+from .provenance import written_here
+from .writing import FORMATS
+
+if TYPE_CHECKING:
+    from ..model.notes import Note
 
 INSTEAD = "move it away, name a folder with -o, or replace it with --force"
 _LONGEST_NAME = 255  #: bytes, on all file systems that are common
@@ -30,14 +35,14 @@ class Root:
         whole = Path(os.path.abspath(folder))
         while not whole.exists() and whole != whole.parent:
             whole = whole.parent
-        return cls(str(whole), whole.stat().st_dev, machine())
+        return cls(str(whole), whole.stat().st_dev, machine_name())
 
     def check(self) -> None:
         """Where a share was, there may be an empty folder now, on another disk: nothing is written there.
 
         Raises OSError.
         """
-        if self.machine != machine():
+        if self.machine != machine_name():
             return  # it has other names for its disks
         if os.stat(self.folder).st_dev != self.device:
             raise OSError(errno.ENODEV, "another disk than when the work began; is it mounted?", self.folder)
@@ -61,6 +66,24 @@ class Job:
             self.root.check()
         for kind, place in self.outputs.items():
             check_free(place, kind, replaceable=kind in self.replaceable)
+
+
+@dataclass
+class Outcome:
+    """What became of one recording."""
+
+    source: Place
+    error: str | None = None  #: one line that names the file
+    trace: str | None = None  #: where the error arose
+    outputs: list[Place] = field(default_factory=list)  #: written, or meant to be
+    note_count: int = 0
+    notes: list[Note] | None = None  #: with ``keep_notes``
+    duration_s: float = 0.0  #: of sound
+    wall_s: float = 0.0
+    found_cents: float | None = None  #: with tuning "auto"
+    digest: str = ""  #: of the recording: see ``digest_of``
+    engine: str = ""  #: what computed it: library, version and precision
+    warnings: list[str] = field(default_factory=list)  #: what is wrong with the recording, a line each
 
 
 def check_free(

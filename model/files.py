@@ -1,0 +1,150 @@
+"""Files that are whole or not there at all: each is written under another name, then takes its place."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import hashlib
+import itertools
+import os
+import platform
+import re
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
+from pathlib import Path
+
+PART_PREFIX = ".hppnet"  #: begins the names of files that are being written
+_numbers = itertools.count()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name in the same folder, which takes the place of ``path`` if nothing went wrong.
+
+    Where ``path`` is a link, what it leads to is replaced and the link stays. Raises OSError.
+    """
+    part = _part_of(path)
+    try:
+        yield part
+        os.replace(part, os.path.realpath(path))
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_files(files: Mapping[Path, Callable[[Path], object]]) -> None:
+    """Write each file through its function, making folders; all appear, or what was there before stays.
+
+    Raises OSError, which names the file, when a folder or file cannot be written.
+    """
+    parts: dict[Path, Path] = {}
+    with ExitStack() as finished:
+        for path, write in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = _part_of(path)
+            finished.callback(part.unlink, missing_ok=True)
+            with _naming(path):
+                write(part)
+            parts[part] = path
+        _replace_all(parts)
+
+
+def _replace_all(parts: Mapping[Path, Path]) -> None:
+    """Each part takes its file's place. Where one cannot, those before it give theirs back."""
+    done: list[tuple[Path, Path | None]] = []
+    try:
+        for part, path in parts.items():
+            target = Path(os.path.realpath(path))  # what a link leads to; the link stays
+            kept = _kept(target) if len(parts) > 1 else None
+            done.append((target, kept))
+            try:
+                with _naming(path):
+                    os.replace(part, target)
+            except OSError:
+                done.pop()
+                if kept is not None:
+                    kept.unlink(missing_ok=True)
+                raise
+    except BaseException:
+        for target, kept in done:
+            with suppress(OSError):
+                target.unlink() if kept is None else os.replace(kept, target)
+        raise
+    for _, kept in done:
+        if kept is not None:
+            kept.unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """An error names the file as the user does, not the temporary one."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(path)) from error
+
+
+def _kept(target: Path) -> Path | None:
+    """Another name for what is there, until it is known that it goes."""
+    kept = _part_of(target)
+    try:
+        os.link(target, kept)
+    except FileNotFoundError:
+        return None
+    except OSError:  # a file system without such names
+        kept.write_bytes(target.read_bytes())
+    return kept
+
+
+def _part_of(path: Path) -> Path:
+    """Short, whatever the file's own name; in the folder where the file itself lies, behind any link."""
+    folder = Path(os.path.realpath(path)).parent
+    return folder / f"{PART_PREFIX}-{os.getpid()}-{next(_numbers)}-{machine_name()}.part"
+
+
+@cache
+def machine_name() -> str:
+    """A name for all processes whose numbers this process can see: containers share folders and names."""
+    own = [platform.node()]
+    with suppress(OSError):
+        own.append(Path("/etc/machine-id").read_text())
+    with suppress(OSError):
+        own.append(str(os.stat("/proc/self/ns/pid").st_ino))
+    return f"{platform.node()[:64]}-{hashlib.sha256(' '.join(own).encode()).hexdigest()[:8]}"
+
+
+def remove_parts(folder: Path, process: int, machine: str) -> None:
+    """Remove the temporary files of one process of one machine, which was killed while it wrote."""
+    for part in folder.glob(f"{PART_PREFIX}-{process}-*-{glob.escape(machine)}.part"):
+        if re.fullmatch(rf"{re.escape(PART_PREFIX)}-\d+-\d+-{re.escape(machine)}\.part", part.name):
+            part.unlink(missing_ok=True)
+
+
+def remove_dead_parts(folder: Path) -> None:
+    """Remove the temporary files of all processes of this machine that are gone."""
+    ours = re.compile(rf"{re.escape(PART_PREFIX)}-(\d+)-\d+-{re.escape(machine_name())}\.part")
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            named = ours.fullmatch(entry.name)
+            if named and not _alive(int(named[1])):
+                Path(entry.path).unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
+
+
+def is_special(path: Path) -> bool:
+    """Whether this is a pipe, a terminal or /dev/null: written to as it is, never replaced by a file."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)

@@ -1,0 +1,107 @@
+"""What every executor is, what several of them share, and the simplest: one recording after the other."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from ...model.files import machine_name, remove_parts
+from ..errors import LoadError
+from ..jobs import Job, Outcome
+from ..places import Url
+from ..recording_task import one_line, transcribe_recording
+from ..settings import Settings, load_transcriber
+from ..writing import TellLines
+
+if TYPE_CHECKING:
+    from ...model.transcriber import Transcriber
+
+#: Called with a job and the seconds of it that have been read.
+ReportRead = Callable[[Job, float], None]
+Load = Callable[[Settings], "Transcriber"]
+Outcomes = Generator[Outcome, None, None]
+TRIES = 2  #: of a recording over which processes die
+
+
+class Executor(Protocol):
+    """Transcribes recordings. One that cannot be transcribed is an outcome with an error, not an end."""
+
+    def run(self, jobs: Iterable[Job], settings: Settings, report_read: ReportRead) -> Outcomes:
+        """One outcome a job, as they come.
+
+        Raises LoadError, one line, when there is no model to do it. Closing the iterator, or Ctrl-C, ends
+        what was started and removes unfinished files.
+        """
+
+
+@dataclass(frozen=True)
+class OneProcess:
+    """One recording after the other, in order, in this process."""
+
+    tell: TellLines | None = None  #: receives the lines of jsonl as they are known, in place of its files
+    load: Load = load_transcriber
+
+    def run(self, jobs: Iterable[Job], settings: Settings, report_read: ReportRead) -> Outcomes:
+        transcriber = None
+        for job in jobs:
+            transcriber = transcriber or loaded(settings, self.load)
+            yield transcribe_recording(job, transcriber, settings, partial(report_read, job), self.tell)
+
+
+def loaded(settings: Settings, load: Load) -> Transcriber:
+    """Raises LoadError for whatever stands in the way."""
+    try:
+        return load(settings)
+    except Exception as error:  # CheckpointError, ValueError or what a device's driver raises
+        raise LoadError(one_line(error)) from error
+
+
+class JobSupply:
+    """Jobs as they are asked for, and those that come back from processes that died."""
+
+    def __init__(self, jobs: Iterable[Job]) -> None:
+        self._jobs = iter(jobs)
+        self._following: Job | None = None
+        self._again: deque[Job] = deque()
+        self._tried: dict[str, int] = {}
+
+    @property
+    def has_next(self) -> bool:
+        if self._following is None:
+            self._following = next(self._jobs, None)
+        return bool(self._again) or self._following is not None
+
+    def next(self) -> Job:
+        """The next one, while ``has_next``: first those that came back."""
+        if self._again:
+            return self._again.popleft()
+        assert self.has_next and self._following is not None, "there are no more jobs"
+        job, self._following = self._following, None
+        return job
+
+    def give_back(self, job: Job) -> bool:
+        """Whether the job will be tried again."""
+        self._tried[str(job.source)] = tries = self._tried.get(str(job.source), 1) + 1
+        if tries <= TRIES:
+            self._again.append(job)
+        return tries <= TRIES
+
+    @property
+    def has_returned(self) -> bool:
+        return bool(self._again)
+
+
+def died(job: Job, how: str) -> Outcome:
+    """The outcome of a recording over which processes ended."""
+    said = f"{job.source}: the process that transcribed it ended {how}, twice; the others go on"
+    return Outcome(job.source, said, outputs=list(job.outputs.values()))
+
+
+def remove_parts_of(process: int | None, job: Job, machine: str = "") -> None:
+    """What a process that ended has left half written of a job."""
+    for folder in {place.parent for place in job.outputs.values()}:
+        if process is not None and not isinstance(folder, Url):
+            remove_parts(folder, process, machine or machine_name())
