@@ -15,6 +15,7 @@ import pytest
 import soundfile
 import torch
 
+from hppnet.training import launch as launch_module
 from hppnet.training import loop
 from hppnet.training.data.sources import gather
 from hppnet.training.launch import fabric_for, launch, precision_plugin
@@ -225,6 +226,15 @@ def test_every_look_ahead_is_drawn_alike_in_all_processes() -> None:
 def test_spectra_come_to_the_network_unrounded(precision: str) -> None:
     levels = torch.tensor([-70.2])  # in half precision there is only -70 and -70.5
     assert torch.equal(precision_plugin(precision, "cpu").convert_input(levels), levels)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_convolutions_take_bf16_where_the_device_has_it(
+    native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch_module, "computes_bf16", lambda device: native)
+    expected = precision_plugin("bf16" if native else "fp32", "cpu")
+    assert type(precision_plugin("auto", "cpu")) is type(expected)
 
 
 @pytest.mark.parametrize("look_ahead", [None, 0, 3, 8])

@@ -16,7 +16,7 @@ from .schedule import Phase, Schedule, count
 
 #: Settings of a source that mean nothing where it holds arrays.
 _OF_SOUND = ("delay_ms", "kept", "offset_weight", "pedalled_weight", "render")
-PRECISIONS = ("bf16", "fp16", "fp32")
+PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class TrainingSettings:
     chunk: int = 8  #: frames that share a backward window
     full_context: float = 0.33  #: how often the backward LSTM sees the whole excerpt
     look_ahead: tuple[int, int] = (0, 8)  #: R is drawn from here otherwise
-    precision: str = "bf16"  #: of the convolutions; or fp16 (with a gradient scaler), fp32
+    precision: str = "auto"  #: of the convolutions: bf16 (auto: where a device has it), fp16 (scaled), fp32
     compile: bool = False  #: the convolutions by torch.compile
     workers: int = 0  #: processes that draw excerpts ahead, for each process that trains
     held_out: int = 20  #: of every so many recordings one is kept back, at least one a source; 0: none
