@@ -110,5 +110,6 @@ def pairs(
     carry_out(lambda: find_pairs(folder, out, opener, SOUND_SUFFIXES), out, plan, jobs, arrays, pattern)
 
 
-for _command in (render, label, pack):
-    app.command()(_command)
+app.command()(render)
+app.command()(label)
+app.command()(pack)

@@ -116,7 +116,7 @@ class BasicPitch:
     """Version 0.4, with its default thresholds."""
 
     name = "basic-pitch"
-    needs = ("basic_pitch", "onnxruntime", "resampy", "sklearn", "librosa")
+    needs: tuple[str, ...] = ("basic_pitch", "onnxruntime", "resampy", "sklearn", "librosa")
     # Its wheel asks for a TensorFlow that newer Pythons do not have and that ONNX does not need.
     install = "pip install 'hppnet[peers]' && pip install --no-deps basic-pitch==0.4.0"
     note_ends = "sounding"  #: it knows no pedal: a note ends with its sound
@@ -146,7 +146,7 @@ class Transkun:
     """Version 2, on the processor."""
 
     name = "transkun"
-    needs = ("transkun", "moduleconf", "mir_eval", "ncls")
+    needs: tuple[str, ...] = ("transkun", "moduleconf", "mir_eval", "ncls")
     install = "pip install 'hppnet[peers]'"
     note_ends = "keys"
 

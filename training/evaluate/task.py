@@ -29,13 +29,7 @@ from .programs import (
     transcribe_all,
     transcribe_in_processes,
 )
-from .recordings import (
-    EvaluationData,
-    Pair,
-    cut_starts,
-    find_evaluation_data,
-    without_piano,
-)
+from .recordings import EvaluationData, Pair, cut_starts, find_evaluation_data, without_piano
 from .runs import EvaluationOutcome, outcomes
 
 if TYPE_CHECKING:  # it loads PyTorch, which is not to be counted as a peer's memory
@@ -82,7 +76,7 @@ def prepare_task(options: Options, sounds: SoundFiles, folder: Path) -> Evaluati
             quiet = cut_starts(quiet, options.starts, folder, sounds.open_any)
     except ValueError as error:
         raise EvaluationRefusal(str(error), 1) from None
-    pairs, failures = ([], []) if data is None else _read(data, options.note_ends)
+    pairs, failures = _read(data, options.note_ends)
     pairs += quiet
     note_ends = options.note_ends or (data.note_ends if data else None)
     _compare_note_ends(transcriber, note_ends)
@@ -118,8 +112,10 @@ def _latencies(options: Options, transcriber: Transcriber | None) -> tuple[float
     return (float(options.latency),)
 
 
-def _read(data: EvaluationData, note_ends: str | None) -> tuple[list[Pair], list[EvaluationOutcome]]:
+def _read(data: EvaluationData | None, note_ends: str | None) -> tuple[list[Pair], list[EvaluationOutcome]]:
     """The recordings with their notes, and those that cannot be scored."""
+    if data is None:
+        return [], []
     pairs, failures = [], [EvaluationOutcome(name, error=why) for name, why in data.failures.items()]
     console = Console(stderr=True)
     shown = console.is_terminal

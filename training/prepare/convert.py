@@ -68,9 +68,11 @@ class PreparationOutcome:
 
 def outputs(source: RecordingSource, arrays: bool) -> list[Path]:
     """The files of a piece, in the order in which they appear."""
-    kinds: Iterable[str] = ()
+    kinds: list[str] = []
     if arrays:
-        from ..data.arrays import KINDS as kinds  # it loads PyTorch
+        from ..data.arrays import KINDS  # it loads PyTorch
+
+        kinds = list(KINDS)
     return [
         source.folder / f"{source.name}.flac",
         *(source.folder / kind / f"{source.name}.npy" for kind in kinds),

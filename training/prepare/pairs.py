@@ -13,11 +13,7 @@ import numpy as np
 
 from ...model.notes import Note
 from ..data.labels import REPORT
-from ..data.performances import (
-    MIDI_SUFFIXES,
-    pedal_of,
-    performed,
-)
+from ..data.performances import MIDI_SUFFIXES, pedal_of, performed
 from ..data.rendering import Choices, Rendered
 from ..data.sounds import Take, resampled
 from .convert import PreparationOutcome, RecordingSource
