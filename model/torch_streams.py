@@ -1,4 +1,4 @@
-"""Streams computed by PyTorch: on a GPU, and those of format-1 weights."""
+"""Streams computed by PyTorch: on a GPU, and as the reference for the engine."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from torch import Tensor
 
 from .decoder import Probable
 from .frontend import FrontEndConfig
-from .network import PIECE_FRAMES, HPPNet, NetworkState
+from .network import HPPNet, NetworkState
 from .pedal import PedalState
 from .spectrum import FrontEnd, front_end_of
+
+MOST_FRAMES = 25  #: of a stream in one step
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,11 @@ class TorchStreams:
     network: HPPNet
     front_end: FrontEndConfig
     look_ahead: int
-    most_frames: int = PIECE_FRAMES
+    most_frames: int = MOST_FRAMES
 
     @cached_property
     def _transform(self) -> FrontEnd:
-        return front_end_of(self.front_end)
+        return front_end_of(self.front_end, self.network.bias.device)
 
     def start(self) -> NetworkState:
         """The state before the first frame."""
@@ -41,16 +43,15 @@ class TorchStreams:
         return state.gates.shape[1]
 
     def most_streams(self, frames: int) -> int:
-        """On a processor no more frames at once than stay in its cache; elsewhere any number."""
-        on_cpu = self.network.bias.device.type == "cpu"
-        return max(1, PIECE_FRAMES // frames) if on_cpu else 2**31
+        """Any number."""
+        return 2**31
 
     @torch.inference_mode()
     def step(
         self, samples: np.ndarray, states: Sequence[NetworkState]
     ) -> tuple[list[Probable], list[NetworkState]]:
         """As ``StreamEngine.step``; the numbers differ from those of a stream alone by rounding only."""
-        spectra = self._transform.frames(torch.from_numpy(samples)).to(self.network.bias.device)
+        spectra = self._transform.frames(torch.from_numpy(samples).to(self.network.bias.device))
         predictions, state = self.network.step(spectra, joined(states), self.look_ahead)
         keys = predictions.keys.cpu().numpy()  # once for all
         pedal = None if predictions.pedal is None else predictions.pedal.cpu().numpy()

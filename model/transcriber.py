@@ -90,10 +90,7 @@ class Transcriber:
         found = checkpoint.read(Path(path) if path is not None else None)
         network = found.network(chosen)
         name = f"{found.path.name} {identity(found.path)}"
-        exact = isinstance(network, OnnxNetwork)
-        return cls(
-            network, found.config, name, found.about, choose_precision(precision, chosen, exact), reader
-        )
+        return cls(network, found.config, name, found.about, choose_precision(precision, chosen), reader)
 
     @property
     def hears_pedal(self) -> bool:
@@ -314,4 +311,4 @@ def transcriber_of(network: HPPNet, config: ModelConfig) -> Transcriber:
     device = device_of(network)
     found = checkpoint.Checkpoint(Path("unnamed"), checkpoint.weights_of(network), config, {})
     own = found.network(device) if device == "cpu" else network
-    return Transcriber(own, config, precision=choose_precision("auto", device, isinstance(own, OnnxNetwork)))
+    return Transcriber(own, config, precision=choose_precision("auto", device))

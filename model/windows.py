@@ -24,15 +24,14 @@ from .decoder import Probable
 from .frontend import FrontEndConfig, normal
 from .full_context import FullContext
 from .lstm import State
-from .network import PIECE_FRAMES, HPPNet
+from .network import HPPNet
 from .pedal import PedalState
 from .slices import CONTEXT_FRAMES, Row
-from .spectrum import FrontEnd, front_end_of
+from .spectrum import front_end_of
 from .timebase import HOP, KEYS
 from .velocity_inputs import PAST
 
-#: Frames of every recording that go through the convolutions at once on a GPU.
-GPU_PIECE_FRAMES = 250
+PIECE_FRAMES = 250  #: of every recording that go through the convolutions at once
 
 
 @dataclass(frozen=True)
@@ -100,10 +99,7 @@ class Windows:
     ) -> None:
         self.network, self.half, self.context = network, half, context
         self.device = network.bias.device
-        on_gpu = self.device.type != "cpu"
-        self._front_end = FrontEnd(front_end, self.device) if on_gpu else front_end_of(front_end)
-        self._piece = GPU_PIECE_FRAMES if on_gpu else PIECE_FRAMES
-        self._abreast = on_gpu  # on a processor one at a time: more would fall out of its cache
+        self._front_end = front_end_of(front_end, self.device)
         self._full_context = FullContext(network, half)
 
     @property
@@ -181,24 +177,22 @@ class Windows:
         gates: list[list[Tensor]] = [[] if row.pedal is None else [row.pedal[2]] for row in before]
         histories: list[list[Tensor]] = [[row.history] for row in before]
         pasts = [row.pasts for row in before]
-        for first in range(0, max(frames), self._piece):
+        for first in range(0, max(frames), PIECE_FRAMES):
             going = [number for number, count in enumerate(frames) if count > first]
-            for group in [going] if self._abreast else [[number] for number in going]:
-                last = min(first + self._piece, max(frames[number] for number in group))
-                levels = normal(spectra[group, first:last])
-                joined = tuple(torch.cat(past) for past in zip(*(pasts[n] for n in group), strict=True))
-                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-                    new, joined = self.network.features(levels, joined)
-                pedal = None if self.network.pedal is None else self.network.pedal.project(new, levels)
-                summary = self.network.velocity.summarise(levels)
-                new = new.float().unflatten(1, (len(group), KEYS))
-                for place, number in enumerate(group):
-                    own = frames[number] - first
-                    parts[number].append(new[:own, place])
-                    pasts[number] = tuple(past[place : place + 1] for past in joined)
-                    histories[number].append(summary[place : place + 1, :own])
-                    if pedal is not None:
-                        gates[number].append(pedal[:own, place : place + 1])
+            levels = normal(spectra[going, first : first + PIECE_FRAMES])
+            joined = tuple(torch.cat(past) for past in zip(*(pasts[n] for n in going), strict=True))
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+                new, joined = self.network.features(levels, joined)
+            pedal = None if self.network.pedal is None else self.network.pedal.project(new, levels)
+            summary = self.network.velocity.summarise(levels)
+            new = new.float().unflatten(1, (len(going), KEYS))
+            for place, number in enumerate(going):
+                own = frames[number] - first
+                parts[number].append(new[:own, place])
+                pasts[number] = tuple(past[place : place + 1] for past in joined)
+                histories[number].append(summary[place : place + 1, :own])
+                if pedal is not None:
+                    gates[number].append(pedal[:own, place : place + 1])
         return Heard(
             [torch.cat(part) for part in parts],
             [torch.cat(part, dim=1) for part in histories],

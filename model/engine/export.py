@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 
-from ..checkpoint import Checkpoint, CheckpointError
-from ..config import HEADS, FormerConfig, ModelConfig
+from ..checkpoint import Checkpoint
+from ..config import HEADS, ModelConfig
 from ..shipped import identity
 from ..timebase import HOP, LOWEST_PITCH, SAMPLE_RATE
 from .step_graph import StepGraph
@@ -14,15 +14,8 @@ from .window_graph import WindowGraph
 
 
 def graphs(checkpoint: Checkpoint, look_ahead: int) -> dict[str, bytes]:
-    """File names and contents: a live step with R = ``look_ahead``, and a window of a recording.
-
-    Raises CheckpointError for weights of format 1, which have no graphs.
-    """
+    """File names and contents: a live step with R = ``look_ahead``, and a window of a recording."""
     config = checkpoint.config
-    if isinstance(config.network, FormerConfig):
-        raise CheckpointError(
-            f"{checkpoint.path}: weights of format 1 cannot be exported; export a checkpoint of hppnet train"
-        )
     about = {**metadata(config), "checkpoint": f"{checkpoint.path.name} {identity(checkpoint.path)}"}
     return {
         "step.onnx": StepGraph(checkpoint.weights, config, look_ahead).model(about),
