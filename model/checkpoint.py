@@ -6,6 +6,7 @@ Nothing in it is executed on loading, and every name and shape must fit.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -19,14 +20,15 @@ from safetensors.numpy import save as to_bytes
 
 from .config import DecoderConfig, ModelConfig, NetworkConfig
 from .engine.network import OnnxNetwork
-from .engine.weights import check
 from .frontend import FrontEndConfig
-from .shipped import DEFAULT
+from .sizes import check
 
 if TYPE_CHECKING:
     from .engines import Network
     from .network import HPPNet
 
+DEFAULT = Path(__file__).parent / "weights" / "default.safetensors"
+LICENCE = "CC BY-NC-SA 4.0: for non-commercial use only"  #: of those weights; weights/MODEL_CARD.md says why
 FORMAT = "2"
 
 
@@ -42,6 +44,11 @@ class Checkpoint:
     weights: dict[str, np.ndarray]
     config: ModelConfig
     about: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Its file's name and the identity of its weights."""
+        return f"{self.path.name} {identity(self.path)}"
 
     def network(self, device: str = "cpu") -> Network:
         """The network for the engine that computes it on a device (see ``engines``)."""
@@ -148,5 +155,35 @@ def _advice(found: str) -> str:
 
 
 def _tuples(value: Any) -> Any:
-    """JSON knows lists only; settings are tuples."""
+    """JSON has lists where settings have tuples."""
     return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+def identity(path: Path | None = None) -> str:
+    """The first 12 hexadecimal digits of a SHA-256 over the tensors and the configuration of a checkpoint.
+
+    What is said about the weights does not count, nor does the order in the file: weights that compute the
+    same have the same identity. Of a file that is no checkpoint, over all of it: loading will say what is
+    wrong. Raises OSError where it cannot be read.
+    """
+    content = (path or DEFAULT).read_bytes()
+    try:
+        return _of_checkpoint(content)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return hashlib.sha256(content).hexdigest()[:12]
+
+
+def _of_checkpoint(content: bytes) -> str:
+    """From safetensors: 8 bytes of the header's length, a header in JSON, the tensors."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    tensors = memoryview(content)[8 + length :]
+    metadata = header.pop("__metadata__")
+    digest = hashlib.sha256()
+    config = json.dumps(json.loads(metadata["config"]), sort_keys=True)
+    digest.update(f"{metadata['format']} {config}".encode())
+    for name in sorted(header):
+        start, stop = header[name]["data_offsets"]
+        digest.update(f"{name} {header[name]['dtype']} {header[name]['shape']}".encode())
+        digest.update(tensors[start:stop])
+    return digest.hexdigest()[:12]

@@ -12,8 +12,8 @@ import numpy as np
 
 from .decoder import Probable
 from .engine.network import OnnxNetwork
+from .frames import Row
 from .frontend import FrontEndConfig
-from .slices import Row
 
 if TYPE_CHECKING:
     from .network import HPPNet
@@ -79,7 +79,7 @@ class WindowEngine(Protocol):
     def start(self) -> Any:
         """The past before a recording's first window."""
 
-    def judge(self, rows: Sequence[Row]) -> Predicted:
+    def predict(self, rows: Sequence[Row]) -> Predicted:
         """One window of each recording. Pasts are not changed: after a failure rows may be tried again."""
 
 
@@ -87,7 +87,7 @@ def stream_engine(network: Network, front_end: FrontEndConfig, look_ahead: int) 
     """For streams with a look-ahead of R frames."""
     if isinstance(network, OnnxNetwork):
         return network.streams(front_end, look_ahead)
-    from .torch_streams import TorchStreams
+    from .torch_engine import TorchStreams
 
     return TorchStreams(network, front_end, look_ahead)
 
@@ -96,9 +96,9 @@ def window_engine(network: Network, front_end: FrontEndConfig, half: bool = Fals
     """For whole recordings; ``half`` computes in bf16 where PyTorch computes."""
     if isinstance(network, OnnxNetwork):
         return network.windows(front_end)
-    from .windows import Windows
+    from .torch_engine import TorchWindows
 
-    return Windows(network, front_end, half)
+    return TorchWindows(network, front_end, half)
 
 
 def device_of(network: Network) -> str:

@@ -50,7 +50,7 @@ class HarmonicDilatedConv(nn.Module):
         steps = [round(bins_per_octave * math.log2(abs(h))) for h in harmonics]
         self.shifts = tuple(n if h > 0 else -n for n, h in zip(steps, harmonics, strict=True))
         self.conv = nn.Conv2d(channels_in * len(self.shifts), channels_out, 1)
-        #: Training puts a faster road here (training/kernels.py).
+        #: Training puts a faster kernel here (training/kernels.py).
         self.kernel: Callable[..., Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -100,14 +100,14 @@ class FrequencyNorm(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
-        #: Training puts a faster one here (training/kernels.py).
+        #: Training puts a faster kernel here (training/kernels.py).
         self.kernel: Callable[..., Tensor] | None = None
 
     def forward(self, x: Tensor, relu: bool = False, passing: Tensor | None = None) -> Tensor:
         """The norm of x [B, C, T, F]; then its positive part, or added to what passes by, where asked."""
         if self.kernel is not None:
             return self.kernel(x, self.weight, self.bias, relu, passing)
-        # layer_norm over the last axis is the fastest road to the statistics.
+        # layer_norm over the last axis is the fastest way to the statistics.
         normal = F.layer_norm(x, x.shape[-1:], eps=1e-3)
         y = normal * self.weight[:, None, None].to(x.dtype) + self.bias[:, None, None].to(x.dtype)
         if passing is not None:
@@ -120,7 +120,7 @@ class PoolToKeys(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        #: Training puts a faster one here (training/kernels.py).
+        #: Training puts a faster kernel here (training/kernels.py).
         self.kernel: Callable[[Tensor], Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:

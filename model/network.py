@@ -1,4 +1,4 @@
-"""HPPNet, causal but for the R frames that the backward LSTMs may look ahead.
+"""HPPNet, causal but for the R frames of future that the backward LSTMs receive.
 
 After Wei, Li, Yang, Xu and Li, "HPPNet: Modeling the Harmonic Structure and Pitch Invariance in
 Piano Transcription" (ISMIR 2022). Letters: B batch, C channels, T frames, F bins, P keys, H heads,
@@ -7,7 +7,7 @@ U LSTM units, N = B * P sequences.
         spectrum [B, T, 352] -> stem -> harmonic dilated convolution -> pool 4 bins to a key
           -> residual blocks -> features [T, N, C]
              -> forward LSTM, its state carried for ever -----\\
-             -> backward LSTM, started R frames ahead of each --+-> onset, frame, offset [B, T, P, H]
+             -> backward LSTM, begun R frames after each -----+-> onset, frame, offset [B, T, P, H]
              -> beside the spectrum, where an onset may be -> velocity head [B, T, P]
              -> pooled over keys, beside the spectrum -> pedal head [B, T]
 """
@@ -24,14 +24,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import HEADS, NOTE_HEADS, ONSET_FLOOR, NetworkConfig
+from .config import HEADS, NOTE_HEADS, ONSET_FLOOR, PAST, NetworkConfig
 from .frontend import normal
 from .layers import CausalConv, HarmonicDilatedConv, PoolToKeys, ResidualBlock
-from .lstm import FineGrainedLSTM, State, weighed
+from .lstm import FineGrainedLSTM, State, project
 from .pedal import PedalHead, PedalState
 from .timebase import BINS, BINS_PER_OCTAVE, KEYS
 from .velocity import VelocityHead
-from .velocity_inputs import PAST
 
 ONSET = HEADS.index("onset")
 
@@ -48,7 +47,7 @@ class NetworkState:
     pedal: PedalState | None = None  #: of the pedal head, where there is one
 
 
-class Predictions(NamedTuple):
+class NetworkOutput(NamedTuple):
     """What the network predicts of frames: probabilities."""
 
     keys: Tensor  #: [B, T, P, 4], heads as in HEADS; the velocity is 0 where an onset is below ONSET_FLOOR
@@ -137,12 +136,12 @@ class HPPNet(nn.Module):
 
     def step(
         self, spectrum: Tensor, state: NetworkState, look_ahead: int
-    ) -> tuple[Predictions, NetworkState]:
+    ) -> tuple[NetworkOutput, NetworkState]:
         """New frames [B, T, 352] to predictions of those frames, T', whose R frames of future are there."""
         levels = normal(spectrum)
         new, pasts = self.features(levels, state.pasts)
         features = torch.cat([state.features, new])
-        gates = torch.cat([state.gates, self.backward_lstm.project(new)], dim=1)
+        gates = torch.cat([state.gates, self.backward_lstm.input_gates(new)], dim=1)
         history = torch.cat([state.history, self.velocity.summarise(levels)], dim=1)
         count = max(0, gates.shape[1] - look_ahead)
         pedal, pedal_state = self._step_pedal(new, levels, state.pedal, count, look_ahead)
@@ -150,13 +149,14 @@ class HPPNet(nn.Module):
         keys = spectrum.new_zeros(len(spectrum), 0, KEYS, len(HEADS))
         if count:
             forward_weight, backward_weight = self.output_weights
-            ahead, forward = self.forward_lstm.weigh(features[PAST : PAST + count], forward, forward_weight)
-            back = weighed(self.backward_lstm.windows(gates, count, look_ahead), backward_weight)
-            keys = self.probabilities(self.logits(ahead + back), history, features, look_ahead)
+            own = features[PAST : PAST + count]
+            past, forward = self.forward_lstm.advance(own, forward, forward_weight)
+            future = project(self.backward_lstm.windows(gates, count, look_ahead), backward_weight)
+            keys = self.probabilities(self.logits(past + future), history, features, look_ahead)
         after = NetworkState(
             pasts, forward, features[count:], gates[:, count:], history[:, count:], pedal_state
         )
-        return Predictions(keys, pedal), after
+        return NetworkOutput(keys, pedal), after
 
     @property
     def output_weights(self) -> tuple[Tensor, Tensor]:
@@ -164,9 +164,9 @@ class HPPNet(nn.Module):
         forward, backward = self.weight.split(self.config.lstm_units, dim=1)
         return forward, backward
 
-    def logits(self, weighed_states: Tensor) -> Tensor:
-        """Weighed hidden states [H, T, N] to logits [B, T, P, H]."""
-        return (weighed_states.permute(1, 2, 0) + self.bias).unflatten(1, (-1, KEYS)).transpose(0, 1)
+    def logits(self, projected: Tensor) -> Tensor:
+        """Projected hidden states [H, T, N] to logits [B, T, P, H]."""
+        return (projected.permute(1, 2, 0) + self.bias).unflatten(1, (-1, KEYS)).transpose(0, 1)
 
     def probabilities(
         self, logits: Tensor, history: Tensor, features: Tensor, look_ahead: int | None
@@ -184,7 +184,7 @@ class HPPNet(nn.Module):
     ) -> tuple[Tensor | None, PedalState | None]:
         if self.pedal is None or state is None:
             return None, None
-        gates = torch.cat([state[2], self.pedal.project(features, levels)])
+        gates = torch.cat([state[2], self.pedal.input_gates(features, levels)])
         if count == 0:
             return levels.new_zeros(levels.shape[0], 0), (*state[:2], gates)
         logits, after = self.pedal.predict(gates, state, count, look_ahead)
@@ -225,12 +225,12 @@ class HPPNet(nn.Module):
         """Logits [B, T', P, H] of features [T, N, C]."""
         forward_weight, backward_weight = self.output_weights
         if look_ahead is None:
-            ahead = self.forward_lstm.run(x, forward_weight)
-            back = self.backward_lstm.run(x, backward_weight, reverse=True)
+            forward = self.forward_lstm.run(x, forward_weight)
+            backward = self.backward_lstm.run(x, backward_weight, reverse=True)
         else:
-            back = self.backward_lstm.run(x, backward_weight, reverse=True, windows=(chunk, look_ahead))
-            ahead = self.forward_lstm.run(x[: back.shape[1]], forward_weight)
-        return self.logits(ahead + back)
+            backward = self.backward_lstm.run(x, backward_weight, reverse=True, windows=(chunk, look_ahead))
+            forward = self.forward_lstm.run(x[: backward.shape[1]], forward_weight)
+        return self.logits(forward + backward)
 
 
 def filled(config: NetworkConfig, weights: Mapping[str, np.ndarray]) -> HPPNet:

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..model.memory import keep_memory
-from ..model.threads import set_threads
+from ..model.device import keep_memory, set_threads
 from ..model.timebase import HOP, SAMPLE_RATE
 from ..model.transcriber import Transcriber
 from . import bench_batches

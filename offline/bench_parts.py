@@ -9,13 +9,12 @@ from contextlib import ExitStack
 from unittest import mock
 
 from ..model.decoder import Decoder
-from ..model.engine.streams import OnnxStreams
-from ..model.engine.windows import OnnxWindows
+from ..model.engine.onnx_engine import OnnxStreams, OnnxWindows
 
 #: Name of the part, owner of its function, name of the function.
 PARTS: list[tuple[str, object, str]] = [
     ("front end and network", OnnxStreams, "step"),
-    ("front end and network", OnnxWindows, "judge"),
+    ("front end and network", OnnxWindows, "predict"),
     ("decoder", Decoder, "feed_frames"),
 ]
 

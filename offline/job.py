@@ -51,14 +51,13 @@ class Outcome:
 def load_transcriber(settings: Settings) -> Transcriber:
     """The checkpoint with the settings' thresholds and tuning. Raises what ``Transcriber.load`` raises."""
     from ..model.checkpoint import CheckpointError
-    from ..model.memory import keep_memory
-    from ..model.threads import one_thread
+    from ..model.device import keep_memory, one_thread
     from ..model.transcriber import Transcriber
 
     keep_memory()
     transcriber = Transcriber.load(settings.checkpoint, device=settings.device)
     one_thread()  # cores are used by transcribing several recordings at once
-    if settings.offsets == "sounding" and not transcriber.hears_pedal:
+    if settings.offsets == "sounding" and not transcriber.has_pedal:
         name = transcriber.checkpoint_name
         raise CheckpointError(
             f"{name}: sounding offsets need a checkpoint that hears the pedal, this has no head"
@@ -205,7 +204,7 @@ def write_result(
 
 def find_tuning(file: Path, settings: Settings) -> Tuning:
     """Against A = 440 Hz. Raises AudioError."""
-    from ..model.partials import estimate_tuning
+    from ..model.tuning import estimate_tuning
 
     with opened(file, settings) as recording:
         return estimate_tuning(recording.blocks(), recording.sample_rate)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, cast
 
 from ..model.decoder import Probable
-from ..model.slices import Row
+from ..model.frames import Row
 from ..model.transcriber import Transcriber
 from .batch import Heard
 from .batching import Batcher

@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 
-from ..model.partials import estimate_tuning
+from ..model.tuning import estimate_tuning
 from .blocks import Block, clean
 
 LISTEN_S = 12.0  #: of sound, silence not counted

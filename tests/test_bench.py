@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from hppnet.cli import app
 from hppnet.model.checkpoint import save
 from hppnet.model.config import ModelConfig, NetworkConfig
-from hppnet.model.engine.windows import OnnxWindows
-from hppnet.model.memory import peak_mib
+from hppnet.model.device import peak_mib
+from hppnet.model.engine.onnx_engine import OnnxWindows
 from hppnet.model.network import HPPNet
 from hppnet.model.transcriber import Transcriber
 from hppnet.offline import bench, bench_machine, bench_parts
@@ -95,13 +95,13 @@ def test_a_part_that_fails_is_still_timed(clock):
 @pytest.mark.parametrize("work", [bench.offline_s, bench.steps_s])
 def test_every_part_has_its_share(checkpoint, work):
     transcriber = Transcriber.load(checkpoint, device="cpu")
-    judge = OnnxWindows.judge
+    judge = OnnxWindows.predict
     shares = bench_parts.where_time_goes(lambda: work(transcriber, bench.piano_like(1)))
     assert list(shares) == ["front end and network", "decoder", "everything else"]
     assert all(share > 0 for share in shares.values()), shares
     assert sum(shares.values()) == pytest.approx(100)
     # Nothing stays watched.
-    assert OnnxWindows.judge is judge
+    assert OnnxWindows.predict is judge
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not say it in /proc")
@@ -110,7 +110,7 @@ def test_a_fresh_process_does_not_take_over_our_peak():
     ours = peak_mib()
     assert ours > 381
     del held
-    code = "from hppnet.model.memory import peak_mib; print(peak_mib())"
+    code = "from hppnet.model.device import peak_mib; print(peak_mib())"
     assert 5 < float(bench_machine._python("-c", code)) < ours - 200
 
 

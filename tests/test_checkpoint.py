@@ -12,10 +12,9 @@ import torch
 from safetensors.torch import save_file
 
 from hppnet.model import checkpoint
-from hppnet.model.checkpoint import CheckpointError
+from hppnet.model.checkpoint import DEFAULT, CheckpointError
 from hppnet.model.config import DecoderConfig, ModelConfig, NetworkConfig
 from hppnet.model.network import HPPNet
-from hppnet.model.shipped import DEFAULT
 from hppnet.model.transcriber import Transcriber
 
 SMALL = NetworkConfig(name="small", stem_channels=4, body_channels=8, lstm_units=6)
@@ -100,7 +99,7 @@ def test_a_changed_copy_leaves_the_original() -> None:
 def test_weights_are_named_without_loading_pytorch() -> None:
     """Whoever only hands out work, to processes or to a cluster, is ready a second and a half sooner."""
     look = (
-        "import sys; from hppnet.model.shipped import identity; import hppnet.offline.cluster; "
+        "import sys; from hppnet.model.checkpoint import identity; import hppnet.offline.cluster; "
         "import hppnet.offline.workers; print(identity(), 'torch' in sys.modules)"
     )
     out = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout

@@ -13,11 +13,10 @@ from typer.testing import CliRunner
 
 from hppnet.cli import app
 from hppnet.model import checkpoint
-from hppnet.model.checkpoint import save
+from hppnet.model.checkpoint import DEFAULT, identity, save
 from hppnet.model.config import CONFIGS, DecoderConfig, ModelConfig
-from hppnet.model.cost import multiply_adds
 from hppnet.model.network import HPPNet
-from hppnet.model.shipped import DEFAULT, identity
+from hppnet.model.sizes import multiply_adds
 
 
 def executed(network: HPPNet, look_ahead: int) -> float:

@@ -14,7 +14,7 @@ import torch
 
 from hppnet.model.checkpoint import load as load_network
 from hppnet.model.checkpoint import save
-from hppnet.model.engine.windows import OnnxWindows
+from hppnet.model.engine.onnx_engine import OnnxWindows
 from hppnet.offline import batch, batching, pipeline, together
 from hppnet.offline.errors import LoadError
 from hppnet.offline.inputs import find_recordings
@@ -105,7 +105,7 @@ def test_in_one_process_as_alone(rec: Path, weights: Path, alone, tmp_path: Path
 def short_of_memory(monkeypatch: pytest.MonkeyPatch, fits: int) -> list[int]:
     """Lets no more than so many rows into a batch; returns the sizes that were tried."""
     tried: list[int] = []
-    judge = OnnxWindows.judge
+    judge = OnnxWindows.predict
 
     def refusing(self, rows):
         tried.append(len(rows))
@@ -113,7 +113,7 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch, fits: int) -> list[int]:
             raise MemoryError("the device has too little memory")
         return judge(self, rows)
 
-    monkeypatch.setattr(OnnxWindows, "judge", refusing)
+    monkeypatch.setattr(OnnxWindows, "predict", refusing)
     return tried
 
 
@@ -144,7 +144,7 @@ def test_a_device_that_fails_is_no_fault_of_the_recordings(rec, weights, tmp_pat
     def failing(self, rows):
         raise RuntimeError("CUDA error: unspecified launch failure\nmore words")
 
-    monkeypatch.setattr(OnnxWindows, "judge", failing)
+    monkeypatch.setattr(OnnxWindows, "predict", failing)
     with pytest.raises(LoadError, match="unspecified launch failure more"):
         list(pipeline.run(jobs(rec, tmp_path), Settings(str(weights), "cpu", batch=2), 1, nothing))
     assert not list(tmp_path.iterdir())

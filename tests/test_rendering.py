@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hppnet.model.notes import Note, write_midi
-from hppnet.model.partials import estimate_tuning
+from hppnet.model.tuning import estimate_tuning
 from hppnet.training.rendering import Touch, play_with, render
 
 from .needs import SOUND_FONTS, needs

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 
-from hppnet.model.resampling import HIGHEST_RATE, LOWEST_RATE
+from hppnet.model.frames import HIGHEST_RATE, LOWEST_RATE
 from hppnet.model.transcriber import Transcriber
 from hppnet.realtime.web.hub import STEP_S, Hub, _next_of
 from hppnet.realtime.web.limits import Limits

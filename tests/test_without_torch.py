@@ -25,8 +25,8 @@ ROOT = Path(__file__).parents[1]
 WITH_TORCH = {
     "hppnet/commands/train.py",
     *("model/device.py", "model/engines.py", "model/full_context.py", "model/layers.py"),
-    *("model/library_lstm.py", "model/lstm.py", "model/network.py", "model/pedal.py", "model/spectrum.py"),
-    *("model/torch_streams.py", "model/velocity.py", "model/windows.py", "offline/batching.py"),
+    *("model/lstm.py", "model/network.py", "model/pedal.py", "model/spectrum.py", "model/torch_engine.py"),
+    *("model/velocity.py", "offline/batching.py"),
     *("training/array_source.py", "training/bench.py", "training/board.py", "training/dataset.py"),
     *("training/kernels.py", "training/launch.py", "training/loop.py", "training/losses.py"),
     *("training/peers/transkun.py", "training/run.py", "training/sources.py"),

@@ -20,9 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..model import library_lstm
 from ..model.layers import FrequencyNorm, HarmonicDilatedConv, PoolToKeys
-from ..model.lstm import FineGrainedLSTM
+from ..model.lstm import FineGrainedLSTM, run_library
 from ..model.network import HPPNet
 from ..model.pedal import PedalHead
 from ..processes import alone
@@ -85,10 +84,10 @@ def accelerate(network: HPPNet, device: str = "cpu", harmonic: bool = True) -> b
     for module in network.modules():
         if isinstance(module, FineGrainedLSTM):
             fits = _fits(module.weight_x.shape[1], module.units)
-            module.kernel = lstm if there and fits else library_lstm.run
+            module.kernel = lstm if there and fits else run_library
         elif isinstance(module, PedalHead):
             fits = _fits(module.units, module.units)
-            module.kernel = lstm if there and fits else library_lstm.run
+            module.kernel = lstm if there and fits else run_library
         elif there and isinstance(module, FrequencyNorm):
             module.kernel = norm
         elif there and isinstance(module, PoolToKeys):
@@ -119,7 +118,7 @@ def lstm(
     chunk: int,
     look_ahead: int,
 ) -> Tensor:
-    """As ``FineGrainedLSTM.run``: x [S, N, C] to weighed states [H, chunk, n * N] of n windows, in fp32."""
+    """As ``FineGrainedLSTM.run``: x [S, N, C] to projected states [H, chunk, n * N] of n windows, in fp32."""
     weight = torch.cat([weight_x, weight_h], dim=1)
     x, bias, output = x.float().contiguous(), bias[:, 0].contiguous(), output.contiguous()
     return _Scan.apply(x, weight, bias, output, reverse, chunk, look_ahead).transpose(0, 1)
@@ -156,9 +155,9 @@ class _Scan(torch.autograd.Function):
         look_ahead: int,
     ) -> Tensor:
         ctx.how = reverse, chunk, look_ahead
-        weighed, hidden, cells = compiled().scan_forward(x, weight, bias, output, *ctx.how)
+        projected, hidden, cells = compiled().scan_forward(x, weight, bias, output, *ctx.how)
         ctx.save_for_backward(x, weight, bias, output, hidden, cells)
-        return weighed
+        return projected
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:

@@ -15,7 +15,7 @@ import torch
 from lightning.fabric import Fabric
 from torch.utils.data import DataLoader
 
-from ..model.memory import keep_memory
+from ..model.device import keep_memory
 from .budget import Budget, over
 from .dataset import Batch
 from .interruption import Interrupted, Request, requests

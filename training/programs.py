@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import soundfile
 
-from ..model.memory import peak_mib
+from ..model.device import peak_mib
 from ..model.notes import Note, Press, read_midi
 from ..model.timebase import MAX_LOOK_AHEAD_FRAMES, SAMPLE_RATE, latency_s
 from .conditions import Conditions

@@ -136,7 +136,7 @@ def soak(
 
     from ..api import load
     from ..model.checkpoint import CheckpointError
-    from ..model.threads import one_thread
+    from ..model.device import one_thread
     from ..offline.errors import AudioError
     from ..realtime import soak as long
     from ..realtime.bench import RATE

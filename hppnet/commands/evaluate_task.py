@@ -71,7 +71,7 @@ def _loaded(options: Options) -> Transcriber:
 
 def _load(checkpoint: Path | None, device: str, thresholds: dict[str, float | None]) -> Transcriber:
     """The transcriber of this process; a function of the module, so that other processes can call it."""
-    from ..model.threads import one_thread
+    from ..model.device import one_thread
     from ..model.transcriber import Transcriber
 
     transcriber = Transcriber.load(checkpoint, device=device)

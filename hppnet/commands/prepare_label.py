@@ -25,7 +25,7 @@ def carry_out_labels(
     only: str,
 ) -> None:
     """Labels all recordings of ``folder``; exits as the other commands of ``prepare`` do."""
-    from ..model.shipped import identity
+    from ..model.checkpoint import identity
     from ..offline.inputs import SOUND_SUFFIXES
     from ..training import peers
     from ..training.hearing import LoadError

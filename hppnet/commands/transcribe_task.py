@@ -102,7 +102,7 @@ class Task:
 
     def digest(self) -> str:
         """Of the weights. Raises OSError."""
-        from ..model.shipped import identity
+        from ..model.checkpoint import identity
 
         return identity(None if self.settings.checkpoint is None else Path(self.settings.checkpoint))
 

@@ -52,7 +52,7 @@ class SharedStream(Stream):
         return events
 
     def flush(self) -> list[Event]:
-        return self.collect() + super().flush()  # which hears what still waits
+        return self.collect() + super().flush()  # which computes what still waits
 
 
 def shared_stream(
