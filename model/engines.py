@@ -25,10 +25,12 @@ class StreamEngine(Protocol):
     """A network for streams with one look-ahead. States are values: a step never changes one in place."""
 
     @property
-    def front_end(self) -> FrontEndConfig: ...
+    def front_end(self) -> FrontEndConfig:
+        """What the samples are transformed by."""
 
     @property
-    def look_ahead(self) -> int: ...
+    def look_ahead(self) -> int:
+        """R, in frames."""
 
     @property
     def most_frames(self) -> int:
@@ -55,14 +57,15 @@ class Predicted(Protocol):
     """Probabilities on their way, and the pasts that the next windows need."""
 
     @property
-    def pasts(self) -> Sequence[Any]: ...
+    def pasts(self) -> Sequence[Any]:
+        """Of each row, for its next window; there at once."""
 
     @property
     def ready(self) -> bool:
         """Whether ``wait`` would not have to."""
 
     def wait(self) -> list[Probable]:
-        """For each row those of the frames it predicts."""
+        """For each row the probabilities [T, 88, 4] and the pedal's [T] of the frames it predicts."""
 
 
 class WindowEngine(Protocol):
@@ -80,11 +83,14 @@ class WindowEngine(Protocol):
         """The past before a recording's first window."""
 
     def predict(self, rows: Sequence[Row]) -> Predicted:
-        """One window of each recording. Pasts are not changed: after a failure rows may be tried again."""
+        """One window of each recording. Pasts are not changed: after a failure rows may be tried again.
+
+        Raises MemoryError where a GPU is too small for so many rows.
+        """
 
 
 def stream_engine(network: Network, front_end: FrontEndConfig, look_ahead: int) -> StreamEngine:
-    """For streams with a look-ahead of R frames."""
+    """What computes streams with a look-ahead of R frames."""
     if isinstance(network, OnnxNetwork):
         return network.streams(front_end, look_ahead)
     from .torch_engine import TorchStreams
@@ -93,7 +99,7 @@ def stream_engine(network: Network, front_end: FrontEndConfig, look_ahead: int) 
 
 
 def window_engine(network: Network, front_end: FrontEndConfig, half: bool = False) -> WindowEngine:
-    """For whole recordings; ``half`` computes in bf16 where PyTorch computes."""
+    """What computes whole recordings; ``half`` is bf16, where PyTorch computes."""
     if isinstance(network, OnnxNetwork):
         return network.windows(front_end)
     from .torch_engine import TorchWindows

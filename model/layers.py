@@ -32,6 +32,7 @@ class CausalConv(nn.Module):
         return weight.new_zeros(batch, self.channels_in, self.past_frames, bins)
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """x [B, C, T, F] after ``past`` [B, C, past_frames, F]: [B, C', T, F], and the next past."""
         joined = torch.cat([past.to(x.dtype), x], dim=2) if self.past_frames else x
         return self.conv(joined), joined[:, :, joined.shape[2] - self.past_frames :]
 
@@ -54,6 +55,7 @@ class HarmonicDilatedConv(nn.Module):
         self.kernel: Callable[..., Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, C, T, F] to [B, C', T, F]."""
         if self.kernel is not None:
             return self.kernel(x, self.conv.weight, self.conv.bias, self.shifts)
         return self.conv(shifted(x, self.shifts))
@@ -144,6 +146,7 @@ class ResidualBlock(nn.Module):
             self.harmonic_norm = FrequencyNorm(channels)
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """x [B, C, T, P] after the past of its convolution: the same shape, and the past of the next call."""
         y, past = self.conv(x, past)
         if self.harmonic is None or self.harmonic_norm is None:
             return x + self.norm(y, relu=True), past

@@ -100,10 +100,12 @@ class HPPNet(nn.Module):
 
     @property
     def stem_layers(self) -> list[CausalConv]:
+        """The stem's convolutions, in order."""
         return cast("list[CausalConv]", list(self.stem))
 
     @property
     def body(self) -> list[ResidualBlock]:
+        """The residual blocks, in order."""
         return cast("list[ResidualBlock]", list(self.blocks))
 
     def start(self, batch: int = 1) -> NetworkState:

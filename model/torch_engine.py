@@ -34,6 +34,7 @@ from .spectrum import FrontEnd, front_end_of
 from .timebase import HOP, KEYS
 
 MOST_FRAMES = 25  #: of a stream in one step
+PIECE_FRAMES = 250  #: of every recording that go through the convolutions at once
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class TorchStreams:
     def step(
         self, samples: np.ndarray, states: Sequence[NetworkState]
     ) -> tuple[list[Probable], list[NetworkState]]:
-        """As ``StreamEngine.step``; the numbers differ from those of a stream alone by rounding alone."""
+        """As ``StreamEngine.step``; the numbers differ from those of a single stream by rounding."""
         spectra = self._transform.frames(torch.from_numpy(samples).to(self.network.bias.device))
         predictions, state = self.network.step(spectra, joined(states), self.look_ahead)
         keys = predictions.keys.cpu().numpy()  # once for all
@@ -108,9 +109,6 @@ def parted(state: NetworkState, count: int) -> list[NetworkState]:
         NetworkState(own, (hidden, cell), features, gates, history, own_pedal)
         for own, hidden, cell, features, gates, history, own_pedal in zip(pasts, *parts, pedal, strict=True)
     ]
-
-
-PIECE_FRAMES = 250  #: of every recording that go through the convolutions at once
 
 
 @dataclass(frozen=True)
@@ -247,10 +245,10 @@ class TorchWindows:
 
     def _moved(self, samples: Sequence[np.ndarray], longest: int) -> Tensor:
         """Samples [B, n] on the device, by memory that the GPU fetches from without the processor."""
-        together = torch.zeros(len(samples), longest, pin_memory=self.device.type == "cuda")
+        batch = torch.zeros(len(samples), longest, pin_memory=self.device.type == "cuda")
         for number, sound in enumerate(samples):
-            together[number, : len(sound)] = torch.from_numpy(sound)
-        return together.to(self.device, non_blocking=True)
+            batch[number, : len(sound)] = torch.from_numpy(sound)
+        return batch.to(self.device, non_blocking=True)
 
     def _convolve(self, spectra: Tensor, frames: Sequence[int], before: Sequence[TorchPast]) -> NewFrames:
         """The convolutions over spectra [B, T, 352], of each row the first ``frames``."""
@@ -261,16 +259,16 @@ class TorchWindows:
         for first in range(0, max(frames), PIECE_FRAMES):
             going = [number for number, count in enumerate(frames) if count > first]
             levels = normal(spectra[going, first : first + PIECE_FRAMES])
-            joined = tuple(torch.cat(past) for past in zip(*(pasts[n] for n in going), strict=True))
+            batch = tuple(torch.cat(past) for past in zip(*(pasts[n] for n in going), strict=True))
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-                new, joined = self.network.features(levels, joined)
+                new, batch = self.network.features(levels, batch)
             pedal = None if self.network.pedal is None else self.network.pedal.input_gates(new, levels)
             summary = self.network.velocity.summarise(levels)
             new = new.float().unflatten(1, (len(going), KEYS))
             for place, number in enumerate(going):
                 own = frames[number] - first
                 parts[number].append(new[:own, place])
-                pasts[number] = tuple(past[place : place + 1] for past in joined)
+                pasts[number] = tuple(past[place : place + 1] for past in batch)
                 histories[number].append(summary[place : place + 1, :own])
                 if pedal is not None:
                     gates[number].append(pedal[:own, place : place + 1])

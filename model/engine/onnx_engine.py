@@ -107,10 +107,6 @@ class OnnxWindows:
         """Samples that one frame is computed from."""
         return self.front_end.span
 
-    @property
-    def device(self) -> str:
-        return "cpu"
-
     def start(self) -> OnnxPast:
         """The past before a recording's first window."""
         return OnnxPast(None, np.zeros(0, np.float32))
