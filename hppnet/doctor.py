@@ -75,8 +75,8 @@ def network(checkpoint: Path | None, report: ReportStage) -> dict[str, Any]:
 def _network(checkpoint: Path | None, report: ReportStage) -> dict[str, Any]:
     from .api import load
     from .listening import live_device
-    from .model.shipped import DEFAULT, LICENCE
-    from .model.threads import one_thread
+    from .model.checkpoint import DEFAULT, LICENCE
+    from .model.device import one_thread
     from .model.timebase import LATENCIES, latency_s
     from .realtime.latency import measure_pace
 

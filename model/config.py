@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field, replace
 
-from .frontend import FrontEndConfig
+from .frontend import FLOOR_DB, FrontEndConfig
+from .timebase import FRAMES_PER_SECOND
 
 HEADS = ("onset", "frame", "offset", "velocity")
-NOTE_HEADS = HEADS[:3]  #: those that have LSTMs; a velocity is predicted only where an onset may be
+NOTE_HEADS = HEADS[:3]  #: those that have LSTMs; a velocity is predicted where an onset may be
 #: Velocities are predicted where the onset probability is at least this; no onset threshold may be lower.
 ONSET_FLOOR = 0.05
 
@@ -38,24 +40,13 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True)
-class FormerConfig(NetworkConfig):
-    """With the sizes that only format 1 has; the swap of weights removes it."""
-
-    second_kernels: tuple[tuple[int, int], ...] = ()
-    velocity_units: int = 0
-
-    def __post_init__(self) -> None:
-        """Nothing to check: these sizes come from a file alone."""
-
-
-@dataclass(frozen=True)
 class DecoderConfig:
     """Thresholds on probabilities, 0 to 1."""
 
     onset: float = 0.45  #: a local maximum above this is an onset; at least ONSET_FLOOR
     frame: float = 0.4  #: below this a note has ended
     offset: float = 0.4  #: a local maximum above this ends a note
-    pedal: float = 0.5  #: the sustain pedal goes down above this, and up below (see pedal_decoder)
+    pedal: float = 0.5  #: the sustain pedal goes down above this, and up below (see ``PedalDecoder``)
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
@@ -75,8 +66,8 @@ class ModelConfig:
     note_ends: str = "keys"  #: what the labels called an offset: key releases, or "sounding" ends
 
     @property
-    def hears_pedal(self) -> bool:
-        """Whether the weights judge the sustain pedal."""
+    def has_pedal(self) -> bool:
+        """Whether the weights predict the sustain pedal."""
         return self.network.pedal_units > 0
 
     def __post_init__(self) -> None:
@@ -104,3 +95,16 @@ CONFIGS: dict[str, NetworkConfig] = {
     "hppnet-tiny": _PAPER,
     "hppnet-large": replace(_PAPER, name="hppnet-large", body_channels=128, lstm_units=64),
 }
+
+
+PAST, FUTURE = 3, 4  #: frames around the onset; fewer of the future where the look-ahead is shorter
+BELOW, ABOVE = 12, 60  #: keys around the one that is played
+AROUND = BELOW + 1 + ABOVE
+MEMORY = 5 * FRAMES_PER_SECOND - 1  #: earlier frames from which loudness is known
+#: What is kept of a frame beside the keys' levels: its loudness, the mean of its bins, and that it was there.
+LOUDNESS = 3
+#: The head's inputs lie around 0, or it learns slowly: levels from -60 dB up and down (see
+#: ``frontend.normal``), the loudest of the last seconds and the mean of all bins from where they mostly are.
+LEVEL, LOUDEST, MEAN, SPREAD = 0.36, 2.45, 1.14, 2.5
+SILENCE = -1 - LEVEL
+NEPERS = -FLOOR_DB / 3 * math.log(10) / 10  #: of power, in one unit of a level as ``frontend.normal`` has it

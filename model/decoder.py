@@ -1,9 +1,9 @@
 """From probabilities to events, frame by frame: ``feed(frames) -> events``, no I/O.
 
 An onset is a local maximum of the onset probability above its threshold, confirmed by the frame
-probability there or in the next frame; a frame's right neighbour must be known before it is judged.
+probability there or in the next frame; a frame's right neighbour must be known before it is decoded.
 A note ends at a local maximum of the offset probability, where the frame probability falls below
-its threshold, or where its key is struck again. The sustain pedal, where it is judged, is decoded beside.
+its threshold, or where its key is played again. The sustain pedal, where it is predicted, is decoded beside.
 """
 
 from __future__ import annotations
@@ -14,13 +14,66 @@ import numpy as np
 
 from .config import HEADS, DecoderConfig
 from .notes import Event, NoteOff, NoteOn, Pedal
-from .pedal_decoder import PedalDecoder
 from .timebase import FRAME_S, KEYS, LOWEST_PITCH
+
+HYSTERESIS = 0.1  #: the pedal comes up below the threshold less this
+SHORTEST_FRAMES = 3  #: between two changes
+
+
+class PedalDecoder:
+    """Incremental decoder of one stream's pedal. Times count from the first frame ever fed.
+
+    The pedal goes down where the probability rises above its threshold and is still above it in the next
+    frame, and comes up likewise below a lower one (hysteresis); between two changes lies a shortest time. A
+    change is announced when a note's onset would be: as soon as its frame's right neighbour is known.
+    """
+
+    def __init__(self, threshold: float) -> None:
+        self._above, self._below = threshold, max(0.0, threshold - HYSTERESIS)
+        self.reset()
+
+    def reset(self) -> None:
+        """As new: the pedal is up, the next frame fed is frame 0 again."""
+        self._edge = [0.0, 0.0]  # the last two frames fed
+        self._next = -1  # number of the frame to decode next: the last one fed
+        self._changed = -SHORTEST_FRAMES
+        self._down = False
+
+    def feed(self, frames: np.ndarray) -> list[Pedal | None]:
+        """For each frame that can be decoded now a change or None [T], from probabilities [T]."""
+        joined = [*self._edge, *frames.tolist()]
+        self._edge = joined[-2:]
+        return [self._decode(*joined[i : i + 3]) for i in range(len(frames))]
+
+    @property
+    def last(self) -> np.ndarray:
+        """The last frame fed [1]: fed once more at the end, it is decoded as if it went on."""
+        return np.array(self._edge[-1:])
+
+    def flush(self) -> Pedal | None:
+        """Lets the pedal up at the end, ``_next`` being the number of frames fed."""
+        if not self._down:
+            return None
+        self._down = False
+        return Pedal(max(0, self._next) * FRAME_S, False)
+
+    def _decode(self, before: float, here: float, after: float) -> Pedal | None:
+        number, self._next = self._next, self._next + 1
+        level = self._below if self._down else self._above
+        turns = max(here, after) < level if self._down else min(here, after) >= level
+        if not turns or number - self._changed < SHORTEST_FRAMES:
+            return None
+        self._down, self._changed = not self._down, number
+        # Where between this frame and the one before the level was passed; no earlier than a note's onset
+        # in this frame could lie, so that it can be sent as late as those.
+        share = (here - level) / (here - before) if here != before else 0.0
+        return Pedal(max(0.0, (number - min(0.5, max(0.0, share))) * FRAME_S), self._down)
+
 
 #: Of one recording: probabilities [T, 88, 4], and the pedal's [T] where the network has that head.
 Probable = tuple[np.ndarray, np.ndarray | None]
 ONSET, FRAME, OFFSET, VELOCITY = range(len(HEADS))
-#: No key is struck again sooner: a second peak on the slope of the first is the same stroke.
+#: No key is played again sooner: a second peak on the slope of the first is the same stroke.
 SHORTEST_REPEAT_FRAMES = 3
 SHORTEST_NOTE_S = 0.02
 
@@ -45,12 +98,12 @@ class Decoder:
         """As new: the next frame fed is frame 0 again."""
         self._pedal.reset()
         self._edge = np.zeros((2, KEYS, len(HEADS)), dtype=np.float32)  # the last two frames fed
-        self._next = -1  # number of the frame to judge next: the last one fed
+        self._next = -1  # number of the frame to decode next: the last one fed
         self._sounding: dict[int, _Sounding] = {}
-        self._struck = np.full(KEYS, -SHORTEST_REPEAT_FRAMES)  # frame of each key's last stroke
+        self._onsets = np.full(KEYS, -SHORTEST_REPEAT_FRAMES)  # frame of each key's last onset
 
     def feed(self, frames: np.ndarray, pedal: np.ndarray | None = None) -> list[Event]:
-        """Events of the frames that can be judged now, from probabilities [T, 88, 4] and the pedal's [T]."""
+        """Events of the frames that can be decoded now, from probabilities [T, 88, 4] and the pedal's [T]."""
         return [event for events in self.feed_frames(frames, pedal) for event in events]
 
     def feed_frames(self, frames: np.ndarray, pedal: np.ndarray | None = None) -> list[list[Event]]:
@@ -69,14 +122,14 @@ class Decoder:
                 for key in [k for k in self._sounding if ends[i, k]]:
                     here.extend(self._end(key, around))
             for key in np.flatnonzero(strokes[i]).tolist() if strokes[i].any() else ():
-                struck = self._strike(key, around)
-                here = [*(_ended_by(struck[-1], event) for event in here), *struck] if struck else here
+                onset = self._begin(key, around)
+                here = [*(_ended_by(onset[-1], event) for event in here), *onset] if onset else here
             events.append(here if turn is None else with_pedal(here, turn))
             self._next += 1
         return events
 
     def flush(self) -> list[Event]:
-        """Judges the last frame and ends what still sounds. Feed no more before ``reset``."""
+        """Decodes the last frame and ends what still sounds. Feed no more before ``reset``."""
         events = self.feed(np.zeros((1, KEYS, len(HEADS)), dtype=np.float32), self._pedal.last)
         end_s = self._next * FRAME_S
         for key, note in sorted(self._sounding.items()):
@@ -86,7 +139,7 @@ class Decoder:
         return events if up is None else [*events, up]
 
     def _candidates(self, joined: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Where keys may be struck and notes may end [T, 88], whatever sounds; joined [T + 2, 88, 4]."""
+        """Where notes may begin and end [T, 88], whatever sounds; joined [T + 2, 88, 4]."""
         left, here, right = joined[:-2], joined[1:-1], joined[2:]
         peak = (here > left) & (here >= right)
         firm = here[..., FRAME] >= self.config.frame
@@ -97,8 +150,8 @@ class Decoder:
         coming = (right[..., OFFSET] > here[..., OFFSET]) & (right[..., OFFSET] >= self.config.offset)
         return strokes, released | (~firm & ~coming)
 
-    def _strike(self, key: int, around: np.ndarray) -> list[Event]:
-        if self._next - self._struck[key] < SHORTEST_REPEAT_FRAMES:
+    def _begin(self, key: int, around: np.ndarray) -> list[Event]:
+        if self._next - self._onsets[key] < SHORTEST_REPEAT_FRAMES:
             return []
         onset_s = max(0.0, (self._next + _between(around[:, key, ONSET])) * FRAME_S)
         events: list[Event] = []
@@ -109,7 +162,7 @@ class Decoder:
         velocity = int(np.clip(round(float(around[1, key, VELOCITY]) * 127), 1, 127))
         events.append(NoteOn(onset_s, key + LOWEST_PITCH, velocity))
         self._sounding[key] = _Sounding(self._next, onset_s)
-        self._struck[key] = self._next
+        self._onsets[key] = self._next
         return events
 
     def _end(self, key: int, around: np.ndarray) -> list[Event]:

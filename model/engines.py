@@ -1,4 +1,4 @@
-"""What computes a network: ONNX Runtime on a CPU; PyTorch on a GPU, and for weights of format 1.
+"""What computes a network: ONNX Runtime on a CPU, PyTorch on a GPU.
 
 Streams and windows are driven alike by both. PyTorch is imported only where it computes.
 """
@@ -12,8 +12,8 @@ import numpy as np
 
 from .decoder import Probable
 from .engine.network import OnnxNetwork
+from .frames import Row
 from .frontend import FrontEndConfig
-from .slices import Row
 
 if TYPE_CHECKING:
     from .network import HPPNet
@@ -25,10 +25,12 @@ class StreamEngine(Protocol):
     """A network for streams with one look-ahead. States are values: a step never changes one in place."""
 
     @property
-    def front_end(self) -> FrontEndConfig: ...
+    def front_end(self) -> FrontEndConfig:
+        """What the samples are transformed by."""
 
     @property
-    def look_ahead(self) -> int: ...
+    def look_ahead(self) -> int:
+        """R, in frames."""
 
     @property
     def most_frames(self) -> int:
@@ -55,14 +57,15 @@ class Predicted(Protocol):
     """Probabilities on their way, and the pasts that the next windows need."""
 
     @property
-    def pasts(self) -> Sequence[Any]: ...
+    def pasts(self) -> Sequence[Any]:
+        """Of each row, for its next window; there at once."""
 
     @property
     def ready(self) -> bool:
         """Whether ``wait`` would not have to."""
 
     def wait(self) -> list[Probable]:
-        """For each row those of the frames it predicts."""
+        """For each row the probabilities [T, 88, 4] and the pedal's [T] of the frames it predicts."""
 
 
 class WindowEngine(Protocol):
@@ -79,26 +82,29 @@ class WindowEngine(Protocol):
     def start(self) -> Any:
         """The past before a recording's first window."""
 
-    def judge(self, rows: Sequence[Row]) -> Predicted:
-        """One window of each recording. Pasts are not changed: after a failure rows may be tried again."""
+    def predict(self, rows: Sequence[Row]) -> Predicted:
+        """One window of each recording. Pasts are not changed: after a failure rows may be tried again.
+
+        Raises MemoryError where a GPU is too small for so many rows.
+        """
 
 
 def stream_engine(network: Network, front_end: FrontEndConfig, look_ahead: int) -> StreamEngine:
-    """For streams with a look-ahead of R frames."""
+    """What computes streams with a look-ahead of R frames."""
     if isinstance(network, OnnxNetwork):
         return network.streams(front_end, look_ahead)
-    from .torch_streams import TorchStreams
+    from .torch_engine import TorchStreams
 
     return TorchStreams(network, front_end, look_ahead)
 
 
 def window_engine(network: Network, front_end: FrontEndConfig, half: bool = False) -> WindowEngine:
-    """For whole recordings; ``half`` computes in bf16 where PyTorch computes."""
+    """What computes whole recordings; ``half`` is bf16, where PyTorch computes."""
     if isinstance(network, OnnxNetwork):
         return network.windows(front_end)
-    from .windows import Windows
+    from .torch_engine import TorchWindows
 
-    return Windows(network, front_end, half)
+    return TorchWindows(network, front_end, half)
 
 
 def device_of(network: Network) -> str:

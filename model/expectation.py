@@ -24,8 +24,8 @@ from .timebase import FRAME_S, FRAMES_PER_SECOND, KEYS, LOWEST_PITCH
 RISE = 0.05
 RISE_FRAMES = 4  #: within which it rises
 #: An onset's probability is learned as a triangle of two frames to either side (Kong et al., 2021): the less
-#: of it there is, the farther ahead is its centre. With two frames, soft onsets would be placed too late.
-AHEAD_FRAMES = 1.5
+#: of it there is, the later is its centre. With two frames, soft onsets would be placed too late.
+UNTIL_CENTRE_FRAMES = 1.5
 SAME_STROKE_FRAMES = 6  #: within which a key that was reported is not reported again
 MOST_KEPT = 4096  #: keys that were found and not asked for; older ones are forgotten
 LONGEST_S = 3600.0
@@ -64,9 +64,9 @@ class Expectation:
             self._forget(number)
             for key in [key for key in self._until if self._rises(key, frame)]:
                 if self._is_new(key, number):
-                    ahead = AHEAD_FRAMES * (1 - float(frame[key, ONSET]))
+                    later = UNTIL_CENTRE_FRAMES * (1 - float(frame[key, ONSET]))
                     self._take(key)
-                    self._report(key, number, (number + ahead) * FRAME_S, wanted=True)
+                    self._report(key, number, (number + later) * FRAME_S, wanted=True)
             self._before.append(frame[:, ONSET].copy())
             for event in known:
                 if isinstance(event, NoteOn):

@@ -12,22 +12,21 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from .config import HEADS
-from .library_lstm import LibraryLSTM
-from .lstm import State
+from .config import HEADS, PAST
+from .lstm import LibraryLSTM, State
 from .network import HPPNet
 from .pedal import PedalState
 from .timebase import KEYS
-from .velocity_inputs import PAST
 
 
 class FullContext:
-    """A network's heads. Of each row the first ``counts`` frames are judged, all if it is ``ending``."""
+    """A network's heads. Of each row the first ``counts`` frames are predicted, all if it is ``ending``."""
 
     def __init__(self, network: HPPNet, half: bool = False) -> None:
         """``half`` multiplies in bf16 where nothing is carried from frame to frame."""
         self._network, self._half = network, half
-        self._ahead, self._back = LibraryLSTM(network.forward_lstm), LibraryLSTM(network.backward_lstm)
+        self._forward_lstm = LibraryLSTM(network.forward_lstm)
+        self._backward_lstm = LibraryLSTM(network.backward_lstm)
         self._weights = network.output_weights
 
     def keys(
@@ -46,11 +45,11 @@ class FullContext:
         begins at its own end, because it is turned round by itself.
         """
         wholes, rows = rows, [x[PAST:] for x in rows]
-        judged = [x[:n] for x, n in zip(rows, counts, strict=True)]
+        own = [x[:n] for x, n in zip(rows, counts, strict=True)]
         # A recording's last window may be longer than one that others go on after: hence two stretches.
         window = min((n for n, last in zip(counts, ending, strict=True) if not last), default=max(counts))
-        ahead, after = self.ahead(judged, window, states)
-        logits = (ahead + self.back(rows, counts)).permute(2, 1, 3, 0) + self._network.bias
+        forward, after = self.forward(own, window, states)
+        logits = (forward + self.backward(rows, counts)).permute(2, 1, 3, 0) + self._network.bias
         out = logits.new_zeros(*logits.shape[:3], len(HEADS))
         with torch.autocast(logits.device.type, torch.bfloat16, enabled=self._half):
             for row, (history, x, count) in enumerate(zip(histories, wholes, counts, strict=True)):
@@ -59,10 +58,10 @@ class FullContext:
                     out[row, :count] = self._network.probabilities(own, history, x, None)[0]
         return out, after
 
-    def ahead(
+    def forward(
         self, rows: Sequence[Tensor], window: int, states: Sequence[State]
     ) -> tuple[Tensor, list[State]]:
-        """Weighed forward states [H, T, B, P] of rows [T, P, C], and the states of those that go on."""
+        """Projected forward states [H, T, B, P] of rows [T, P, C], and the states of those that go on."""
         weight, after = self._weights[0], list(states)
         out = rows[0].new_zeros(len(self._network.weight), max(map(len, rows)), len(rows), KEYS)
         for first, stop in ((0, window), (window, max(map(len, rows)))):
@@ -70,24 +69,26 @@ class FullContext:
             if going:
                 x = _stacked([rows[number][first:stop] for number in going])
                 state = tuple(torch.cat([after[n][part] for n in going], dim=1) for part in (0, 1))
-                weighed, (hidden, cell) = self._ahead.weigh(x.flatten(1, 2), (state[0], state[1]), weight)
-                out[:, first : first + len(x), going] = weighed.unflatten(2, (len(going), KEYS))
+                projected, (hidden, cell) = self._forward_lstm.advance(
+                    x.flatten(1, 2), (state[0], state[1]), weight
+                )
+                out[:, first : first + len(x), going] = projected.unflatten(2, (len(going), KEYS))
                 for place, number in enumerate(going):
                     own = slice(place * KEYS, (place + 1) * KEYS)
                     after[number] = (hidden[:, own].clone(), cell[:, own].clone())
         return out, after
 
-    def back(self, rows: Sequence[Tensor], counts: Sequence[int]) -> Tensor:
-        """Weighed backward states [H, T, B, P] of the first ``counts`` frames of rows [T, P, C]."""
+    def backward(self, rows: Sequence[Tensor], counts: Sequence[int]) -> Tensor:
+        """Projected backward states [H, T, B, P] of the first ``counts`` frames of rows [T, P, C]."""
         out = rows[0].new_zeros(len(self._network.weight), max(counts), len(rows), KEYS)
         if not max(map(len, rows)):
             return out
         turned = _stacked([x.flip(0) for x in rows]).flatten(1, 2)
-        weighed, _ = self._back.weigh(
+        projected, _ = self._backward_lstm.advance(
             turned, self._network.backward_lstm.start(turned.shape[1]), self._weights[1]
         )
         for number, (x, count) in enumerate(zip(rows, counts, strict=True)):
-            own = weighed[:, : len(x)].unflatten(2, (len(rows), KEYS))[:, :, number]
+            own = projected[:, : len(x)].unflatten(2, (len(rows), KEYS))[:, :, number]
             out[:, :count, number] = own.flip(1)[:, :count]
         return out
 
@@ -100,7 +101,7 @@ class FullContext:
     ) -> tuple[Tensor | None, list[PedalState | None]]:
         """The pedal's probabilities [B, T] from gates [T, 1, G] of each row, and its states.
 
-        Rows that end are judged apart, their gates shut after their ends: from those its backward unit
+        Rows that end are predicted apart, their gates shut after their ends: from those its backward unit
         makes nothing, and forwards nobody goes on from there.
         """
         head = self._network.pedal

@@ -32,6 +32,7 @@ class CausalConv(nn.Module):
         return weight.new_zeros(batch, self.channels_in, self.past_frames, bins)
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """x [B, C, T, F] after ``past`` [B, C, past_frames, F]: [B, C', T, F], and the next past."""
         joined = torch.cat([past.to(x.dtype), x], dim=2) if self.past_frames else x
         return self.conv(joined), joined[:, :, joined.shape[2] - self.past_frames :]
 
@@ -50,10 +51,11 @@ class HarmonicDilatedConv(nn.Module):
         steps = [round(bins_per_octave * math.log2(abs(h))) for h in harmonics]
         self.shifts = tuple(n if h > 0 else -n for n, h in zip(steps, harmonics, strict=True))
         self.conv = nn.Conv2d(channels_in * len(self.shifts), channels_out, 1)
-        #: Training puts a faster road here (training/kernels.py).
+        #: Training puts a faster kernel here (training/kernels.py).
         self.kernel: Callable[..., Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, C, T, F] to [B, C', T, F]."""
         if self.kernel is not None:
             return self.kernel(x, self.conv.weight, self.conv.bias, self.shifts)
         return self.conv(shifted(x, self.shifts))
@@ -100,14 +102,14 @@ class FrequencyNorm(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
-        #: Training puts a faster one here (training/kernels.py).
+        #: Training puts a faster kernel here (training/kernels.py).
         self.kernel: Callable[..., Tensor] | None = None
 
     def forward(self, x: Tensor, relu: bool = False, passing: Tensor | None = None) -> Tensor:
         """The norm of x [B, C, T, F]; then its positive part, or added to what passes by, where asked."""
         if self.kernel is not None:
             return self.kernel(x, self.weight, self.bias, relu, passing)
-        # layer_norm over the last axis is the fastest road to the statistics.
+        # layer_norm over the last axis is the fastest way to the statistics.
         normal = F.layer_norm(x, x.shape[-1:], eps=1e-3)
         y = normal * self.weight[:, None, None].to(x.dtype) + self.bias[:, None, None].to(x.dtype)
         if passing is not None:
@@ -120,7 +122,7 @@ class PoolToKeys(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        #: Training puts a faster one here (training/kernels.py).
+        #: Training puts a faster kernel here (training/kernels.py).
         self.kernel: Callable[[Tensor], Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -144,6 +146,7 @@ class ResidualBlock(nn.Module):
             self.harmonic_norm = FrequencyNorm(channels)
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """x [B, C, T, P] after the past of its convolution: the same shape, and the past of the next call."""
         y, past = self.conv(x, past)
         if self.harmonic is None or self.harmonic_norm is None:
             return x + self.norm(y, relu=True), past

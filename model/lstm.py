@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ class FineGrainedLSTM(nn.Module):
     def __init__(self, heads: int, features: int, units: int) -> None:
         super().__init__()
         self.heads, self.units = heads, units
-        #: Training puts a faster road for :meth:`run` here (training/kernels.py).
+        #: Training puts a faster kernel for :meth:`run` here (training/kernels.py).
         self.kernel: Callable[..., Tensor] | None = None
         bound = 1 / math.sqrt(units)
         self.weight_x = nn.Parameter(torch.empty(heads, features, 4 * units).uniform_(-bound, bound))
@@ -40,7 +41,7 @@ class FineGrainedLSTM(nn.Module):
     def run(
         self, x: Tensor, weight: Tensor, reverse: bool = False, windows: tuple[int, int] | None = None
     ) -> Tensor:
-        """Whole sequences x [S, N, C] from the zero state to weighed states [H, S, N].
+        """Whole sequences x [S, N, C] from the zero state to projected states [H, S, N].
 
         With ``windows`` (chunk, look-ahead) each chunk starts anew and has that many frames of its future
         (see ``cut``); states [H, S', N] of the S' frames of whole windows. ``weight`` [H, U] are the output
@@ -51,11 +52,11 @@ class FineGrainedLSTM(nn.Module):
             weights = (self.weight_x, self.weight_h, self.bias, weight)
             states = self.kernel(x, *weights, reverse, chunk, look_ahead)
         else:
-            gates = self.project(cut(x, chunk, look_ahead))
-            states = weighed(self.scan(gates, self.start(gates.shape[2]), reverse)[0][:, :chunk], weight)
+            gates = self.input_gates(cut(x, chunk, look_ahead))
+            states = project(self.scan(gates, self.start(gates.shape[2]), reverse)[0][:, :chunk], weight)
         return states.unflatten(2, (-1, x.shape[1])).transpose(1, 2).flatten(1, 2)
 
-    def project(self, x: Tensor) -> Tensor:
+    def input_gates(self, x: Tensor) -> Tensor:
         """The input's part of the gates: x [S, N, C] to [H, S, N, 4U]."""
         steps, sequences, features = x.shape
         flat = x.reshape(1, -1, features).expand(self.heads, -1, -1)
@@ -72,9 +73,9 @@ class FineGrainedLSTM(nn.Module):
         return torch.stack(out, dim=1), (hidden, cell)
 
     def windows(self, gates: Tensor, count: int, look_ahead: int) -> Tensor:
-        """Reverse hidden states [H, count, N, U] of frames 0 to count - 1, each started ``look_ahead`` ahead.
+        """Reverse hidden states [H, count, N, U] of frames 0 to count - 1, each begun R frames later.
 
-        From projected gates [H, S, N, 4U], which must hold those frames and ``look_ahead`` more. The windows
+        From the input's gates [H, S, N, 4U] of those frames and R = ``look_ahead`` more. The windows
         of all frames are one batch: it makes no difference how many come at once.
         """
         sequences = gates.shape[2]
@@ -86,15 +87,15 @@ class FineGrainedLSTM(nn.Module):
             hidden, cell = self.step(torch.baddbmm(whole, hidden, self.weight_h), cell)
         return hidden.unflatten(1, (count, sequences))
 
-    def weigh(self, x: Tensor, state: State, weight: Tensor) -> tuple[Tensor, State]:
-        """Runs x [S, N, C] and weighs the hidden states with ``weight`` [H, U]: [H, S, N], and the state.
+    def advance(self, x: Tensor, state: State, weight: Tensor) -> tuple[Tensor, State]:
+        """Runs x [S, N, C] from a state: states [H, S, N] projected with ``weight`` [H, U], the last state.
 
         A stretch at a time, so that an hour of gates never lies in memory.
         """
         parts = []
         for start in range(0, x.shape[0], STRETCH):
-            hidden, state = self.scan(self.project(x[start : start + STRETCH]), state)
-            parts.append(weighed(hidden, weight))
+            hidden, state = self.scan(self.input_gates(x[start : start + STRETCH]), state)
+            parts.append(project(hidden, weight))
         if not parts:
             return x.new_zeros(self.heads, 0, x.shape[1]), state
         return torch.cat(parts, dim=1), state
@@ -122,6 +123,75 @@ def _tanh(x: Tensor) -> Tensor:
     return y.sigmoid_().mul_(2).sub_(1)  # without new memory each time: the same numbers sooner
 
 
-def weighed(hidden: Tensor, weight: Tensor) -> Tensor:
+def project(hidden: Tensor, weight: Tensor) -> Tensor:
     """Hidden states [H, S, N, U] times each head's output weights [H, U]: [H, S, N]."""
     return torch.bmm(hidden.flatten(1, 2), weight[:, :, None]).view(hidden.shape[:3])
+
+
+class LibraryLSTM:
+    """A FineGrainedLSTM by PyTorch's own, head after head: a call for a whole sequence, on a GPU cuDNN's."""
+
+    def __init__(self, lstm: FineGrainedLSTM) -> None:
+        features = lstm.weight_x.shape[1]
+        self._heads = []
+        for head in range(lstm.heads):
+            own = nn.LSTM(features, lstm.units)
+            weights = _theirs(lstm.weight_x[head], lstm.weight_h[head], lstm.bias[head, 0])
+            with torch.no_grad():
+                for theirs, ours in zip(own.parameters(), weights, strict=True):
+                    theirs.copy_(ours)
+            self._heads.append(own.to(lstm.bias.device).requires_grad_(False))
+
+    def advance(self, x: Tensor, state: State, weight: Tensor) -> tuple[Tensor, State]:
+        """As ``FineGrainedLSTM.advance``: x [S, N, C] to projected states [H, S, N], and the state."""
+        projected, hidden, cell = [], [], []
+        for own, h, c, w in zip(self._heads, *state, weight, strict=True):
+            with _exact():
+                out, (h, c) = own(x, (h[None].contiguous(), c[None].contiguous()))
+            projected.append(out @ w)
+            hidden.append(h[0])
+            cell.append(c[0])
+        return torch.stack(projected), (torch.stack(hidden), torch.stack(cell))
+
+
+def run_library(
+    x: Tensor,
+    weight_x: Tensor,
+    weight_h: Tensor,
+    bias: Tensor,
+    output: Tensor,
+    reverse: bool,
+    chunk: int,
+    look_ahead: int,
+) -> Tensor:
+    """As ``FineGrainedLSTM.run``, for training: x [S, N, C] to projected states [H, chunk, n * N].
+
+    A loop over frames costs a GPU ten small operations a frame, and autograd a graph of them all.
+    """
+    x = cut(x.float(), chunk, look_ahead)
+    x = x.flip(0) if reverse else x
+    states = []
+    for own_x, own_h, own_bias, own_output in zip(weight_x, weight_h, bias[:, 0], output, strict=True):
+        zeros = x.new_zeros(1, x.shape[1], own_h.shape[0])
+        weights = _theirs(own_x, own_h, own_bias)
+        with _exact():
+            out = torch.lstm(x, (zeros, zeros), weights, True, 1, 0.0, True, False, False)[0]
+        states.append((out.flip(0) if reverse else out)[:chunk] @ own_output)
+    return torch.stack(states)
+
+
+def _exact() -> AbstractContextManager[None]:
+    """Without TF32: an LSTM adds up too much for that."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+
+
+def _theirs(weight_x: Tensor, weight_h: Tensor, bias: Tensor) -> list[Tensor]:
+    """A head's weights [C, 4U], [U, 4U] and bias [4U] as PyTorch's four: it has a second bias, 0 here."""
+    ours = (weight_x.T, weight_h.T, bias)
+    return [*(_their_order(gates) for gates in ours), torch.zeros_like(bias)]
+
+
+def _their_order(gates: Tensor) -> Tensor:
+    """Our gates i, f, o, g along the first axis [4U, ...] as PyTorch's i, f, g, o."""
+    i, f, o, g = gates.chunk(4)
+    return torch.cat([i, f, g, o])

@@ -30,6 +30,7 @@ def ticks_a_quarter(end_s: float) -> int:
 
 
 def ticks_a_second(a_quarter: int) -> int:
+    """Of a resolution in ticks a quarter, at the tempo of the files written here."""
     return a_quarter * 1_000_000 // TEMPO_US
 
 
@@ -65,7 +66,7 @@ def whole_file(track: bytes, a_quarter: int) -> bytes:
 
 
 @dataclass
-class Stroke:
+class MidiNote:
     """A note in ticks."""
 
     on: int
@@ -74,24 +75,24 @@ class Stroke:
     velocity: int
 
 
-def apart(strokes: Iterable[Stroke]) -> list[Stroke]:
-    """Every note at least a tick long, and none sounding when its key is struck again.
+def apart(notes: Iterable[MidiNote]) -> list[MidiNote]:
+    """Every note at least a tick long, and none sounding when its key is played again.
 
-    Strokes of one key at one tick become one, with the greater velocity and the later end.
+    Notes of one key at one tick become one, with the greater velocity and the later end.
     """
-    kept: list[Stroke] = []
-    last: dict[int, Stroke] = {}
-    for stroke in sorted(strokes, key=lambda stroke: stroke.on):
-        before = last.get(stroke.pitch)
-        if before is not None and before.on == stroke.on:
-            before.off = max(before.off, stroke.off)
-            before.velocity = max(before.velocity, stroke.velocity)
+    kept: list[MidiNote] = []
+    last: dict[int, MidiNote] = {}
+    for note in sorted(notes, key=lambda note: note.on):
+        before = last.get(note.pitch)
+        if before is not None and before.on == note.on:
+            before.off = max(before.off, note.off)
+            before.velocity = max(before.velocity, note.velocity)
             continue
         if before is not None:
-            before.off = min(before.off, stroke.on)
-        stroke.off = max(stroke.off, stroke.on + 1)
-        last[stroke.pitch] = stroke
-        kept.append(stroke)
+            before.off = min(before.off, note.on)
+        note.off = max(note.off, note.on + 1)
+        last[note.pitch] = note
+        kept.append(note)
     return kept
 
 
@@ -106,12 +107,12 @@ def joined(presses: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return kept
 
 
-def piano_track(strokes: Iterable[Stroke], presses: Iterable[tuple[int, int]], start: bytes) -> bytes:
+def piano_track(notes: Iterable[MidiNote], presses: Iterable[tuple[int, int]], start: bytes) -> bytes:
     """The bytes of a track. At one tick: ends of notes, then the pedal (up before down), then onsets."""
     events: list[tuple[int, int, bytes]] = []
-    for stroke in apart(strokes):
-        events.append((stroke.on, 3, bytes((0x90, stroke.pitch, stroke.velocity))))
-        events.append((stroke.off, 0, bytes((0x80, stroke.pitch, 64))))
+    for note in apart(notes):
+        events.append((note.on, 3, bytes((0x90, note.pitch, note.velocity))))
+        events.append((note.off, 0, bytes((0x80, note.pitch, 64))))
     for down, up in joined(presses):
         events.append((up, 1, bytes((0xB0, SUSTAIN, 0))))
         events.append((down, 2, bytes((0xB0, SUSTAIN, 127))))

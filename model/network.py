@@ -1,4 +1,4 @@
-"""HPPNet, causal but for the R frames that the backward LSTMs may look ahead.
+"""HPPNet, causal but for the R frames of future that the backward LSTMs receive.
 
 After Wei, Li, Yang, Xu and Li, "HPPNet: Modeling the Harmonic Structure and Pitch Invariance in
 Piano Transcription" (ISMIR 2022). Letters: B batch, C channels, T frames, F bins, P keys, H heads,
@@ -7,7 +7,7 @@ U LSTM units, N = B * P sequences.
         spectrum [B, T, 352] -> stem -> harmonic dilated convolution -> pool 4 bins to a key
           -> residual blocks -> features [T, N, C]
              -> forward LSTM, its state carried for ever -----\\
-             -> backward LSTM, started R frames ahead of each --+-> onset, frame, offset [B, T, P, H]
+             -> backward LSTM, begun R frames after each -----+-> onset, frame, offset [B, T, P, H]
              -> beside the spectrum, where an onset may be -> velocity head [B, T, P]
              -> pooled over keys, beside the spectrum -> pedal head [B, T]
 """
@@ -15,25 +15,24 @@ U LSTM units, N = B * P sequences.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import HEADS, NOTE_HEADS, ONSET_FLOOR, NetworkConfig
+from .config import HEADS, NOTE_HEADS, ONSET_FLOOR, PAST, NetworkConfig
 from .frontend import normal
 from .layers import CausalConv, HarmonicDilatedConv, PoolToKeys, ResidualBlock
-from .lstm import FineGrainedLSTM, State, weighed
+from .lstm import FineGrainedLSTM, State, project
 from .pedal import PedalHead, PedalState
 from .timebase import BINS, BINS_PER_OCTAVE, KEYS
 from .velocity import VelocityHead
-from .velocity_inputs import PAST
 
 ONSET = HEADS.index("onset")
-#: Frames that go through the convolutions at once: more would fall out of the processor's cache.
-PIECE_FRAMES = 25
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class NetworkState:
     pedal: PedalState | None = None  #: of the pedal head, where there is one
 
 
-class Predictions(NamedTuple):
+class NetworkOutput(NamedTuple):
     """What the network predicts of frames: probabilities."""
 
     keys: Tensor  #: [B, T, P, 4], heads as in HEADS; the velocity is 0 where an onset is below ONSET_FLOOR
@@ -67,8 +66,6 @@ class Logits(NamedTuple):
 class HPPNet(nn.Module):
     """The network. ``forward`` is for training; ``step`` streams; whole recordings: ``FullContext``."""
 
-    heads = len(NOTE_HEADS)  #: with LSTMs
-
     def __init__(self, config: NetworkConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or NetworkConfig()
@@ -85,13 +82,14 @@ class HPPNet(nn.Module):
         self.blocks = nn.ModuleList(
             ResidualBlock(config.body_channels, size, config.block_harmonics) for size in config.block_kernels
         )
-        self.forward_lstm = FineGrainedLSTM(self.heads, self.channels, config.lstm_units)
-        self.backward_lstm = FineGrainedLSTM(self.heads, self.channels, config.lstm_units)
-        self.weight = nn.Parameter(torch.randn(self.heads, 2 * config.lstm_units) * config.lstm_units**-0.5)
+        heads = len(NOTE_HEADS)
+        self.forward_lstm = FineGrainedLSTM(heads, config.body_channels, config.lstm_units)
+        self.backward_lstm = FineGrainedLSTM(heads, config.body_channels, config.lstm_units)
+        self.weight = nn.Parameter(torch.randn(heads, 2 * config.lstm_units) * config.lstm_units**-0.5)
         # Most frames hold no onset: starting near zero saves the first hundred steps.
-        self.bias = nn.Parameter(torch.tensor([-3.0, -3.0, -3.0, 0.0])[: self.heads].clone())
+        self.bias = nn.Parameter(torch.full((heads,), -3.0))
         self.pedal = PedalHead(config.body_channels, config.pedal_units) if config.pedal_units else None
-        self.velocity = VelocityHead(self.channels, config.velocity_units)
+        self.velocity = VelocityHead(config.body_channels, config.velocity_units)
 
     def without_pedal(self) -> HPPNet:
         """A copy that does not predict the pedal; the notes are the same."""
@@ -101,28 +99,24 @@ class HPPNet(nn.Module):
         return network
 
     @property
-    def channels(self) -> int:
-        """Of the features."""
-        return self.config.body_channels
-
-    @property
     def stem_layers(self) -> list[CausalConv]:
+        """The stem's convolutions, in order."""
         return cast("list[CausalConv]", list(self.stem))
 
     @property
-    def bodies(self) -> list[list[ResidualBlock]]:
-        """Each from the pooled spectrum to features of its own."""
-        return [cast("list[ResidualBlock]", list(self.blocks))]
+    def body(self) -> list[ResidualBlock]:
+        """The residual blocks, in order."""
+        return cast("list[ResidualBlock]", list(self.blocks))
 
     def start(self, batch: int = 1) -> NetworkState:
         """The state before the first frame."""
         pasts = [conv.start(batch, BINS) for conv in self.stem_layers]
-        pasts += [block.conv.start(batch, KEYS) for body in self.bodies for block in body]
+        pasts += [block.conv.start(batch, KEYS) for block in self.body]
         return NetworkState(
             tuple(pasts),
             self.forward_lstm.start(batch * KEYS),
-            self.bias.new_zeros(PAST, batch * KEYS, self.channels),
-            self.bias.new_zeros(self.heads, 0, batch * KEYS, 4 * self.config.lstm_units),
+            self.bias.new_zeros(PAST, batch * KEYS, self.config.body_channels),
+            self.bias.new_zeros(len(NOTE_HEADS), 0, batch * KEYS, 4 * self.config.lstm_units),
             self.velocity.start(batch),
             self.pedal.start(batch) if self.pedal is not None else None,
         )
@@ -137,24 +131,19 @@ class HPPNet(nn.Module):
             x = F.relu(x)
             new.append(after)
         x = self.pool(self.harmonic(x))
-        ends = []
-        for body in self.bodies:
-            end = x
-            for block in body:
-                end, after = block(end, pasts[len(new)])
-                new.append(after)
-            ends.append(end)
-        x = ends[0] if len(ends) == 1 else torch.cat(ends, dim=1)
+        for block in self.body:
+            x, after = block(x, pasts[len(new)])
+            new.append(after)
         return x.permute(2, 0, 3, 1).reshape(frames, batch * KEYS, -1), tuple(new)
 
     def step(
         self, spectrum: Tensor, state: NetworkState, look_ahead: int
-    ) -> tuple[Predictions, NetworkState]:
+    ) -> tuple[NetworkOutput, NetworkState]:
         """New frames [B, T, 352] to predictions of those frames, T', whose R frames of future are there."""
         levels = normal(spectrum)
         new, pasts = self.features(levels, state.pasts)
         features = torch.cat([state.features, new])
-        gates = torch.cat([state.gates, self.backward_lstm.project(new)], dim=1)
+        gates = torch.cat([state.gates, self.backward_lstm.input_gates(new)], dim=1)
         history = torch.cat([state.history, self.velocity.summarise(levels)], dim=1)
         count = max(0, gates.shape[1] - look_ahead)
         pedal, pedal_state = self._step_pedal(new, levels, state.pedal, count, look_ahead)
@@ -162,13 +151,14 @@ class HPPNet(nn.Module):
         keys = spectrum.new_zeros(len(spectrum), 0, KEYS, len(HEADS))
         if count:
             forward_weight, backward_weight = self.output_weights
-            ahead, forward = self.forward_lstm.weigh(features[PAST : PAST + count], forward, forward_weight)
-            back = weighed(self.backward_lstm.windows(gates, count, look_ahead), backward_weight)
-            keys = self.probabilities(self.logits(ahead + back), history, features, look_ahead)
+            own = features[PAST : PAST + count]
+            past, forward = self.forward_lstm.advance(own, forward, forward_weight)
+            future = project(self.backward_lstm.windows(gates, count, look_ahead), backward_weight)
+            keys = self.probabilities(self.logits(past + future), history, features, look_ahead)
         after = NetworkState(
             pasts, forward, features[count:], gates[:, count:], history[:, count:], pedal_state
         )
-        return Predictions(keys, pedal), after
+        return NetworkOutput(keys, pedal), after
 
     @property
     def output_weights(self) -> tuple[Tensor, Tensor]:
@@ -176,9 +166,9 @@ class HPPNet(nn.Module):
         forward, backward = self.weight.split(self.config.lstm_units, dim=1)
         return forward, backward
 
-    def logits(self, weighed_states: Tensor) -> Tensor:
-        """Weighed hidden states [H, T, N] to logits [B, T, P, H]."""
-        return (weighed_states.permute(1, 2, 0) + self.bias).unflatten(1, (-1, KEYS)).transpose(0, 1)
+    def logits(self, projected: Tensor) -> Tensor:
+        """Projected hidden states [H, T, N] to logits [B, T, P, H]."""
+        return (projected.permute(1, 2, 0) + self.bias).unflatten(1, (-1, KEYS)).transpose(0, 1)
 
     def probabilities(
         self, logits: Tensor, history: Tensor, features: Tensor, look_ahead: int | None
@@ -196,7 +186,7 @@ class HPPNet(nn.Module):
     ) -> tuple[Tensor | None, PedalState | None]:
         if self.pedal is None or state is None:
             return None, None
-        gates = torch.cat([state[2], self.pedal.project(features, levels)])
+        gates = torch.cat([state[2], self.pedal.input_gates(features, levels)])
         if count == 0:
             return levels.new_zeros(levels.shape[0], 0), (*state[:2], gates)
         logits, after = self.pedal.predict(gates, state, count, look_ahead)
@@ -237,9 +227,16 @@ class HPPNet(nn.Module):
         """Logits [B, T', P, H] of features [T, N, C]."""
         forward_weight, backward_weight = self.output_weights
         if look_ahead is None:
-            ahead = self.forward_lstm.run(x, forward_weight)
-            back = self.backward_lstm.run(x, backward_weight, reverse=True)
+            forward = self.forward_lstm.run(x, forward_weight)
+            backward = self.backward_lstm.run(x, backward_weight, reverse=True)
         else:
-            back = self.backward_lstm.run(x, backward_weight, reverse=True, windows=(chunk, look_ahead))
-            ahead = self.forward_lstm.run(x[: back.shape[1]], forward_weight)
-        return self.logits(ahead + back)
+            backward = self.backward_lstm.run(x, backward_weight, reverse=True, windows=(chunk, look_ahead))
+            forward = self.forward_lstm.run(x[: backward.shape[1]], forward_weight)
+        return self.logits(forward + backward)
+
+
+def filled(config: NetworkConfig, weights: Mapping[str, np.ndarray]) -> HPPNet:
+    """A network of the sizes with these weights, in evaluation mode. They must be those of the sizes."""
+    network = HPPNet(config)
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    return network.eval().requires_grad_(False)

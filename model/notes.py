@@ -68,6 +68,7 @@ Event = NoteOn | NoteOff | Pedal
 
 
 def pitch_name(pitch: int) -> str:
+    """Of a MIDI pitch, as musicians write it: 60 is C4."""
     return f"{PITCH_NAMES[pitch % 12]}{pitch // 12 - 1}"
 
 
@@ -101,7 +102,7 @@ def presses_from(events: Iterable[Event]) -> list[Press]:
 
 
 def without_overlaps(notes: Iterable[Note]) -> list[Note]:
-    """Sorted by onset; a note still down when its key is struck again ends there, empty ones go."""
+    """Sorted by onset; a note still down when its key is played again ends there, empty ones go."""
     following: dict[int, float] = {}
     kept = []
     for note in sorted(notes, reverse=True):
@@ -133,7 +134,7 @@ def write_midi(
     """Writes a Standard MIDI File: one piano track, whose name says who wrote it; ``text`` as text events.
 
     A tick is half a millisecond, from 83 minutes on a whole one. Notes of velocity 0 (unknown) get 64,
-    those without length a tick; none sounds when its key is struck again. Presses of the sustain pedal
+    those without length a tick; none sounds when its key is played again. Presses of the sustain pedal
     become control changes 64, 127 and 0. Text is written as UTF-8.
 
     Raises ValueError, before anything is written, for notes and presses that MIDI cannot hold, and OSError.
@@ -149,11 +150,11 @@ def write_midi(
     def at(time_s: float) -> int:
         return midi_file.nearest_tick(time_s, midi_file.ticks_a_second(a_quarter))
 
-    strokes = [
-        midi_file.Stroke(at(n.onset_s), at(n.offset_s), int(n.pitch), int(n.velocity) or 64) for n in notes
+    in_ticks = [
+        midi_file.MidiNote(at(n.onset_s), at(n.offset_s), int(n.pitch), int(n.velocity) or 64) for n in notes
     ]
     held = [(at(press.down_s), at(press.up_s)) for press in presses]
-    track = midi_file.piano_track(strokes, held, midi_file.beginning(TRACK_NAME, text))
+    track = midi_file.piano_track(in_ticks, held, midi_file.beginning(TRACK_NAME, text))
     Path(path).write_bytes(midi_file.whole_file(track, a_quarter))
 
 
@@ -186,7 +187,7 @@ def read_midi(path: str | PathLike[str]) -> list[Note]:
         if message.type == "note_on" and message.velocity:
             started.append((tick, time_s, message.velocity))
             continue
-        # Where a key is struck again at the tick at which it is released, either may come first in a file.
+        # Where a key is played again at the tick at which it is released, either may come first in a file.
         notes += [Note(on_s, time_s, message.note, velocity) for on, on_s, velocity in started if on < tick]
         started[:] = [one for one in started if one[0] == tick]
     return without_overlaps(note for note in notes if LOWEST_PITCH <= note.pitch < LOWEST_PITCH + KEYS)

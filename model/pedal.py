@@ -6,8 +6,8 @@ With the dampers up, what is released rings on, all strings ring along, and the 
 partials of what is played: the head receives all bins. What is played the keys' features tell; the pedal is
 one thing for all keys, so these are pooled: how they are in the mean, and where they are highest.
 
-Forwards an LSTM remembers. Backwards, where every frame begins anew R frames ahead, a unit without a matrix
-product in its loop looks back at what came after: h[t] = f[t] h[t + 1] + (1 - f[t]) z[t], z and f from the
+Forwards an LSTM remembers. Backwards, where every frame begins anew R frames later, a unit without a matrix
+product in its loop tells what comes after: h[t] = f[t] h[t + 1] + (1 - f[t]) z[t], z and f from the
 input alone (f-pooling, Bradbury et al., "Quasi-Recurrent Neural Networks", ICLR 2017). A second LSTM would
 cost a stream more than all else here together.
 """
@@ -31,7 +31,7 @@ class PedalHead(nn.Module):
     def __init__(self, features: int, units: int) -> None:
         super().__init__()
         self.units = units
-        #: Training puts a faster road for the LSTM here (training/kernels.py).
+        #: Training puts a faster kernel for the LSTM here (training/kernels.py).
         self.kernel: Callable[..., Tensor] | None = None
         self.bins = nn.Linear(BINS, units)
         self.key = nn.Linear(features, features)
@@ -45,13 +45,13 @@ class PedalHead(nn.Module):
         zeros = self.out.bias.new_zeros(1, batch, self.units)
         return zeros, zeros, self.out.bias.new_zeros(0, batch, 6 * self.units)
 
-    def project(self, x: Tensor, levels: Tensor) -> Tensor:
-        """The gates [T, B, G] of features x [T, N, >= C] and levels [B, T, F]."""
+    def input_gates(self, x: Tensor, levels: Tensor) -> Tensor:
+        """The gates [T, B, G] of features x [T, N, C] and levels [B, T, F]."""
         return self.gates(self._joined(x, levels))
 
     def _joined(self, x: Tensor, levels: Tensor) -> Tensor:
         """What the gates are of: [T, B, U]."""
-        keys = torch.relu(self.key(x[..., : self.key.in_features].detach().float()))
+        keys = torch.relu(self.key(x.detach().float()))
         keys = keys.view(len(x), len(levels), KEYS, -1)  # a view: unflatten takes longer than the mean
         bins = torch.relu(self.bins(levels.transpose(0, 1)))
         return torch.relu(self.join(torch.cat([bins, keys.mean(2), keys.amax(2)], dim=2)))
@@ -65,10 +65,10 @@ class PedalHead(nn.Module):
         there are. Returns the state after those frames too, with the gates of the others.
         """
         forwards, backwards = gates.split([4 * self.units, 2 * self.units], dim=2)
-        ahead, (hidden, cell) = self._run_forward(forwards[:count], *state[:2])
+        past, (hidden, cell) = self._run_forward(forwards[:count], *state[:2])
         f, z = torch.sigmoid(backwards).chunk(2, dim=2)
-        back = _backwards(z, f)[:count] if look_ahead is None else _from_ahead(z, f, count, look_ahead)
-        return self.out(torch.cat([ahead, back], dim=2))[..., 0].T, (hidden, cell, gates[count:])
+        future = _backwards(z, f, count, look_ahead)
+        return self.out(torch.cat([past, future], dim=2))[..., 0].T, (hidden, cell, gates[count:])
 
     def _run_forward(
         self, gates: Tensor, hidden: Tensor, cell: Tensor
@@ -99,13 +99,18 @@ class PedalHead(nn.Module):
         )
         forward_weight, backward_weight = self.out.weight.chunk(2, dim=1)
         weights = (of_lstm.T[None], self.recurrent.weight.T[None], bias[None, None], forward_weight)
-        ahead = self.kernel(joined[:count], *weights, False, count, 0)[0]
+        past = self.kernel(joined[:count], *weights, False, count, 0)[0]
         f, z = torch.sigmoid(nn.functional.linear(joined, others, other_bias)).chunk(2, dim=2)
-        back = _backwards(z, f)[:count] if look_ahead is None else _from_ahead(z, f, count, look_ahead)
-        return (ahead + back @ backward_weight[0] + self.out.bias).T
+        future = _backwards(z, f, count, look_ahead)
+        return (past + future @ backward_weight[0] + self.out.bias).T
 
 
-def _backwards(z: Tensor, f: Tensor) -> Tensor:
+def _backwards(z: Tensor, f: Tensor, count: int, look_ahead: int | None) -> Tensor:
+    """States [count, B, U] of the backward unit, each begun R frames later, or with the last frame."""
+    return _whole(z, f)[:count] if look_ahead is None else _in_windows(z, f, count, look_ahead)
+
+
+def _whole(z: Tensor, f: Tensor) -> Tensor:
     """States [T, ...] of the backward unit, begun with the last frame."""
     state, states = torch.zeros_like(z[:1]).squeeze(0), []
     for step_z, step_f in zip(reversed(z.unbind()), reversed(f.unbind()), strict=True):
@@ -114,8 +119,8 @@ def _backwards(z: Tensor, f: Tensor) -> Tensor:
     return torch.stack(states[::-1]) if states else z
 
 
-def _from_ahead(z: Tensor, f: Tensor, count: int, look_ahead: int) -> Tensor:
-    """States [count, B, U] of frames 0 to count - 1, each begun ``look_ahead`` frames ahead."""
+def _in_windows(z: Tensor, f: Tensor, count: int, look_ahead: int) -> Tensor:
+    """States [count, B, U] of frames 0 to count - 1, each begun ``look_ahead`` frames later."""
     if count == 1:  # live, frame by frame: the same sum without a loop
         fresh = torch.addcmul(z, z, f, value=-1)
         return fresh[:1] + (f.cumprod(0)[:-1] * fresh[1:]).sum(0)

@@ -6,20 +6,50 @@ around 128, as in WAV files); the range of 64-bit integers, which Python makes o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from numbers import Real
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .downmix import Downmix
 
+#: A sound file; or samples (an array, a tensor, lists), by themselves or as (samples, sample rate).
+Source = Any
+#: Gives the warnings of reading, once the last block has been read.
+Warnings = Callable[[], Sequence[str]]
+#: Opens a sound file: blocks of mono samples, sample rate, warnings.
+Reader = Callable[[Path], tuple[Iterable[np.ndarray], int, Warnings]]
 MOST_CHANNELS = 64
 #: Full scale is 1. Whatever is louder by 36 dB was never scaled, nor were whole numbers from 2 on.
 LOUDEST = 64.0
 LOUD_INTEGER = 2.0
 BLOCK_S = 10.0  #: in which whole recordings are converted, so that they are not copied as a whole
 _INTEGERS = ("int8", "uint8", "int16", "int32")
+
+
+def opened(
+    source: Source, sample_rate: int | None, reader: Reader | None
+) -> tuple[Iterable[np.ndarray], int, Warnings]:
+    """Blocks of mono samples [n], their rate in Hz and the warnings of reading, of a file or of samples.
+
+    Raises TypeError for a file without a ``reader`` and for a rate that is missing or too much; and as
+    ``reader`` and ``recording_blocks`` do.
+    """
+    if isinstance(source, (str, PathLike)):
+        if reader is None:
+            raise TypeError("this transcriber was loaded without a reader of files: use hppnet.load()")
+        if sample_rate is not None:
+            raise TypeError("a file says its sample rate itself: leave sample_rate out")
+        return reader(Path(source))
+    if sample_rate is None and isinstance(source, tuple) and len(source) == 2 and np.ndim(source[1]) == 0:
+        source, sample_rate = source
+    if sample_rate is None:
+        raise TypeError("samples need their rate: transcribe(samples, sample_rate)")
+    rate = whole_rate(sample_rate)
+    return recording_blocks(source, rate), rate, list
 
 
 def as_samples(block: object) -> np.ndarray:

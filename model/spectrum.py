@@ -67,12 +67,12 @@ class FrontEnd:
 
 
 @lru_cache(maxsize=4)
-def front_end_of(config: FrontEndConfig) -> FrontEnd:
-    """The front end of a configuration; the same for all who ask, since it never changes.
+def front_end_of(config: FrontEndConfig, device: str | torch.device = "cpu") -> FrontEnd:
+    """The front end of a configuration on a device; the same for all who ask, since it never changes.
 
     The last four are kept (8 MB each): a corpus in which each piano is tuned otherwise has thousands.
     """
-    return FrontEnd(config)
+    return FrontEnd(config, device)
 
 
 class Spectra(Frames):

@@ -1,6 +1,7 @@
-"""The engine live: sound comes in blocks of any size, and every frame is predicted with R frames of future.
+"""Sound in, events out: a live stream, and a whole recording window by window.
 
-The notes are the same whatever the sizes. A stream is one thread's. Whole recordings: see ``recording``.
+Either takes blocks of any size and is one thread's. A stream predicts every frame with R frames of future:
+its notes are the same whatever the sizes. A recording is predicted with all the future that helps.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import numpy as np
 
 from .config import DecoderConfig
 from .decoder import Decoder, Probable
-from .engines import StreamEngine
+from .engines import StreamEngine, WindowEngine
 from .expectation import Expectation, Sounded, check_within
-from .frames import Frames
+from .frames import Frames, Row, Slices
+from .frontend import FrontEndConfig
 from .notes import Event
-from .timebase import FRAME_S
+from .timebase import FRAME_S, FRAMES_PER_SECOND
 
 #: Is shown every block of probabilities [T, 88, 4], or of the pedal's [T].
 Watch = Callable[[np.ndarray], None]
@@ -53,7 +55,7 @@ class Stream:
         self._frames.reset()
         self._decoder.reset()
         self._state = self._engine.start()
-        self._judged = 0
+        self._predicted = 0
         self._expectation: Expectation | None = None
 
     def feed(self, block: object) -> list[Event]:
@@ -103,24 +105,24 @@ class Stream:
         return events
 
     def _decode(self, probable: Probable, total: int | None = None) -> list[Event]:
-        """Events of a step's probabilities; of frames up to ``total`` only, if given."""
+        """Events of a step's probabilities; of those before frame ``total`` alone, if given."""
         keys, pedal = probable
-        owed = len(keys) if total is None else min(len(keys), total - self._judged)
+        owed = len(keys) if total is None else min(len(keys), total - self._predicted)
         keys, pedal = keys[:owed], None if pedal is None else pedal[:owed]
         show(keys, self._watch)
         show(pedal, self._watch_pedal)
         events = self._decoder.feed_frames(keys, pedal)
         if self._expectation is not None:
-            self._expectation.feed(self._judged, keys, events)
+            self._expectation.feed(self._predicted, keys, events)
         if self.watch_events is not None:
             # At the end no more sound is waited for.
             self._tell(self.watch_events, events, math.inf if total is None else self._frames.duration_s)
-        self._judged += owed
+        self._predicted += owed
         return [event for known in events for event in known]
 
     def _tell(self, watch: WatchEvents, events: list[list[Event]], latest_s: float) -> None:
-        """Tells the events of the frames from number ``_judged`` on."""
-        for frame, known in enumerate(events, self._judged):
+        """Tells the events of the frames from number ``_predicted`` on."""
+        for frame, known in enumerate(events, self._predicted):
             if known:
                 watch(known, min(latest_s, (frame - 1) * FRAME_S + self.latency_s))
 
@@ -129,3 +131,51 @@ def show(probabilities: np.ndarray | None, watch: Watch | None) -> None:
     """To whoever watches, if there is something to see."""
     if probabilities is not None and watch is not None:
         watch(probabilities)
+
+
+class RecordingStream:
+    """Sound in, in blocks of any size; events out, a window at a time: as Stream, with all the context.
+
+    Windows of ``window_s``, each with the context of ``windows`` behind it to begin the backward LSTMs in;
+    the forward LSTMs run through. Memory is bounded by the window, not by the recording.
+    """
+
+    def __init__(
+        self,
+        windows: WindowEngine,
+        front_end: FrontEndConfig,
+        decoder: DecoderConfig,
+        sample_rate: int,
+        watch: Watch | None = None,
+        window_s: float = 20.0,
+        watch_pedal: Watch | None = None,
+    ) -> None:
+        window = max(1, round(window_s * FRAMES_PER_SECOND))
+        self._slices = Slices(front_end, sample_rate, window, windows.context)
+        self._windows = windows
+        self._past = self._windows.start()
+        self._decoder = Decoder(decoder)
+        self._watch, self._watch_pedal = watch, watch_pedal
+        self.watch_events: WatchEvents | None = None  #: is told what ``feed`` and ``flush`` give
+
+    def feed(self, block: object) -> list[Event]:
+        """Events of the windows that a block of samples [n] completes; they may come seconds later."""
+        return [event for sound in self._slices.take(block) for event in self._predict(sound, last=False)]
+
+    def flush(self) -> list[Event]:
+        """All events still owed."""
+        events = [event for sound, last in self._slices.rest() for event in self._predict(sound, last)]
+        return events + self._told(self._decoder.flush())
+
+    def _predict(self, sound: np.ndarray, last: bool) -> list[Event]:
+        predicted = self._windows.predict([Row(self._past, sound, last)])
+        (self._past,) = predicted.pasts
+        ((keys, pedal),) = predicted.wait()
+        show(keys, self._watch)
+        show(pedal, self._watch_pedal)
+        return self._told(self._decoder.feed(keys, pedal))
+
+    def _told(self, events: list[Event]) -> list[Event]:
+        if events and self.watch_events is not None:
+            self.watch_events(events, None)
+        return events

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike
@@ -18,35 +18,26 @@ from .device import choose_device, choose_precision
 from .engine.network import OnnxNetwork
 from .engines import Network, WindowEngine, device_of, engine_name, stream_engine, window_engine
 from .notes import Note, Press, notes_from, presses_from, sounding
-from .partials import estimate_tuning
-from .recording import Recording
-from .samples import recording_blocks, whole_rate
-from .shipped import identity
-from .stream import Stream, Watch, WatchEvents
+from .samples import Reader, Source, opened
+from .stream import RecordingStream, Stream, Watch, WatchEvents
 from .timebase import FRAME_S, KEYS, frames_for_latency
-from .tuning import check_cents, parse_tuning
+from .tuning import check_cents, estimate_tuning, parse_tuning
 
 if TYPE_CHECKING:
     from .network import HPPNet
 
-#: A sound file; or samples (an array, a tensor, lists), by themselves or as (samples, sample rate).
-Source = Any
-#: Gives the warnings of reading, once the last block has been read.
-Warnings = Callable[[], Sequence[str]]
-#: Opens a sound file: blocks of mono samples, sample rate, warnings.
-Reader = Callable[[Path], tuple[Iterable[np.ndarray], int, Warnings]]
 DEFAULT_LATENCY_MS = 132
 log = logging.getLogger("hppnet")
 
 
 @dataclass(frozen=True)
 class Transcription:
-    """What was understood of a recording."""
+    """What was found in a recording."""
 
     notes: list[Note]
     duration_s: float
     probabilities: np.ndarray | None = None  #: [T, 88, 4], 50 frames a second, heads as in HEADS
-    pedal: list[Press] | None = None  #: presses of the sustain pedal; None: the model does not hear it
+    pedal: list[Press] | None = None  #: presses of the sustain pedal; None: these weights do not predict it
     pedal_probabilities: np.ndarray | None = None  #: [T], likewise
     tuning_cents: float = 0.0  #: against A = 440 Hz, that the notes were found with
     latency_ms: float | None = None  #: that live would have had; None: with all the context there is
@@ -89,16 +80,13 @@ class Transcriber:
         chosen = choose_device(device)
         found = checkpoint.read(Path(path) if path is not None else None)
         network = found.network(chosen)
-        name = f"{found.path.name} {identity(found.path)}"
-        exact = isinstance(network, OnnxNetwork)
-        return cls(
-            network, found.config, name, found.about, choose_precision(precision, chosen, exact), reader
-        )
+        exact = choose_precision(precision, chosen)
+        return cls(network, found.config, found.name, found.about, exact, reader)
 
     @property
-    def hears_pedal(self) -> bool:
-        """Whether these weights judge the sustain pedal."""
-        return self.config.hears_pedal
+    def has_pedal(self) -> bool:
+        """Whether these weights predict the sustain pedal."""
+        return self.config.has_pedal
 
     @property
     def device(self) -> str:
@@ -129,7 +117,7 @@ class Transcriber:
         return replace(self, config=replace(self.config, decoder=decoder))
 
     def without_pedal(self) -> Transcriber:
-        """One that does not judge the pedal, nor computes what that takes; the notes are the same."""
+        """One that does not predict the pedal, nor computes what that takes; the notes are the same."""
         network = self.network.without_pedal()
         return replace(self, network=network, config=replace(self.config, network=network.config))
 
@@ -201,10 +189,12 @@ class Transcriber:
         """Notes of a sound file, or of samples at ``sample_rate``, sorted by onset.
 
         With ``pedal``, the notes and the presses of the sustain pedal. All else as ``transcription``; raises
-        ValueError too where the pedal is asked of weights that do not hear it.
+        ValueError too where the pedal is asked of weights that do not predict it.
         """
-        if pedal and not self.hears_pedal:
-            raise ValueError(f"{self.checkpoint_name}: these weights do not hear the pedal: leave pedal out")
+        if pedal and not self.has_pedal:
+            raise ValueError(
+                f"{self.checkpoint_name}: these weights do not predict the pedal: leave pedal out"
+            )
         found = self.transcription(source, sample_rate, latency_ms=latency_ms, tuning=tuning)
         return (found.notes, found.pedal or []) if pedal else found.notes
 
@@ -233,10 +223,10 @@ class Transcriber:
         cents = parse_tuning(tuning) if isinstance(tuning, str) else tuning
         drift = []
         if cents == "auto":
-            blocks, rate, _ = self._opened(source, sample_rate)
+            blocks, rate, _ = opened(source, sample_rate, self.reader)
             found = estimate_tuning(blocks, rate)
             cents, drift = found.cents, [found.warning] if found.warning else []
-        blocks, rate, warnings = self._opened(source, sample_rate)
+        blocks, rate, warnings = opened(source, sample_rate, self.reader)
         tuned = self if cents is None else self.with_tuning(float(cents))
         result = tuned.transcribe_blocks(
             blocks, rate, latency_ms=latency_ms, keep_probabilities=keep_probabilities
@@ -245,21 +235,6 @@ class Transcriber:
         for line in result.warnings:  # also for those who ask for the notes alone
             log.warning("warning: %s%s", f"{source}: " if isinstance(source, (str, PathLike)) else "", line)
         return result
-
-    def _opened(self, source: Source, sample_rate: int | None) -> tuple[Iterable[np.ndarray], int, Warnings]:
-        """Blocks of mono samples, sample rate, warnings."""
-        if isinstance(source, (str, PathLike)):
-            if self.reader is None:
-                raise TypeError("this transcriber was loaded without a reader of files: use hppnet.load()")
-            if sample_rate is not None:
-                raise TypeError("a file says its sample rate itself: leave sample_rate out")
-            return self.reader(Path(source))
-        if sample_rate is None and isinstance(source, tuple) and len(source) == 2 and np.ndim(source[1]) == 0:
-            source, sample_rate = source
-        if sample_rate is None:
-            raise TypeError("samples need their rate: transcribe(samples, sample_rate)")
-        rate = whole_rate(sample_rate)
-        return recording_blocks(source, rate), rate, list
 
     def transcribe_blocks(
         self,
@@ -273,33 +248,35 @@ class Transcriber:
     ) -> Transcription:
         """As ``transcription``, from blocks of mono samples of any sizes; memory stays bounded.
 
-        ``window_s`` is how much is judged at once in full context; ``watch_events`` is told what is found.
+        ``window_s`` is how much is predicted at once in full context; ``watch_events`` is told what is found.
         """
         kept: list[np.ndarray] = []
         kept_pedal: list[np.ndarray] = []
-        judged = [0]
+        frames = [0]
 
         def watch(probabilities: np.ndarray) -> None:
-            judged[0] += len(probabilities)
+            frames[0] += len(probabilities)
             if keep_probabilities:
                 kept.append(probabilities.astype(np.float32))
 
         watch_pedal = kept_pedal.append if keep_probabilities else None
-        driver: Stream | Recording
+        driver: Stream | RecordingStream
         if latency_ms is not None:
             driver = self.stream(latency_ms, sample_rate, watch, watch_pedal)
         else:
             front_end, decoder = self.config.front_end, self.config.decoder
-            driver = Recording(self._windows, front_end, decoder, sample_rate, watch, window_s, watch_pedal)
+            driver = RecordingStream(
+                self._windows, front_end, decoder, sample_rate, watch, window_s, watch_pedal
+            )
         driver.watch_events = watch_events
         events = [event for block in blocks for event in driver.feed(block)] + driver.flush()
         empty = np.zeros((0, KEYS, len(HEADS)), dtype=np.float32)
         probabilities = np.concatenate([empty, *kept]) if keep_probabilities else None
-        pedal = presses_from(events) if self.hears_pedal else None
+        pedal = presses_from(events) if self.has_pedal else None
         pedal_probabilities = np.concatenate(kept_pedal) if kept_pedal else None
         return Transcription(
             notes_from(events),
-            judged[0] * FRAME_S,
+            frames[0] * FRAME_S,
             probabilities,
             pedal,
             pedal_probabilities,
@@ -314,4 +291,4 @@ def transcriber_of(network: HPPNet, config: ModelConfig) -> Transcriber:
     device = device_of(network)
     found = checkpoint.Checkpoint(Path("unnamed"), checkpoint.weights_of(network), config, {})
     own = found.network(device) if device == "cpu" else network
-    return Transcriber(own, config, precision=choose_precision("auto", device, isinstance(own, OnnxNetwork)))
+    return Transcriber(own, config, precision=choose_precision("auto", device))

@@ -1,14 +1,14 @@
-"""The velocity head: how hard a key was struck, from the spectrum and the features around its onset.
+"""The velocity head: how hard a key was played, from the spectrum and the features around its onset.
 
 Letters: B batch, T frames, P keys, F bins, C features, U units, W key levels around a key, M candidates,
 N = B * P sequences.
 
-A velocity is predicted only where an onset may be, so the head costs next to nothing and needs no LSTM. What
-tells is how far a key's partials rise above what sounds already, how fast, and how bright they are: the head
-receives the levels of all keys from an octave below to five octaves above the key and the key's own features,
-from three frames before the onset to four after it. How loud an onset is means little without how loud the
-recording is, so the head also receives the loudness of the last five seconds: features are normalised over
-frequency and do not know it.
+A velocity is predicted where an onset may be and nowhere else, so the head costs next to nothing and needs no
+LSTM. What tells is how far a key's partials rise above what sounds already, how fast, and how bright they
+are: the head receives the levels of all keys from an octave below to five octaves above the key and the key's
+own features, from three frames before the onset to four after it. How loud an onset is means little without
+how loud the recording is, so the head also receives the loudness of the last five seconds: features are
+normalised over frequency and do not know it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .timebase import BINS_PER_KEY, KEYS
-from .velocity_inputs import (
+from .config import (
     ABOVE,
     AROUND,
     BELOW,
@@ -33,6 +32,7 @@ from .velocity_inputs import (
     SILENCE,
     SPREAD,
 )
+from .timebase import BINS_PER_KEY, KEYS
 
 
 class VelocityHead(nn.Module):
@@ -41,7 +41,6 @@ class VelocityHead(nn.Module):
     def __init__(self, features: int, units: int) -> None:
         super().__init__()
         frames = PAST + 1 + FUTURE
-        self.inputs = AROUND + features  #: of a frame
         bound = (frames * (AROUND + features)) ** -0.5
         self.levels = nn.Parameter(torch.empty(frames, AROUND, units).uniform_(-bound, bound))
         self.features = nn.Parameter(torch.empty(frames, features, units).uniform_(-bound, bound))

@@ -15,8 +15,8 @@ import soxr
 
 from ..model.decoder import Decoder
 from ..model.engines import WindowEngine
+from ..model.frames import WINDOW_FRAMES, Row, Slices
 from ..model.notes import notes_from, write_midi
-from ..model.slices import WINDOW_FRAMES, Row, Slices
 from ..model.timebase import FRAME_S, HOP, SAMPLE_RATE
 from ..model.transcriber import Transcriber
 from .executors.batched_worker import Batcher
@@ -83,11 +83,11 @@ def _sizes(batcher: Batcher, on_cpu: bool) -> list[int]:
 def _network_x(windows: WindowEngine, sound: np.ndarray, size: int, repeats: int) -> float:
     """The speed of ``size`` windows of 20 s at once; a first run, which warms up, is left out."""
     rows = [_row(windows, sound)] * size
-    windows.judge(rows).wait()
+    windows.predict(rows).wait()
     took = []
     for _ in range(repeats):
         began = time.perf_counter()
-        windows.judge(rows).wait()
+        windows.predict(rows).wait()
         took.append(time.perf_counter() - began)
     return size * _WINDOW_S / median(took)
 
@@ -110,7 +110,7 @@ def _reading_x(transcriber: Transcriber, file: Path) -> float:
 
 def _decoding_x(transcriber: Transcriber, windows: WindowEngine, sound: np.ndarray, folder: str) -> float:
     """From probabilities to a MIDI file, in one process."""
-    ((keys, pedal),) = windows.judge([_row(windows, sound)]).wait()
+    ((keys, pedal),) = windows.predict([_row(windows, sound)]).wait()
     began = time.perf_counter()
     decoder = Decoder(transcriber.config.decoder)
     write_midi(notes_from(decoder.feed(keys, pedal) + decoder.flush()), Path(folder, "take.mid"))

@@ -23,8 +23,8 @@ Transcriber.load(sys.argv[1] or None, device=sys.argv[2])
 
 _PEAK = """
 import sys
-from hppnet.model.memory import keep_memory, peak_mib
-from hppnet.model.threads import set_threads
+from hppnet.model.device import keep_memory, peak_mib
+from hppnet.model.device import set_threads
 from hppnet.offline import bench
 keep_memory()
 transcriber = bench.Transcriber.load(sys.argv[1] or None, device=sys.argv[2])

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
 from unittest import mock
 
 from ..model.decoder import Decoder
-from ..model.engine.network import OnnxNetwork
-from ..model.engine.streams import OnnxStreams
-from ..model.engine.windows import OnnxWindows
-from ..model.transcriber import Transcriber
+from ..model.engine.onnx_engine import OnnxStreams, OnnxWindows
+
+#: Name of the part, owner of its function, name of the function.
+PARTS: list[tuple[str, object, str]] = [
+    ("front end and network", OnnxStreams, "step"),
+    ("front end and network", OnnxWindows, "predict"),
+    ("decoder", Decoder, "feed_frames"),
+]
 
 
 class Stopwatch:
@@ -39,50 +42,15 @@ class Stopwatch:
         return timed
 
 
-def where_time_goes(transcriber: Transcriber, work: Callable[[], object]) -> dict[str, float]:
+def where_time_goes(work: Callable[[], object]) -> dict[str, float]:
     """The share of each part in ``work`` of a transcriber on a CPU: percent, adding up to 100."""
     watch = Stopwatch()
-    parts = list(_parts(transcriber))
     with ExitStack() as stack:
-        for part, owner, name in parts:
+        for part, owner, name in PARTS:
             function = getattr(owner, name)
             stack.enter_context(mock.patch.object(owner, name, watch.watched(function, part)))
         began = time.perf_counter()
         work()
         whole = time.perf_counter() - began
-    shares = {part: 100 * watch.seconds[part] / whole for part, _, _ in parts}
+    shares = {part: 100 * watch.seconds[part] / whole for part, _, _ in PARTS}
     return {**shares, "everything else": 100 - sum(shares.values())}
-
-
-def _parts(transcriber: Transcriber) -> Iterator[tuple[str, object, str]]:
-    """(name of the part, owner of its function, name of the function)."""
-    network: Any = transcriber.network
-    if isinstance(network, OnnxNetwork):
-        yield ("front end and network", OnnxStreams, "step")
-        yield ("front end and network", OnnxWindows, "judge")
-    else:
-        yield from _torch_parts(network)
-    yield ("decoder", Decoder, "feed_frames")
-
-
-def _torch_parts(network: Any) -> Iterator[tuple[str, object, str]]:
-    from ..model.former_network import FormerNetwork
-    from ..model.full_context import FullContext
-    from ..model.spectrum import FrontEnd
-
-    yield ("front end", FrontEnd, "frames")
-    yield from (("convolutions: stem", conv, "forward") for conv in network.stem)
-    yield ("convolutions: harmonic", network.harmonic, "forward")
-    yield from (("convolutions: body", block, "forward") for block in network.blocks)
-    if isinstance(network, FormerNetwork):
-        yield from (("convolutions: second body", block, "forward") for block in network.second)
-    yield ("LSTM forward", network.forward_lstm, "weigh")  # live
-    yield ("LSTM backward", network.backward_lstm, "project")
-    yield ("LSTM backward", network.backward_lstm, "windows")
-    yield ("LSTM forward", FullContext, "ahead")  # of whole recordings
-    yield ("LSTM backward", FullContext, "back")
-    yield ("velocity", network.velocity, "summarise")
-    yield ("velocity", network, "probabilities")
-    if network.pedal is not None:
-        yield ("pedal", network.pedal, "project")
-        yield ("pedal", network.pedal, "predict")

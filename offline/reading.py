@@ -19,7 +19,7 @@ import soundfile
 
 from ..model.channels import ChannelMeter
 from ..model.downmix import Downmix
-from ..model.resampling import HIGHEST_RATE, LOWEST_RATE
+from ..model.frames import HIGHEST_RATE, LOWEST_RATE
 from .decoding.opening import open_source
 from .decoding.parts import ReadReport, SoundSource
 from .decoding.sndfile import as_bytes

@@ -245,7 +245,7 @@ def write_result(
 
 def find_tuning(file: Path, settings: Settings) -> Tuning:
     """Against A = 440 Hz. Raises AudioError."""
-    from ..model.partials import estimate_tuning
+    from ..model.tuning import estimate_tuning
 
     with opened(file, settings) as recording:
         return estimate_tuning(recording.blocks(), recording.sample_rate)

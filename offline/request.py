@@ -241,7 +241,7 @@ class TranscribeRequest:
 
     def digest(self) -> str:
         """The digest of the weights. Raises OSError."""
-        from ..model.shipped import identity
+        from ..model.checkpoint import identity
 
         return identity(None if self.settings.checkpoint is None else Path(self.settings.checkpoint))
 

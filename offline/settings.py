@@ -75,14 +75,13 @@ def describe_settings(settings: Settings) -> str:
 def load_transcriber(settings: Settings) -> Transcriber:
     """The checkpoint with the settings' thresholds and tuning. Raises what ``Transcriber.load`` raises."""
     from ..model.checkpoint import CheckpointError
-    from ..model.memory import keep_memory
-    from ..model.threads import one_thread
+    from ..model.device import keep_memory, one_thread
     from ..model.transcriber import Transcriber
 
     keep_memory()
     transcriber = Transcriber.load(settings.checkpoint, device=settings.device)
     one_thread()  # cores are used by transcribing several recordings at once
-    if settings.note_ends == "sounding" and not transcriber.hears_pedal:
+    if settings.note_ends == "sounding" and not transcriber.has_pedal:
         name = transcriber.checkpoint_name
         raise CheckpointError(
             f"{name}: --note-ends sounding needs a checkpoint that detects the pedal, this one does not"

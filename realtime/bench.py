@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from ..model.device import set_threads
 from ..model.notes import Note
-from ..model.threads import set_threads
 from ..model.timebase import FRAME_S, LATENCIES, latency_s
 from ..model.transcriber import DEFAULT_LATENCY_MS, Transcriber
 from ..processes import python

@@ -127,7 +127,7 @@ class LiveSession:
 
     @property
     def sends_pedal(self) -> bool:
-        return self.settings.pedal and self.model.hears_pedal
+        return self.settings.pedal and self.model.has_pedal
 
     @property
     def latency(self) -> Latency:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..model.notes import Event, NoteOn, Pedal
-from ..model.partials import estimate_tuning
 from ..model.timebase import FRAME_S
+from ..model.tuning import estimate_tuning
 from .inputs import Block, clean
 
 RECENT_S = 8.0  #: the notes of so many seconds are shown

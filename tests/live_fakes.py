@@ -30,7 +30,7 @@ class FakeModel:
     PEDAL_FRAMES = 7
 
     def __init__(self, step: Callable[[int], None] | None = None, pedal: bool = False) -> None:
-        self.hears_pedal = pedal
+        self.has_pedal = pedal
         self.step = step or (
             lambda frames: None
         )  # called with the frames of every feed: may raise or take time
@@ -42,7 +42,7 @@ class FakeModel:
         return self.streams[-1]
 
     def with_tuning(self, cents: float) -> FakeModel:
-        copy = FakeModel(self.step, self.hears_pedal)
+        copy = FakeModel(self.step, self.has_pedal)
         copy.streams, copy.cents = self.streams, cents
         return copy
 
@@ -80,7 +80,7 @@ class FakeStream:
         loud = float(np.abs(frame).max()) > self._model.LOUD
         time_s = self._frame * FRAME_S
         self._frame += 1
-        if self._model.hears_pedal and self._frame % self._model.PEDAL_FRAMES == 0:
+        if self._model.has_pedal and self._frame % self._model.PEDAL_FRAMES == 0:
             self._pedal = not self._pedal
             yield Pedal(time_s, self._pedal)
         if loud and self._down is None:

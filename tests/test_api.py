@@ -43,7 +43,7 @@ def test_notes_and_presses_go_into_a_midi_file(loaded: Transcriber, take: Path, 
 
 def test_weights_without_a_pedal_say_so(small: Path, take: Path) -> None:
     deaf = hppnet.load(small, device="cpu")
-    with pytest.raises(ValueError, match="do not hear the pedal"):
+    with pytest.raises(ValueError, match="do not predict the pedal"):
         deaf.transcribe(take, pedal=True)
     assert deaf.transcription(take).pedal is None
 

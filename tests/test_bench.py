@@ -12,12 +12,11 @@ import torch
 from typer.testing import CliRunner
 
 from hppnet.cli import app
-from hppnet.model.checkpoint import load, save
+from hppnet.model.checkpoint import save
 from hppnet.model.config import ModelConfig, NetworkConfig
-from hppnet.model.engine.windows import OnnxWindows
-from hppnet.model.memory import peak_mib
+from hppnet.model.device import peak_mib
+from hppnet.model.engine.onnx_engine import OnnxWindows
 from hppnet.model.network import HPPNet
-from hppnet.model.spectrum import FrontEnd
 from hppnet.model.transcriber import Transcriber
 from hppnet.offline import bench, bench_machine, bench_parts
 
@@ -96,28 +95,13 @@ def test_a_part_that_fails_is_still_timed(clock):
 @pytest.mark.parametrize("work", [bench.offline_s, bench.steps_s])
 def test_every_part_has_its_share(checkpoint, work):
     transcriber = Transcriber.load(checkpoint, device="cpu")
-    judge = OnnxWindows.judge
-    shares = bench_parts.where_time_goes(transcriber, lambda: work(transcriber, bench.piano_like(1)))
+    judge = OnnxWindows.predict
+    shares = bench_parts.where_time_goes(lambda: work(transcriber, bench.piano_like(1)))
     assert list(shares) == ["front end and network", "decoder", "everything else"]
     assert all(share > 0 for share in shares.values()), shares
     assert sum(shares.values()) == pytest.approx(100)
     # Nothing stays watched.
-    assert OnnxWindows.judge is judge
-
-
-@pytest.mark.parametrize("work", [bench.offline_s, bench.steps_s])
-def test_every_part_has_its_share_in_pytorch(checkpoint, work):
-    network, config, _ = load(checkpoint)
-    transcriber = Transcriber(network, config)
-    frames = FrontEnd.frames
-    shares = bench_parts.where_time_goes(transcriber, lambda: work(transcriber, bench.piano_like(1)))
-    assert list(shares) == [
-        *("front end", "convolutions: stem", "convolutions: harmonic", "convolutions: body"),
-        *("LSTM forward", "LSTM backward", "velocity", "decoder", "everything else"),
-    ]
-    assert all(share > 0 for share in shares.values()), shares
-    assert sum(shares.values()) == pytest.approx(100)
-    assert FrontEnd.frames is frames
+    assert OnnxWindows.predict is judge
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not say it in /proc")
@@ -126,7 +110,7 @@ def test_a_fresh_process_does_not_take_over_our_peak():
     ours = peak_mib()
     assert ours > 381
     del held
-    code = "from hppnet.model.memory import peak_mib; print(peak_mib())"
+    code = "from hppnet.model.device import peak_mib; print(peak_mib())"
     assert 5 < float(bench_machine._python("-c", code)) < ours - 200
 
 

@@ -15,12 +15,11 @@ import torch
 from hppnet.model.checkpoint import CheckpointError, read, save
 from hppnet.model.config import CONFIGS, ModelConfig, NetworkConfig
 from hppnet.model.engine import network as engine_network
-from hppnet.model.engine.network import OnnxNetwork
-from hppnet.model.engine.spectrum_session import SpectrumSession
-from hppnet.model.engine.weights import shapes_of
+from hppnet.model.engine.network import OnnxNetwork, SpectrumSession
+from hppnet.model.frames import Row, Slices
 from hppnet.model.frontend import FrontEndConfig
 from hppnet.model.network import HPPNet
-from hppnet.model.slices import Row, Slices
+from hppnet.model.sizes import shapes_of
 from hppnet.model.spectrum import front_end_of
 from hppnet.model.timebase import latency_s
 from hppnet.model.transcriber import Transcriber, transcriber_of
@@ -126,7 +125,7 @@ def test_windows_of_any_size_give_every_frame(seconds: float) -> None:
         for samples, last in Slices(front_end, RATE, 40, 30).slices([sound]):
             if spectra and len(samples):
                 samples = spectrum.frames(torch.from_numpy(samples)[None])[0].numpy()
-            predicted = windows.judge([Row(past, samples, last)])
+            predicted = windows.predict([Row(past, samples, last)])
             (past,), ((keys, pedal),) = predicted.pasts, predicted.wait()
             assert pedal is not None and len(keys) == len(pedal)
             kept.append(keys)

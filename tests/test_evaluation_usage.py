@@ -9,7 +9,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from hppnet.model.shipped import DEFAULT
+from hppnet.model.checkpoint import DEFAULT
 
 from .evaluation_parts import (
     Clicks,

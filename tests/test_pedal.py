@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from hppnet.cli import app
 from hppnet.model.checkpoint import CheckpointError, save
 from hppnet.model.config import ModelConfig, NetworkConfig
-from hppnet.model.decoder import Decoder, with_pedal
+from hppnet.model.decoder import HYSTERESIS, SHORTEST_FRAMES, Decoder, PedalDecoder, with_pedal
 from hppnet.model.network import HPPNet
 from hppnet.model.notes import (
     Event,
@@ -36,8 +36,7 @@ from hppnet.model.notes import (
     sounding,
     write_midi,
 )
-from hppnet.model.pedal_decoder import HYSTERESIS, SHORTEST_FRAMES, PedalDecoder
-from hppnet.model.torch_streams import joined, parted
+from hppnet.model.torch_engine import joined, parted
 from hppnet.model.transcriber import Transcriber
 from hppnet.offline.settings import Settings, load_transcriber
 from hppnet.offline.writing import writers
@@ -143,7 +142,7 @@ def test_without_the_pedal_the_notes_are_the_same(
     moving: Transcriber, sound: np.ndarray, latency_ms: float | None
 ) -> None:
     without = moving.without_pedal()
-    assert moving.hears_pedal and not without.hears_pedal
+    assert moving.has_pedal and not without.has_pedal
     wanted = moving.transcribe_blocks([sound], 16_000, latency_ms=latency_ms, keep_probabilities=True)
     heard = without.transcribe_blocks([sound], 16_000, latency_ms=latency_ms, keep_probabilities=True)
     assert heard.notes == wanted.notes and heard.pedal is None
@@ -160,7 +159,7 @@ def test_reset_lets_the_pedal_go(moving: Transcriber, sound: np.ndarray) -> None
 @pytest.mark.parametrize("latency_ms", [None, 132])
 def test_a_recording_has_presses(moving: Transcriber, sound: np.ndarray, latency_ms: float | None) -> None:
     heard = moving.transcribe_blocks(np.split(sound, 8), 16_000, latency_ms=latency_ms)
-    assert moving.hears_pedal and heard.pedal
+    assert moving.has_pedal and heard.pedal
     assert all(0 <= p.down_s < p.up_s <= heard.duration_s for p in heard.pedal)
     assert heard.pedal == sorted(heard.pedal)
 

@@ -1,4 +1,4 @@
-"""Recordings judged in batches, with reading and writing in other processes."""
+"""Recordings transcribed in batches, with reading and writing in other processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 
 from hppnet.model.checkpoint import load as load_network
 from hppnet.model.checkpoint import save
-from hppnet.model.engine.windows import OnnxWindows
+from hppnet.model.engine.onnx_engine import OnnxWindows
 from hppnet.offline.errors import LoadError
 from hppnet.offline.executors.batched_worker import BatchedWorker, Batcher, uses_batches
 from hppnet.offline.executors.executor import OneProcess
@@ -106,7 +106,7 @@ def test_a_batched_worker_changes_no_notes(rec: Path, weights: Path, alone, tmp_
 def short_of_memory(monkeypatch: pytest.MonkeyPatch, fits: int) -> list[int]:
     """Lets no more than so many rows into a batch; returns the sizes that were tried."""
     tried: list[int] = []
-    judge = OnnxWindows.judge
+    judge = OnnxWindows.predict
 
     def refusing(self, rows):
         tried.append(len(rows))
@@ -114,7 +114,7 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch, fits: int) -> list[int]:
             raise MemoryError("the device has too little memory")
         return judge(self, rows)
 
-    monkeypatch.setattr(OnnxWindows, "judge", refusing)
+    monkeypatch.setattr(OnnxWindows, "predict", refusing)
     return tried
 
 
@@ -145,7 +145,7 @@ def test_a_device_that_fails_is_no_fault_of_the_recordings(rec, weights, tmp_pat
     def failing(self, rows):
         raise RuntimeError("CUDA error: unspecified launch failure\nmore words")
 
-    monkeypatch.setattr(OnnxWindows, "judge", failing)
+    monkeypatch.setattr(OnnxWindows, "predict", failing)
     with pytest.raises(LoadError, match="unspecified launch failure more"):
         list(Pipeline(1).run(jobs(rec, tmp_path), Settings(str(weights), "cpu", batch=2), nothing))
     assert not list(tmp_path.iterdir())

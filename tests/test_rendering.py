@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hppnet.model.notes import Note, write_midi
-from hppnet.model.partials import estimate_tuning
+from hppnet.model.tuning import estimate_tuning
 from hppnet.training.data.playing_style import PlayingStyle, play_with
 from hppnet.training.data.rendering import render
 

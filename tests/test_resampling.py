@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hppnet.model.partials import estimate_tuning
-from hppnet.model.resampling import Resampler
+from hppnet.model.frames import Resampler
+from hppnet.model.tuning import estimate_tuning
 
 from .sounds import piano_like
 

@@ -9,13 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hppnet.model.config import PAST
 from hppnet.model.notes import Event, NoteOff, NoteOn, Pedal
-from hppnet.model.recording import Recording
-from hppnet.model.stream import Stream
+from hppnet.model.stream import RecordingStream, Stream
 from hppnet.model.timebase import FRAME_S, HOP, LATENCIES, latency_s
+from hppnet.model.torch_engine import TorchWindows
 from hppnet.model.transcriber import Transcriber
-from hppnet.model.velocity_inputs import PAST
-from hppnet.model.windows import Windows
 
 from .sounds import piano_like, three_notes
 
@@ -224,8 +223,8 @@ def test_stream_is_what_the_face_offers() -> None:
 
 def test_what_a_recording_keeps_is_bounded_by_its_window(in_torch: Transcriber) -> None:
     transcriber = in_torch
-    driver = Recording(
-        Windows(transcriber.network, transcriber.config.front_end, context=25),
+    driver = RecordingStream(
+        TorchWindows(transcriber.network, transcriber.config.front_end, context=25),
         transcriber.config.front_end,
         transcriber.config.decoder,
         16_000,

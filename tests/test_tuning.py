@@ -15,9 +15,8 @@ from typer.testing import CliRunner
 
 from hppnet.cli import app
 from hppnet.model.frontend import FrontEndConfig
-from hppnet.model.partials import estimate_tuning
 from hppnet.model.spectrum import front_end_of
-from hppnet.model.tuning import AUTO_LIMIT, Tuning, check_cents, parse_tuning
+from hppnet.model.tuning import AUTO_LIMIT, Tuning, check_cents, estimate_tuning, parse_tuning
 
 from .sounds import piano_like
 
@@ -105,7 +104,7 @@ def test_auto_takes_a_semitone_for_another_key() -> None:
 
 
 def test_a_drift_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hppnet.model.partials.STRETCH_S", 2.0)  # 30 s take long to make
+    monkeypatch.setattr("hppnet.model.tuning.STRETCH_S", 2.0)  # 30 s take long to make
     found = estimate_tuning([played_at(np.array([0.0, 60.0]))], 16_000)
     assert found.cents == pytest.approx(30, abs=5)
     # each stretch has the mean of a quarter of the drift: 7.5 to 52.5

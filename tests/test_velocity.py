@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from hppnet.model.config import DecoderConfig, ModelConfig, NetworkConfig
+from hppnet.model.config import FUTURE, MEMORY, PAST, DecoderConfig, ModelConfig, NetworkConfig
 from hppnet.model.frontend import FLOOR_DB, normal
 from hppnet.model.network import HPPNet
-from hppnet.model.torch_streams import joined, parted
+from hppnet.model.torch_engine import joined, parted
 from hppnet.model.transcriber import Transcriber
 from hppnet.model.velocity import VelocityHead
-from hppnet.model.velocity_inputs import FUTURE, MEMORY, PAST
 
 from .tolerances import additions, assert_same_sums, tolerance
 

@@ -104,7 +104,7 @@ def test_the_hello_is_told_whether_the_pedal_is_heard(transcriber: Transcriber) 
     for model in (with_moving_pedal(transcriber, three_notes()), silent_pedal(transcriber)):
         with serving(model, SMALL) as found, connect(found.stream) as socket:
             socket.send(hello())
-            assert json.loads(socket.recv(timeout=children.PATIENCE_S))["pedal"] == model.hears_pedal
+            assert json.loads(socket.recv(timeout=children.PATIENCE_S))["pedal"] == model.has_pedal
 
 
 def silent_pedal(transcriber: Transcriber) -> Transcriber:

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 
-from hppnet.model.resampling import HIGHEST_RATE, LOWEST_RATE
+from hppnet.model.frames import HIGHEST_RATE, LOWEST_RATE
 from hppnet.model.transcriber import Transcriber
-from hppnet.realtime.web.hub import STEP_S, Hub, _next_of
+from hppnet.realtime.web.hub import STEP_S, Hub
 from hppnet.realtime.web.protocol import Hello, Limits
 
 from .web_server import Running, greeted, hello, serving
@@ -62,7 +62,7 @@ def test_every_turn_takes_sound_at_any_rate(idle_hub: Hub, rate: int, messages: 
             idle_hub.add(slot, np.zeros(count, dtype=np.float32))
         while slot.blocks:
             before = len(slot.blocks)
-            taken = _next_of(slot)
+            taken = idle_hub._next_of(slot)
             assert len(slot.blocks) < before
             assert 0 < sum(block.duration_s for block in taken) <= STEP_S + 1e-9
     finally:

@@ -20,9 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..model import library_lstm
 from ..model.layers import FrequencyNorm, HarmonicDilatedConv, PoolToKeys
-from ..model.lstm import FineGrainedLSTM
+from ..model.lstm import FineGrainedLSTM, run_library
 from ..model.network import HPPNet
 from ..model.pedal import PedalHead
 from ..processes import alone
@@ -85,10 +84,10 @@ def accelerate(network: HPPNet, device: str = "cpu", harmonic: bool = True) -> b
     for module in network.modules():
         if isinstance(module, FineGrainedLSTM):
             fits = _fits(module.weight_x.shape[1], module.units)
-            module.kernel = lstm if there and fits else library_lstm.run
+            module.kernel = lstm if there and fits else run_library
         elif isinstance(module, PedalHead):
             fits = _fits(module.units, module.units)
-            module.kernel = lstm if there and fits else library_lstm.run
+            module.kernel = lstm if there and fits else run_library
         elif there and isinstance(module, FrequencyNorm):
             module.kernel = norm
         elif there and isinstance(module, PoolToKeys):

@@ -78,7 +78,7 @@ def precision_plugin(precision: str, device: str) -> Precision:
 
 
 def computes_bf16(device: str) -> bool:
-    """Whether a device has instructions for bf16. A CPU without them takes seven times as long as in float32."""
+    """Whether a device has instructions for bf16. A CPU without them takes seven times as long."""
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device != "cpu" or torch.cpu._is_avx512_bf16_supported()

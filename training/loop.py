@@ -15,7 +15,7 @@ import torch
 from lightning.fabric import Fabric
 from torch.utils.data import DataLoader
 
-from ..model.memory import keep_memory
+from ..model.device import keep_memory
 from .data.dataset import Batch
 from .data.sources import TrainingData, batches, gather, share
 from .kernels import accelerate

@@ -13,9 +13,9 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 
 from ..model import checkpoint
+from ..model.checkpoint import DEFAULT
 from ..model.config import ModelConfig
 from ..model.network import HPPNet
-from ..model.shipped import DEFAULT
 from .losses import Balance
 from .recipe import difference, digest_of, resolved
 from .settings import TrainingSettings

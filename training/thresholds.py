@@ -12,9 +12,8 @@ import numpy as np
 
 from ..model import checkpoint
 from ..model.config import DecoderConfig
-from ..model.decoder import Decoder
+from ..model.decoder import Decoder, PedalDecoder
 from ..model.notes import Press, notes_from, presses_from
-from ..model.pedal_decoder import PedalDecoder
 from ..model.timebase import SAMPLE_RATE
 from ..model.transcriber import Transcriber, transcriber_of
 from .data.dataset import TrainingRecording

@@ -29,7 +29,7 @@ def export(
     if not above.is_dir():
         raise typer.BadParameter(f"{output}: expected a folder, {above} is a file", param_hint="--output")
     from ..model import checkpoint as checkpoints
-    from ..model.engine.export import graphs
+    from ..model.engine.network import graphs
     from ..model.files import write_files
     from ..model.timebase import frames_for_latency
     from ..offline.writing import cannot_write

@@ -44,8 +44,8 @@ def describe(path: Path | None, latency_ms: float) -> dict[str, Any]:
     import dataclasses
 
     from ..model import checkpoint
-    from ..model.cost import multiply_adds
-    from ..model.shipped import identity
+    from ..model.checkpoint import identity
+    from ..model.sizes import multiply_adds
     from ..model.timebase import MAX_LOOK_AHEAD_FRAMES, frames_for_latency, latency_s
 
     found = checkpoint.read(path)
@@ -57,11 +57,11 @@ def describe(path: Path | None, latency_ms: float) -> dict[str, Any]:
         "file": str(file),
         "bytes": file.stat().st_size,
         "name": config.network.name,
-        "format": checkpoint.format_of(config.network),
+        "format": checkpoint.FORMAT,
         "identity": identity(file),
         "weights": sum(weights.size for weights in found.weights.values()),
         "note_ends": config.note_ends,
-        "pedal": config.hears_pedal,
+        "pedal": config.has_pedal,
         "thresholds": dataclasses.asdict(config.decoder),
         "latencies_ms": [round(1000 * latency_s(r, config.front_end.look_ahead)) for r in reachable],
         "multiply_adds": {"latency_ms": latency_ms, **parts, "total": sum(parts.values())},

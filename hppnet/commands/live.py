@@ -204,7 +204,7 @@ def _live(
 
 def prepare_process() -> None:
     """One thread that computes, and quick changes between ours. Once the model is loaded."""
-    from ..model.threads import one_thread
+    from ..model.device import one_thread
 
     one_thread()
     sys.setswitchinterval(0.001)  # the sender must not wait 5 ms for the view to let go

@@ -82,7 +82,7 @@ def label(
     Notes end with their keys, and the pedal is written beside them. Basic Pitch predicts no pedal: its notes
     end with their sound, and prepared.json says so.
     """
-    from ..model.shipped import identity
+    from ..model.checkpoint import identity
     from ..offline.inputs import SOUND_SUFFIXES
     from ..training.evaluate import peers
     from ..training.evaluate.peers import ProgramLoadError

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import threading
 from collections import OrderedDict
@@ -11,17 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..config import ModelConfig, NetworkConfig
-from ..frontend import FrontEndConfig
-from ..slices import CONTEXT_FRAMES
+from ..config import HEADS, ModelConfig, NetworkConfig
+from ..frames import CONTEXT_FRAMES
+from ..frontend import FrontEndConfig, decibels
+from ..timebase import BINS, HOP, LOWEST_PITCH, SAMPLE_RATE
+from .graph import Graph, State
 from .step_graph import StepGraph
-from .window_graph import WindowGraph
+from .transform import levels_of_frames
+from .window_graph import BLOCK, WindowGraph
 
 if TYPE_CHECKING:
     import onnxruntime
 
-    from .streams import OnnxStreams
-    from .windows import OnnxWindows
+    from ..checkpoint import Checkpoint
+    from .onnx_engine import OnnxStreams, OnnxWindows
 
 #: Sessions that are kept: each holds a front end of 5 MB, and a corpus may have thousands of tunings.
 MOST_SESSIONS = 6
@@ -48,13 +53,13 @@ class OnnxNetwork:
 
     def streams(self, front_end: FrontEndConfig, look_ahead: int) -> OnnxStreams:
         """For streams with a look-ahead of R frames."""
-        from .streams import OnnxStreams
+        from .onnx_engine import OnnxStreams
 
         return OnnxStreams(self, front_end, look_ahead)
 
     def windows(self, front_end: FrontEndConfig, context: int = CONTEXT_FRAMES) -> OnnxWindows:
         """For whole recordings, ``context`` frames of each window being left to the next."""
-        from .windows import OnnxWindows
+        from .onnx_engine import OnnxWindows
 
         return OnnxWindows(self, front_end, context)
 
@@ -95,8 +100,6 @@ class Session:
     """An ONNX Runtime session, and what its metadata say of its states."""
 
     def __init__(self, model: bytes, threads: int = 1) -> None:
-        from .runtime import open_session, states_of
-
         self.process = os.getpid()
         self._session: onnxruntime.InferenceSession = open_session(model, threads)
         self._outputs = [output.name for output in self._session.get_outputs()]
@@ -117,3 +120,73 @@ class Session:
             for state in self.states
         }
         return found, after
+
+
+def open_session(model: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
+    """A session on the processor. With one thread ONNX Runtime starts none of its own."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors
+    # A thread that waits must not take a core from another process's.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # No more memory than is needed: windows of a recording are of different lengths.
+    arena = {"arena_extend_strategy": "kSameAsRequested"}
+    return onnxruntime.InferenceSession(model, options, providers=[("CPUExecutionProvider", arena)])
+
+
+def states_of(session: onnxruntime.InferenceSession) -> list[State]:
+    """What the metadata of one of these graphs say."""
+    found = json.loads(session.get_modelmeta().custom_metadata_map["states"])
+    return [State(**{**state, "shape": tuple(state["shape"])}) for state in found]
+
+
+class SpectrumSession:
+    """Sound to log power, as FrontEnd computes it in PyTorch."""
+
+    def __init__(self, config: FrontEndConfig) -> None:
+        graph = Graph("spectrum")
+        samples = graph.input("samples", ["frames", config.span])
+        graph.output("levels", levels_of_frames(graph, samples, config), ["frames", BINS])
+        self._session, self._span = open_session(graph.model({})), config.span
+
+    def frames(self, samples: np.ndarray) -> np.ndarray:
+        """Log power [T, 352] in dB (floor -110) of every whole frame in ``samples`` [n]."""
+        if len(samples) < self._span:
+            return np.zeros((0, BINS), np.float32)
+        windows = np.lib.stride_tricks.sliding_window_view(samples, self._span)[::HOP]
+        parts = [
+            self._session.run(None, {"samples": np.ascontiguousarray(windows[first : first + BLOCK])})[0]
+            for first in range(0, len(windows), BLOCK)
+        ]
+        return decibels(np.concatenate(parts))
+
+
+def graphs(checkpoint: Checkpoint, look_ahead: int) -> dict[str, bytes]:
+    """The graphs for other programs (see ONNX.md): a live step with R = ``look_ahead``, and a window.
+
+    File names and contents.
+    """
+    config = checkpoint.config
+    about = {**metadata(config), "checkpoint": checkpoint.name}
+    return {
+        "step.onnx": StepGraph(checkpoint.weights, config, look_ahead).model(about),
+        "window.onnx": WindowGraph(checkpoint.weights, config).model(about),
+    }
+
+
+def metadata(config: ModelConfig) -> dict[str, str]:
+    """What a program must know beside the states, as texts."""
+    front_end = config.front_end
+    return {
+        "sample_rate": str(SAMPLE_RATE),
+        "hop": str(HOP),
+        "samples_before": str(front_end.before),
+        "samples_after": str(front_end.after),
+        "lowest_pitch": str(LOWEST_PITCH),
+        "heads": json.dumps(HEADS),
+        "thresholds": json.dumps(dataclasses.asdict(config.decoder)),
+        "note_ends": config.note_ends,
+    }

@@ -1,6 +1,6 @@
 """The graph of one live step: the sound around a frame in, probabilities of the frame R frames before it out.
 
-All that is remembered goes in and comes out as named arrays (see ``state``). Letters: B streams, P keys,
+All that is remembered goes in and comes out as named arrays (see ``State``). Letters: B streams, P keys,
 C channels, U units, H heads, F bins.
 """
 
@@ -10,16 +10,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..config import HEADS, NOTE_HEADS, ModelConfig
+from ..config import HEADS, LOUDNESS, MEMORY, NOTE_HEADS, PAST, SILENCE, ModelConfig
 from ..decoder import ONSET
 from ..timebase import KEYS
-from ..velocity_inputs import LOUDNESS, MEMORY, PAST, SILENCE
 from . import layers
-from .layers import Weights, part
-from .onnx_writer import Graph
-from .state import States
+from .graph import Graph, States
+from .layers import Trunk, Weights, part
 from .transform import levels_of_frames
-from .trunk import Trunk
 from .velocity_graph import WIDE, VelocityGraph, key_levels, loudness
 
 #: What gates are before the first frame: they let nothing through, so a forward LSTM stays at its zeros.
@@ -67,13 +64,13 @@ class StepGraph:
         weight = self.weights["weight"][:, :, None]
         logits = graph.op(
             "Add",
-            graph.op("MatMul", self._ahead(x), graph.constant(weight[:, :units])),
-            graph.op("MatMul", self._back(x), graph.constant(weight[:, units:])),
+            graph.op("MatMul", self._forward_lstm(x), graph.constant(weight[:, :units])),
+            graph.op("MatMul", self._backward_lstm(x), graph.constant(weight[:, units:])),
         )
         flat = graph.op("Transpose", graph.op("Squeeze", logits, graph.integers(2)), perm=[1, 0])
         return graph.op("Sigmoid", graph.op("Add", flat, graph.constant(self.weights["bias"])))
 
-    def _ahead(self, x: str) -> str:
+    def _forward_lstm(self, x: str) -> str:
         """The forward LSTMs' hidden states [H, B * P, U] after the frame R frames before."""
         shape = (len(NOTE_HEADS), KEYS, self.config.network.lstm_units)
         gates = self._waiting("forward_gates", "forward_lstm", x)[0]
@@ -84,7 +81,7 @@ class StepGraph:
             self.states.output(name, value)
         return after[0]
 
-    def _back(self, x: str) -> str:
+    def _backward_lstm(self, x: str) -> str:
         """The backward LSTMs' hidden states [H, B * P, U], begun with the newest frame."""
         *earlier, newest = self._waiting("backward_gates", "backward_lstm", x)
         # The state before is zero: the first step needs no matrix product.
@@ -140,19 +137,19 @@ class StepGraph:
         """The pedal's probability [B] in the frame R frames before, from ``Trunk.pedal``."""
         graph, weights, units = self.graph, self.weights, self.config.network.pedal_units
         gates = layers.linear(graph, joined, weights, "pedal.gates")
-        ahead = self._pedal_ahead(part(graph, gates, 0, 4 * units, 1))
+        forward = self._pedal_forward(part(graph, gates, 0, 4 * units, 1))
         both = graph.op("Sigmoid", part(graph, gates, 4 * units, 6 * units, 1))
         kept, new = graph.ops("Split", [both, graph.integers(units, units)], 2, axis=1)
         new = graph.op("Sub", new, graph.op("Mul", kept, new))
         shares = self.states.queue("pedal_kept", self.look_ahead, 0, (1, units), kept)
         values = self.states.queue("pedal_new", self.look_ahead, 0, (1, units), new)
-        back = values[-1]  # as f-pooling does: h = (1 - f) z + f h of the frame after
+        backward = values[-1]  # as f-pooling does: h = (1 - f) z + f h of the frame after
         for share, value in zip(reversed(shares[:-1]), reversed(values[:-1]), strict=True):
-            back = graph.op("Add", value, graph.op("Mul", share, back))
-        logits = layers.linear(graph, graph.op("Concat", ahead, back, axis=1), weights, "pedal.out")
+            backward = graph.op("Add", value, graph.op("Mul", share, backward))
+        logits = layers.linear(graph, graph.op("Concat", forward, backward, axis=1), weights, "pedal.out")
         return graph.op("Sigmoid", graph.op("Reshape", logits, graph.integers(-1)))
 
-    def _pedal_ahead(self, gates: str) -> str:
+    def _pedal_forward(self, gates: str) -> str:
         """The forward LSTM's hidden state [B, U], from the newest frame's gates [B, 4U]."""
         graph, units = self.graph, self.config.network.pedal_units
         waiting = self.states.queue("pedal_gates", self.look_ahead, 0, (1, 4 * units), gates, SHUT)

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..frontend import FLOOR_DB, FrontEndConfig, kernel
 from ..timebase import BINS, HOP
+from .graph import Graph
 from .layers import part
-from .onnx_writer import Graph
 
 #: Where the bins are split: short windows need few rows.
 EDGES = (0, 96, 128, 160, 192, 224, 256, 304, BINS)

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..config import ONSET_FLOOR
-from ..timebase import BINS_PER_KEY, KEYS
-from ..velocity_inputs import (
+from ..config import (
     ABOVE,
     AROUND,
     BELOW,
@@ -19,13 +17,15 @@ from ..velocity_inputs import (
     LOUDEST,
     MEAN,
     NEPERS,
+    ONSET_FLOOR,
     PAST,
     SILENCE,
     SPREAD,
 )
+from ..timebase import BINS_PER_KEY, KEYS
 from . import layers
+from .graph import Graph
 from .layers import Weights, part
-from .onnx_writer import Graph
 
 WIDE = BELOW + KEYS + ABOVE  #: levels of a frame with silence around the keys
 

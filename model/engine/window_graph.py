@@ -11,16 +11,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..config import HEADS, NOTE_HEADS, ModelConfig
+from ..config import FUTURE, HEADS, LOUDNESS, MEMORY, NOTE_HEADS, PAST, SILENCE, ModelConfig
 from ..decoder import ONSET
 from ..timebase import BINS, HOP, KEYS
-from ..velocity_inputs import FUTURE, LOUDNESS, MEMORY, PAST, SILENCE
 from . import layers
-from .layers import Weights, part
-from .onnx_writer import Graph
-from .state import States
+from .graph import Graph, States
+from .layers import Trunk, Weights, convolution_states, part
 from .transform import framed, levels_of_frames
-from .trunk import Trunk, convolution_states
 from .velocity_graph import WIDE, VelocityGraph, key_levels, loudness
 
 BLOCK = 25  #: frames: more would fall out of the processor's cache
@@ -109,14 +106,14 @@ class WindowGraph:
         after: list[tuple[str, str]] = []
         for head, name in enumerate(NOTE_HEADS):
             begin = [self.states.input(f"{name}_{part}", 0, shape) for part in ("hidden", "cell")]
-            ahead, *end = graph.ops(
+            forward, *end = graph.ops(
                 "LSTM", [own, *self._lstm("forward_lstm", head), "", *begin], 3, hidden_size=units
             )
-            back = graph.ops(
+            backward = graph.ops(
                 "LSTM", [x, *self._lstm("backward_lstm", head)], 1, hidden_size=units, direction="reverse"
             )[0]
-            back = self._cut(back, graph.integers(0), predicted)
-            both = graph.op("Concat", ahead, back, axis=3)
+            backward = self._cut(backward, graph.integers(0), predicted)
+            both = graph.op("Concat", forward, backward, axis=3)
             columns.append(graph.op("MatMul", both, graph.constant(self.weights["weight"][head][:, None])))
             after += zip((f"{name}_hidden", f"{name}_cell"), end, strict=True)
         for name, value in after:
@@ -171,16 +168,16 @@ class WindowGraph:
         own = layers.lstm(weight[: 4 * units].T, recurrent.T, bias[: 4 * units])
         begin = [self.states.input(f"pedal_{part}", 0, (1, 1, units)) for part in ("hidden", "cell")]
         terms = [graph.constant(value) for value in own]
-        ahead, *end = graph.ops(
+        forward, *end = graph.ops(
             "LSTM", [self._cut(x, graph.integers(0), predicted), *terms, "", *begin], 3, hidden_size=units
         )
         for name, value in zip(("pedal_hidden", "pedal_cell"), end, strict=True):
             self.states.output(name, value)
         terms = [graph.constant(value) for value in layers.pooling(weight[4 * units :], bias[4 * units :])]
-        back = graph.ops(
+        backward = graph.ops(
             "GRU", [x, *terms], 1, hidden_size=units, direction="reverse", activations=["Sigmoid", "Sigmoid"]
         )[0]
-        both = graph.op("Concat", ahead, self._cut(back, graph.integers(0), predicted), axis=3)
+        both = graph.op("Concat", forward, self._cut(backward, graph.integers(0), predicted), axis=3)
         both = graph.op("Reshape", both, graph.integers(-1, 2 * units))
         logits = layers.linear(graph, both, self.weights, "pedal.out")
         return graph.op("Sigmoid", graph.op("Reshape", logits, graph.integers(-1)))

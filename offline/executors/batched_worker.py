@@ -10,7 +10,7 @@ import numpy as np
 
 from ...model.decoder import Probable
 from ...model.engines import Predicted, WindowEngine, window_engine
-from ...model.slices import CONTEXT_FRAMES, WINDOW_FRAMES, Row
+from ...model.frames import CONTEXT_FRAMES, WINDOW_FRAMES, Row
 from ...model.timebase import HOP
 from ...model.transcriber import Transcriber
 from ..jobs import Job, Outcome
@@ -39,7 +39,7 @@ class Batcher:
         while True:
             count = min(self.size, len(rows))
             try:
-                return count, self.windows.judge(rows[:count])
+                return count, self.windows.predict(rows[:count])
             except MemoryError:
                 if count == 1:
                     raise MemoryError("the device has too little memory for a window of 20 s") from None
@@ -63,7 +63,7 @@ def _bytes_a_row(windows: WindowEngine) -> float:
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
     samples = np.zeros((WINDOW_FRAMES + CONTEXT_FRAMES - 1) * HOP + windows.span, dtype=np.float32)
-    windows.judge([Row(windows.start(), samples, False)] * 2).wait()
+    windows.predict([Row(windows.start(), samples, False)] * 2).wait()
     return max(1.0, (torch.cuda.max_memory_allocated() - before) / 2)
 
 

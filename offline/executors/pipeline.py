@@ -17,7 +17,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from ...model.engines import Predicted
-from ...model.slices import Row
+from ...model.frames import Row
 from ...model.transcriber import Transcriber
 from ...processes import Worker, cores, end, interrupts_held_back, start
 from ..errors import LoadError

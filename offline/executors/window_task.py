@@ -16,9 +16,9 @@ import numpy as np
 
 from ...model.config import ModelConfig
 from ...model.decoder import Decoder
-from ...model.engine.spectrum_session import SpectrumSession
+from ...model.engine.network import SpectrumSession
+from ...model.frames import Slices
 from ...model.notes import Event, notes_from, presses_from
-from ...model.slices import Slices
 from ...model.timebase import FRAME_S, FRAMES_PER_SECOND
 from ...model.transcriber import Transcriber, Transcription
 from ..jobs import Job, Outcome
@@ -91,7 +91,7 @@ def transcribe_windows(
     events.extend(decoder.flush())
     if lines is not None:
         lines.add(events)
-    presses = presses_from(events) if model.config.hears_pedal else None
+    presses = presses_from(events) if model.config.has_pedal else None
     shown = np.concatenate(kept) if kept else None
     return Transcription(notes_from(events), frames * FRAME_S, shown, presses)
 

@@ -17,8 +17,8 @@ from weakref import WeakMethod
 
 import numpy as np
 
-from ...model.batching import SharedStream, shared_stream, step_together
 from ...model.notes import Event
+from ...model.shared_stream import SharedStream, shared_stream, step_together
 from ...model.transcriber import Transcriber
 from ..inputs import Block, joined
 from ..listener import KEPT_S, MOST_BACKLOG_S
@@ -53,8 +53,8 @@ class SharedModel:
         self._transcriber = transcriber
 
     @property
-    def hears_pedal(self) -> bool:
-        return self._transcriber.hears_pedal
+    def has_pedal(self) -> bool:
+        return self._transcriber.has_pedal
 
     def stream(self, latency_ms: float, sample_rate: int, watch: Any = None) -> LiveStream:
         # Weakly: a decoder and its stream that hold each other would stay until Python looks for cycles.
@@ -90,7 +90,7 @@ class Slot:
     def __init__(self, model: LiveModel, hello: Hello, report: OnProgress) -> None:
         self.hello, self.report = hello, report
         self.decoder = SharedDecoder(model, hello.sample_rate, hello.latency_ms, pedal=hello.pedal)
-        self.gives_pedal = hello.pedal and model.hears_pedal
+        self.gives_pedal = hello.pedal and model.has_pedal
         self.next_s = hello.start_s  #: stream time of the sample that comes next
         self.computed_s = hello.start_s
         self.dropped_blocks = self.late_blocks = 0

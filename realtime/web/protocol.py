@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from ...model.frames import HIGHEST_RATE, LOWEST_RATE
 from ...model.notes import Event, NoteOn, Pedal
-from ...model.resampling import HIGHEST_RATE, LOWEST_RATE
 from ...model.timebase import MAX_LOOK_AHEAD_FRAMES, frames_for_latency, latency_s
 from ..listener import MOST_BACKLOG_S
 

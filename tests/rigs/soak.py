@@ -20,7 +20,7 @@ import numpy as np
 import soxr
 
 from hppnet.api import load, read_blocks
-from hppnet.model.threads import one_thread
+from hppnet.model.device import one_thread
 from hppnet.realtime.bench import RATE
 from hppnet.realtime.bench_notes import make_test_piece
 

@@ -53,8 +53,8 @@ class RoughModel:
         self.fail = False
 
     @property
-    def hears_pedal(self) -> bool:
-        return self._model.hears_pedal
+    def has_pedal(self) -> bool:
+        return self._model.has_pedal
 
     def stream(self, latency_ms: float, sample_rate: int, watch: Any = None) -> LiveStream:
         return _RoughStream(self, self._model.stream(latency_ms, sample_rate, watch))

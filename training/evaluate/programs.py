@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import soundfile
 
-from ...model.memory import peak_mib
+from ...model.device import peak_mib
 from ...model.notes import Note, Press, read_midi
 from ...model.timebase import MAX_LOOK_AHEAD_FRAMES, latency_s
 from ..data.sounds import Opener
@@ -128,7 +128,7 @@ def load_transcriber(
     checkpoint: Path | None, device: str, thresholds: dict[str, float | None]
 ) -> Transcriber:
     """The transcriber of this process, in one thread. Raises ValueError, CheckpointError."""
-    from ...model.threads import one_thread
+    from ...model.device import one_thread
     from ...model.transcriber import Transcriber
 
     transcriber = Transcriber.load(checkpoint, device=device)

@@ -9,12 +9,12 @@ import torch
 from hppnet.model.config import ModelConfig, NetworkConfig
 from hppnet.model.decoder import Decoder, Probable
 from hppnet.model.engines import window_engine
-from hppnet.model.library_lstm import LibraryLSTM
+from hppnet.model.frames import CONTEXT_FRAMES, WINDOW_FRAMES, Row, Slices
+from hppnet.model.lstm import LibraryLSTM
 from hppnet.model.network import HPPNet
 from hppnet.model.notes import notes_from
-from hppnet.model.recording import Recording
-from hppnet.model.slices import CONTEXT_FRAMES, WINDOW_FRAMES, Row, Slices
 from hppnet.model.spectrum import front_end_of
+from hppnet.model.stream import RecordingStream
 from hppnet.model.transcriber import Transcriber
 
 from .tolerances import additions, assert_same_sums
@@ -43,7 +43,7 @@ def alone(transcriber: Transcriber, samples: np.ndarray) -> tuple[np.ndarray, np
     kept: list[np.ndarray] = []
     pedal: list[np.ndarray] = []
     config = transcriber.config
-    driver = Recording(
+    driver = RecordingStream(
         window_engine(transcriber.network, config.front_end),
         config.front_end,
         config.decoder,
@@ -71,7 +71,7 @@ def together(transcriber: Transcriber, sounds: list[np.ndarray], spectra: bool =
             if spectra and len(sound):
                 sound = front_end.frames(torch.from_numpy(sound)[None])[0].numpy()
             rows.append(Row(pasts[number], sound, last))
-        judged = windows.judge(rows)
+        judged = windows.predict(rows)
         for number, probabilities, past in zip(going, judged.wait(), judged.pasts, strict=True):
             kept[number].append(probabilities)
             pasts[number] = past
@@ -139,9 +139,9 @@ def test_a_batch_may_be_tried_again(tiny: Transcriber) -> None:
     """Nothing of a row is changed by judging it: what memory was too small for is judged in halves."""
     windows = window_engine(tiny.network, tiny.config.front_end)
     cut = Slices(tiny.config.front_end, RATE).slices([noise(60.0, 3)])
-    first = windows.judge([Row(windows.start(), *next(cut))])
+    first = windows.predict([Row(windows.start(), *next(cut))])
     row = Row(first.pasts[0], *next(cut))
-    once, again = windows.judge([row]).wait(), windows.judge([row, row]).wait()
+    once, again = windows.predict([row]).wait(), windows.predict([row, row]).wait()
     assert_close(tiny.network, once[0], again[0])
     assert_close(tiny.network, once[0], again[1])
 
@@ -168,6 +168,6 @@ def test_the_librarys_lstm_is_ours() -> None:
     x = torch.randn(9, 5, ours.weight_x.shape[1])
     state = tuple(torch.randn_like(part) for part in ours.start(5))
     weight = torch.randn(ours.heads, ours.units)
-    for a, b in zip(ours.weigh(x, state, weight), theirs.weigh(x, state, weight), strict=True):
+    for a, b in zip(ours.advance(x, state, weight), theirs.advance(x, state, weight), strict=True):
         for one, other in zip(a, b, strict=True):
             assert_same_sums(one, other, 9 * (x.shape[-1] + ours.units))

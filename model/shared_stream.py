@@ -30,12 +30,14 @@ class SharedStream(Stream):
         super().__init__(engine, *rest)
 
     def reset(self) -> None:
+        """As Stream's; events that were not collected are gone."""
         super().reset()
         self._events: list[Event] = []
         self._fault: Exception | None = None
 
     @property
     def waiting_frames(self) -> int:
+        """How many frames ``step_together`` would compute."""
         return self._frames.waiting_frames
 
     def feed(self, block: object) -> list[Event]:
@@ -52,7 +54,8 @@ class SharedStream(Stream):
         return events
 
     def flush(self) -> list[Event]:
-        return self.collect() + super().flush()  # which hears what still waits
+        """As Stream's, after what was not collected."""
+        return self.collect() + super().flush()  # which computes what still waits
 
 
 def shared_stream(

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from hppnet.model.batching import shared_stream, step_together
 from hppnet.model.notes import Event
-from hppnet.model.torch_streams import joined, parted
+from hppnet.model.shared_stream import shared_stream, step_together
+from hppnet.model.torch_engine import joined, parted
 from hppnet.model.transcriber import Transcriber
 
 from .sounds import piano_like
