@@ -35,7 +35,7 @@ def neighbours(count: int, width: int) -> np.ndarray:
 
 
 def partials(count: int, harmonics: tuple[int, ...], per_octave: int) -> np.ndarray:
-    """The rows of each row's harmonics [count, n], as HarmonicDilatedConv has them; beyond the edge ``count``."""
+    """The rows of each row's harmonics [count, n], as in HarmonicDilatedConv; beyond the edge ``count``."""
     steps = [round(per_octave * math.log2(abs(h))) for h in harmonics]
     shifts = np.array([n if h > 0 else -n for n, h in zip(steps, harmonics, strict=True)])
     numbers = np.arange(count)[:, None] + shifts
