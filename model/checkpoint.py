@@ -163,8 +163,8 @@ def identity(path: Path | None = None) -> str:
     """The first 12 hexadecimal digits of a SHA-256 over the tensors and the configuration of a checkpoint.
 
     What is said about the weights does not count, nor does the order in the file: weights that compute the
-    same have the same identity. Of a file that is no checkpoint, over all of it: loading will say what is
-    wrong. Raises OSError where it cannot be read.
+    same have the same identity. For a file that is no checkpoint the sum is over all of it: loading will say
+    what is wrong. Raises OSError where it cannot be read.
     """
     content = (path or DEFAULT).read_bytes()
     try:

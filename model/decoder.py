@@ -70,7 +70,7 @@ class PedalDecoder:
         return Pedal(max(0.0, (number - min(0.5, max(0.0, share))) * FRAME_S), self._down)
 
 
-#: Of one recording: probabilities [T, 88, 4], and the pedal's [T] where the network has that head.
+#: Probabilities of one recording [T, 88, 4], and the pedal's [T] where the network has that head.
 Probable = tuple[np.ndarray, np.ndarray | None]
 ONSET, FRAME, OFFSET, VELOCITY = range(len(HEADS))
 #: No key is played again sooner: a second peak on the slope of the first is the same stroke.

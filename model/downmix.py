@@ -77,7 +77,7 @@ class Downmix:
 
     @property
     def weights(self) -> tuple[float, ...]:
-        """Of the channels, now."""
+        """How much of each channel is taken now."""
         return self._weights
 
     @property

@@ -58,7 +58,7 @@ class Predicted(Protocol):
 
     @property
     def pasts(self) -> Sequence[Any]:
-        """Of each row, for its next window; there at once."""
+        """What each row's next window goes on from; there at once."""
 
     @property
     def ready(self) -> bool:

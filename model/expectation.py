@@ -40,7 +40,7 @@ class Sounded(NamedTuple):
 
 
 class Expectation:
-    """Of one stream. Frames are counted as the decoder counts them."""
+    """What one stream expects, and has found. Frames are counted as the decoder counts them."""
 
     def __init__(self, config: DecoderConfig) -> None:
         self._sounds_from = config.frame

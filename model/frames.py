@@ -172,7 +172,7 @@ class Frames:
 
     @property
     def duration_s(self) -> float:
-        """Of the sound that has been fed."""
+        """Length in seconds of the sound that has been fed."""
         return self._samples / SAMPLE_RATE
 
     def _put(self, samples: np.ndarray) -> None:

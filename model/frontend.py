@@ -67,7 +67,7 @@ def frequencies_hz(tuning_cents: float = 0.0) -> np.ndarray:
 
 
 def window_lengths(config: FrontEndConfig) -> np.ndarray:
-    """Of the bins' windows [BINS], in samples."""
+    """Lengths of the bins' windows [BINS], in samples."""
     hz = frequencies_hz(config.tuning_cents)
     return np.minimum(config.window_factor * SAMPLE_RATE / (ALPHA * hz + config.gamma_hz), config.longest)
 

@@ -20,7 +20,7 @@ from .timebase import KEYS
 
 
 class FullContext:
-    """A network's heads. Of each row the first ``counts`` frames are predicted, all if it is ``ending``."""
+    """A network's heads, for the first ``counts`` frames of each row, or all of a row that is ``ending``."""
 
     def __init__(self, network: HPPNet, half: bool = False) -> None:
         """``half`` multiplies in bf16 where nothing is carried from frame to frame."""

@@ -30,7 +30,7 @@ def ticks_a_quarter(end_s: float) -> int:
 
 
 def ticks_a_second(a_quarter: int) -> int:
-    """Of a resolution in ticks a quarter, at the tempo of the files written here."""
+    """Ticks a second of a resolution in ticks a quarter, at the tempo of the files written here."""
     return a_quarter * 1_000_000 // TEMPO_US
 
 

@@ -68,7 +68,7 @@ Event = NoteOn | NoteOff | Pedal
 
 
 def pitch_name(pitch: int) -> str:
-    """Of a MIDI pitch, as musicians write it: 60 is C4."""
+    """A MIDI pitch as musicians write it: 60 is C4."""
     return f"{PITCH_NAMES[pitch % 12]}{pitch // 12 - 1}"
 
 

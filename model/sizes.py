@@ -128,7 +128,7 @@ def _block(config: NetworkConfig, kernel: tuple[int, int]) -> int:
 
 
 def _velocity(config: NetworkConfig, look_ahead: int) -> int:
-    """Of one velocity."""
+    """Multiply-adds of one velocity."""
     units = config.velocity_units
     second = max(1, units // 2)
     inputs = (PAST + 1 + min(look_ahead, FUTURE)) * (AROUND + config.body_channels) + 5

@@ -62,7 +62,7 @@ def check_tuning(tuning: float | str | None) -> None:
 
 @dataclass(frozen=True)
 class Tuning:
-    """Of a recording against A = 440 Hz, in cents."""
+    """How far a recording is from A = 440 Hz, in cents."""
 
     cents: float  #: of all of it, -50 to 50
     lowest: float  #: of its stretches; with ``highest`` at most 50 from ``cents``
@@ -82,7 +82,7 @@ class Tuning:
 WINDOW = 8192  #: samples: 2 Hz a bin before interpolation
 LOWEST_HZ, HIGHEST_HZ = 200.0, 1200.0  #: above, stiff strings' partials are sharp; below, bins are coarse
 STRETCH_S = 30.0  #: of sound, over which a drift is looked for
-#: Of a stretch's votes, how much must agree: chords out of tune, speech and noise agree less.
+#: How much of a stretch's votes must agree: chords out of tune, speech and noise agree less.
 AGREEMENT = 0.3
 
 

@@ -29,13 +29,13 @@ def gathered(graph: Graph, x: str, numbers: np.ndarray, channels: int) -> str:
 
 
 def neighbours(count: int, width: int) -> np.ndarray:
-    """Of each of ``count`` rows those around it [count, width]; beyond the edge ``count``."""
+    """The rows around each of ``count`` rows [count, width]; beyond the edge ``count``."""
     numbers = np.arange(count)[:, None] + np.arange(width) - width // 2
     return np.where((numbers >= 0) & (numbers < count), numbers, count)
 
 
 def partials(count: int, harmonics: tuple[int, ...], per_octave: int) -> np.ndarray:
-    """Of each of ``count`` rows those of its harmonics [count, n], as HarmonicDilatedConv has them."""
+    """The rows of each row's harmonics [count, n], as in HarmonicDilatedConv; beyond the edge ``count``."""
     steps = [round(per_octave * math.log2(abs(h))) for h in harmonics]
     shifts = np.array([n if h > 0 else -n for n, h in zip(steps, harmonics, strict=True)])
     numbers = np.arange(count)[:, None] + shifts

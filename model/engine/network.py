@@ -64,13 +64,13 @@ class OnnxNetwork:
         return OnnxWindows(self, front_end, context)
 
     def step_session(self, front_end: FrontEndConfig, look_ahead: int) -> Session:
-        """Of ``StepGraph``."""
+        """The session of a ``StepGraph``, on one thread."""
         config = ModelConfig(self.config, front_end)
         graph = lambda: StepGraph(self.weights, config, look_ahead).model()  # noqa: E731
         return self._session(("step", front_end, look_ahead), graph, 1)
 
     def window_session(self, front_end: FrontEndConfig, from_levels: bool) -> Session:
-        """Of ``WindowGraph``."""
+        """The session of a ``WindowGraph``, given samples or levels."""
         config = ModelConfig(self.config, front_end)
         graph = lambda: WindowGraph(self.weights, config, from_levels).model()  # noqa: E731
         key = ("window", from_levels) if from_levels else ("window", front_end)

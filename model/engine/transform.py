@@ -52,7 +52,7 @@ def framed(graph: Graph, samples: str, config: FrontEndConfig, frames: int) -> s
 
 
 def power(graph: Graph, sums: str, bins: int) -> str:
-    """Of real parts, then imaginary ones [B, 2 * bins]: [B, bins]."""
+    """Powers [B, bins], from real parts, then imaginary ones [B, 2 * bins]."""
     apart = graph.op("Reshape", sums, graph.integers(-1, 2, bins))
     return graph.op("ReduceSumSquare", apart, axes=[1], keepdims=0)
 
