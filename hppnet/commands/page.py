@@ -17,7 +17,9 @@ from .options import Checkpoint
 def page(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that the files go to.")],
     checkpoint: Checkpoint = None,
-    force: Annotated[bool, typer.Option("--force", help="Write into a folder that has files already.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write into a folder that has files already.")
+    ] = False,
 ) -> None:
     """Write a page that listens and computes in the browser: plain files for any static host.
 

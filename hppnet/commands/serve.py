@@ -54,7 +54,9 @@ def serve(
     device: Annotated[
         Device, typer.Option(help="Where to compute; auto: a GPU where there is one.")
     ] = Device.auto,
-    engine: Annotated[Engine, typer.Option(help="What computes: this server, or the browser.")] = Engine.server,
+    engine: Annotated[
+        Engine, typer.Option(help="What computes: this server, or the browser.")
+    ] = Engine.server,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log what connections do.")] = False,
 ) -> None:

@@ -20,6 +20,7 @@ from .connection import Connection
 from .hub import Hub
 from .limits import Limits, is_loopback
 from .static_page import PAGE, POLICY, RUNTIME, about, has_runtime
+
 #: The page asks nobody but its server for anything, and nobody may frame it.
 SAFE_HEADERS = {
     "Content-Security-Policy": f"{POLICY}; frame-ancestors 'none'",

@@ -48,7 +48,9 @@ def page_files(checkpoint: Path | None, version: str) -> dict[str, bytes]:
     if not has_runtime():
         raise NoRuntime
     network = network_files(checkpoint)
-    files = {path.relative_to(PAGE).as_posix(): path.read_bytes() for path in PAGE.rglob("*") if path.is_file()}
+    files = {
+        path.relative_to(PAGE).as_posix(): path.read_bytes() for path in PAGE.rglob("*") if path.is_file()
+    }
     for name in (*RUNTIME_FILES, *NOTICES):
         files[f"runtime/{name}"] = (RUNTIME / name).read_bytes()
     files.update({f"network/{name}": content for name, content in network.items()})

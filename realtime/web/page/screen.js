@@ -7,7 +7,7 @@ import { listenForGestures } from "./gestures.js";
 import { Roll } from "./roll.js";
 import { text } from "./text.js";
 
-const EXAMPLE_ALPHA = 0.4;
+const EXAMPLE_ALPHA = 0.6;
 
 export class Screen {
   /** @param {import("./app.js").Page} page */
@@ -35,6 +35,7 @@ export class Screen {
   /** What is shown has changed. */
   refresh() {
     $("empty").hidden = !this.empty;
+    document.body.classList.toggle("is-empty", this.empty);
     this.roll.dirty = true;
   }
 
