@@ -1,4 +1,4 @@
-"""What the page's engine is held to: inputs, and what Python makes of them, as files for the tests in Node."""
+"""What the page's engine is held to: inputs, and what Python makes of them, as files for tests in Node."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from hppnet.model.decoder import Decoder
-from hppnet.model.frontend import FrontEndConfig, kernel
 from hppnet.model.engine.transform import groups
+from hppnet.model.frontend import FrontEndConfig, kernel
 from hppnet.model.notes import Event, NoteOn, Pedal
 from hppnet.model.resampling import Resampler
 from hppnet.model.timebase import BINS
@@ -128,7 +128,7 @@ def _streamed(folder: Path, transcriber: Transcriber, rate: int, latency_ms: flo
 
 
 def _live(folder: Path, transcriber: Transcriber) -> dict[str, Any]:
-    """A long silence in which the network sleeps, a short gap, a long one, and samples that are no numbers."""
+    """A silence in which the network sleeps, a short gap, a long one, and samples that are no numbers."""
     rate = 48_000
     sound = np.concatenate(
         [

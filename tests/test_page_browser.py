@@ -1,8 +1,9 @@
-"""The page without a server in a real browser: files of a static host, Chromium with a recording for a microphone."""
+"""The page without a server: files of a static host, in Chromium with a recording for a microphone."""
 
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -140,8 +141,6 @@ def test_it_works_without_a_network_once_it_was_loaded(browser: Any, folder: Pat
 def test_a_newer_page_is_announced_and_used_at_the_next_start(
     browser: Any, folder: Path, tmp_path: Path
 ) -> None:
-    import shutil
-
     own = shutil.copytree(folder, tmp_path / "page")
     with hosted(own) as host:
         context = browser.new_context()

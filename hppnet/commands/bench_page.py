@@ -51,10 +51,12 @@ def _lines(figures: dict[str, Any]) -> list[str]:
         f"first load: {figures['first_load_mb']:.1f} MB compressed (expected at most 6)",
         f"ready {figures['ready_s']:.1f} s after a click, from the cache (expected at most 2)",
         f"a step: {figures['step_ms']:.1f} ms (99 in 100: {figures['step_p99_ms']:.1f}), "
-        f"{figures['step_over_native']:.1f} times native's {figures['native_step_ms']:.1f} ms (expected at most 3)",
+        f"{figures['step_over_native']:.1f} times native's {figures['native_step_ms']:.1f} ms "
+        "(expected at most 3)",
         f"a note is drawn {figures['note_drawn_ms']:.0f} ms after the algorithmic latency "
         f"(99 in 100: {figures['note_drawn_p99_ms']:.0f}; expected at most 80 and 150)",
         f"{figures['late_blocks']} blocks late, {figures['dropped_blocks']} dropped (expected none), "
         f"memory grew by {figures['memory_grown_mb']:.1f} MB",
-        f"drawing, processor slowed four times, 95 in 100: {figures['drawing_p95_ms']:.1f} ms (expected at most 8)",
+        f"drawing, processor slowed four times, 95 in 100: {figures['drawing_p95_ms']:.1f} ms "
+        "(expected at most 8)",
     ]

@@ -1,4 +1,4 @@
-"""A checkpoint as the page takes it: a graph for each latency without its large arrays, and one file of weights.
+"""A checkpoint as the page takes it: a graph for each latency without its arrays, and one file of weights.
 
 The front end's matrix is ten times as large as the network and hardly compresses: the page makes it itself.
 All graphs share the weights. What is left of a graph is a *skeleton* with holes; ``network.json`` says what

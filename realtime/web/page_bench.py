@@ -1,4 +1,4 @@
-"""What the page without a server makes of a machine: size, start, a step against native, how soon a note is seen."""
+"""What a machine makes of the page that computes by itself: size, start, steps, how soon a note is seen."""
 
 from __future__ import annotations
 

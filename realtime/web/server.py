@@ -45,8 +45,8 @@ def create_app(
 ) -> Starlette:
     """The ASGI application. It computes from its start to its shutdown.
 
-    ``network``: with these files (``network_files``) the page can compute by itself too; ``engine``: what the page begins with,
-    "server" or "page". ``version`` and ``licence`` (of the weights) are shown on the page.
+    ``network``: with these files (``network_files``) the page can compute by itself too; ``engine``: what it
+    begins with, "server" or "page". ``version`` and ``licence`` (of the weights) are shown on the page.
 
     ``anywhere``: it is reached under other names than this machine's loopback ones; then a token (text that
     every hello must hold) is required, and ValueError raised without one.

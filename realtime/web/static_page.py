@@ -1,4 +1,4 @@
-"""The page as plain files: what a static host needs, and what ``hppnet serve`` adds for the engine in the page."""
+"""The page as plain files, for static hosts; and what it asks first, of them or of ``hppnet serve``."""
 
 from __future__ import annotations
 

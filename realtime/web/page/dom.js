@@ -15,8 +15,13 @@ export function showProblem(line) {
   $("problem").hidden = !line;
 }
 
-/** Something to know, less than a problem; empty for none. @param {string} line */
+const HINT_MS = 10_000;
+let hintEnds = 0;
+
+/** Something to know, less than a problem; it goes by itself. Empty for none. @param {string} line */
 export function showHint(line) {
+  clearTimeout(hintEnds);
+  if (line) hintEnds = window.setTimeout(() => showHint(""), HINT_MS);
   show("hint", line);
   $("hint").hidden = !line;
 }

@@ -67,8 +67,7 @@ export class OwnLink {
     this.ears = ears;
     this.open = false;
     this.droppedBlocks = 0; // those that the engine drops are in `heard`
-    this.sent = this.computed = 0; // samples
-    this.rate = 0;
+    this.sent = this.computed = this.missed = 0; // samples
   }
 
   /** Bytes that wait. */
@@ -76,8 +75,14 @@ export class OwnLink {
     return 4 * Math.max(0, this.sent - this.computed);
   }
 
-  /** @param {Float32Array} samples */
+  /** Sends a block; what comes before the engine is ready is passed over. @param {Float32Array} samples */
   send(samples) {
+    if (!this.open) {
+      this.missed += samples.length;
+      return;
+    }
+    if (this.missed) this.engine.say({ type: "gap", id: this.id, samples: this.missed });
+    this.missed = 0;
     this.deliver(samples.slice());
   }
 

@@ -44,11 +44,13 @@ function setUpEngine(page, about) {
   $("token-form").hidden = !about.token_required || Boolean(page.token);
   show("program", text("about", { version: about.version, checkpoint: about.checkpoint }));
   show("licence", about.licence && text("licence", { licence: about.licence }));
-  if (about.offline) void keepForOffline(() => showOffline(), () => showHint(text("update")));
+  if (about.offline) void keepForOffline(() => showOffline("offline"), () => showOffline("update"));
 }
 
-function showOffline() {
-  show("offline", text("offline"));
+/** @param {"offline" | "update"} name */
+function showOffline(name) {
+  if (name === "update") showHint(text("update"));
+  if ($("offline").textContent !== text("update")) show("offline", text(name));
   $("offline").hidden = false;
 }
 
@@ -117,6 +119,9 @@ function wireSurroundings(page) {
   navigator.mediaDevices?.addEventListener?.("devicechange", () => void listMicrophones(microphone));
   window.addEventListener("pagehide", () => page.output.panic());
   window.addEventListener("beforeunload", (event) => page.busy && event.preventDefault());
-  document.addEventListener("visibilitychange", () => void page.listening?.capture.resume());
+  document.addEventListener("visibilitychange", () => {
+    void page.listening?.capture.resume();
+    page.take.notes.all.forEach((note) => (note.seen = true)); // not drawn meanwhile: no delay to measure
+  });
   document.addEventListener("pointerdown", () => void page.listening?.capture.resume());
 }

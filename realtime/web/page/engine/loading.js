@@ -52,6 +52,7 @@ export async function loadEngine() {
   const runtime = new URL("runtime/", ROOT);
   /** @type {typeof import("onnxruntime-web")} */
   const ort = await import(new URL("ort.wasm.bundle.min.mjs", runtime).href);
+  ort.env.logLevel = "error";
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmPaths = { wasm: new URL("ort-wasm-simd-threaded.wasm", runtime).href };
   /** @type {Fetch} */
