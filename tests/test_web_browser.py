@@ -363,7 +363,7 @@ def test_everything_has_a_name_and_a_place_in_the_tab_order(browser: Any, runnin
             ("combobox", "Microphone"),
             ("combobox", "Channel"),
             ("combobox", "Latency"),
-            ("combobox", "Play the notes on"),
+            ("combobox", "Play notes on"),
             ("combobox", "Compute"),
             ("button", "End all notes"),
             ("button", "Read the last notes"),

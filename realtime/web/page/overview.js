@@ -4,55 +4,78 @@
 import { readPalette } from "./palette.js";
 
 const INSET = 3;
+/** While a take grows it is drawn anew only where it no longer fits, each time with so much more room. */
+const ROOM = 1.5;
+const LEAST_S = 20;
 
 export class Overview {
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
     this.canvas = canvas;
-    /** Drawn once a take, since it may have many thousand notes. */
+    /** Kept, since a take may have many thousand notes. */
     this.picture = document.createElement("canvas");
-    this.drawn = "";
-    new ResizeObserver(() => (this.drawn = "")).observe(canvas);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => (this.drawn = ""));
+    this.context = /** @type {CanvasRenderingContext2D} */ (this.picture.getContext("2d"));
+    this.palette = readPalette();
+    this.span_s = 0;
+    /** Notes and presses of the pedal that are drawn. */
+    this.notes = this.presses = 0;
+    new ResizeObserver(() => this.clear()).observe(canvas);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.clear());
   }
 
-  /** @param {import("./notes.js").Notes} notes @param {number} duration_s @param {number} now_s */
-  draw(notes, duration_s, now_s) {
+  /** Another take, or another size. */
+  clear() {
+    this.span_s = 0;
+  }
+
+  /**
+   * @param {import("./notes.js").Notes} notes
+   * @param {number} now_s
+   * @param {number} duration_s
+   * @param {boolean} grows it has no end yet
+   */
+  draw(notes, now_s, duration_s, grows) {
     const { canvas, picture } = this;
-    const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-    if (!width) return;
-    const key = [notes.all.length, duration_s.toFixed(1), width, height].join();
-    if (this.drawn !== key) {
-      this.drawn = key;
-      this.paint(notes, duration_s, width, height);
+    if (!canvas.clientWidth) return;
+    if (!this.span_s || duration_s > this.span_s) this.begin(grows ? Math.max(LEAST_S, ROOM * duration_s) : duration_s);
+    this.add(notes);
+    if (canvas.width !== picture.width || canvas.height !== picture.height) {
+      canvas.width = picture.width;
+      canvas.height = picture.height;
     }
-    canvas.width = picture.width;
-    canvas.height = picture.height;
     const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    context.clearRect(0, 0, canvas.width, canvas.height);
     context.drawImage(picture, 0, 0);
-    context.fillStyle = this.now;
-    context.fillRect(Math.round((now_s / Math.max(duration_s, 0.1)) * (width - 2)), 0, 2, height);
+    context.fillStyle = this.palette.now;
+    context.fillRect(Math.round((now_s / this.span_s) * (canvas.width - 2)), 0, 2, canvas.height);
   }
 
-  now = "";
+  /** @param {number} span_s */
+  begin(span_s) {
+    this.span_s = Math.max(span_s, 0.1);
+    this.notes = this.presses = 0;
+    this.palette = readPalette();
+    this.picture.width = this.canvas.clientWidth;
+    this.picture.height = this.canvas.clientHeight;
+  }
 
-  /** @param {import("./notes.js").Notes} notes @param {number} duration_s @param {number} width @param {number} height */
-  paint(notes, duration_s, width, height) {
-    const palette = readPalette();
-    this.now = palette.now;
-    this.picture.width = width;
-    this.picture.height = height;
-    const context = /** @type {CanvasRenderingContext2D} */ (this.picture.getContext("2d"));
-    const scale = width / Math.max(duration_s, 0.1);
-    for (const note of notes.all) {
-      const wide = Math.max(1.5, ((note.offset_s ?? note.onset_s) - note.onset_s) * scale);
-      const y = height - INSET - ((note.pitch - 21) / 87) * (height - 2 * INSET) - 1;
-      context.fillStyle = palette.notes[note.velocity];
-      context.fillRect(note.onset_s * scale, y, wide, 2);
+  /** Those that have ended since. @param {import("./notes.js").Notes} notes */
+  add(notes) {
+    const { context, palette } = this;
+    const { width, height } = this.picture;
+    const scale = width / this.span_s;
+    for (; this.notes < notes.all.length; this.notes++) {
+      const { pitch, velocity, onset_s, offset_s } = notes.all[this.notes];
+      if (offset_s === null) break;
+      const y = height - INSET - ((pitch - 21) / 87) * (height - 2 * INSET) - 1;
+      context.fillStyle = palette.notes[velocity];
+      context.fillRect(onset_s * scale, y, Math.max(1.5, (offset_s - onset_s) * scale), 2);
     }
     context.fillStyle = palette.pedal;
-    for (const press of notes.presses) {
-      context.fillRect(press.down_s * scale, height - 2, Math.max(1, ((press.up_s ?? press.down_s) - press.down_s) * scale), 2);
+    for (; this.presses < notes.presses.length; this.presses++) {
+      const { down_s, up_s } = notes.presses[this.presses];
+      if (up_s === null) break;
+      context.fillRect(down_s * scale, height - 2, Math.max(1, (up_s - down_s) * scale), 2);
     }
   }
 }

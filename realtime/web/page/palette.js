@@ -11,7 +11,7 @@ export function readPalette() {
   const style = getComputedStyle(document.documentElement);
   /** @param {string} name */
   const colour = (name) => style.getPropertyValue(name).trim();
-  const stops = ["--soft", "--medium", "--loud"].map((name) => rgb(colour(name)));
+  const stops = ["--soft", "--medium", "--strong", "--loud"].map((name) => rgb(colour(name)));
   return {
     roll: colour("--roll"), lane: colour("--lane"), grid: colour("--grid"), octave: colour("--octave"),
     quiet: colour("--quiet"), pedal: colour("--pedal"), now: colour("--now"), whiteKey: colour("--white-key"),
@@ -20,8 +20,8 @@ export function readPalette() {
   };
 }
 
-/** Velocities that are played spread over the whole range: 0 at 20, 1 at 110. @param {number} velocity */
-export const loudness = (velocity) => Math.min(1, Math.max(0, (velocity - 20) / 90));
+/** What is played mostly spreads over the whole range: 0 at 35, 1 at 100. @param {number} velocity */
+export const loudness = (velocity) => Math.min(1, Math.max(0, (velocity - 35) / 65));
 
 /** @param {string} hex as #rrggbb */
 const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));

@@ -36,6 +36,7 @@ export class Screen {
   refresh() {
     $("empty").hidden = !this.empty;
     document.body.classList.toggle("is-empty", this.empty);
+    document.body.classList.toggle("is-busy", this.page.busy);
     this.roll.dirty = true;
   }
 
@@ -61,7 +62,7 @@ export class Screen {
     this.roll.range.follow([...lit.keys()]);
     this.roll.draw(notes, now_s, lit, notes.pedalDown);
     this.page.figures.noteSeen(session, notes.all);
-    this.page.transport.show(notes, now_s, now_s);
+    this.page.transport.show(notes, now_s, now_s, true);
     this.showPedal(notes.pedalDown);
   }
 

@@ -39,7 +39,7 @@ export class Transport {
     this.slider.disabled = !this.duration_s;
     this.button.disabled = !take?.audio;
     this.place_s = this.duration_s; // what was heard last is seen first
-    this.overview.drawn = "";
+    this.overview.clear();
     this.moved = true;
   }
 
@@ -68,10 +68,10 @@ export class Transport {
     this.go(this.now_s + seconds);
   }
 
-  /** @param {import("./notes.js").Notes} notes @param {number} now_s @param {number} duration_s */
-  show(notes, now_s, duration_s) {
+  /** @param {import("./notes.js").Notes} notes @param {number} now_s @param {number} duration_s @param {boolean} [grows] */
+  show(notes, now_s, duration_s, grows = false) {
     if (this.player.ended) this.place_s = this.duration_s;
-    this.overview.draw(notes, duration_s, now_s);
+    this.overview.draw(notes, now_s, duration_s, grows);
     this.slider.value = String(now_s);
     this.slider.setAttribute("aria-valuetext", clock(now_s));
     show("time", duration_s > now_s ? `${clock(now_s)} / ${clock(duration_s)}` : clock(now_s));

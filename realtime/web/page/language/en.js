@@ -47,7 +47,7 @@ export default {
   "latency balanced": "{ms} ms, balanced",
   "latency accurate": "{ms} ms, accurate",
   "latency other": "{ms} ms, most accurate",
-  "play on": "Play the notes on",
+  "play on": "Play notes on",
   "output silent": "Nothing (silent)",
   "output synth": "Built-in synthesiser",
   "output midi": "A MIDI port …",
