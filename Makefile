@@ -9,18 +9,22 @@ MADE := $(VENV)/.made
 DEMO_STAMP := $(VENV)/.installed-demo
 DEMO := build/demo
 INSTALL = $(BIN)/python -m pip install --quiet --no-warn-script-location -c constraints.txt
+WEB := realtime/web
+NODE_MODULES := $(WEB)/node_modules/.package-lock.json
+RUNTIME := $(WEB)/runtime/ort-wasm-simd-threaded.wasm
 SOURCES := hppnet model offline realtime training tests demo
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test lint page clean
 
 help:
 	@echo "make setup   make the environment .venv with everything in it"
 	@echo "make demo    transcribe the bundled piano recording and show what was found"
 	@echo "make test    run the quick tests (the slow ones: .venv/bin/pytest -n auto -m slow)"
-	@echo "make lint    check style (ruff) and types (mypy)"
+	@echo "make lint    check style (ruff) and types (mypy; the page's with tsc)"
+	@echo "make page    build the page that needs no server, build/page (CHECKPOINT=FILE: with other weights)"
 	@echo "make clean   remove .venv, build and caches"
 
 setup: $(STAMP)
@@ -71,6 +75,32 @@ lint: setup
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --target build/typed .
 	@cd build/typed && ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p hppnet
 
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory lint-page; \
+		else echo "make: the page's scripts were not checked: npm is not installed (Debian: nodejs, npm)"; fi
+
+.PHONY: lint-page
+lint-page: $(NODE_MODULES)
+	@cd $(WEB) && npm run --silent check
+
+# npm checks what it fetches against the digests in package-lock.json.
+$(NODE_MODULES): $(WEB)/package.json $(WEB)/package-lock.json
+	@command -v npm >/dev/null || { echo "make: expected npm, found none (Debian: nodejs, npm)" >&2; exit 1; }
+	@cd $(WEB) && npm ci --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+# onnxruntime-web has the same source and notices as onnxruntime, and its package holds no copy of them.
+$(RUNTIME): $(NODE_MODULES) $(STAMP)
+	@mkdir -p $(WEB)/runtime
+	@cp $(WEB)/node_modules/onnxruntime-web/dist/ort.wasm.bundle.min.mjs $(WEB)/runtime
+	@$(BIN)/python -c 'import importlib.util, shutil, sys; \
+		found = importlib.util.find_spec("onnxruntime").submodule_search_locations[0]; \
+		[shutil.copy(f"{found}/{name}", sys.argv[1]) for name in ("LICENSE", "ThirdPartyNotices.txt")]' $(WEB)/runtime
+	@cp $(WEB)/node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm $@
+
+page: setup $(RUNTIME)
+	@$(BIN)/hppnet page build/page --force $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT))
+
 clean:
+	rm -rf $(WEB)/node_modules $(WEB)/runtime
 	rm -rf $(VENV) build dist hppnet.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -21,6 +21,7 @@ from .rigs import jack_server
 
 #: The smallest first.
 SOUND_FONTS = sorted(Path("/usr/share/sounds").glob("sf*/*.sf[23]"), key=lambda path: path.stat().st_size)
+RUNTIME = Path(__file__).parents[1] / "realtime" / "web" / "runtime"  #: onnxruntime-web, as make page puts it
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -69,6 +70,10 @@ def _chromium() -> str | None:
     return None if CHROMIUM else "needs Chromium: apt-get install chromium"
 
 
+def _page_runtime() -> str | None:
+    return None if RUNTIME.is_dir() else "onnxruntime-web is not there: make page (it needs npm)"
+
+
 def _compiler() -> str | None:
     return None if compiled() is not None else "needs a C++ compiler and ninja: apt-get install g++"
 
@@ -80,4 +85,6 @@ MISSING: dict[str, Callable[[], str | None]] = {
     "jack": jack_server.missing,
     "chromium": _chromium,
     "compiler": _compiler,
+    "node": _program("node", "nodejs"),
+    "page runtime": _page_runtime,
 }

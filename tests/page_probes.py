@@ -5,22 +5,21 @@ from __future__ import annotations
 #: Whether the pedal's bar is drawn at these moments, when the recording's end is at the keyboard.
 EDGE = """async (groups) => {
     await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
-    const canvas = document.getElementById("roll");
-    const ratio = canvas.width / canvas.clientWidth;
-    const top = Math.round(Math.min(84, Math.max(40, 0.16 * canvas.clientHeight)));
+    const { SPEED } = await import("./roll.js");
+    const { roll } = hppnet.page.screen;
+    const ratio = roll.canvas.width / roll.width;
     const probe = document.createElement("canvas").getContext("2d");
-    probe.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--pedal").trim();
+    probe.fillStyle = roll.palette.pedal;
     probe.fillRect(0, 0, 1, 1);
     const wanted = String(probe.getImageData(0, 0, 1, 1).data);
-    const now_s = document.querySelector("audio").duration;
-    const at = (s) => canvas.getContext("2d").getImageData(2 * ratio, (top + (now_s - s) * 90) * ratio, 1, 1);
-    return groups.map((times) => times.filter((s) => top + (now_s - s) * 90 < canvas.clientHeight)
-        .map((s) => String(at(s).data) === wanted));
+    const y = (s) => roll.bottom - (hppnet.page.take.duration_s - s) * SPEED;
+    const at = (s) => roll.context.getImageData(8 * ratio, y(s) * ratio, 1, 1);
+    return groups.map((times) => times.filter((s) => y(s) > 0).map((s) => String(at(s).data) === wanted));
 }"""
 
 #: Another output than the page's own, whose pedal goes down before there is a port to play on.
 CHOOSES_LATE = """async () => {
-    const { Output } = await import("/page/output.js");
+    const { Output } = await import("./output.js");
     window.output = new Output(document.createElement("select"), () => {});
     output.play({ type: "pedal", down: true, time_s: 0 }, 0);
     await output.choose("midi");

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import enum
 import secrets
 import ssl
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +24,13 @@ if TYPE_CHECKING:
 
 PORT = 8765
 SHORTEST_TOKEN = 12
+
+
+class Engine(str, enum.Enum):
+    """What computes: this server, or each browser by itself."""
+
+    server = "server"
+    page = "page"
 
 
 def serve(
@@ -46,6 +55,9 @@ def serve(
     device: Annotated[
         Device, typer.Option(help="Where to compute; auto: a GPU where there is one.")
     ] = Device.auto,
+    engine: Annotated[
+        Engine, typer.Option(help="What computes: this server, or the browser.")
+    ] = Engine.server,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log what connections do.")] = False,
 ) -> None:
@@ -63,6 +75,7 @@ def serve(
         fail(f"the page needs the web extra: pip install 'hppnet[web]' ({error.name} is missing)")
     if certificate is not None:
         _check_certificate(certificate, key)
+    network = _page_network(checkpoint, engine)
     anywhere = not is_loopback(host)
     if anywhere and token is None:
         token = secrets.token_urlsafe(16)
@@ -72,11 +85,21 @@ def serve(
     except OSError as error:
         fail(f"cannot listen on {host}, port {port}: {error.strerror or error}; try another --port")
     with listener:
+        from ..model.checkpoint import LICENCE
         from ..realtime.web.app import create_app
         from ..realtime.web.protocol import Limits
 
         limits = Limits(streams=max_streams)
-        app = create_app(_loaded(checkpoint, device.value), limits, token, anywhere)
+        app = create_app(
+            _loaded(checkpoint, device.value),
+            limits,
+            token,
+            anywhere,
+            network,
+            engine.value,
+            version("hppnet"),
+            LICENCE if checkpoint is None else "",
+        )
         url = page_url(listener, token, certificate is not None)
         say(*start_lines(url, anywhere, certificate is not None))
         if open_browser:
@@ -93,6 +116,22 @@ def _check_certificate(certificate: Path, key: Path | None) -> None:
     except (OSError, ssl.SSLError) as error:
         said = f"cannot use the certificate {certificate} with the key {key}: {error.strerror or error}"
         raise typer.BadParameter(said) from None
+
+
+def _page_network(checkpoint: Path | None, engine: Engine) -> dict[str, bytes] | None:
+    """The files with which the page computes by itself; None where it cannot."""
+    from ..model.checkpoint import CheckpointError
+    from ..realtime.web.network_files import network_files
+    from ..realtime.web.static_page import NoRuntime, has_runtime
+
+    try:
+        if not has_runtime():
+            raise NoRuntime
+        return network_files(checkpoint)
+    except (CheckpointError, NoRuntime) as error:
+        if engine is Engine.page:
+            fail(str(error))
+        return None
 
 
 def _loaded(checkpoint: Path | None, device: str) -> Transcriber:

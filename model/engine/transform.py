@@ -20,7 +20,7 @@ EDGES = (0, 96, 128, 160, 192, 224, 256, 304, BINS)
 def levels_of_frames(graph: Graph, samples: str, config: FrontEndConfig) -> str:
     """Levels [B, 352] (see ``frontend.normal``) of the frames whose samples [B, span] are given."""
     powers = []
-    for start, matrix in _groups(config):
+    for start, matrix in groups(config):
         cut = part(graph, samples, start, start + len(matrix), 1)
         sums = graph.op("MatMul", cut, graph.constant(matrix))
         powers.append(power(graph, sums, matrix.shape[1] // 2))
@@ -28,7 +28,7 @@ def levels_of_frames(graph: Graph, samples: str, config: FrontEndConfig) -> str:
 
 
 @lru_cache(maxsize=2)
-def _groups(config: FrontEndConfig) -> list[tuple[int, np.ndarray]]:
+def groups(config: FrontEndConfig) -> list[tuple[int, np.ndarray]]:
     """The transform's matrix in groups of bins: of each the first row that is needed, and the matrix.
 
     Kept, since every look-ahead has a graph of its own with the same front end.

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from ...model.timebase import LATENCIES, latency_s
-from ...model.transcriber import DEFAULT_LATENCY_MS, Transcriber
-from . import protocol
+from ...model.transcriber import Transcriber
 from .connection import Connection
 from .hub import Hub
 from .protocol import Limits
 from .server import is_loopback
+from .static_page import PAGE, POLICY, RUNTIME, about, has_runtime
 
-PAGE = Path(__file__).parent / "page"
 #: The page asks nobody but its server for anything, and nobody may frame it.
 SAFE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; "
-    "connect-src 'self'; img-src 'self'; media-src 'self' blob:; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
+    "Content-Security-Policy": f"{POLICY}; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -39,9 +35,19 @@ SAFE_HEADERS = {
 
 
 def create_app(
-    transcriber: Transcriber, limits: Limits | None = None, token: str | None = None, anywhere: bool = False
+    transcriber: Transcriber,
+    limits: Limits | None = None,
+    token: str | None = None,
+    anywhere: bool = False,
+    network: Mapping[str, bytes] | None = None,
+    engine: str = "server",
+    version: str = "",
+    licence: str = "",
 ) -> Starlette:
     """The ASGI application. It computes from its start to its shutdown.
+
+    ``network``: with these files (``network_files``) the page can compute by itself too; ``engine``: what it
+    begins with, "server" or "page". ``version`` and ``licence`` (of the weights) are shown on the page.
 
     ``anywhere``: it is reached under other names than this machine's loopback ones; then a token (text that
     every hello must hold) is required, and ValueError raised without one.
@@ -57,19 +63,17 @@ def create_app(
             app.state.hub = hub
             yield
 
-    async def index(request: object) -> FileResponse:
-        return FileResponse(PAGE / "index.html")
+    engines = ["server", "page"] if network is not None and has_runtime() else ["server"]
+    facts = {"checkpoint": transcriber.checkpoint_name, "licence": licence}
 
-    async def about(request: object) -> JSONResponse:
-        names = {round(1000 * latency_s(frames)): name for name, frames in LATENCIES.items()}
-        return JSONResponse(
-            {
-                "version": protocol.VERSION,
-                "latencies": [{"ms": ms, "name": names.get(ms, "")} for ms in protocol.LATENCIES_MS],
-                "default_latency_ms": DEFAULT_LATENCY_MS,
-                "token_required": token is not None,
-            }
-        )
+    async def tell_about(request: object) -> JSONResponse:
+        return JSONResponse(about(engines, engine, version, facts, token_required=token is not None))
+
+    async def network_file(request: Request) -> Response:
+        content = (network or {}).get(request.path_params["name"])
+        if content is None:
+            return PlainTextResponse("not found\n", 404)
+        return Response(content, media_type="application/octet-stream")
 
     async def stream(socket: WebSocket) -> None:
         if len(open_ones) >= limits.streams + limits.waiting:
@@ -84,10 +88,11 @@ def create_app(
 
     app = Starlette(
         routes=[
-            Route("/", index),
-            Route("/about", about),
+            Route("/about.json", tell_about),
             WebSocketRoute("/stream", stream),
-            Mount("/page", StaticFiles(directory=PAGE)),
+            Route("/network/{name}", network_file),
+            Mount("/runtime", StaticFiles(directory=RUNTIME, check_dir=False)),
+            Mount("/", StaticFiles(directory=PAGE, html=True)),
         ],
         lifespan=lifespan,
     )

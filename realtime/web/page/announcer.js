@@ -2,6 +2,7 @@
 /** For those who do not see the roll: the last notes in words, when asked or as they come. */
 
 import { spoken } from "./notes.js";
+import { text } from "./text.js";
 
 const MOST = 8;
 const EVERY_MS = 2500;
@@ -35,7 +36,7 @@ export class Announcer {
 
   /** @param {number[]} pitches */
   say(pitches) {
-    const words = pitches.length ? pitches.map(spoken).join(", ") : "No notes yet";
+    const words = pitches.length ? pitches.map(spoken).join(", ") : text("no notes yet");
     // The same words again would not be read: an invisible difference makes them new.
     this.region.textContent = this.region.textContent === words ? `${words}\u00a0` : words;
   }

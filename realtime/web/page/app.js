@@ -1,263 +1,241 @@
 // @ts-check
-/** The page: what is pressed, what is shown. */
+/** The page: what is pressed, what comes of it. */
 
 import { Announcer } from "./announcer.js";
 import { CaptureError } from "./capture.js";
-import { median } from "./clock.js";
-import { decode, duration_s, FileError, transcribe } from "./file.js";
+import { $, clock, show, showHint, showProblem } from "./dom.js";
+import { askAbout, Engines } from "./engines.js";
+import { decode, FILE_LATENCY_MS, FileError, transcribe } from "./file.js";
+import { Figures } from "./figures.js";
 import { Listening } from "./listening.js";
-import { ALLOWANCE_MS, Output } from "./output.js";
-import { clock, Roll } from "./roll.js";
-import { askServer, keepAwake, listMicrophones, rememberToken, tokenFromAddress } from "./surroundings.js";
-import { Playback, safeName, saveAudio, saveMidi, Take, takeName } from "./take.js";
+import { Output } from "./output.js";
+import { Playback } from "./playback.js";
+import { Screen } from "./screen.js";
+import { keepAwake, listChannels, listMicrophones, tokenFromAddress } from "./surroundings.js";
+import { safeName, saveAudio, saveMidi, Take, takeName } from "./take.js";
+import { TakesList } from "./takes_list.js";
+import { TakesStore } from "./takes_store.js";
+import { chooseLanguage, fillTexts, text } from "./text.js";
+import { Transport } from "./transport.js";
+import { setUp } from "./set_up.js";
 
+/** Beyond the network's latency: what computing and drawing may take, so that the rhythm of what is played stays. */
+const ALLOWANCE_MS = 50;
 const FIGURES_EVERY_MS = 200;
-const KEPT_DELAYS = 400;
+const KEEP_EVERY_MS = 10_000;
 
-/** @template {HTMLElement} T @param {string} id @returns {T} */
-const $ = (id) => /** @type {T} */ (document.getElementById(id));
-/** @type {HTMLButtonElement} */ const listenButton = $("listen");
+await chooseLanguage();
+fillTexts();
+
 /** @type {HTMLSelectElement} */ const microphone = $("microphone");
+/** @type {HTMLSelectElement} */ const channel = $("channel");
 /** @type {HTMLSelectElement} */ const latency = $("latency");
-/** @type {HTMLInputElement} */ const fileInput = $("file");
-/** @type {HTMLInputElement} */ const tokenInput = $("token");
-/** @type {HTMLAudioElement} */ const player = $("player");
-/** @type {HTMLMeterElement} */ const level = $("level");
 /** @type {HTMLProgressElement} */ const progress = $("progress");
-/** @type {HTMLCanvasElement} */ const canvas = $("roll");
-/** @type {HTMLButtonElement} */ const midiButton = $("save-midi");
-/** @type {HTMLButtonElement} */ const audioButton = $("save-audio");
+/** @type {HTMLMeterElement} */ const level = $("level");
 
-const roll = new Roll(canvas);
-const output = new Output($("output"), showProblem);
-const playback = new Playback(player, output);
-const announcer = new Announcer($("spoken"), $("say-always"));
-let take = new Take("take");
-/** @type {Listening | null} */
-let listening = null;
-/** @type {AbortController | null} */
-let transcribing = null;
-/** Of the notes drawn live: milliseconds from the sound to the picture. @type {number[]} */
-let delays_ms = [];
-let token = tokenFromAddress();
-
-/** @param {string} line */
-function showState(line) {
-  if ($("state").textContent !== line) $("state").textContent = line;
-}
-
-/** @param {string} line empty for none */
-function showProblem(line) {
-  $("problem").textContent = line;
-  $("problem").hidden = !line;
-}
-
-/** @param {Take} next @returns whether the old one may go */
-function replaceTake(next) {
-  if (!take.saved && take.notes.all.length && !confirm("The last take was not downloaded. Replace it?")) return false;
-  take = next;
-  delays_ms = [];
-  playback.load(null);
-  showTake();
-  return true;
-}
-
-function showTake() {
-  const whole = !listening && !transcribing;
-  midiButton.disabled = !whole || take.notes.all.length === 0;
-  audioButton.disabled = !whole || !take.audio;
-  const count = take.notes.all.length;
-  $("notes").textContent = String(count);
-  canvas.setAttribute("aria-label", `Piano roll: ${count || "no"} ${count === 1 ? "note" : "notes"}`);
-  listenButton.textContent = listening ? "Stop" : "Listen";
-  listenButton.setAttribute("aria-pressed", String(Boolean(listening)));
-  listenButton.disabled = Boolean(transcribing);
-  fileInput.disabled = Boolean(listening || transcribing);
-  $("file-progress").hidden = !transcribing;
-  roll.dirty = true;
-}
-
-async function listen() {
-  showProblem("");
-  if (!replaceTake(new Take(takeName(new Date())))) return;
-  const mine = take;
-  const session = new Listening(
-    {
-      onEvent: (event) => hear(session, mine, event),
-      onLost: () => {
-        mine.notes.endAll(session.streamAt(performance.now()));
-        output.panic();
-      },
-      onState: showState,
-      onProblem: showProblem,
-      onRoundTrip: (ms) => ($("round-trip").textContent = `${ms.toFixed(0)} ms`),
-      onEnded: () => finish(session, mine),
-    },
-    token,
-  );
-  listening = session;
-  showTake();
-  try {
-    await session.start(microphone.value, Number(latency.value));
-    void keepAwake(() => listening === session);
-    void listMicrophones(microphone);
-  } catch (error) {
-    listening = null;
-    showProblem(error instanceof CaptureError ? error.message : String(error));
-    showState("Not listening.");
-    showTake();
+export class Page {
+  constructor() {
+    this.engines = new Engines();
+    this.output = new Output($("output"), showProblem);
+    this.playback = new Playback($("player"), this.output);
+    this.transport = new Transport($("player"));
+    this.announcer = new Announcer($("spoken"), $("say-always"));
+    this.figures = new Figures();
+    this.store = new TakesStore();
+    this.list = new TakesList(this.store, (take) => this.openTake(take));
+    this.take = new Take("take");
+    /** @type {Listening | null} */
+    this.listening = null;
+    /** @type {AbortController | null} */
+    this.transcribing = null;
+    this.token = tokenFromAddress();
+    this.screen = new Screen(this);
+    setInterval(() => this.showFigures(), FIGURES_EVERY_MS);
+    setInterval(() => this.listening && void this.store.putNotes(this.take).catch(() => {}), KEEP_EVERY_MS);
+    this.showTake();
   }
-}
 
-/** @param {Listening} session @param {Take} mine @param {import("./notes.js").NoteEvent} event */
-function hear(session, mine, event) {
-  mine.notes.add(event);
-  mine.saved = false;
-  output.play(event, session.clock.pageAt(event.time_s) + session.algorithmic_ms + ALLOWANCE_MS);
-  if (event.type === "on") announcer.note(event.pitch);
-}
+  get busy() {
+    return Boolean(this.listening || this.transcribing);
+  }
 
-/** @param {Listening} session @param {Take} mine */
-function finish(session, mine) {
-  mine.notes.endAll(session.recording?.duration_s ?? 0);
-  mine.audio = session.recording?.blob() ?? null;
-  mine.duration_s = session.recording?.duration_s ?? 0;
-  listening = null;
-  output.panic();
-  level.value = -60;
-  showState(`${mine.notes.all.length} notes in ${clock(mine.duration_s)}.`);
-  playback.load(mine);
-  showTake();
-}
+  /** @param {Take} take */
+  replaceTake(take) {
+    this.take = take;
+    this.figures.delays_ms = [];
+    this.playback.load(null);
+    this.transport.load(null);
+    this.showTake();
+  }
 
-/** @param {File} file */
-async function openFile(file) {
-  if (listening || transcribing) return;
-  showProblem("");
-  const mine = new Take(safeName(file.name));
-  if (!replaceTake(mine)) return;
-  transcribing = new AbortController();
-  progress.value = 0;
-  showState(`Reading ${file.name} …`);
-  showTake();
-  try {
-    const samples = await decode(file);
-    mine.duration_s = duration_s(samples);
-    mine.audio = file;
-    mine.audioEnding = /\.([a-z0-9]{1,5})$/i.exec(file.name)?.[1] ?? "audio";
-    playback.load(mine);
-    await transcribe(
-      samples, token,
-      (events) => events.forEach((event) => mine.notes.add(event)),
-      (share) => {
-        progress.value = share;
-        showState(`Transcribing ${file.name}: ${Math.round(100 * share)} %`);
+  showTake() {
+    const count = this.take.notes.all.length;
+    /** @type {HTMLButtonElement} */ ($("save-midi")).disabled = this.busy || count === 0;
+    /** @type {HTMLButtonElement} */ ($("save-audio")).disabled = this.busy || !this.take.audio;
+    show("notes", String(count));
+    $("roll").setAttribute("aria-label", text(count ? "roll label" : "roll label none", { count }));
+    show("listen", text(this.listening ? "stop" : "listen"));
+    $("listen").setAttribute("aria-pressed", String(Boolean(this.listening)));
+    /** @type {HTMLButtonElement} */ ($("listen")).disabled = Boolean(this.transcribing);
+    for (const id of ["file", "browse", "choose"]) /** @type {HTMLInputElement} */ ($(id)).disabled = this.busy;
+    $("file-progress").hidden = !this.transcribing;
+    $("level").style.visibility = this.listening ? "visible" : "hidden";
+    this.screen.refresh();
+  }
+
+  async listen() {
+    showProblem("");
+    showHint("");
+    this.replaceTake(new Take(takeName(new Date())));
+    const mine = this.take;
+    const session = new Listening(
+      {
+        onEvent: (event) => this.hear(session, mine, event),
+        onLost: () => {
+          mine.notes.endAll(session.streamAt(performance.now()));
+          this.output.panic();
+        },
+        onState: (line) => show("state", line),
+        onProblem: showProblem,
+        onHint: showHint,
+        onRoundTrip: (ms) => show("round-trip", `${ms.toFixed(0)} ms`),
+        onEnded: () => void this.finish(session, mine),
       },
-      transcribing.signal,
+      this.engines,
+      this.token,
     );
-    showState(`${mine.notes.all.length} notes in ${clock(mine.duration_s)} of ${file.name}.`);
-  } catch (error) {
-    showProblem(error instanceof FileError ? error.message : String(error));
-    showState("The recording was not transcribed to its end.");
+    this.listening = session;
+    session.capture.channel = Number(channel.value);
+    this.showTake();
+    try {
+      await session.start(microphone.value, Number(latency.value));
+      void keepAwake(() => this.listening === session);
+      await listMicrophones(microphone);
+      listChannels(channel, session.capture.channels);
+    } catch (error) {
+      this.listening = null;
+      showProblem(error instanceof CaptureError ? error.message : String(error));
+      show("state", text("not listening"));
+      this.showTake();
+    }
   }
-  mine.notes.endAll(mine.duration_s);
-  mine.saved = mine.notes.all.length === 0;
-  transcribing = null;
-  showTake();
-}
 
-/** Every frame of the display. */
-function frame() {
-  requestAnimationFrame(frame);
-  if (listening) {
-    const now_s = listening.streamAt(performance.now());
-    const lit = new Map([...take.notes.sounding].map(([pitch, note]) => [pitch, note.velocity]));
-    roll.draw(take.notes, now_s, lit, listening.algorithmic_ms / 1000);
-    showPedal(take.notes.pedalDown);
-    noteSeen(listening);
-  } else if (playback.playing || roll.dirty || transcribing || player.seeking || shown_s !== player.currentTime) {
-    shown_s = player.currentTime;
-    const now_s = transcribing ? progress.value * take.duration_s : shown_s || (player.played.length ? 0 : take.duration_s);
-    roll.draw(take.notes, now_s, playback.follow(take.notes, now_s), 0);
-    showPedal(playback.pedalDown);
+  /** @param {Listening} session @param {Take} mine @param {import("./notes.js").NoteEvent} event */
+  hear(session, mine, event) {
+    mine.notes.add(event);
+    this.output.play(event, session.timeline.pageAt(event.time_s) + session.algorithmic_ms + ALLOWANCE_MS);
+    if (event.type === "on") this.announcer.note(event.pitch);
+  }
+
+  /** @param {Listening} session @param {Take} mine */
+  async finish(session, mine) {
+    mine.duration_s = session.recording?.duration_s ?? 0;
+    mine.notes.endAll(mine.duration_s);
+    mine.audio = session.recording?.blob() ?? null;
+    this.listening = null;
+    this.output.panic();
+    level.value = -60;
+    show("state", text("taken up", { count: mine.notes.all.length, time: clock(mine.duration_s) }));
+    this.playback.load(mine);
+    this.transport.load(mine);
+    this.showTake();
+    await this.keep(mine);
+  }
+
+  /** So that it survives a reload. @param {Take} take */
+  async keep(take) {
+    if (!take.notes.all.length) return;
+    try {
+      void navigator.storage?.persist?.();
+      if (!(await this.store.put(take))) showHint(text("storage full"));
+      await this.list.refresh();
+    } catch {
+      showHint(text("storage none"));
+    }
+  }
+
+  /** @param {Take} take */
+  openTake(take) {
+    if (this.busy) return;
+    this.replaceTake(take);
+    this.playback.load(take);
+    this.transport.load(take);
+    show("state", text("transcribed", { count: take.notes.all.length, time: clock(take.duration_s), name: take.name }));
+    this.showTake();
+    /** @type {HTMLDetailsElement} */ ($("takes")).open = false;
+  }
+
+  /** @param {File} file @param {number} [latency_ms] */
+  async openFile(file, latency_ms = FILE_LATENCY_MS) {
+    if (this.busy) return;
+    showProblem("");
+    showHint("");
+    const mine = new Take(safeName(file.name));
+    this.transcribing = new AbortController();
+    progress.value = 0;
+    this.replaceTake(mine);
+    show("state", text("reading", { name: file.name }));
+    try {
+      const sound = await decode(file);
+      mine.duration_s = sound.samples.length / sound.rate;
+      mine.audio = file;
+      mine.audioEnding = /\.([a-z0-9]{1,5})$/i.exec(file.name)?.[1] ?? "audio";
+      await transcribe(
+        this.engines, sound, this.token, latency_ms,
+        (events) => events.forEach((event) => mine.notes.add(event)),
+        (share) => {
+          progress.value = share;
+          show("state", text("transcribing", { name: file.name, percent: Math.round(100 * share) }));
+        },
+        this.transcribing.signal,
+      );
+      show("state", text("transcribed", { count: mine.notes.all.length, time: clock(mine.duration_s), name: file.name }));
+    } catch (error) {
+      showProblem(error instanceof FileError ? error.message : String(error));
+      show("state", text("not transcribed"));
+    }
+    mine.notes.endAll(mine.duration_s);
+    this.transcribing = null;
+    this.playback.load(mine);
+    this.transport.load(mine);
+    this.showTake();
+    await this.keep(mine);
+  }
+
+  showFigures() {
+    const session = this.listening;
+    if (!session) return;
+    level.value = Math.max(-60, session.level_db);
+    this.figures.show(session, this.take.notes);
+    const trouble = Figures.trouble(session);
+    if (trouble) showHint(trouble);
+  }
+
+  saveMidi() {
+    saveMidi(this.take);
+  }
+
+  saveAudio() {
+    saveAudio(this.take);
   }
 }
-let shown_s = 0;
 
-/** @param {boolean} down */
-function showPedal(down) {
-  $("pedal-figure").hidden = !(listening?.hearsPedal || take.notes.presses.length);
-  const word = down ? "down" : "up";
-  if ($("pedal").textContent !== word) $("pedal").textContent = word;
-}
-
-/** @param {Listening} session */
-function noteSeen(session) {
-  const now_ms = performance.now();
-  for (let i = take.notes.all.length - 1; i >= 0 && !take.notes.all[i].seen; i--) {
-    const note = take.notes.all[i];
-    note.seen = true;
-    delays_ms.push(now_ms - session.clock.pageAt(note.onset_s));
-    if (delays_ms.length > KEPT_DELAYS) delays_ms.shift();
-  }
-}
-
-function showFigures() {
-  if (!listening) return;
-  level.value = Math.max(-60, listening.level_db);
-  $("notes").textContent = String(take.notes.all.length);
-  $("dropped").textContent = String(listening.droppedBlocks);
-  if (listening.algorithmic_ms) $("algorithmic").textContent = `${listening.algorithmic_ms.toFixed(0)} ms`;
-  if (delays_ms.length) $("seen").textContent = `${median(delays_ms).toFixed(0)} ms`;
-}
-
-listenButton.onclick = () => void (listening ? listening.stop() : listen());
-latency.onchange = () => listening?.setLatency(Number(latency.value));
-midiButton.onclick = () => saveMidi(take);
-audioButton.onclick = () => saveAudio(take);
-$("panic").onclick = () => output.panic();
-$("say").onclick = () => announcer.sayLast();
-$("cancel").onclick = () => transcribing?.abort();
-fileInput.onchange = () => fileInput.files?.[0] && void openFile(fileInput.files[0]);
-/** @type {HTMLFormElement} */ ($("token-form")).onsubmit = (event) => {
-  event.preventDefault();
-  token = tokenInput.value;
-  rememberToken(token);
-  $("token-form").hidden = true;
-  showProblem("");
-};
-document.addEventListener("dragover", (event) => {
-  event.preventDefault();
-  $("drop-hint").hidden = Boolean(listening || transcribing);
-});
-document.addEventListener("dragleave", (event) => !event.relatedTarget && ($("drop-hint").hidden = true));
-document.addEventListener("drop", (event) => {
-  event.preventDefault();
-  $("drop-hint").hidden = true;
-  const file = event.dataTransfer?.files[0];
-  if (file) void openFile(file);
-});
-window.addEventListener("pagehide", () => output.panic());
-window.addEventListener("beforeunload", (event) => (listening || (!take.saved && take.notes.all.length)) && event.preventDefault());
-navigator.mediaDevices?.addEventListener?.("devicechange", () => void listMicrophones(microphone));
-setInterval(showFigures, FIGURES_EVERY_MS);
-void askServer(latency).then(
-  (needsToken) => ($("token-form").hidden = !needsToken || Boolean(token)),
-  () => showProblem("The server does not answer. Is hppnet serve still running? Reload the page then."),
-);
-void listMicrophones(microphone);
-showTake();
-requestAnimationFrame(frame);
+const page = new Page();
+await setUp(page, askAbout());
 
 /** For tests and the curious: what is shown, as numbers. */
 Object.assign(window, {
   hppnet: {
-    get notes() { return take.notes.all; },
-    get presses() { return take.notes.presses; },
-    get player() { return output.player; },
-    get delays_ms() { return delays_ms; },
-    get algorithmic_ms() { return listening?.algorithmic_ms ?? 0; },
-    get droppedBlocks() { return listening?.droppedBlocks ?? 0; },
-    get lit() { return [...(listening ? take.notes.sounding : playback.lit).keys()]; },
+    page,
+    get notes() { return page.take.notes.all; },
+    get presses() { return page.take.notes.presses; },
+    get player() { return page.output.player; },
+    get delays_ms() { return page.figures.delays_ms; },
+    get drawn_ms() { return page.figures.slowest_ms; },
+    get algorithmic_ms() { return page.listening?.algorithmic_ms ?? 0; },
+    get droppedBlocks() { return page.listening?.droppedBlocks ?? 0; },
+    get lateBlocks() { return page.listening?.late ?? 0; },
+    get step_ms() { return page.listening?.step_ms ?? 0; },
+    get lit() { return [...(page.listening ? page.take.notes.sounding : page.playback.lit).keys()]; },
   },
 });

@@ -1,32 +1,38 @@
 // @ts-check
-/** The microphone: blocks of mono samples at the device's rate, untouched by the browser's call processing. */
+/** The microphone: blocks of mono samples at one rate, untouched by the browser's call processing. */
+
+import { text } from "./text.js";
 
 /** A microphone that cannot be had; the message is for people. */
 export class CaptureError extends Error {}
 
 /** @type {Record<string, string>} */
 const WHY = {
-  NotAllowedError:
-    "The browser may not use the microphone. Allow it in the site's settings (the symbol beside the address), then press Listen again.",
-  NotFoundError: "No microphone was found. Plug one in, then press Listen again.",
-  NotReadableError: "The microphone does not answer: another program may hold it. Close that one, then press Listen again.",
-  OverconstrainedError: "That microphone is not there any more. Choose another one.",
+  NotAllowedError: "mic refused", NotFoundError: "mic none", NotReadableError: "mic busy", OverconstrainedError: "mic other",
 };
+/** Channels that are asked for; the browser gives as many as the device has. */
+const MOST_CHANNELS = 8;
+/** Lower rates hear less than a piano plays: the browser converts what comes. */
+const LOWEST_RATE = 32_000;
 
 export class Capture {
   /**
    * @param {(samples: Float32Array) => void} onBlock
-   * @param {(why: string) => void} onLost the device went away
+   * @param {() => void} onLost the device went away
+   * @param {(held: boolean) => void} onHeld the browser holds the sound back, or no longer
    */
-  constructor(onBlock, onLost) {
+  constructor(onBlock, onLost, onHeld) {
     this.onBlock = onBlock;
     this.onLost = onLost;
+    this.onHeld = onHeld;
     /** @type {AudioContext | null} */
     this.context = null;
     /** @type {MediaStream | null} */
     this.stream = null;
     /** @type {AudioWorkletNode | null} */
     this.tap = null;
+    this.channel = 0;
+    this.channels = 0;
   }
 
   /** Samples a second; known once started. */
@@ -35,41 +41,52 @@ export class Capture {
   }
 
   /**
-   * @param {string} deviceId empty for the usual one
+   * @param {string} deviceId empty for the default one
+   * @param {number} [rate] of the take that goes on
    * @throws {CaptureError}
    */
-  async start(deviceId) {
-    if (!window.isSecureContext || !navigator.mediaDevices) {
-      throw new CaptureError(
-        "Browsers give microphones to https:// and to localhost only, and this page is neither. " +
-          "Start the server with --certificate and --key, or reach it through a tunnel as localhost. " +
-          "Recordings can be dropped here all the same.",
-      );
-    }
+  async start(deviceId, rate) {
+    if (!window.isSecureContext || !navigator.mediaDevices) throw new CaptureError(text("no https"));
     try {
-      await this.open(deviceId);
+      await this.open(deviceId, rate);
     } catch (error) {
       await this.stop();
       const name = error instanceof Error ? error.name : "";
-      throw new CaptureError(WHY[name] ?? `The microphone could not be opened: ${error}`);
+      throw new CaptureError(WHY[name] ? text(WHY[name]) : text("mic failed", { reason: String(error) }));
     }
   }
 
-  /** @param {string} deviceId */
-  async open(deviceId) {
+  /** @param {string} deviceId @param {number} [rate] */
+  async open(deviceId, rate) {
     /** @type {MediaTrackConstraints} */
-    const wanted = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+    const wanted = {
+      echoCancellation: false, noiseSuppression: false, autoGainControl: false, channelCount: { ideal: MOST_CHANNELS },
+    };
     if (deviceId) wanted.deviceId = { exact: deviceId };
     this.stream = await navigator.mediaDevices.getUserMedia({ audio: wanted });
     const track = this.stream.getAudioTracks()[0];
-    const sampleRate = track.getSettings().sampleRate;
+    const { sampleRate: own = 0, channelCount = 1 } = track.getSettings();
+    this.channels = channelCount;
+    const sampleRate = rate ?? (own >= LOWEST_RATE ? own : undefined);
     this.context = new AudioContext({ latencyHint: "interactive", ...(sampleRate ? { sampleRate } : {}) });
-    await this.context.audioWorklet.addModule("/page/worklet.js");
+    await this.context.audioWorklet.addModule("worklet.js");
     this.tap = new AudioWorkletNode(this.context, "tap", { numberOfOutputs: 0 });
     this.tap.port.onmessage = (message) => this.onBlock(message.data);
+    this.choose(this.channel);
     this.context.createMediaStreamSource(this.stream).connect(this.tap);
-    track.onended = () => this.onLost("The microphone has gone. Plug it in, then press Listen again.");
+    track.onended = () => this.onLost();
     await this.context.resume();
+    this.context.onstatechange = () => this.context && this.onHeld(this.context.state !== "running");
+  }
+
+  /** One channel alone, from 1; 0 for all of them. @param {number} channel */
+  choose(channel) {
+    this.channel = channel;
+    this.tap?.port.postMessage({ channel });
+  }
+
+  async resume() {
+    await this.context?.resume();
   }
 
   async stop() {
@@ -83,6 +100,7 @@ export class Capture {
       track.onended = null;
       track.stop();
     }
+    if (context) context.onstatechange = null;
     if (context && context.state !== "closed") await context.close();
   }
 }
@@ -94,10 +112,7 @@ export async function microphones() {
   return devices.filter((device) => device.kind === "audioinput" && device.deviceId);
 }
 
-/**
- * Peak in dB below full scale.
- * @param {Float32Array} samples
- */
+/** Peak in dB below full scale. @param {Float32Array} samples */
 export function levelDb(samples) {
   let peak = 1e-6;
   for (const sample of samples) peak = Math.max(peak, Math.abs(sample));

@@ -46,7 +46,13 @@ export class Downmix {
     this.weights = zeros(channels).fill(1 / channels);
     /** Those of the cell before, where they differ. @type {number[] | null} */
     this.before = null;
-    this.setCell(CELL_S);
+    this.cell_s = CELL_S;
+    this.cell = Math.round(CELL_S * sampleRate);
+    // Of the cell so far: products of the channels, of neighbouring samples, the last samples.
+    this.filled = 0;
+    this.sums = zeros(channels).map(() => zeros(channels));
+    this.lagged = zeros(channels);
+    this.last = zeros(channels);
   }
 
   /** @param {number} seconds */

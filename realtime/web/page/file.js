@@ -1,59 +1,61 @@
 // @ts-check
-/** A recording that was dropped on the page: decoded here, transcribed by the server, with progress. */
+/** A recording that was dropped on the page: decoded, and transcribed with progress. */
 
 import { Downmix } from "./downmix.js";
-import { Link } from "./link.js";
+import { rateOf } from "./file_rate.js";
+import { text } from "./text.js";
 
-/** The network hears nothing above: less to send, and any rate will do. */
-const RATE = 16000;
-const BLOCK = RATE / 2;
-/** Bytes that may wait in the browser. */
+/** Samples; the server's messages are bounded. */
+const BLOCK = 16_384;
+/** Bytes that may wait, for the network or the engine. */
 const MOST_BUFFERED = 1 << 18;
 const LOOK_MS = 20;
 /** The most accurate: nobody waits for single notes of a recording. */
-const LATENCY_MS = 212;
+export const FILE_LATENCY_MS = 212;
 const MOST_BYTES = 2 ** 30;
 
 /** A recording that cannot be transcribed; the message is for people. */
 export class FileError extends Error {}
 
-/**
- * Mono samples at RATE.
- * @param {File} file
- * @returns {Promise<Float32Array>}
- */
+/** @typedef {{samples: Float32Array, rate: number}} Sound mono */
+
+/** @param {File} file @returns {Promise<Sound>} */
 export async function decode(file) {
-  if (file.size > MOST_BYTES) throw new FileError("That file is larger than 1 GB. Use hppnet transcribe for it.");
-  if (file.size === 0) throw new FileError("That file is empty.");
+  if (file.size > MOST_BYTES) throw new FileError(text("file large"));
+  if (file.size === 0) throw new FileError(text("file empty"));
+  const content = await file.arrayBuffer();
+  const rate = rateOf(content);
   let sound;
   try {
-    sound = await new OfflineAudioContext(1, 1, RATE).decodeAudioData(await file.arrayBuffer());
+    sound = await new OfflineAudioContext(1, 1, rate).decodeAudioData(content);
   } catch {
-    throw new FileError("This browser cannot read that file as sound. Try wav, mp3, flac, ogg or m4a.");
+    throw new FileError(text("file unreadable"));
   }
   const channels = Array.from({ length: sound.numberOfChannels }, (_, channel) => sound.getChannelData(channel));
-  return new Downmix(channels.length, RATE).feed(channels);
+  return { samples: new Downmix(channels.length, rate).feed(channels), rate };
 }
 
 /**
  * Resolves when all notes have come. Rejects with a FileError, also when aborted.
- * @param {Float32Array} samples at RATE
+ * @param {import("./engines.js").Engines} engines
+ * @param {Sound} sound
  * @param {string} token
+ * @param {number} latency_ms
  * @param {(events: import("./notes.js").NoteEvent[]) => void} onEvents
  * @param {(share: number) => void} onProgress 0 to 1
  * @param {AbortSignal} signal
  * @returns {Promise<void>}
  */
-export function transcribe(samples, token, onEvents, onProgress, signal) {
+export function transcribe(engines, { samples, rate }, token, latency_ms, onEvents, onProgress, signal) {
   return new Promise((resolve, reject) => {
-    const wish = { sample_rate: RATE, latency_ms: LATENCY_MS, mode: /** @type {const} */ ("file"), start_s: 0, token };
-    const link = new Link(() => wish, {
+    const wish = { sample_rate: rate, latency_ms, mode: /** @type {const} */ ("file"), start_s: 0, token };
+    const link = engines.connect(() => wish, {
       onReady: () => void sendAll(link, samples),
       onEvents,
-      onHeard: (heard) => onProgress(Math.min(1, (heard.time_s * RATE) / samples.length)),
+      onHeard: (heard) => onProgress(Math.min(1, (heard.time_s * rate) / samples.length)),
       onClose: (code, reason) => {
         if (code === 1000 && !signal.aborted) resolve();
-        else reject(new FileError(signal.aborted ? "Cancelled." : sentence(reason)));
+        else reject(new FileError(signal.aborted ? text("cancelled") : sentence(reason)));
       },
     });
     signal.addEventListener("abort", () => link.close());
@@ -61,17 +63,13 @@ export function transcribe(samples, token, onEvents, onProgress, signal) {
 }
 
 /** @param {string} reason */
-const sentence = (reason) =>
-  reason ? `The server says: ${reason}.` : "The connection to the server was lost. Drop the file again.";
+const sentence = (reason) => (reason ? text("file refused", { reason }) : text("file lost"));
 
-/** @param {Link} link @param {Float32Array} samples */
+/** @param {import("./link.js").Link | import("./own_link.js").OwnLink} link @param {Float32Array} samples */
 async function sendAll(link, samples) {
   for (let first = 0; first < samples.length && link.open; first += BLOCK) {
     while (link.buffered > MOST_BUFFERED && link.open) await new Promise((go) => setTimeout(go, LOOK_MS));
-    link.socket.send(samples.subarray(first, first + BLOCK));
+    link.deliver(samples.slice(first, first + BLOCK));
   }
-  link.end();
+  if (link.open) link.end();
 }
-
-/** Seconds of samples. @param {Float32Array} samples */
-export const duration_s = (samples) => samples.length / RATE;

@@ -3,10 +3,12 @@
 
 /**
  * @typedef {{sample_rate: number, latency_ms: number, mode: "live" | "file", start_s: number, token: string}} Wish
+ * @typedef {{time_s: number, backlog_ms: number, dropped_blocks: number, late_blocks: number,
+ *   step_ms?: number, step_p99_ms?: number}} Heard
  * @typedef {{
  *   onReady: (latency_ms: number, hearsPedal: boolean) => void,
  *   onEvents: (events: import("./notes.js").NoteEvent[]) => void,
- *   onHeard: (heard: {time_s: number, backlog_ms: number, dropped_blocks: number, late_blocks: number}) => void,
+ *   onHeard: (heard: Heard) => void,
  *   onClose: (code: number, reason: string) => void,
  *   onRoundTrip?: (ms: number) => void,
  * }} Ears
@@ -31,7 +33,7 @@ export class Link {
     this.droppedBlocks = 0;
     this.gap = 0;
     this.rate = 48000;
-    const url = new URL("/stream", location.href);
+    const url = new URL("stream", location.href);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
     url.hash = "";
     this.socket = new WebSocket(url);
@@ -69,7 +71,12 @@ export class Link {
     }
     if (this.gap) this.say({ type: "gap", samples: this.gap });
     this.gap = 0;
-    this.socket.send(samples);
+    this.socket.send(/** @type {Float32Array<ArrayBuffer>} */ (samples));
+  }
+
+  /** Sends a block of a recording, whatever waits. @param {Float32Array} samples */
+  deliver(samples) {
+    this.socket.send(/** @type {Float32Array<ArrayBuffer>} */ (samples));
   }
 
   /** No more sound: the server sends what it owes, then closes. */

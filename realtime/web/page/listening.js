@@ -1,71 +1,86 @@
 // @ts-check
-/** Listening: microphone to server to notes. Survives a lost connection; the take goes on. */
+/** Listening: microphone to engine to notes. Survives a lost connection or microphone; the take goes on. */
 
-import { Capture, levelDb } from "./capture.js";
-import { StreamClock } from "./clock.js";
-import { Backoff, FINAL, FULL, Link } from "./link.js";
+import { Capture, CaptureError, levelDb } from "./capture.js";
+import { Backoff, FINAL, FULL } from "./link.js";
 import { Recording } from "./recording.js";
+import { text } from "./text.js";
+import { Timeline } from "./timeline.js";
 
 /** How long the last notes may take to come after Stop. */
 const LAST_NOTES_MS = 2000;
+/** Without sound for so long, the device slept. */
+const SLEPT_MS = 1000;
+const LOOK_FOR_MICROPHONE_MS = 1000;
 
 /**
+ * @typedef {import("./link.js").Ears} Ears
  * @typedef {{
  *   onEvent: (event: import("./notes.js").NoteEvent) => void,
  *   onLost: () => void,
  *   onState: (line: string) => void,
  *   onProblem: (line: string) => void,
+ *   onHint: (line: string) => void,
  *   onRoundTrip: (ms: number) => void,
  *   onEnded: () => void,
  * }} Reactions
  */
 
 export class Listening {
-  /**
-   * @param {Reactions} reactions
-   * @param {string} token
-   */
-  constructor(reactions, token) {
+  /** @param {Reactions} reactions @param {import("./engines.js").Engines} engines @param {string} token */
+  constructor(reactions, engines, token) {
     this.reactions = reactions;
+    this.engines = engines;
     this.token = token;
-    this.clock = new StreamClock();
-    this.capture = new Capture((samples) => this.hear(samples), (why) => this.deviceLost(why));
+    this.timeline = new Timeline();
+    this.capture = new Capture(
+      (samples) => this.hear(samples),
+      () => void this.microphoneLost(),
+      (held) => this.reactions.onHint(held ? text("audio held") : ""),
+    );
     this.backoff = new Backoff();
+    this.deviceId = "";
     this.latency_ms = 132;
-    /** The whole algorithmic latency, as the server says. */
+    /** The whole algorithmic latency, as the engine says. */
     this.algorithmic_ms = 0;
     this.hearsPedal = false;
     this.level_db = -120;
-    this.droppedBefore = this.droppedByServer = 0;
-    /** @type {Link | null} */
+    this.droppedBefore = this.droppedByEngine = this.late = 0;
+    this.step_ms = this.step_p99_ms = 0;
+    this.heard_ms = 0;
+    /** @type {import("./link.js").Link | import("./own_link.js").OwnLink | null} */
     this.link = null;
     /** @type {Recording | null} */
     this.recording = null;
     this.going = false;
     this.retry = 0;
+    /** @type {(() => void) | null} */
+    this.stopped = null;
   }
 
-  /** @param {string} deviceId @param {number} latency_ms @throws {import("./capture.js").CaptureError} */
+  /** @param {string} deviceId @param {number} latency_ms @throws {CaptureError} */
   async start(deviceId, latency_ms) {
+    this.deviceId = deviceId;
     this.latency_ms = latency_ms;
-    this.reactions.onState("Opening the microphone …");
+    this.reactions.onState(text("opening microphone"));
     await this.capture.start(deviceId);
     this.recording = new Recording(this.capture.sampleRate);
     this.going = true;
+    this.reactions.onState(text("loading"));
     this.connect();
   }
 
   get droppedBlocks() {
-    return this.droppedBefore + this.droppedByServer + (this.link?.droppedBlocks ?? 0);
+    return this.droppedBefore + this.droppedByEngine + (this.link?.droppedBlocks ?? 0);
   }
 
   /** Stream time at the page's time: seconds of sound since Listen was pressed. @param {number} now_ms */
   streamAt(now_ms) {
-    return this.clock.streamAt(now_ms);
+    return this.timeline.streamAt(now_ms);
   }
 
-  /** Another latency from now on: a new stream, which goes on in the same take. @param {number} latency_ms */
-  setLatency(latency_ms) {
+  /** Another latency or engine from now on: a new stream, which goes on in the same take. @param {number} latency_ms */
+  restart(latency_ms) {
     this.latency_ms = latency_ms;
     this.backoff.succeeded();
     this.link?.close(); // closed() connects again
@@ -81,7 +96,7 @@ export class Listening {
     if (link) {
       link.end();
       await new Promise((done) => {
-        this.stopped = done;
+        this.stopped = () => done(null);
         setTimeout(done, LAST_NOTES_MS);
       });
       link.close();
@@ -92,8 +107,8 @@ export class Listening {
   connect() {
     if (!this.going) return;
     let dropped = 0;
-    const rate = this.capture.sampleRate;
-    this.link = new Link(
+    const rate = this.recording?.sampleRate ?? 0;
+    this.link = this.engines.connect(
       () => ({
         sample_rate: rate, latency_ms: this.latency_ms, mode: "live", token: this.token,
         start_s: this.recording?.duration_s ?? 0,
@@ -103,12 +118,15 @@ export class Listening {
           this.backoff.succeeded();
           this.hearsPedal = hearsPedal;
           this.algorithmic_ms = latency_ms;
-          this.reactions.onState("Listening");
+          this.reactions.onState(text("listening"));
         },
         onEvents: (events) => events.forEach(this.reactions.onEvent),
         onHeard: (heard) => {
-          this.droppedByServer += heard.dropped_blocks - dropped;
+          this.droppedByEngine += heard.dropped_blocks - dropped;
           dropped = heard.dropped_blocks;
+          this.late = heard.late_blocks;
+          this.step_ms = heard.step_ms ?? 0;
+          this.step_p99_ms = heard.step_p99_ms ?? 0;
         },
         onRoundTrip: this.reactions.onRoundTrip,
         onClose: (code, reason) => this.closed(code, reason),
@@ -119,10 +137,20 @@ export class Listening {
   /** @param {Float32Array} samples */
   hear(samples) {
     if (!this.recording) return;
+    const now_ms = performance.now();
+    if (this.heard_ms && now_ms - this.heard_ms > SLEPT_MS) this.woke((now_ms - this.heard_ms) / 1000);
+    this.heard_ms = now_ms;
     this.recording.add(samples);
-    this.clock.observe(this.recording.duration_s, performance.now());
+    this.timeline.observe(this.recording.duration_s, now_ms / 1000);
     this.level_db = Math.max(levelDb(samples), this.level_db - 0.3);
     this.link?.send(samples);
+  }
+
+  /** @param {number} seconds */
+  woke(seconds) {
+    this.timeline.restart();
+    this.reactions.onHint(text("slept", { seconds: Math.round(seconds) }));
+    this.restart(this.latency_ms); // ends what sounds
   }
 
   /** @param {number} code @param {string} reason */
@@ -130,29 +158,45 @@ export class Listening {
     this.droppedBefore += this.link?.droppedBlocks ?? 0;
     this.link = null;
     this.reactions.onLost();
-    this.stopped?.(undefined);
+    this.stopped?.();
     if (!this.going) return;
     if (FINAL.has(code)) {
-      this.reactions.onProblem(`The server refused: ${reason || code}.`);
+      this.reactions.onProblem(text("refused", { reason: reason || code }));
       void this.stop();
       return;
     }
     const asked = code === 1000 || code === 1005;
     const wait_ms = asked ? 0 : this.backoff.failed();
     if (!asked) {
-      const why = code === FULL ? "All places are taken" : "The connection is lost";
-      const detail = reason && code !== FULL ? ` (${reason})` : "";
-      this.reactions.onState(`${why}${detail}; trying again in ${wait_ms / 1000} s. The sound is still recorded.`);
+      const name = code === FULL ? "full" : this.engines.kind === "page" ? "lost engine" : "lost";
+      this.reactions.onState(text(name, { seconds: wait_ms / 1000, detail: reason && ` (${reason})` }));
     }
     this.retry = window.setTimeout(() => this.connect(), wait_ms);
   }
 
-  /** @param {string} why */
-  deviceLost(why) {
-    this.reactions.onProblem(why);
-    void this.stop();
+  /** Ends what sounds, and waits for the same microphone or another one. */
+  async microphoneLost() {
+    this.reactions.onHint(text("microphone gone"));
+    await this.capture.stop();
+    this.heard_ms = 0;
+    this.restart(this.latency_ms);
+    while (this.going && !this.capture.context) {
+      await new Promise((go) => setTimeout(go, LOOK_FOR_MICROPHONE_MS));
+      for (const deviceId of new Set([this.deviceId, ""])) if (await this.reopened(deviceId)) return;
+    }
   }
 
-  /** @type {((value: unknown) => void) | undefined} */
-  stopped;
+  /** @param {string} deviceId */
+  async reopened(deviceId) {
+    try {
+      await this.capture.start(deviceId, this.recording?.sampleRate);
+    } catch (error) {
+      if (error instanceof CaptureError) return false;
+      throw error;
+    }
+    if (!this.going) return this.capture.stop().then(() => true);
+    this.timeline.restart();
+    this.reactions.onHint(text("microphone back"));
+    return true;
+  }
 }

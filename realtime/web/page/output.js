@@ -3,6 +3,7 @@
 
 import { MidiOut, requestMidi } from "./midi_out.js";
 import { Synth } from "./synth.js";
+import { text } from "./text.js";
 
 /** Beyond the network's latency: what network, computing and drawing may take, so that the rhythm stays. */
 export const ALLOWANCE_MS = 50;
@@ -20,7 +21,8 @@ export class Output {
     /** @type {Synth | MidiOut | null} */
     this.player = null;
     this.pedalDown = false;
-    if ("requestMIDIAccess" in navigator) picker.add(new Option("a MIDI port …", "midi"));
+    for (const kind of ["silent", "synth"]) picker.add(new Option(text(`output ${kind}`), kind));
+    if ("requestMIDIAccess" in navigator) picker.add(new Option(text("output midi"), "midi"));
     picker.onchange = () => this.choose(picker.value);
   }
 
@@ -33,7 +35,7 @@ export class Output {
     else if (value.startsWith("port:")) {
       const port = this.access?.outputs.get(value.slice(5));
       if (port) this.begin(new MidiOut(port));
-      else this.onProblem("That MIDI port has gone. Choose another one.");
+      else this.onProblem(text("midi gone choose"));
     }
   }
 
@@ -46,7 +48,7 @@ export class Output {
   async askForMidi() {
     this.access = await requestMidi();
     if (!this.access) {
-      this.onProblem("The browser gave no MIDI: allow it in the site's settings, or take the built-in synthesiser.");
+      this.onProblem(text("midi refused"));
       this.picker.value = "silent";
       return;
     }
@@ -54,7 +56,7 @@ export class Output {
     this.listPorts();
     const first = [...this.access.outputs.keys()][0];
     if (first === undefined) {
-      this.onProblem("There is no MIDI port. Plug an instrument in or start a synthesiser; the list follows.");
+      this.onProblem(text("midi none"));
       this.picker.value = "silent";
       return;
     }
@@ -67,13 +69,13 @@ export class Output {
     const chosen = this.picker.value;
     for (const option of [...this.picker.options]) if (option.value.startsWith("port:")) option.remove();
     for (const port of this.access?.outputs.values() ?? []) {
-      this.picker.add(new Option(port.name ?? "MIDI port", `port:${port.id}`));
+      this.picker.add(new Option(port.name ?? text("midi port"), `port:${port.id}`));
     }
     this.picker.value = chosen;
     if (this.picker.value !== chosen) {
       this.picker.value = "silent";
       this.player = null;
-      this.onProblem("The MIDI port has gone.");
+      this.onProblem(text("midi gone"));
     }
   }
 

@@ -1,15 +1,17 @@
 // @ts-check
 /**
- * The piano roll: notes come out below the keyboard and fall. What is at the keyboard is now; above the
- * marker lies what the network cannot know yet. Under the notes a band shows where the pedal is down.
+ * The piano roll: notes leave the keyboard and rise. What touches the keyboard is now. In the lane at the left
+ * edge a bar shows where the pedal is down.
  */
 
-import { brightness, drawKeyboard, KEYS, keyOf } from "./keys.js";
+import { clock } from "./dom.js";
+import { drawKeyboard } from "./keyboard.js";
+import { KEYS, keyOf, LANE } from "./keys.js";
+import { KeyRange } from "./key_range.js";
+import { loudness, readPalette } from "./palette.js";
 
-/** Pixels a second fall; on a small screen a little fewer. */
-const SPEED = 90;
-/** Pixels of the pedal's bar at the left edge. */
-const PEDAL_WIDTH = 5;
+/** Pixels that a second rises. */
+export const SPEED = 100;
 
 export class Roll {
   /** @param {HTMLCanvasElement} canvas */
@@ -18,9 +20,13 @@ export class Roll {
     this.context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { alpha: false }));
     this.width = this.height = 0;
     this.dirty = true;
-    this.readColours();
+    this.range = new KeyRange();
+    this.palette = readPalette();
     new ResizeObserver(() => this.resize()).observe(canvas);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.readColours());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+      this.palette = readPalette();
+      this.dirty = true;
+    });
     this.resize();
   }
 
@@ -31,120 +37,104 @@ export class Roll {
     this.canvas.width = Math.max(1, Math.round(this.width * ratio));
     this.canvas.height = Math.max(1, Math.round(this.height * ratio));
     this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    this.dirty = true;
-  }
-
-  readColours() {
-    const style = getComputedStyle(document.documentElement);
-    /** @param {string} name */
-    const colour = (name) => style.getPropertyValue(name).trim();
-    /** @type {import("./keys.js").Colours} */
-    this.colours = {
-      roll: colour("--roll"), grid: colour("--grid"), octave: colour("--octave"), note: colour("--note"),
-      sounding: colour("--sounding"), marker: colour("--marker"), whiteKey: colour("--white-key"),
-      blackKey: colour("--black-key"), keyEdge: colour("--key-edge"), quiet: colour("--quiet"), pedal: colour("--pedal"),
-    };
+    this.range.setWidth(this.width - LANE);
     this.dirty = true;
   }
 
   get keyboardHeight() {
-    return Math.round(Math.min(84, Math.max(40, 0.16 * this.height)));
+    return Math.round(Math.min(120, Math.max(56, 0.17 * this.height, 2.5 * Math.min(40, this.range.unit))));
+  }
+
+  /** Where the keyboard begins, and now is. */
+  get bottom() {
+    return this.height - this.keyboardHeight;
   }
 
   /** Seconds that are visible. */
   get span_s() {
-    return Math.max(1, (this.height - this.keyboardHeight) / SPEED);
+    return Math.max(1, this.bottom / SPEED);
   }
 
   /**
    * @param {import("./notes.js").Notes} notes
    * @param {number} now_s
    * @param {Map<number, number>} lit pitches that sound now, with their velocities
-   * @param {number} latency_s where the marker is; 0 for none
+   * @param {boolean} pedalDown
    */
-  draw(notes, now_s, lit, latency_s) {
-    const { context, colours, width, height, keyboardHeight: top } = this;
+  draw(notes, now_s, lit, pedalDown) {
+    const { context, palette, width, bottom } = this;
     this.dirty = false;
-    context.fillStyle = colours.roll;
-    context.fillRect(0, top, width, height - top);
-    this.drawGrid(now_s, top);
-    for (const press of notes.pressesBetween(now_s - this.span_s, now_s)) this.drawPress(press, now_s, top);
-    for (const note of notes.between(now_s - this.span_s, now_s)) this.drawNote(note, now_s, top);
-    if (latency_s > 0) this.drawMarker(top + latency_s * SPEED, `${Math.round(1000 * latency_s)} ms`);
-    drawKeyboard(context, width, top, lit, colours);
+    context.fillStyle = palette.roll;
+    context.fillRect(0, 0, width, bottom);
+    this.drawKeyLanes(bottom);
+    this.drawSeconds(now_s, bottom);
+    for (const note of notes.between(now_s - this.span_s, now_s)) this.drawNote(note, now_s, bottom);
+    this.drawPedal(notes.pressesBetween(now_s - this.span_s, now_s), now_s, bottom);
+    drawKeyboard(this, lit, pedalDown);
   }
 
-  /** @param {number} now_s @param {number} top */
-  drawGrid(now_s, top) {
-    const { context, colours, width, height } = this;
+  /** @param {number} bottom */
+  drawKeyLanes(bottom) {
+    const { context, palette, range } = this;
     for (const key of KEYS) {
+      const x = LANE + range.x(key.left);
+      if (x > this.width || x + key.width * range.unit < LANE) continue;
       if (key.black) {
-        context.fillStyle = colours.grid;
-        context.globalAlpha = 0.45;
-        context.fillRect(key.left * width, top, key.width * width, height - top);
-        context.globalAlpha = 1;
+        context.fillStyle = palette.lane;
+        context.fillRect(x, 0, key.width * range.unit, bottom);
       } else if (key.pitch % 12 === 0 || key.pitch % 12 === 5) {
-        context.fillStyle = key.pitch % 12 ? colours.grid : colours.octave;
-        context.fillRect(Math.round(key.left * width), top, 1, height - top);
+        context.fillStyle = key.pitch % 12 ? palette.grid : palette.octave;
+        context.fillRect(Math.round(x), 0, 1, bottom);
       }
     }
-    context.textAlign = "left";
+  }
+
+  /** @param {number} now_s @param {number} bottom */
+  drawSeconds(now_s, bottom) {
+    const { context, palette, width } = this;
+    context.textAlign = "right";
     context.font = "11px system-ui, sans-serif";
-    for (let second = Math.floor(now_s); second >= 0 && second > now_s - this.span_s; second--) {
-      const y = Math.round(top + (now_s - second) * SPEED);
-      context.fillStyle = colours.grid;
-      context.fillRect(0, y, width, 1);
-      context.fillStyle = colours.quiet;
-      if (second % 5 === 0) context.fillText(clock(second), PEDAL_WIDTH + 3, y - 3);
+    for (let second = 5 * Math.floor(now_s / 5); second >= 0 && second > now_s - this.span_s; second -= 5) {
+      const y = Math.round(bottom - (now_s - second) * SPEED);
+      context.fillStyle = palette.grid;
+      context.fillRect(LANE, y, width - LANE, 1);
+      context.fillStyle = palette.quiet;
+      context.fillText(clock(second), width - 6, y - 4);
     }
   }
 
-  /** @param {import("./notes.js").Press} press @param {number} now_s @param {number} top */
-  drawPress(press, now_s, top) {
-    const { context, colours, width } = this;
-    const from = top + (now_s - Math.min(now_s, press.up_s ?? now_s)) * SPEED;
-    const tall = Math.max(2, top + (now_s - press.down_s) * SPEED - from);
-    context.fillStyle = colours.pedal;
-    context.globalAlpha = 0.13;
-    context.fillRect(0, from, width, tall);
-    context.globalAlpha = 1;
-    context.fillRect(0, from, PEDAL_WIDTH, tall);
-  }
-
-  /** @param {import("./notes.js").Note} note @param {number} now_s @param {number} top */
-  drawNote(note, now_s, top) {
-    const { context, colours, width } = this;
+  /** @param {import("./notes.js").Note} note @param {number} now_s @param {number} bottom */
+  drawNote(note, now_s, bottom) {
+    const { context, palette, range } = this;
     const key = keyOf(note.pitch);
-    const down = note.offset_s === null || note.offset_s > now_s;
-    const from = top + (now_s - Math.min(now_s, note.offset_s ?? now_s)) * SPEED;
-    const to = top + (now_s - note.onset_s) * SPEED;
-    const wide = Math.max(3, key.width * width - 1);
-    const left = (key.left + key.width / 2) * width - wide / 2;
-    context.globalAlpha = brightness(note.velocity);
-    context.fillStyle = down ? colours.sounding : colours.note;
+    const middle = LANE + range.x(key.left + key.width / 2);
+    if (middle < LANE - range.unit || middle > this.width + range.unit) return;
+    const sounds = note.offset_s === null || note.offset_s > now_s;
+    const to = bottom - (now_s - Math.min(now_s, note.offset_s ?? now_s)) * SPEED;
+    const from = bottom - (now_s - note.onset_s) * SPEED;
+    // Louder notes are wider too, so that it does not depend on colours alone.
+    const room = Math.min(1, key.width + 0.15) * range.unit - 1;
+    const wide = Math.max(3, room * (0.55 + 0.45 * loudness(note.velocity)));
+    context.fillStyle = palette.notes[note.velocity];
+    context.globalAlpha = sounds ? 1 : 0.82;
     context.beginPath();
-    context.roundRect(left, from, wide, Math.max(3, to - from), Math.min(3, wide / 2));
+    context.roundRect(middle - wide / 2, from, wide, Math.max(4, to - from), Math.min(4, wide / 3));
     context.fill();
     context.globalAlpha = 1;
   }
 
-  /** @param {number} y @param {string} label */
-  drawMarker(y, label) {
-    const { context, colours, width } = this;
-    context.strokeStyle = colours.marker;
-    context.setLineDash([6, 5]);
-    context.beginPath();
-    context.moveTo(0, Math.round(y) + 0.5);
-    context.lineTo(width, Math.round(y) + 0.5);
-    context.stroke();
-    context.setLineDash([]);
-    context.fillStyle = colours.marker;
-    context.textAlign = "right";
-    context.fillText(label, width - 4, y + 12);
+  /** @param {import("./notes.js").Press[]} presses @param {number} now_s @param {number} bottom */
+  drawPedal(presses, now_s, bottom) {
+    const { context, palette } = this;
+    context.fillStyle = palette.lane;
+    context.fillRect(0, 0, LANE, bottom);
+    context.fillStyle = palette.pedal;
+    for (const press of presses) {
+      const to = bottom - (now_s - Math.min(now_s, press.up_s ?? now_s)) * SPEED;
+      const from = bottom - (now_s - press.down_s) * SPEED;
+      context.beginPath();
+      context.roundRect(5, from, LANE - 10, Math.max(3, to - from), 3);
+      context.fill();
+    }
   }
-}
-
-/** @param {number} seconds */
-export function clock(seconds) {
-  return `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 }

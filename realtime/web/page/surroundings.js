@@ -1,9 +1,11 @@
 // @ts-check
-/** What the page finds around it: the server, the microphones, its token, a screen that should stay on. */
+/** What the page finds around it: the microphones, its token, its choices of last time, a screen that stays on. */
 
 import { microphones } from "./capture.js";
+import { text } from "./text.js";
 
 const TOKEN = "hppnet-token";
+const CHOICES = "hppnet-choices";
 
 /** Behind the #, where no log sees it; kept while the tab is open. */
 export function tokenFromAddress() {
@@ -21,18 +23,24 @@ export function rememberToken(token) {
 }
 
 /**
- * Fills the dial with the engine's latencies; tells whether the server wants a token.
- * @param {HTMLSelectElement} latency
- * @returns {Promise<boolean>}
+ * Sets a picker to what was chosen last time, and remembers what is chosen from now on.
+ * @param {HTMLSelectElement} picker
  */
-export async function askServer(latency) {
-  /** @type {{latencies: {ms: number, name: string}[], default_latency_ms: number, token_required: boolean}} */
-  const about = await (await fetch("/about")).json();
-  latency.replaceChildren(
-    ...about.latencies.map(({ ms, name }) => new Option(`${ms} ms${name && ` (${name})`}`, String(ms))),
+export function remember(picker) {
+  const choices = () => JSON.parse(localStorage.getItem(CHOICES) ?? "{}");
+  const before = choices()[picker.id];
+  if ([...picker.options].some((option) => option.value === before)) picker.value = before;
+  picker.addEventListener("change", () => {
+    localStorage.setItem(CHOICES, JSON.stringify({ ...choices(), [picker.id]: picker.value }));
+  });
+}
+
+/** @param {HTMLSelectElement} picker @param {import("./engines.js").About} about */
+export function listLatencies(picker, about) {
+  picker.replaceChildren(
+    ...about.latencies.map(({ ms, name }) => new Option(text(`latency ${name || "other"}`, { ms }), String(ms))),
   );
-  latency.value = String(about.default_latency_ms);
-  return about.token_required;
+  picker.value = String(about.default_latency_ms);
 }
 
 /** @param {HTMLSelectElement} picker what is chosen stays chosen while it is there */
@@ -40,10 +48,21 @@ export async function listMicrophones(picker) {
   const chosen = picker.value;
   const found = (await microphones()).filter((device) => device.deviceId !== "default");
   picker.replaceChildren(
-    new Option("The usual one", ""),
-    ...found.map((device, number) => new Option(device.label || `Microphone ${number + 1}`, device.deviceId)),
+    new Option(text("default microphone"), ""),
+    ...found.map((device, i) => new Option(device.label || text("microphone number", { number: i + 1 }), device.deviceId)),
   );
   picker.value = found.some((device) => device.deviceId === chosen) ? chosen : "";
+}
+
+/** @param {HTMLSelectElement} picker @param {number} count of the microphone's channels */
+export function listChannels(picker, count) {
+  const chosen = picker.value;
+  const numbers = Array.from({ length: count > 1 ? count : 0 }, (_, i) => i + 1);
+  picker.replaceChildren(
+    new Option(text("all channels"), "0"),
+    ...numbers.map((number) => new Option(text("channel number", { number }), String(number))),
+  );
+  picker.value = Number(chosen) <= numbers.length && chosen ? chosen : "0";
 }
 
 /** A tablet on the music stand should not go dark. @param {() => boolean} needed */

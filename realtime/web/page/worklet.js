@@ -16,7 +16,12 @@ class Tap extends AudioWorkletProcessor {
     /** @type {Downmix | null} */
     this.mix = null;
     this.going = true;
-    this.port.onmessage = () => (this.going = false);
+    /** One alone, from 1; 0 for all. */
+    this.channel = 0;
+    this.port.onmessage = ({ data }) => {
+      if (data === "stop") this.going = false;
+      else this.channel = data.channel;
+    };
   }
 
   /** @param {Float32Array[][]} inputs */
@@ -33,6 +38,7 @@ class Tap extends AudioWorkletProcessor {
 
   /** @param {Float32Array[]} channels */
   mixed(channels) {
+    if (this.channel) return channels[Math.min(this.channel, channels.length) - 1];
     if (this.mix?.channels !== channels.length) this.mix = new Downmix(channels.length, sampleRate);
     return this.mix.feed(channels);
   }

@@ -1,0 +1,120 @@
+// @ts-check
+/** From blocks of sound to events, whatever happens to the sound on its way. As realtime/engine.py. */
+
+import { Gate } from "./gate.js";
+
+const SHORT_GAP_S = 0.05;
+const LONGEST_NOTE_S = 90;
+const LOUDEST = 4;
+
+/** @typedef {import("../notes.js").NoteEvent} NoteEvent */
+
+export class Live {
+  /** @param {import("./stream.js").Stream} stream @param {number} rate Hz */
+  constructor(stream, rate) {
+    this.stream = stream;
+    this.rate = rate;
+    this.gate = new Gate(rate);
+    /** Pitch to onset_s. @type {Map<number, number>} */
+    this.sounding = new Map();
+    /** @type {number | null} */
+    this.pedal_s = null;
+    this.struck_s = 0;
+    /** Kept here until taken: what a fault interrupts must not lose the ends of notes. @type {NoteEvent[]} */
+    this.events = [];
+    /** Stream time of the sample expected next. @type {number | null} */
+    this.next_s = null;
+    /** Stream time of the network's first sample. @type {number | null} */
+    this.origin_s = null;
+  }
+
+  /** Events that this block completes. @param {Float32Array} samples @param {number} time_s of the first one */
+  async feed(samples, time_s) {
+    const clean = samples.map((sample) => (Number.isFinite(sample) ? Math.max(-LOUDEST, Math.min(LOUDEST, sample)) : 0));
+    const missing_s = this.next_s === null ? 0 : time_s - this.next_s;
+    if (!(missing_s > -1e-3 && missing_s <= SHORT_GAP_S)) await this.endAll(false);
+    else if (this.origin_s !== null && missing_s > 0.5 / this.rate) this.origin_s += missing_s;
+    await this.hear(clean, time_s + samples.length / this.rate);
+    return this.take();
+  }
+
+  /** Ends what sounds and lets the pedal up; the next block begins afresh. @param {boolean} broken */
+  async interrupt(broken = false) {
+    await this.endAll(broken);
+    return this.take();
+  }
+
+  /** @param {boolean} broken what the stream still owes is lost */
+  async endAll(broken) {
+    if (!broken && this.origin_s !== null) this.tell(await this.stream.flush());
+    const end_s = this.next_s ?? 0;
+    for (const [pitch, onset_s] of this.sounding) {
+      this.events.push({ type: "off", time_s: Math.max(end_s, onset_s), pitch });
+    }
+    this.sounding.clear();
+    this.movePedal(end_s, false);
+    this.gate.restart();
+    this.stream.reset();
+    this.next_s = this.origin_s = null;
+  }
+
+  /** @param {Float32Array} samples @param {number} end_s */
+  async hear(samples, end_s) {
+    const heard = this.gate.pass(samples);
+    this.next_s = end_s;
+    if (!heard.length) return;
+    // Also on waking: the pre-roll ends where the block ends.
+    this.origin_s ??= end_s - heard.length / this.rate;
+    this.tell(await this.stream.feed(heard));
+    this.endOverlong(end_s);
+    if (!this.gate.asleep) return;
+    this.tell(await this.stream.flush());
+    this.stream.reset();
+    this.origin_s = null;
+  }
+
+  /** In stream time; an end without a beginning is left out. @param {NoteEvent[]} events */
+  tell(events) {
+    for (const event of events) {
+      const time_s = event.time_s + (this.origin_s ?? 0);
+      if (event.type === "pedal") {
+        this.movePedal(time_s, event.down);
+        continue;
+      }
+      const begun_s = this.sounding.get(event.pitch);
+      this.sounding.delete(event.pitch);
+      if (begun_s !== undefined) this.events.push({ type: "off", time_s: Math.max(time_s, begun_s), pitch: event.pitch });
+      if (event.type === "on") {
+        this.events.push({ ...event, time_s });
+        this.sounding.set(event.pitch, time_s);
+        this.struck_s = time_s;
+      }
+    }
+  }
+
+  /** @param {number} at_s @param {boolean} down */
+  movePedal(at_s, down) {
+    if (down === (this.pedal_s !== null)) return;
+    const time_s = down ? at_s : Math.max(at_s, this.pedal_s ?? 0);
+    this.pedal_s = down ? time_s : null;
+    this.events.push({ type: "pedal", time_s, down });
+  }
+
+  /** @param {number} end_s */
+  endOverlong(end_s) {
+    for (const [pitch, onset_s] of this.sounding) {
+      if (end_s - onset_s <= LONGEST_NOTE_S) continue;
+      this.sounding.delete(pitch);
+      this.events.push({ type: "off", time_s: end_s, pitch });
+    }
+    if (this.pedal_s !== null && end_s - Math.max(this.pedal_s, this.struck_s) > LONGEST_NOTE_S) {
+      this.movePedal(end_s, false);
+    }
+  }
+
+  take() {
+    const events = this.events;
+    this.events = [];
+    return events;
+  }
+}

@@ -1,0 +1,73 @@
+// @ts-check
+/** The engine live: sound comes in blocks of any size, events come out. As model/stream.py. */
+
+import { Decoder } from "./decoder.js";
+import { Frames } from "./frames.js";
+import { FRAME_S } from "./timebase.js";
+
+/** @typedef {import("../notes.js").NoteEvent} NoteEvent */
+
+export class EngineFault extends Error {}
+
+export class Stream {
+  /**
+   * @param {import("./step.js").Step} step
+   * @param {import("./graph.js").Network} network
+   * @param {number} rate Hz
+   */
+  constructor(step, network, rate) {
+    this.step = step;
+    this.network = network;
+    this.rate = rate;
+    /** Is told how long each step took. @type {(ms: number) => void} */
+    this.onStep = () => {};
+    this.frames = new Frames(network.front_end, rate);
+    this.decoder = new Decoder(network.thresholds);
+    this.judged = 0;
+  }
+
+  /** Algorithmic latency in seconds: from a frame's centre to the announcement of its onset. */
+  get latency_s() {
+    return this.frames.latency_s + (this.step.look_ahead + 1) * FRAME_S;
+  }
+
+  /** As new: the next sample is at 0 s. */
+  reset() {
+    this.frames = new Frames(this.network.front_end, this.rate);
+    this.decoder = new Decoder(this.network.thresholds);
+    this.step.reset();
+    this.judged = 0;
+  }
+
+  /**
+   * Events that a block of mono samples completes. Throws EngineFault where the network gives no numbers.
+   * @param {Float32Array} block
+   */
+  async feed(block) {
+    this.frames.keep(block);
+    return this.compute(Infinity);
+  }
+
+  /** The events still owed, as if silence followed, and the ends of what sounds. Then `reset`. */
+  async flush() {
+    this.frames.finish(this.step.look_ahead);
+    const events = await this.compute(this.frames.total);
+    return [...events, ...this.decoder.flush()];
+  }
+
+  /** @param {number} total frames, of which no more are judged */
+  async compute(total) {
+    /** @type {NoteEvent[]} */
+    const events = [];
+    for (let samples = this.frames.next(); samples; samples = this.frames.next()) {
+      const began_ms = performance.now();
+      const found = await this.step.run(samples);
+      this.onStep(performance.now() - began_ms);
+      if (!found || this.judged >= total) continue;
+      if (!found.keys.every(Number.isFinite)) throw new EngineFault("the network's probabilities are not numbers");
+      this.judged += 1;
+      events.push(...this.decoder.feed(found.keys, found.pedal));
+    }
+    return events;
+  }
+}

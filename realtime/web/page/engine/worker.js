@@ -1,0 +1,56 @@
+// @ts-check
+/** The engine's thread. One stream at a time: a hello replaces the one before. */
+
+import { loadEngine } from "./loading.js";
+import { Service } from "./service.js";
+
+/**
+ * @typedef {{type: "prepare", latency_ms: number}
+ *   | {type: "hello", id: number, hello: import("./service.js").Hello}
+ *   | {type: "sound", id: number, samples: Float32Array, at_ms: number}
+ *   | {type: "gap", id: number, samples: number}
+ *   | {type: "end" | "close", id: number}} Message
+ */
+
+/** @type {Promise<import("./loading.js").Engine> | null} */
+let engine = null;
+/** Messages are taken one after the other, those that come while a session opens too. */
+let turn = Promise.resolve();
+/** @type {{id: number, service: Service} | null} */
+let current = null;
+
+/** @param {object} message */
+const say = (message) => postMessage(message);
+
+onmessage = (/** @type {MessageEvent<Message>} */ { data }) => {
+  turn = turn.then(() => take(data)).catch((error) => {
+    engine = current ? engine : null; // what could not be fetched may be there the next time
+    say({ type: "failed", id: "id" in data ? data.id : 0, reason: String(error?.message ?? error) });
+  });
+};
+
+/** @param {Message} message */
+async function take(message) {
+  if (message.type === "prepare") {
+    await (await load()).step(message.latency_ms);
+    say({ type: "prepared" });
+  } else if (message.type === "hello") {
+    current?.service.close();
+    current = null;
+    const loaded = await load();
+    const step = await loaded.step(message.hello.latency_ms);
+    const { id } = message;
+    current = { id, service: new Service(loaded, step, message.hello, (said) => say({ id, ...said })) };
+  } else if (current?.id === message.id) {
+    const { service } = current;
+    if (message.type === "sound") service.sound(message.samples, message.at_ms);
+    else if (message.type === "gap") service.gap(message.samples);
+    else if (message.type === "end") service.end();
+    else service.close();
+  }
+}
+
+function load() {
+  engine ??= loadEngine();
+  return engine;
+}

@@ -1,0 +1,33 @@
+// @ts-check
+/** What computes: the server that the page comes from, or this browser. */
+
+import { Link } from "./link.js";
+import { OwnEngine } from "./own_link.js";
+
+/**
+ * @typedef {"page" | "server"} Kind
+ * @typedef {{
+ *   engines: Kind[], engine: Kind, version: string, checkpoint: string, licence: string,
+ *   latencies: {ms: number, name: string}[], default_latency_ms: number, token_required: boolean, offline: boolean,
+ * }} About
+ */
+
+export class Engines {
+  constructor() {
+    /** @type {Kind} */
+    this.kind = "server";
+    this.own = new OwnEngine();
+  }
+
+  /** A new stream. @param {() => import("./link.js").Wish} wish @param {import("./link.js").Ears} ears */
+  connect(wish, ears) {
+    return this.kind === "page" ? this.own.connect(wish, ears) : new Link(wish, ears);
+  }
+}
+
+/** What the page was served with. @returns {Promise<About>} */
+export async function askAbout() {
+  const answer = await fetch("about.json");
+  if (!answer.ok) throw new Error(`about.json: ${answer.status}`);
+  return answer.json();
+}

@@ -1,0 +1,59 @@
+// @ts-check
+/** What stands behind Details: how soon notes are seen, how long the engine and the drawing take. */
+
+import { $, median, show } from "./dom.js";
+import { text } from "./text.js";
+
+const KEPT = 400;
+/** A step computes 20 ms of sound; the rest is left to the browser. */
+const SLOW_MS = 18;
+
+export class Figures {
+  constructor() {
+    /** Milliseconds from a note's sound to its picture. @type {number[]} */
+    this.delays_ms = [];
+    /** Of drawing a picture. @type {number[]} */
+    this.drawn_ms = [];
+    this.next = 0;
+  }
+
+  /** Notes that are drawn for the first time. @param {import("./listening.js").Listening} session @param {import("./notes.js").Note[]} all */
+  noteSeen(session, all) {
+    const now_ms = performance.now();
+    for (let i = all.length - 1; i >= 0 && !all[i].seen; i--) {
+      all[i].seen = true;
+      this.delays_ms.push(now_ms - session.timeline.pageAt(all[i].onset_s));
+      if (this.delays_ms.length > KEPT) this.delays_ms.shift();
+    }
+  }
+
+  /** @param {number} ms */
+  noteDrawn(ms) {
+    this.drawn_ms[this.next] = ms;
+    this.next = (this.next + 1) % KEPT;
+  }
+
+  /** The 95th percentile of drawing. */
+  get slowest_ms() {
+    const sorted = [...this.drawn_ms].sort((a, b) => a - b);
+    return sorted[Math.floor(0.95 * sorted.length)] ?? 0;
+  }
+
+  /** @param {import("./listening.js").Listening} session @param {import("./notes.js").Notes} notes */
+  show(session, notes) {
+    show("notes", String(notes.all.length));
+    show("dropped", String(session.droppedBlocks));
+    show("late", String(session.late));
+    if (session.algorithmic_ms) show("algorithmic", `${session.algorithmic_ms.toFixed(0)} ms`);
+    if (session.step_ms) show("step", `${session.step_ms.toFixed(1)} ms (99 %: ${session.step_p99_ms.toFixed(0)} ms)`);
+    if (this.delays_ms.length) show("seen", `${median(this.delays_ms).toFixed(0)} ms`);
+    show("drawing", `${this.slowest_ms.toFixed(1)} ms (95 %)`);
+    $("pedal-figure").hidden = !(session.hearsPedal || notes.presses.length);
+  }
+
+  /** A line where the device cannot follow; else empty. @param {import("./listening.js").Listening} session */
+  static trouble(session) {
+    if (session.step_ms > SLOW_MS) return text("too slow", { ms: session.step_ms.toFixed(0) });
+    return session.droppedBlocks ? text("dropped some", { count: session.droppedBlocks }) : "";
+  }
+}

@@ -1,0 +1,82 @@
+// @ts-check
+/** Which keys are visible: all where there is room, else those that are played, until they are moved by hand. */
+
+import { keyOf, WHITES } from "./keys.js";
+
+/** A white key is no narrower than this, in pixels. */
+const NARROWEST = 12;
+const FEWEST = 7;
+/** How far it goes towards its place in a second, as a share of what is left. */
+const SPEED = 4;
+const MARGIN = 2;
+
+export class KeyRange {
+  constructor() {
+    /** The leftmost white key, and how many are visible. */
+    this.first = 0;
+    this.count = WHITES;
+    this.byHand = false;
+    this.goal = 0;
+    this.width = 0;
+  }
+
+  /** Pixels of the roll. @param {number} width */
+  setWidth(width) {
+    this.width = width;
+    if (!this.byHand) this.fit();
+  }
+
+  /** As many keys as there is room for, around those that are played. */
+  fit() {
+    this.byHand = false;
+    this.count = Math.min(WHITES, Math.max(FEWEST, Math.floor(this.width / NARROWEST)));
+    this.goal = this.first = this.held(this.count === WHITES ? 0 : this.first || 23 - this.count / 2);
+  }
+
+  /** Shows these keys, if it was not moved by hand. @param {number[]} pitches that sound */
+  follow(pitches) {
+    if (this.byHand || this.count === WHITES || !pitches.length) return;
+    const places = pitches.map((pitch) => keyOf(pitch).left);
+    const [low, high] = [Math.min(...places) - MARGIN, Math.max(...places) + 1 + MARGIN];
+    if (high - low > this.count) this.goal = this.held((low + high - this.count) / 2);
+    else if (low < this.goal) this.goal = this.held(low);
+    else if (high > this.goal + this.count) this.goal = this.held(high - this.count);
+  }
+
+  /** @param {number} seconds since the last picture @returns whether it moved */
+  glide(seconds) {
+    const left = this.goal - this.first;
+    if (Math.abs(left) < 0.01) return false;
+    this.first += left * Math.min(1, SPEED * seconds);
+    return true;
+  }
+
+  /** @param {number} whites to the right */
+  move(whites) {
+    this.byHand = true;
+    this.goal = this.first = this.held(this.first + whites);
+  }
+
+  /** @param {number} factor above 1: fewer, wider keys @param {number} share of the width that stays where it is */
+  zoom(factor, share = 0.5) {
+    this.byHand = true;
+    const still = this.first + share * this.count;
+    this.count = Math.min(WHITES, Math.max(FEWEST, this.count / factor));
+    this.goal = this.first = this.held(still - share * this.count);
+  }
+
+  /** @param {number} first */
+  held(first) {
+    return Math.min(WHITES - this.count, Math.max(0, first));
+  }
+
+  /** Pixels of a white key. */
+  get unit() {
+    return this.width / this.count;
+  }
+
+  /** Left edge in pixels of a place in white keys. @param {number} place */
+  x(place) {
+    return (place - this.first) * this.unit;
+  }
+}

@@ -1,0 +1,64 @@
+// @ts-check
+/** Plays a take: its sound, and its notes along with it on whatever output is chosen. */
+
+export class Playback {
+  /**
+   * @param {HTMLAudioElement} audio
+   * @param {import("./output.js").Output} output
+   */
+  constructor(audio, output) {
+    this.audio = audio;
+    this.output = output;
+    this.url = "";
+    /** @type {Map<number, import("./notes.js").Note>} */
+    this.lit = new Map();
+    this.pedalDown = false;
+    for (const what of ["pause", "seeking", "ended", "emptied"]) audio.addEventListener(what, () => this.silence());
+  }
+
+  /** @param {import("./take.js").Take | null} take */
+  load(take) {
+    if (this.url) URL.revokeObjectURL(this.url);
+    this.url = take?.audio ? URL.createObjectURL(take.audio) : "";
+    if (this.url) this.audio.src = this.url;
+    else this.audio.removeAttribute("src");
+    this.audio.load();
+  }
+
+  get playing() {
+    return !this.audio.paused && !this.audio.ended;
+  }
+
+  /**
+   * The pitches that sound at a time, with their velocities; while playing, what begins and ends is played.
+   * @param {import("./notes.js").Notes} notes
+   * @param {number} now_s
+   */
+  follow(notes, now_s) {
+    /** @type {Map<number, import("./notes.js").Note>} */
+    const lit = new Map(notes.between(now_s - 1e-3, now_s).map((note) => [note.pitch, note]));
+    const pedalDown = notes.pressesBetween(now_s, now_s + 1e-3).length > 0;
+    if (this.playing) {
+      // Down before keys come up, up after they were struck again: nothing is cut that should ring.
+      if (pedalDown && !this.pedalDown) this.output.play({ type: "pedal", down: true, time_s: now_s }, 0);
+      for (const [pitch, note] of this.lit) {
+        if (lit.get(pitch) !== note) this.output.play({ type: "off", pitch, time_s: now_s }, 0);
+      }
+      for (const [pitch, note] of lit) {
+        if (this.lit.get(pitch) !== note) {
+          this.output.play({ type: "on", pitch, velocity: note.velocity, time_s: now_s }, 0);
+        }
+      }
+      if (!pedalDown && this.pedalDown) this.output.play({ type: "pedal", down: false, time_s: now_s }, 0);
+    }
+    this.lit = lit;
+    this.pedalDown = pedalDown;
+    return new Map([...lit].map(([pitch, note]) => [pitch, note.velocity]));
+  }
+
+  silence() {
+    this.output.panic();
+    this.lit.clear();
+    this.pedalDown = false;
+  }
+}

@@ -1,0 +1,104 @@
+// @ts-check
+/** What is drawn, picture by picture: the notes as they come, a take, or an example while there is none. */
+
+import { $, show } from "./dom.js";
+import { example } from "./example.js";
+import { listenForGestures } from "./gestures.js";
+import { Roll } from "./roll.js";
+import { text } from "./text.js";
+
+const EXAMPLE_ALPHA = 0.6;
+
+export class Screen {
+  /** @param {import("./app.js").Page} page */
+  constructor(page) {
+    this.page = page;
+    this.roll = new Roll($("roll"));
+    this.example = example();
+    this.drawn_ms = 0;
+    listenForGestures(this.roll, (seconds) => !page.busy && page.transport.scroll(seconds));
+    $("fit").onclick = () => {
+      this.roll.range.fit();
+      this.roll.dirty = true;
+    };
+    const draw = () => {
+      requestAnimationFrame(draw);
+      this.draw();
+    };
+    requestAnimationFrame(draw);
+  }
+
+  get empty() {
+    return !this.page.busy && !this.page.take.duration_s;
+  }
+
+  /** What is shown has changed. */
+  refresh() {
+    $("empty").hidden = !this.empty;
+    document.body.classList.toggle("is-empty", this.empty);
+    document.body.classList.toggle("is-busy", this.page.busy);
+    this.roll.dirty = true;
+  }
+
+  draw() {
+    const { page, roll } = this;
+    const began_ms = performance.now();
+    const moved = roll.range.glide(Math.min(0.1, (began_ms - this.drawn_ms) / 1000));
+    this.drawn_ms = began_ms;
+    if (page.listening) this.drawLive(page.listening);
+    else if (page.transcribing) this.drawFile();
+    else if (this.empty) return void (roll.dirty && this.drawExample());
+    else if (moved || roll.dirty || page.transport.playing || page.transport.moved) this.drawTake();
+    else return;
+    $("fit").hidden = !roll.range.byHand;
+    page.figures.noteDrawn(performance.now() - began_ms);
+  }
+
+  /** @param {import("./listening.js").Listening} session */
+  drawLive(session) {
+    const { notes } = this.page.take;
+    const lit = new Map([...notes.sounding].map(([pitch, note]) => [pitch, note.velocity]));
+    const now_s = session.streamAt(performance.now());
+    this.roll.range.follow([...lit.keys()]);
+    this.roll.draw(notes, now_s, lit, notes.pedalDown);
+    this.page.figures.noteSeen(session, notes.all);
+    this.page.transport.show(notes, now_s, now_s, true);
+    this.showPedal(notes.pedalDown);
+  }
+
+  drawFile() {
+    const { take } = this.page;
+    const now_s = /** @type {HTMLProgressElement} */ ($("progress")).value * take.duration_s;
+    this.roll.range.follow(take.notes.between(now_s - 1, now_s).map((note) => note.pitch));
+    this.roll.draw(take.notes, now_s, new Map(), take.notes.pedalDown);
+    this.page.transport.show(take.notes, now_s, take.duration_s);
+  }
+
+  drawTake() {
+    const { page, roll } = this;
+    const { take, transport } = page;
+    const now_s = transport.now_s;
+    const lit = page.playback.follow(take.notes, now_s);
+    roll.range.follow(lit.size ? [...lit.keys()] : take.notes.between(now_s - 2, now_s).map((note) => note.pitch));
+    roll.draw(take.notes, now_s, lit, page.playback.pedalDown);
+    transport.show(take.notes, now_s, take.duration_s);
+    this.showPedal(page.playback.pedalDown);
+  }
+
+  drawExample() {
+    const { context, width, bottom, palette } = this.roll;
+    this.roll.range.follow([59, 77]);
+    this.roll.range.first = this.roll.range.goal;
+    this.roll.draw(this.example.notes, this.example.duration_s, new Map(), false);
+    context.globalAlpha = 1 - EXAMPLE_ALPHA;
+    context.fillStyle = palette.roll;
+    context.fillRect(0, 0, width, bottom - 1);
+    context.globalAlpha = 1;
+  }
+
+  /** @param {boolean} down */
+  showPedal(down) {
+    $("pedal-figure").hidden = !(this.page.listening?.hearsPedal || this.page.take.notes.presses.length);
+    show("pedal", text(down ? "down" : "up"));
+  }
+}

@@ -1,0 +1,84 @@
+// @ts-check
+/** Play, pause and the slider over the whole take. */
+
+import { $, clock, show } from "./dom.js";
+import { Overview } from "./overview.js";
+import { text } from "./text.js";
+
+export class Transport {
+  /** @param {HTMLAudioElement} player */
+  constructor(player) {
+    this.player = player;
+    this.overview = new Overview($("overview"));
+    /** @type {HTMLInputElement} */
+    this.slider = $("position");
+    /** @type {HTMLButtonElement} */
+    this.button = $("play");
+    /** Where a take stands that has no sound, in seconds. */
+    this.place_s = 0;
+    this.duration_s = 0;
+    this.moved = true;
+    this.button.onclick = () => void this.toggle();
+    this.slider.oninput = () => this.go(Number(this.slider.value));
+    for (const what of ["play", "pause", "ended"]) player.addEventListener(what, () => this.label());
+    this.label();
+  }
+
+  get playing() {
+    return !this.player.paused && !this.player.ended;
+  }
+
+  get now_s() {
+    return this.playing ? this.player.currentTime : this.place_s;
+  }
+
+  /** A take that may be played, or null while one is made. @param {import("./take.js").Take | null} take */
+  load(take) {
+    this.duration_s = take?.duration_s ?? 0;
+    this.slider.max = String(this.duration_s);
+    this.slider.disabled = !this.duration_s;
+    this.button.disabled = !take?.audio;
+    this.place_s = this.duration_s; // what was heard last is seen first
+    this.overview.clear();
+    this.moved = true;
+  }
+
+  async toggle() {
+    if (this.playing) return this.pause();
+    if (this.place_s > this.duration_s - 0.1) this.place_s = 0;
+    this.player.currentTime = this.place_s;
+    await this.player.play();
+  }
+
+  pause() {
+    this.place_s = this.player.currentTime;
+    this.player.pause();
+  }
+
+  /** @param {number} to_s */
+  go(to_s) {
+    this.place_s = Math.min(this.duration_s, Math.max(0, to_s));
+    if (this.player.src) this.player.currentTime = this.place_s;
+    this.moved = true;
+  }
+
+  /** @param {number} seconds @returns whether there was a take to move in */
+  scroll(seconds) {
+    if (!this.duration_s) return;
+    this.go(this.now_s + seconds);
+  }
+
+  /** @param {import("./notes.js").Notes} notes @param {number} now_s @param {number} duration_s @param {boolean} [grows] */
+  show(notes, now_s, duration_s, grows = false) {
+    if (this.player.ended) this.place_s = this.duration_s;
+    this.overview.draw(notes, now_s, duration_s, grows);
+    this.slider.value = String(now_s);
+    this.slider.setAttribute("aria-valuetext", clock(now_s));
+    show("time", duration_s > now_s ? `${clock(now_s)} / ${clock(duration_s)}` : clock(now_s));
+    this.moved = false;
+  }
+
+  label() {
+    this.button.textContent = text(this.playing ? "pause" : "play");
+  }
+}

@@ -1,0 +1,159 @@
+"""What a machine makes of the page that computes by itself: size, start, steps, how soon a note is seen."""
+
+from __future__ import annotations
+
+import gzip
+import http.server
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from ...model.transcriber import Transcriber
+from ..bench_notes import make_test_piece
+from ..latency import measure_pace
+from .bench import BenchError
+from .static_page import page_files
+
+RATE = 48_000
+PATIENCE_S = 180.0  #: a busy machine takes long to open a page
+LOOK_S = 0.1
+THROTTLE = 4  #: how much slower the drawing's processor is made for its figure
+THROTTLED_S = 10.0
+
+
+def measure(
+    transcriber: Transcriber,
+    checkpoint: Path | None,
+    seconds: float,
+    latency_ms: float,
+    version: str,
+    report: Callable[[str], object] = lambda stage: None,
+) -> dict[str, Any]:
+    """All figures, ready for JSON. Raises BenchError, NoRuntime and CheckpointError."""
+    sync_playwright, chromium = _browser()
+    files = page_files(checkpoint, version)
+    sound, notes = make_test_piece(min(seconds, 60.0), RATE)
+    report("native steps, one thread")
+    native = measure_pace(transcriber, latency_ms)
+    with TemporaryDirectory() as scratch, sync_playwright() as engine:
+        folder, microphone = Path(scratch) / "page", Path(scratch) / "microphone.wav"
+        for name, content in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+        soundfile.write(microphone, sound, RATE, subtype="PCM_16")
+        flags = [
+            "--no-sandbox",
+            "--enable-precise-memory-info",
+            "--use-fake-ui-for-media-stream",
+            "--use-fake-device-for-media-stream",
+            f"--use-file-for-fake-audio-capture={microphone}",
+        ]
+        browser = engine.chromium.launch(executable_path=chromium, args=flags)
+        try:
+            with _hosted(folder) as url:
+                found = _played(browser, url, seconds, latency_ms, report)
+        finally:
+            browser.close()
+    delays_ms = np.array(found.pop("delays_ms"))
+    if not len(delays_ms):
+        raise BenchError("the page heard no note")
+    return {
+        "first_load_mb": sum(len(gzip.compress(content, 9)) for content in files.values()) / 1e6,
+        "native_step_ms": native.median_ms,
+        "step_over_native": found["step_ms"] / native.median_ms,
+        "note_drawn_ms": float(np.median(delays_ms)),
+        "note_drawn_p99_ms": float(np.percentile(delays_ms, 99)),
+        **found,
+        "detail": {
+            "seconds": seconds,
+            "latency_ms": latency_ms,
+            "notes_drawn": len(delays_ms),
+            "notes": len(notes),
+        },
+    }
+
+
+def _browser() -> tuple[Any, str]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        raise BenchError("Chromium is not installed")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        raise BenchError("playwright is not installed: pip install playwright") from None
+    return sync_playwright, chromium
+
+
+@contextmanager
+def _hosted(folder: Path) -> Iterator[str]:
+    """The address of a static host."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *unused: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://localhost:{server.server_port}/"
+        finally:
+            server.shutdown()
+
+
+def _played(
+    browser: Any, url: str, seconds: float, latency_ms: float, report: Callable[[str], object]
+) -> dict[str, Any]:
+    """Loaded once, opened again from the cache, and listened with."""
+    context = browser.new_context()
+    context.set_default_timeout(1000 * PATIENCE_S)
+    page = context.new_page()
+    report("the first load")
+    page.goto(url)
+    _until(lambda: page.text_content("#offline"), "the page was not kept for offline use")
+    page.reload()
+    _until(lambda: page.input_value("#latency"), "the page did not open again")
+    page.evaluate(f"document.querySelector('#latency').value = '{latency_ms:.0f}'")
+    began_s = time.perf_counter()
+    page.click("#listen")
+    _until(lambda: page.text_content("#state") == "Listening", "the page does not listen")
+    ready_s = time.perf_counter() - began_s
+    report(f"{seconds:.0f} s of playing, in real time")
+    page.wait_for_timeout(2000)
+    before = _memory_mb(page)
+    page.wait_for_timeout(1000 * seconds)
+    figures = page.evaluate(
+        "({delays_ms: hppnet.delays_ms.map((ms) => ms - hppnet.algorithmic_ms), step_ms: hppnet.step_ms,"
+        " step_p99_ms: hppnet.page.listening.step_p99_ms, late_blocks: hppnet.lateBlocks,"
+        " dropped_blocks: hppnet.droppedBlocks})"
+    )
+    grown = _memory_mb(page) - before
+    report(f"drawing with a processor slowed {THROTTLE} times")
+    context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": THROTTLE})
+    page.evaluate("hppnet.page.figures.drawn_ms.length = hppnet.page.figures.next = 0")
+    page.wait_for_timeout(1000 * THROTTLED_S)
+    drawn_ms = page.evaluate("hppnet.drawn_ms")
+    context.close()
+    return {**figures, "ready_s": ready_s, "memory_grown_mb": grown, "drawing_p95_ms": drawn_ms}
+
+
+def _memory_mb(page: Any) -> float:
+    page.evaluate("globalThis.gc?.()")
+    return float(page.evaluate("performance.memory.usedJSHeapSize")) / 1e6
+
+
+def _until(found: Callable[[], object], otherwise: str) -> None:
+    """Waits from here: the page's policy lets no text be evaluated in it again and again."""
+    end_s = time.monotonic() + PATIENCE_S
+    while not found():
+        if time.monotonic() > end_s:
+            raise BenchError(otherwise)
+        time.sleep(LOOK_S)

@@ -1,0 +1,51 @@
+"""A static host for the page, as any is: files below a path, and nothing else."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+BELOW = "/music/piano"
+
+
+@dataclass
+class Host:
+    """``asked`` are the paths that were asked for, in order."""
+
+    port: int
+    asked: list[str] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.port}{BELOW}/"
+
+
+@contextmanager
+def hosted(folder: Path) -> Iterator[Host]:
+    """Until the block ends: then the host is gone, as where there is no network."""
+    host = Host(0)
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *unused: Any) -> None:
+            pass
+
+        def translate_path(self, path: str) -> str:
+            host.asked.append(path)
+            return super().translate_path(path.removeprefix(BELOW) if path.startswith(BELOW) else "/none")
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+    host.port = server.server_port
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield host
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

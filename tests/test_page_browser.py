@@ -1,0 +1,202 @@
+"""The page without a server: files of a static host, in Chromium with a recording for a microphone."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from hppnet.cli import app
+from hppnet.model.transcriber import Transcriber
+from hppnet.realtime.arrivals import onset_f1
+
+from .children import wait_until
+from .needs import module
+from .page_host import Host, hosted
+from .sounds import TONE_WEIGHTS, piano_like
+from .test_web_browser import browsing, onsets, page_of, shown
+
+playwright = module("playwright.sync_api", "dev")
+pytestmark = pytest.mark.needs("chromium", "page runtime")
+
+RATE = 44_100
+SOUND = piano_like({0.5 + 0.4 * i: 48 + (7 * i) % 36 for i in range(12)}, 6.0, RATE)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("static") / "page"
+    done = CliRunner().invoke(app, ["page", str(folder), "--checkpoint", str(TONE_WEIGHTS)])
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sound") / "take.wav"
+    soundfile.write(path, SOUND, RATE, subtype="PCM_16")
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(recording: Path) -> Iterator[Any]:
+    flags = ("--use-fake-ui-for-media-stream", f"--use-file-for-fake-audio-capture={recording}")
+    with playwright.sync_playwright() as found, browsing(found.chromium, *flags) as chromium:
+        yield chromium
+
+
+@pytest.fixture
+def host(folder: Path) -> Iterator[Host]:
+    with hosted(folder) as found:
+        yield found
+
+
+def test_a_recording_gives_the_notes_of_a_streamed_file(
+    browser: Any, host: Host, recording: Path, transcriber: Transcriber
+) -> None:
+    sound, rate = soundfile.read(recording, dtype="float32")
+    wanted = sorted(transcriber.transcribe(sound, rate, latency_ms=132))
+    with page_of(browser, host.url) as page:
+        page.evaluate(
+            """async (bytes) => {
+                await hppnet.page.openFile(new File([new Uint8Array(bytes)], "take.wav"), 132);
+            }""",
+            list(recording.read_bytes()),
+        )
+        found = sorted(
+            page.evaluate("hppnet.notes"), key=lambda note: (note["onset_s"], note["offset_s"], note["pitch"])
+        )
+        assert [(note["pitch"], note["velocity"]) for note in found] == [
+            (note.pitch, note.velocity) for note in wanted
+        ]
+        for one, other in zip(found, wanted, strict=True):
+            assert one["onset_s"] == pytest.approx(other.onset_s, abs=0.001)
+            assert one["offset_s"] == pytest.approx(other.offset_s, abs=0.001)
+
+
+def test_a_take_is_heard_kept_and_there_after_a_reload(
+    browser: Any, host: Host, transcriber: Transcriber, tmp_path: Path
+) -> None:
+    with page_of(browser, host.url) as page:
+        page.click("#listen")
+        wait_until(lambda: page.evaluate("hppnet.notes.length") >= 8, "notes")
+        page.click("#listen")
+        page.wait_for_selector("#save-audio:not([disabled])")
+        found = onsets(page)
+        with page.expect_download() as audio:
+            page.click("#save-audio")
+        audio.value.save_as(tmp_path / "take.wav")
+        sound, rate = soundfile.read(tmp_path / "take.wav", dtype="float32")
+        notes = transcriber.transcribe(sound, rate, latency_ms=132)
+        assert onset_f1([(note.onset_s, note.pitch) for note in notes], found) >= 98
+
+        page.reload()
+        page.click("#takes summary")
+        page.wait_for_selector("#takes-list li")
+        page.click("#takes-list button:has-text('Open')")
+        page.wait_for_selector("#save-audio:not([disabled])")
+        assert onsets(page) == found
+        page.evaluate("hppnet.page.transport.go(1)")
+        page.click("#play")
+        wait_until(lambda: page.evaluate("hppnet.lit.length"), "playing back")
+
+        page.click("#takes summary")
+        page.fill("#takes-list input", "My take: 1")
+        page.press("#takes-list input", "Enter")
+        wait_until(
+            lambda: page.evaluate("hppnet.page.store.list().then(([row]) => row.name)") == "My take: 1"
+        )
+        with page.expect_download() as midi:
+            page.click("#takes-list button:has-text('Save MIDI')")
+        assert midi.value.suggested_filename == "My-take-1.mid"
+
+
+def test_it_works_without_a_network_once_it_was_loaded(browser: Any, folder: Path, recording: Path) -> None:
+    with hosted(folder) as host:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(host.url)
+        wait_until(lambda: shown(page, "#offline") == "Works offline", "the service worker")
+        host.asked.clear()
+        page.reload()
+        wait_until(lambda: shown(page, "#offline") == "Works offline", "the second load")
+        assert set(host.asked) <= {"/music/piano/service_worker.js"}  # the rest was in the cache
+    page.reload()
+    page.set_input_files("#file", str(recording))
+    page.wait_for_selector("#save-midi:not([disabled])")
+    assert page.evaluate("hppnet.notes.length") >= 8
+    kept = page.evaluate(
+        "(async () => (await (await caches.open((await caches.keys())[0])).keys()).map(k => k.url))()"
+    )
+    assert kept and all(url.startswith(host.url) and "stream" not in url.split("/")[-1][:6] for url in kept)
+    context.close()
+
+
+def test_a_newer_page_is_announced_and_used_at_the_next_start(
+    browser: Any, folder: Path, tmp_path: Path
+) -> None:
+    own = shutil.copytree(folder, tmp_path / "page")
+    with hosted(own) as host:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(host.url)
+        wait_until(lambda: shown(page, "#offline") == "Works offline", "the service worker")
+        for name, old, new in (
+            ("service_worker.js", 'BUILD = "', 'BUILD = "newer'),
+            ("language/en.js", "Works offline", "Runs offline"),
+        ):
+            (own / name).write_text((own / name).read_text().replace(old, new))
+        page.reload()
+        wait_until(lambda: "newer version" in shown(page, "#hint"), "word of the newer page")
+        assert shown(page, "#offline") != "Runs offline"
+        page.close()
+        page = context.new_page()
+        page.goto(host.url)
+        wait_until(lambda: shown(page, "#offline") == "Runs offline", "the newer page")
+        assert page.evaluate("caches.keys()") == [f"hppnet {host.url} {_build(own)}"]
+        context.close()
+
+
+def _build(folder: Path) -> str:
+    found = re.search(r'BUILD = "(\w+)"', (folder / "service_worker.js").read_text())
+    assert found is not None
+    return found[1]
+
+
+def test_a_microphone_that_is_pulled_ends_notes_and_listening_goes_on(browser: Any, host: Host) -> None:
+    with page_of(browser, host.url) as page:
+        page.click("#listen")
+        wait_until(lambda: page.evaluate("hppnet.notes.length") >= 2, "notes")
+        before = page.evaluate("""() => {
+            const { capture } = hppnet.page.listening;
+            const before = hppnet.notes.length;
+            capture.stream.getAudioTracks()[0].stop();
+            capture.stream.getAudioTracks()[0].onended();
+            return before;
+        }""")
+        wait_until(lambda: shown(page, "#hint") == "The microphone is back.", "the microphone")
+        wait_until(lambda: page.evaluate("hppnet.notes.length") > before + 2, "more notes")
+        assert shown(page, "#state") == "Listening"
+        page.click("#listen")
+        page.wait_for_selector("#save-midi:not([disabled])")
+
+
+@pytest.mark.parametrize("width", [360, 2560])
+def test_everything_fits_and_keys_are_wide_enough(browser: Any, host: Host, width: int) -> None:
+    with page_of(browser, host.url) as page:
+        page.set_viewport_size({"width": width, "height": 800})
+        wait_until(lambda: page.evaluate("hppnet.page.screen.roll.width") == width)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate("hppnet.page.screen.roll.range.unit") >= 12
+        page.focus("#roll")
+        page.keyboard.press("+")
+        page.keyboard.press("ArrowRight")
+        wait_until(lambda: page.is_visible("#fit"))
+        page.click("#fit")
+        wait_until(lambda: not page.evaluate("hppnet.page.screen.roll.range.byHand"))
