@@ -17,7 +17,7 @@ from hppnet.model.notes import presses_from, read_midi
 from hppnet.model.transcriber import Transcriber
 from hppnet.realtime.arrivals import onset_f1
 
-from .children import wait_until
+from .children import PATIENCE_S, wait_until
 from .live_fakes import PEDAL, sounding_after
 from .needs import CHROMIUM, module
 from .page_probes import CHOOSES_LATE, EDGE, SYNTH
@@ -99,6 +99,7 @@ def page_of(browser: Any, url: str, script: str = "") -> Iterator[Any]:
     with browser.new_context(accept_downloads=True) as context:
         if script:
             context.add_init_script(script)
+        context.set_default_timeout(1000 * PATIENCE_S)
         page = context.new_page()
         wrong: list[str] = []
         page.on("pageerror", lambda error: wrong.append(str(error)))
