@@ -169,7 +169,7 @@ class Problem:
 
 def find_problems(facts: dict[str, Any]) -> list[Problem]:
     """All that is wrong; what stops ``hppnet live`` first."""
-    found = [*_packages(facts), *_network(facts), *_sound(facts), *_midi(facts), *_programs(facts)]
+    found = [*_packages(facts), *_weights(facts), *_sound(facts), *_midi(facts), *_programs(facts)]
     return sorted(found, key=lambda problem: not problem.stops_live)
 
 
@@ -185,7 +185,7 @@ def _packages(facts: dict[str, Any]) -> Iterator[Problem]:
             yield Problem(what, f"pip install 'hppnet[{extra}]'", stops)
 
 
-def _network(facts: dict[str, Any]) -> Iterator[Problem]:
+def _weights(facts: dict[str, Any]) -> Iterator[Problem]:
     fault = facts.get("network_fault")
     if fault is not None:
         mend = "pip install --force-reinstall hppnet, or another file with --checkpoint"

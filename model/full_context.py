@@ -54,8 +54,8 @@ class FullContext:
         with torch.autocast(logits.device.type, torch.bfloat16, enabled=self._half):
             for row, (history, x, count) in enumerate(zip(histories, wholes, counts, strict=True)):
                 if count:
-                    own = logits[row : row + 1, :count]
-                    out[row, :count] = self._network.probabilities(own, history, x, None)[0]
+                    one = logits[row : row + 1, :count]
+                    out[row, :count] = self._network.probabilities(one, history, x, None)[0]
         return out, after
 
     def forward(

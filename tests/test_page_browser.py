@@ -16,7 +16,7 @@ from hppnet.cli import app
 from hppnet.model.transcriber import Transcriber
 from hppnet.realtime.arrivals import onset_f1
 
-from .children import wait_until
+from .children import PATIENCE_S, wait_until
 from .needs import module
 from .page_host import Host, hosted
 from .sounds import TONE_WEIGHTS, piano_like
@@ -120,6 +120,7 @@ def test_a_take_is_heard_kept_and_there_after_a_reload(
 def test_it_works_without_a_network_once_it_was_loaded(browser: Any, folder: Path, recording: Path) -> None:
     with hosted(folder) as host:
         context = browser.new_context()
+        context.set_default_timeout(1000 * PATIENCE_S)
         page = context.new_page()
         page.goto(host.url)
         wait_until(lambda: shown(page, "#offline") == "Works offline", "the service worker")
@@ -144,6 +145,7 @@ def test_a_newer_page_is_announced_and_used_at_the_next_start(
     own = shutil.copytree(folder, tmp_path / "page")
     with hosted(own) as host:
         context = browser.new_context()
+        context.set_default_timeout(1000 * PATIENCE_S)
         page = context.new_page()
         page.goto(host.url)
         wait_until(lambda: shown(page, "#offline") == "Works offline", "the service worker")

@@ -18,8 +18,7 @@ from hppnet.model.transcriber import Transcriber
 from hppnet.realtime.bench_notes import onset_f1
 from hppnet.realtime.web.protocol import Limits
 
-from . import children
-from .children import wait_until
+from .children import PATIENCE_S, wait_until
 from .live_fakes import PEDAL, sounding_after
 from .needs import CHROMIUM, module
 from .page_probes import CHOOSES_LATE, EDGE, SYNTH
@@ -98,7 +97,7 @@ def running() -> Iterator[Running]:
 @pytest.fixture
 def patient(transcriber: Transcriber) -> Iterator[Running]:
     """Computes all that it receives: whether a machine keeps up is not for a test."""
-    with serving(transcriber, Limits(backlog_s=children.PATIENCE_S)) as found:
+    with serving(transcriber, Limits(backlog_s=PATIENCE_S)) as found:
         yield found
 
 
@@ -108,6 +107,7 @@ def page_of(browser: Any, url: str, script: str = "") -> Iterator[Any]:
     with browser.new_context(accept_downloads=True) as context:
         if script:
             context.add_init_script(script)
+        context.set_default_timeout(1000 * PATIENCE_S)
         page = context.new_page()
         wrong: list[str] = []
         page.on("pageerror", lambda error: wrong.append(str(error)))

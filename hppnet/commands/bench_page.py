@@ -29,7 +29,7 @@ def page(
 
     from ..api import load
     from ..model.checkpoint import CheckpointError
-    from ..realtime.web.bench import BenchError
+    from ..realtime.bench import BenchError
     from ..realtime.web.page_bench import measure
     from ..realtime.web.static_page import NoRuntime
 

@@ -56,7 +56,7 @@ def network_files(path: Path | None = None) -> dict[str, bytes]:
         "checkpoint": f"{found.path.name} {identity(found.path)}",
         "licence": LICENCE if found.path == DEFAULT else "",
         "weights": "weights.bin",
-        "hears_pedal": found.config.has_pedal,
+        "has_pedal": found.config.has_pedal,
         "note_ends": found.config.note_ends,
         "thresholds": dataclasses.asdict(found.config.decoder),
         "front_end": dataclasses.asdict(front_end),

@@ -18,9 +18,9 @@ import numpy as np
 import soundfile
 
 from ...model.transcriber import Transcriber
+from ..bench import BenchError
 from ..bench_notes import make_test_piece
 from ..latency import measure_pace
-from .bench import BenchError
 from .static_page import page_files
 
 RATE = 48_000

@@ -19,6 +19,8 @@ let turn = Promise.resolve();
 /** @type {{id: number, service: Service} | null} */
 let current = null;
 
+const WARM_UP_STEPS = 20;
+
 /** @param {object} message */
 const say = (message) => postMessage(message);
 
@@ -32,7 +34,8 @@ onmessage = (/** @type {MessageEvent<Message>} */ { data }) => {
 /** @param {Message} message */
 async function take(message) {
   if (message.type === "prepare") {
-    await (await load()).step(message.latency_ms);
+    const loaded = await load();
+    await warmUp(await loaded.step(message.latency_ms), loaded.network);
     say({ type: "prepared" });
   } else if (message.type === "hello") {
     current?.service.close();
@@ -48,6 +51,11 @@ async function take(message) {
     else if (message.type === "end") service.end();
     else service.close();
   }
+}
+
+/** Browsers translate WebAssembly better once it has run. @param {import("./step.js").Step} step @param {import("./graph.js").Network} network */
+async function warmUp(step, network) {
+  for (let i = 0; i < WARM_UP_STEPS && !current; i++) await step.run(new Float32Array(network.front_end.longest));
 }
 
 function load() {
