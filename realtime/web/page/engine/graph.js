@@ -13,7 +13,7 @@ import { groupMatrix } from "./transform.js";
  * @typedef {{name: string, source: string, shape: number[], start: number}} State
  * @typedef {{file: string, bytes: number, look_ahead: number, states: State[], holes: Hole[]}} Skeleton
  * @typedef {{
- *   checkpoint: string, weights: string, hears_pedal: boolean, note_ends: string,
+ *   checkpoint: string, weights: string, has_pedal: boolean, note_ends: string,
  *   thresholds: {onset: number, frame: number, offset: number, pedal: number},
  *   front_end: import("./transform.js").FrontEnd, groups: import("./transform.js").Group[],
  *   steps: Record<string, Skeleton>,

@@ -37,7 +37,7 @@ export class Service {
     this.told_s = -Infinity;
     this.dropped = this.late = this.samples = 0;
     this.ending = this.working = this.closed = false;
-    say({ type: "ready", latency_ms: 1000 * this.stream.latency_s, pedal: engine.network.hears_pedal });
+    say({ type: "ready", latency_ms: 1000 * this.stream.latency_s, pedal: engine.network.has_pedal });
   }
 
   /** @param {Float32Array} samples @param {number} at_ms when they came */
