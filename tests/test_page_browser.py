@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from hppnet.cli import app
 from hppnet.model.transcriber import Transcriber
 from hppnet.realtime.arrivals import onset_f1
+from hppnet.realtime.web.static_page import NOT_KEPT
 
 from .children import PATIENCE_S, wait_until
 from .needs import module
@@ -84,8 +85,10 @@ def test_a_take_is_heard_kept_and_there_after_a_reload(
     browser: Any, host: Host, transcriber: Transcriber, tmp_path: Path
 ) -> None:
     with page_of(browser, host.url) as page:
+        wait_until(lambda: shown(page, "#state") == "Ready", "the network")
         page.click("#listen")
         wait_until(lambda: page.evaluate("hppnet.notes.length") >= 8, "notes")
+        dropped, said = page.evaluate("hppnet.droppedBlocks"), shown(page, "#hint")
         page.click("#listen")
         page.wait_for_selector("#save-audio:not([disabled])")
         found = onsets(page)
@@ -94,7 +97,10 @@ def test_a_take_is_heard_kept_and_there_after_a_reload(
         audio.value.save_as(tmp_path / "take.wav")
         sound, rate = soundfile.read(tmp_path / "take.wav", dtype="float32")
         notes = transcriber.transcribe(sound, rate, latency_ms=132)
-        assert onset_f1([(note.onset_s, note.pitch) for note in notes], found) >= 98
+        if dropped:  # a machine too busy for it: never in silence
+            assert "left out" in said
+        else:
+            assert onset_f1([(note.onset_s, note.pitch) for note in notes], found) >= 98
 
         page.reload()
         page.click("#takes summary")
@@ -133,9 +139,10 @@ def test_it_works_without_a_network_once_it_was_loaded(browser: Any, folder: Pat
     page.wait_for_selector("#save-midi:not([disabled])")
     assert page.evaluate("hppnet.notes.length") >= 8
     kept = page.evaluate(
-        "(async () => (await (await caches.open((await caches.keys())[0])).keys()).map(k => k.url))()"
+        "(async () => (await (await caches.open((await caches.keys())[0])).keys()).map((one) => one.url))()"
     )
-    assert kept and all(url.startswith(host.url) and "stream" not in url.split("/")[-1][:6] for url in kept)
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")} - set(NOT_KEPT)
+    assert set(kept) == {host.url + name for name in files}  # no sound, no token
     context.close()
 
 
@@ -173,6 +180,7 @@ def _build(folder: Path) -> str:
 
 def test_a_microphone_that_is_pulled_ends_notes_and_listening_goes_on(browser: Any, host: Host) -> None:
     with page_of(browser, host.url) as page:
+        wait_until(lambda: shown(page, "#state") == "Ready", "the network")
         page.click("#listen")
         wait_until(lambda: page.evaluate("hppnet.notes.length") >= 2, "notes")
         before = page.evaluate("""() => {

@@ -182,7 +182,7 @@ def test_loopback_has_many_names(running: Running, host: str, status: int) -> No
 def status_of(running: Running, host: str) -> int:
     connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=20)
     try:
-        connection.request("GET", "/about", headers={"Host": f"{host}:{running.port}" if host else ""})
+        connection.request("GET", "/about.json", headers={"Host": f"{host}:{running.port}" if host else ""})
         return connection.getresponse().status
     except (ConnectionError, http.client.HTTPException):
         return 0

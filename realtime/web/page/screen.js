@@ -45,12 +45,12 @@ export class Screen {
     const began_ms = performance.now();
     const moved = roll.range.glide(Math.min(0.1, (began_ms - this.drawn_ms) / 1000));
     this.drawn_ms = began_ms;
+    $("fit").hidden = !roll.range.byHand;
     if (page.listening) this.drawLive(page.listening);
     else if (page.transcribing) this.drawFile();
     else if (this.empty) return void (roll.dirty && this.drawExample());
     else if (moved || roll.dirty || page.transport.playing || page.transport.moved) this.drawTake();
     else return;
-    $("fit").hidden = !roll.range.byHand;
     page.figures.noteDrawn(performance.now() - began_ms);
   }
 

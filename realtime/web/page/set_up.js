@@ -35,16 +35,25 @@ function setUpEngine(page, about) {
   const choose = () => {
     page.engines.kind = /** @type {import("./engines.js").Kind} */ (engine.value);
     show("empty-private", text(`empty private ${engine.value}`));
-    if (engine.value === "page") page.engines.own.prepare(Number(latency.value));
+    if (engine.value === "page") prepare(page, Number(latency.value));
     page.listening?.restart(Number(latency.value));
   };
   engine.addEventListener("change", choose);
-  page.engines.own.onPrepared = (reason) => reason && showProblem(text("no engine", { reason }));
   choose();
   $("token-form").hidden = !about.token_required || Boolean(page.token);
   show("program", text("about", { version: about.version, checkpoint: about.checkpoint }));
   show("licence", about.licence && text("licence", { licence: about.licence }));
   if (about.offline) void keepForOffline(() => showOffline("offline"), () => showOffline("update"));
+}
+
+/** Loads the engine ahead, so that it is there when it is wanted. @param {Page} page @param {number} latency_ms */
+function prepare(page, latency_ms) {
+  if (!page.busy) show("state", text("loading"));
+  page.engines.own.onPrepared = (reason) => {
+    if (reason) showProblem(text("no engine", { reason }));
+    if (!page.busy && !page.take.duration_s) show("state", text(reason ? "not listening" : "idle"));
+  };
+  page.engines.own.prepare(latency_ms);
 }
 
 /** @param {"offline" | "update"} name */
