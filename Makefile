@@ -9,7 +9,7 @@ MADE := $(VENV)/.made
 DEMO_STAMP := $(VENV)/.installed-demo
 DEMO := build/demo
 INSTALL = $(BIN)/python -m pip install --quiet --no-warn-script-location -c constraints.txt
-SOURCES := hppnet model offline realtime training tests demo
+SOURCES := hppnet model offline realtime training tests examples
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
@@ -50,9 +50,9 @@ $(MADE):
 
 demo: $(DEMO_STAMP)
 	@rm -rf $(DEMO) && mkdir -p $(DEMO)
-	@$(BIN)/hppnet transcribe demo/take.opus -o $(DEMO) --format mid,csv --plot --show
+	@$(BIN)/hppnet transcribe examples/take.opus -o $(DEMO) --format mid,csv --plot --show
 	@echo "Its beginning once more through the live engine, in real time:"
-	@$(BIN)/python -c 'import soundfile; sound, rate = soundfile.read("demo/take.opus", frames=15 * 48000); \
+	@$(BIN)/python -c 'import soundfile; sound, rate = soundfile.read("examples/take.opus", frames=15 * 48000); \
 		soundfile.write("$(DEMO)/beginning.wav", sound, rate)'
 	@$(BIN)/hppnet live --from-file $(DEMO)/beginning.wav --output none --record $(DEMO)/live.mid --plot
 	@echo

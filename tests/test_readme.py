@@ -34,7 +34,7 @@ def workplace(tmp_path: Path) -> Path:
     """The files that the commands name."""
     for folder in ("recordings", "archive"):
         (tmp_path / folder).mkdir()
-    (tmp_path / "demo").symlink_to(ROOT / "demo")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     for name in ("take.wav", "one.flac", "recordings/two.flac", "old.mp3"):
         soundfile.write(tmp_path / name, three_notes(44_100), 44_100)
     for number in range(20):
