@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..failure import fail
-from .evaluate_options import OWN, Options, Refusal, listening, wanted_latency
+from .evaluate_options import OWN, Options, Refusal, listening, wanted_latency, wanted_soundfont
 from .evaluate_report import report
 from .evaluate_task import prepare
 from .options import Device, Force, InputChannel, Threshold, Track
@@ -67,6 +67,16 @@ def evaluate(
     starts: Annotated[
         int | None, typer.Option(min=1, help="Begin so often amid --no-piano, in place of hearing it whole.")
     ] = None,
+    playing: Annotated[
+        bool,
+        typer.Option(
+            "--playing", help="Re-strikes, chords, soft, low and high notes, rendered here, at 4 latencies."
+        ),
+    ] = False,
+    soundfont: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="That plays --playing.  [default: the largest that is installed]"),
+    ] = None,
     noise: Annotated[Path | None, typer.Option(metavar="DIR", help="Add background noise.")] = None,
     snr: Annotated[float | None, typer.Option(metavar="DB", help="Of --noise.  [default: 20]")] = None,
     rooms: Annotated[
@@ -104,6 +114,7 @@ def evaluate(
             predictions=predictions,
             no_piano=tuple(no_piano or ()),
             starts=starts,
+            soundfont=wanted_soundfont(soundfont, playing),
             latency=wanted_latency(latency, streaming),
             checkpoint=checkpoint,
             device=device.value,

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .evaluate_options import ALL, Refusal
-from .evaluate_tables import caption, console, mistakes_table, pedal_table, quiet_table, run_table, runs_table
+from .evaluate_tables import (
+    caption,
+    console,
+    mistakes_table,
+    pedal_table,
+    playing_table,
+    quiet_table,
+    run_table,
+    runs_table,
+)
 from .reports import as_json, print_figures, write_report
 
 if TYPE_CHECKING:
@@ -48,6 +57,7 @@ def settings(task: Task) -> dict[str, Any]:
         "first_seconds": options.listening.first_s,
         "latency_ms": options.latency,
         "starts": options.starts,
+        "soundfont": None if options.soundfont is None else options.soundfont.name,
         "conditions": {
             "detune_cents": conditions.detune_cents,
             "rooms": None if conditions.rooms is None else str(conditions.rooms),
@@ -135,7 +145,9 @@ def _row(scores: Scores) -> list[str | None]:
 
 def _print(runs: Sequence[Run], about: dict[str, Any], several: bool) -> None:
     screen = console()
-    if several:
+    if about["soundfont"] is not None:
+        screen.print(playing_table(runs))
+    elif several:
         screen.print(runs_table(runs, screen.width))
     for run in [] if several else runs:
         if run.mean is not None:

@@ -108,6 +108,20 @@ def _run_cells(run: Run, fields: Sequence[str]) -> list[str]:
     ]
 
 
+def playing_table(runs: Sequence[Run]) -> Table:
+    """Recall and precision of the phrases' onsets at 50 ms, in the order in which they are played."""
+    from ..training.playing import PHRASES
+
+    table = _table("onsets within 50 ms: recall and precision in percent")
+    table.add_column("\nphrase", no_wrap=True)
+    _add_numbers(table, [part for run in runs for part in (f"{run.name}\nR", "\nP")], 6)
+    for name in PHRASES:
+        scores = [run.files[name].onset_50ms if name in run.files else None for run in runs]
+        cells = [("-", "-") if one is None else (f"{one.r:.1f}", f"{one.p:.1f}") for one in scores]
+        table.add_row(name, *(cell for pair in cells for cell in pair))
+    return table
+
+
 def quiet_table(run: Run) -> Table:
     """False notes a minute on recordings without piano."""
     table = _table("without piano: false notes a minute")
@@ -208,12 +222,14 @@ def _cell(score: PRF | None) -> str:
 def caption(settings: dict[str, Any]) -> str:
     """What the figures depend on, in a line."""
     parts = []
+    if settings["soundfont"] is not None:
+        parts.append(f"played by {settings['soundfont']}")
     if "checkpoint" in settings:
         latency = settings["latency_ms"]
         streamed = f"streaming, {latency:.0f} ms" if isinstance(latency, float) else "all latencies"
         parts += [
             settings["checkpoint"],
-            "full context" if latency is None else streamed,
+            *([] if settings["soundfont"] else ["full context" if latency is None else streamed]),
             "thresholds " + " / ".join(f"{value:g}" for value in settings["thresholds"].values()),
             f"note ends: {settings['note_ends']}",
         ]

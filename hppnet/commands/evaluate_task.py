@@ -34,10 +34,11 @@ class Task:
 
 
 def prepare(options: Options, folder: Path) -> Task:
-    """Finds, loads and reads everything; what is cut out of recordings goes to ``folder``. Raises Refusal."""
+    """Finds, loads and reads everything; what is cut or rendered goes to ``folder``. Raises Refusal."""
     from ..offline.inputs import SOUND_SUFFIXES
     from ..offline.reading import open_recording
     from ..training.material import without_piano
+    from ..training.playing import rendered
     from ..training.starts import cut_starts
 
     transcriber = _loaded(options) if OWN in options.models else None
@@ -48,10 +49,11 @@ def prepare(options: Options, folder: Path) -> Task:
         quiet = without_piano(options.no_piano, SOUND_SUFFIXES)
         if options.starts is not None:
             quiet = cut_starts(quiet, options.starts, folder, open_recording)
+        phrases = [] if options.soundfont is None else rendered(options.soundfont, folder)
     except ValueError as error:
         raise Refusal(str(error), 1) from None
     pairs, failures = _read(material, options.note_ends)
-    pairs += quiet
+    pairs += quiet + phrases
     note_ends = options.note_ends or (material.note_ends if material else None)
     _compare_note_ends(transcriber, note_ends)
     programs = _programs(options, latencies, transcriber, max(1, min(options.jobs, len(pairs))))
@@ -82,8 +84,11 @@ def _load(checkpoint: Path | None, device: str, thresholds: dict[str, float | No
 def _latencies(options: Options, transcriber: Transcriber | None) -> tuple[float | None, ...]:
     """Those to listen at, if the checkpoint's front end allows them."""
     from ..model.timebase import frames_for_latency
+    from ..training.playing import LATENCIES_MS
     from ..training.programs import all_latencies
 
+    if transcriber is not None and options.playing:
+        return LATENCIES_MS
     if transcriber is None or options.latency is None:
         return (None,)
     look_ahead = transcriber.config.front_end.look_ahead
