@@ -29,7 +29,7 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt | $(MADE)
 	@echo "Installing everything (a few minutes the first time)"
 	@$(INSTALL) -e ".[train,cluster,dev]"
-	@$(INSTALL) -e ".[live]" || \
+	@$(INSTALL) -e ".[live]" && { $(BIN)/python -c 'import rtmidi' 2>/dev/null || $(INSTALL) python-rtmidi; } || \
 		echo "make: going on without live: python-rtmidi could not be built (Debian: libasound2-dev, libjack-dev, g++)"
 	@touch $(STAMP)
 

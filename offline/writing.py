@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..model.notes import Note, Press, sounding, write_midi
+from ..system import replace, runs
 from .remote import Place, Url, uploaded
 
 FORMATS = ("mid", "csv", "json", "jsonl")
@@ -130,7 +131,7 @@ def _replace_all(parts: Mapping[Path, Path]) -> None:
             done.append((target, kept))
             try:
                 with _naming(place):
-                    os.replace(part, target)
+                    replace(part, target)
             except OSError:
                 done.pop()
                 if kept is not None:
@@ -139,7 +140,7 @@ def _replace_all(parts: Mapping[Path, Path]) -> None:
     except BaseException:
         for target, kept in done:
             with suppress(OSError):
-                target.unlink() if kept is None else os.replace(kept, target)
+                target.unlink() if kept is None else replace(kept, target)
         raise
     for _, kept in done:
         if kept is not None:
@@ -173,7 +174,7 @@ def atomic(path: Path) -> Iterator[Path]:
     part = _part_of(path)
     try:
         yield part
-        os.replace(part, os.path.realpath(path))
+        replace(part, os.path.realpath(path))
     finally:
         part.unlink(missing_ok=True)
 
@@ -215,15 +216,5 @@ def remove_dead_parts(folder: Path) -> None:
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             named = ours.fullmatch(entry.name)
-            if named and not _alive(int(named[1])):
+            if named and not runs(int(named[1])):
                 Path(entry.path).unlink(missing_ok=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # somebody else's
-        return True
-    return True

@@ -23,6 +23,7 @@ from ..model.midi_file import (
     whole_file,
 )
 from ..model.notes import TRACK_NAME, Event, NoteOff, NoteOn, Pedal
+from ..system import replace
 
 #: A millisecond a tick from the start, since nobody knows how long the session will be: see ``midi_file``.
 TICKS_PER_SECOND = ticks_a_second(COARSE)
@@ -66,7 +67,7 @@ class MidiRecording:
         track = self._track + self._provisional() + END_OF_TRACK
         try:
             self._part.write_bytes(whole_file(bytes(track), COARSE))
-            os.replace(self._part, self.path)
+            replace(self._part, self.path)
         except OSError as error:
             with suppress(OSError):  # on a full disk half of it is worth nothing
                 self._part.unlink(missing_ok=True)

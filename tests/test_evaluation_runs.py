@@ -116,6 +116,7 @@ def test_predictions_beside_hppnet_in_one_table(clicks, folder):
     assert result.exit_code == 0
     rows = {line.split()[0]: line for line in result.stdout.splitlines() if line.strip()}
     assert "97.4" in rows["hppnet"] and "85.7" in rows["predictions"]
+    assert "non-commercial" in result.stdout  # what the weights may be used for
 
 
 # --- mistakes, no piano, files ---

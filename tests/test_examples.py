@@ -153,7 +153,7 @@ def test_ones_own_piano(tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyP
     assert label[:3] == ["prepare", "label", "$1"]
     done = prepare("label", "recordings", *label[3:])
     assert done.exit_code == 0, done.output
-    sizes = ("stem_channels=2", "body_channels=2", "lstm_units=2")
+    sizes = ("stem_channels=2", "body_channels=2", "lstm_units=2", "pedal_units=0")
     sets = (f'initialize_from="{small}"', "schedule.steps=4", "frames=64", "batch=2", "held_out=2")
     sets += ("validate_every=0", "tensorboard=false", *(f"network.{size}" for size in sizes))
     options = [word for change in sets for word in ("--set", change)]

@@ -1,6 +1,6 @@
 """What players ask of a transcriber: phrases of one difficulty each, rendered and labelled.
 
-Keys struck again and again, chords, soft notes, the ends of the keyboard. FluidSynth renders all phrases as one
+Keys struck again and again, chords, soft notes, the ends of the keyboard. FluidSynth renders all as one
 performance, which is cut afterwards, so that soft notes are as soft as they are on that piano.
 """
 

@@ -31,6 +31,8 @@ def problems(facts: dict[str, Any]) -> list[Problem]:
 
 
 def _packages(facts: dict[str, Any]) -> Iterator[Problem]:
+    from ..realtime.wires import how_to_get_rtmidi
+
     if facts["missing"]:
         names = " ".join(facts["missing"])
         yield Problem(f"hppnet needs packages that are missing: {names}", f"pip install {names}", True)
@@ -39,7 +41,8 @@ def _packages(facts: dict[str, Any]) -> Iterator[Problem]:
         if missing:
             what = f"{', '.join(missing)} not installed: needed for {purpose}"
             stops = extra == "live" and "sounddevice" in missing
-            yield Problem(what, f"pip install 'hppnet[{extra}]'", stops)
+            alone = missing == ["python-rtmidi"]  # of which not every Python has a built package
+            yield Problem(what, how_to_get_rtmidi() if alone else f"pip install 'hppnet[{extra}]'", stops)
 
 
 def _network(facts: dict[str, Any]) -> Iterator[Problem]:

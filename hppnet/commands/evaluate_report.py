@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .evaluate_options import ALL, Refusal
+from .evaluate_options import ALL, OWN, Refusal
 from .evaluate_tables import (
     caption,
     console,
     mistakes_table,
     pedal_table,
     playing_table,
+    programs_table,
     quiet_table,
     run_table,
     runs_table,
@@ -49,14 +50,19 @@ def report(done: Sequence[Outcome], task: Task) -> None:
 
 def settings(task: Task) -> dict[str, Any]:
     """What the figures depend on beside the recordings."""
+    from ..training import peers
+    from ..training.peers.own import OwnPeer
+
     options, transcriber = task.options, task.transcriber
     conditions = options.listening.conditions
+    makers = {n: OwnPeer(options.checkpoint) if n == OWN else peers.make(n) for n in options.models}
     about: dict[str, Any] = {
         "data": None if options.data is None else str(options.data),
         "labels_note_ends": task.note_ends,
         "first_seconds": options.listening.first_s,
         "latency_ms": options.latency,
         "starts": options.starts,
+        "programs": {name: maker.about._asdict() for name, maker in makers.items()},
         "soundfont": None if options.soundfont is None else options.soundfont.name,
         "conditions": {
             "detune_cents": conditions.detune_cents,
@@ -149,6 +155,7 @@ def _print(runs: Sequence[Run], about: dict[str, Any], several: bool) -> None:
         screen.print(playing_table(runs))
     elif several:
         screen.print(runs_table(runs, screen.width))
+        screen.print(programs_table(about["programs"]))
     for run in [] if several else runs:
         if run.mean is not None:
             screen.print(run_table(run, screen.width))

@@ -108,6 +108,20 @@ def _run_cells(run: Run, fields: Sequence[str]) -> list[str]:
     ]
 
 
+def programs_table(programs: dict[str, dict[str, Any]]) -> Table:
+    """What one takes on with each program."""
+    table = _table("to download, and on which terms")
+    table.add_column("", no_wrap=True)
+    _add_numbers(table, ["MB"])
+    table.add_column("code")
+    table.add_column("weights")
+    for name, about in programs.items():
+        table.add_row(
+            *(name, f"{about['download_mb']:.1f}", f" {about['code_licence']} ", about["weights_licence"])
+        )
+    return table
+
+
 def playing_table(runs: Sequence[Run]) -> Table:
     """Recall and precision of the phrases' onsets at 50 ms, in the order in which they are played."""
     from ..training.playing import PHRASES

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..failure import fail, printable
+from ..system import ENDING_SIGNALS
 from .live_events import EventTarget, check_events, event_target
 from .options import Checkpoint, Device, Tuning, able_to_draw, latency_ms, tuning_setting
 
@@ -136,14 +137,13 @@ def live(
 
 @contextmanager
 def ending_signals() -> Iterator[threading.Event]:
-    """An event that is set by SIGINT, SIGTERM and SIGHUP instead of what they do otherwise."""
+    """An event that is set by the signals that end a program, instead of what they do otherwise."""
     stop = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:
         stop.set()
 
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {name: signal.signal(getattr(signal, name), end) for name in names}
+    before = {name: signal.signal(getattr(signal, name), end) for name in ENDING_SIGNALS}
     try:
         yield stop
     finally:

@@ -21,6 +21,14 @@ class Prediction(NamedTuple):
     pedal: list[Press] | None  #: presses of the sustain pedal, in any order; None: not predicted
 
 
+class About(NamedTuple):
+    """What one takes on with a program."""
+
+    download_mb: float  #: of the program and its weights; what it needs beside them apart
+    code_licence: str
+    weights_licence: str
+
+
 class Peer(Protocol):
     """A transcriber."""
 
@@ -28,6 +36,9 @@ class Peer(Protocol):
     needs: tuple[str, ...]  #: the modules that it imports
     install: str  #: the command that installs them
     note_ends: str  #: where its notes end: keys or sounding, as in ``prepared``
+
+    @property
+    def about(self) -> About: ...
 
     def load(self) -> None:
         """Imports the program and loads its weights."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...model.notes import Note
-from . import Prediction, rounded_velocity
+from . import About, Prediction, rounded_velocity
 
 
 class BasicPitch:
@@ -23,6 +23,7 @@ class BasicPitch:
     # Its wheel asks for a TensorFlow that newer Pythons do not have and that ONNX does not need.
     install = "pip install 'hppnet[peers]' && pip install --no-deps basic-pitch==0.4.0"
     note_ends = "sounding"  #: it knows no pedal: a note ends with its sound
+    about = About(0.8, "Apache-2.0", "Apache-2.0")  #: of its wheel on PyPI
 
     def load(self) -> None:
         logging.getLogger().setLevel(logging.ERROR)  # it warns of every runtime that is not installed

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import soundfile
 
 from ...model.downmix import Downmix
-from . import Prediction
+from ...model.shipped import DEFAULT, LICENCE
+from . import About, Prediction
 
 if TYPE_CHECKING:
     from ...model.transcriber import Transcriber
@@ -26,6 +27,12 @@ class OwnPeer:
 
     def __init__(self, checkpoint: Path | None = None) -> None:
         self.checkpoint = checkpoint
+
+    @property
+    def about(self) -> About:
+        """The size is that of the weights."""
+        path = self.checkpoint or DEFAULT
+        return About(path.stat().st_size / 1e6, "MIT", LICENCE if path == DEFAULT else "not known")
 
     def load(self) -> None:
         """Raises CheckpointError for a bad file."""

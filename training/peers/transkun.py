@@ -21,7 +21,7 @@ import soxr
 
 from ...model.midi_file import SUSTAIN
 from ...model.notes import Note, Press
-from . import Prediction, rounded_velocity
+from . import About, Prediction, rounded_velocity
 
 _MEL = "framewiseFeatureExtractor.freq2mels"
 
@@ -33,6 +33,7 @@ class Transkun:
     needs = ("transkun", "moduleconf", "mir_eval", "ncls")
     install = "pip install 'hppnet[peers]'"
     note_ends = "keys"
+    about = About(50.8, "MIT", "MIT (trained on MAESTRO, CC BY-NC-SA 4.0)")  #: of its wheel on PyPI
 
     def load(self) -> None:
         import torch
