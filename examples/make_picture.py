@@ -2,14 +2,17 @@
 
     python examples/make_picture.py
 
-A real session in real time (16 s, no port); each of its snapshots is drawn by the view of the terminal, and
-its cells are painted. It needs Pillow and the font that come with matplotlib: pip install 'hppnet[plot]'.
+A real session, without a port; the terminal's view draws its snapshots, and their cells are painted here. Its
+clock counts the processor's time alone, so other programs change nothing of what it shows. It needs Pillow
+and the font that come with matplotlib: pip install 'hppnet[plot]'.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import matplotlib
@@ -21,6 +24,7 @@ from rich.style import Style
 
 import hppnet
 from hppnet.realtime.audio import FileInput
+from hppnet.realtime.blocks import InputEnded
 from hppnet.realtime.session import LiveSession, LiveSettings
 from hppnet.realtime.status import Status
 from hppnet.realtime.view import Picture
@@ -34,16 +38,36 @@ FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSansMono.ttf")
 QUARTERS = " ▘▝▀▖▌▞▛▗▚▐▜▄▙▟█"  # by bits: 1 upper left, 2 upper right, 4 lower left, 8 lower right
 
 
+class OwnTime:
+    """A clock of an idle machine: computing takes the time that the processor needs for it, waiting none."""
+
+    def __init__(self) -> None:
+        self._slept_s = 0.0
+
+    def now(self) -> float:
+        return self._slept_s + time.thread_time()
+
+    def sleep(self, seconds: float) -> None:
+        self._slept_s += max(0.0, seconds)
+
+
 def played(recording: Path, seconds: float, checkpoint: Path | None) -> list[Status]:
     """A snapshot every EVERY_S of a session that hears the recording's beginning."""
     with soundfile.SoundFile(recording) as file:
         rate = file.samplerate
         sound = file.read(round(seconds * rate), dtype="float32", always_2d=True).mean(axis=1)
     snapshots: list[Status] = []
-    port = hppnet.MidiOutput("none")
-    source = FileInput(np.array_split(sound, 100), rate, name=recording.name)
-    session = LiveSession(hppnet.load(checkpoint), source, port, LiveSettings(output="none"))
-    session.run(watch=snapshots.append, every_s=EVERY_S)
+    clock, port = OwnTime(), hppnet.MidiOutput("none")
+    source = FileInput(np.array_split(sound, 100), rate, name=recording.name, clock=clock)
+    session = LiveSession(hppnet.load(checkpoint), source, port, LiveSettings(output="none"), clock=clock)
+    with suppress(InputEnded):
+        session.prepare()
+        while True:
+            session.turn()
+            status = session.status()
+            if status.running_s >= len(snapshots) * EVERY_S:
+                snapshots.append(status)
+    session.stop()
     return snapshots
 
 

@@ -27,6 +27,7 @@ from hppnet.training.prepare import labelled
 
 from . import children
 from .data_sets import prepare
+from .needs import module
 from .sounds import TONE_WEIGHTS, piano_like, three_notes
 from .test_prepare_label import Scripted
 
@@ -99,6 +100,26 @@ def test_a_page_shows_events_as_they_come() -> None:
         process.stdin.close()
         process.wait(children.PATIENCE_S)
         process.stdout.close()
+
+
+def test_the_moving_picture_shows_the_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = module("PIL.Image", "plot")
+    soundfile.write(tmp_path / "three.wav", three_notes(), 16_000)
+    options = (
+        "--recording",
+        tmp_path / "three.wav",
+        "--out",
+        tmp_path / "a.gif",
+        "--checkpoint",
+        TONE_WEIGHTS,
+    )
+    run(monkeypatch, "make_picture.py", *options)
+    with image.open(tmp_path / "a.gif") as picture:
+        assert picture.n_frames > 8
+        picture.seek(picture.n_frames - 1)
+        last = np.asarray(picture.convert("RGB"), dtype=int)
+    glowing = (last[..., 0] > 120) & (last[..., 2] < 60)  # notes are golden
+    assert glowing[100:].sum() > 50
 
 
 def test_practising_tells_wrong_keys(
