@@ -12,7 +12,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --no-warn-script-location -c cons
 WEB := realtime/web
 NODE_MODULES := $(WEB)/node_modules/.package-lock.json
 RUNTIME := $(WEB)/runtime/ort-wasm-simd-threaded.wasm
-SOURCES := hppnet model offline realtime training tests demo
+SOURCES := hppnet model offline realtime training tests examples
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
@@ -33,7 +33,7 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt | $(MADE)
 	@echo "Installing everything (a few minutes the first time)"
 	@$(INSTALL) -e ".[train,cluster,dev]"
-	@$(INSTALL) -e ".[live]" || \
+	@$(INSTALL) -e ".[live]" && { $(BIN)/python -c 'import rtmidi' 2>/dev/null || $(INSTALL) python-rtmidi; } || \
 		echo "make: going on without live: python-rtmidi could not be built (Debian: libasound2-dev, libjack-dev, g++)"
 	@touch $(STAMP)
 
@@ -54,9 +54,9 @@ $(MADE):
 
 demo: $(DEMO_STAMP)
 	@rm -rf $(DEMO) && mkdir -p $(DEMO)
-	@$(BIN)/hppnet transcribe demo/take.opus -o $(DEMO) --format mid,csv --plot --show
+	@$(BIN)/hppnet transcribe examples/take.opus -o $(DEMO) --format mid,csv --plot --show
 	@echo "Its beginning once more through the live engine, in real time:"
-	@$(BIN)/python -c 'import soundfile; sound, rate = soundfile.read("demo/take.opus", frames=15 * 48000); \
+	@$(BIN)/python -c 'import soundfile; sound, rate = soundfile.read("examples/take.opus", frames=15 * 48000); \
 		soundfile.write("$(DEMO)/beginning.wav", sound, rate)'
 	@$(BIN)/hppnet live --from-file $(DEMO)/beginning.wav --output none --record $(DEMO)/live.mid --plot
 	@echo

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from . import commands
 from .failure import printable
 from .processes import keep_to_installed_modules
+from .system import is_reader_gone
 
 
 class Group(TyperGroup):
@@ -99,10 +100,10 @@ def main() -> None:
         finally:
             if sys.stdout is not None:
                 sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still to be flushed goes nowhere
-        sys.exit(1)
     except Exception as error:
+        if isinstance(error, OSError) and is_reader_gone(error):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still to be flushed goes nowhere
+            sys.exit(1)
         if {"-v", "--verbose"} & set(sys.argv):
             raise
         fault = f"{type(error).__name__}: {error}"

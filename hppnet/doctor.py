@@ -182,7 +182,15 @@ def _packages(facts: dict[str, Any]) -> Iterator[Problem]:
         if missing:
             what = f"{', '.join(missing)} not installed: needed for {purpose}"
             stops = extra == "live" and "sounddevice" in missing
-            yield Problem(what, f"pip install 'hppnet[{extra}]'", stops)
+            yield Problem(what, _how_to_install(extra, missing), stops)
+
+
+def _how_to_install(extra: str, missing: list[str]) -> str:
+    if missing == ["python-rtmidi"]:  # not every Python has a built package of it
+        from .realtime.midi_ports import how_to_get_rtmidi
+
+        return how_to_get_rtmidi()
+    return f"pip install 'hppnet[{extra}]'"
 
 
 def _weights(facts: dict[str, Any]) -> Iterator[Problem]:

@@ -19,6 +19,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from . import system
+
 Item = TypeVar("Item")
 #: Whether Python itself can leave the working folder out of where it imports from.
 SAFE_PATH = sys.version_info >= (3, 11)
@@ -94,11 +96,8 @@ def alone(lock: Path) -> Iterator[None]:
 
     On a file system without locks it does not wait.
     """
-    import fcntl  # not on Windows
-
     with lock.open("w") as file:
-        with suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
+        system.lock(file)
         yield
 
 

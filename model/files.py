@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import glob
 import hashlib
@@ -10,13 +11,34 @@ import os
 import platform
 import re
 import stat
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 PART_PREFIX = ".hppnet"  #: begins the names of files that are being written
+WINDOWS = os.name == "nt"
+REPLACE_WITHIN_S = 2.0  #: as long as another program, a virus scanner say, may hold the file that goes
+LOOK_S = 0.05
+#: Of Windows: WAIT_TIMEOUT, SYNCHRONIZE, ERROR_ACCESS_DENIED.
+_STILL_RUNS, _MAY_WAIT, _FORBIDDEN = 0x102, 0x100000, 5
 _numbers = itertools.count()
+
+
+def replace(part: Path, target: str | Path) -> None:
+    """Has ``part`` take the place of ``target``, as ``os.replace``. Raises OSError.
+
+    On Windows that fails while another program has the file open: it is tried again for a while.
+    """
+    until_s = time.monotonic() + REPLACE_WITHIN_S
+    while True:
+        try:
+            return os.replace(part, target)
+        except PermissionError:
+            if not WINDOWS or time.monotonic() > until_s:
+                raise
+        time.sleep(LOOK_S)
 
 
 @contextmanager
@@ -28,7 +50,7 @@ def replacing(path: Path) -> Iterator[Path]:
     part = _part_of(path)
     try:
         yield part
-        os.replace(part, os.path.realpath(path))
+        replace(part, os.path.realpath(path))
     finally:
         part.unlink(missing_ok=True)
 
@@ -60,7 +82,7 @@ def _replace_all(parts: Mapping[Path, Path]) -> None:
             done.append((target, kept))
             try:
                 with _naming(path):
-                    os.replace(part, target)
+                    replace(part, target)
             except OSError:
                 done.pop()
                 if kept is not None:
@@ -69,7 +91,7 @@ def _replace_all(parts: Mapping[Path, Path]) -> None:
     except BaseException:
         for target, kept in done:
             with suppress(OSError):
-                target.unlink() if kept is None else os.replace(kept, target)
+                target.unlink() if kept is None else replace(kept, target)
         raise
     for _, kept in done:
         if kept is not None:
@@ -127,11 +149,14 @@ def remove_dead_parts(folder: Path) -> None:
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             named = ours.fullmatch(entry.name)
-            if named and not _alive(int(named[1])):
+            if named and not runs(int(named[1])):
                 Path(entry.path).unlink(missing_ok=True)
 
 
-def _alive(process: int) -> bool:
+def runs(process: int) -> bool:
+    """Whether a process of this number runs. ``os.kill(number, 0)`` would end it on Windows."""
+    if WINDOWS:
+        return _runs_on_windows(process)
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -139,6 +164,17 @@ def _alive(process: int) -> bool:
     except OSError:  # somebody else's
         return True
     return True
+
+
+def _runs_on_windows(process: int) -> bool:
+    kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]
+    handle = kernel.OpenProcess(_MAY_WAIT, False, process)
+    if not handle:
+        return bool(kernel.GetLastError() == _FORBIDDEN)  # somebody else's
+    try:
+        return bool(kernel.WaitForSingleObject(handle, 0) == _STILL_RUNS)
+    finally:
+        kernel.CloseHandle(handle)
 
 
 def is_special(path: Path) -> bool:

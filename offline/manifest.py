@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..model.files import replacing
+from ..system import BINARY
 from .jobs import Outcome
 from .places import Place, Url
 from .plan import Shard
@@ -95,7 +96,7 @@ class Manifest:
                 part.write_bytes(_HEADER)
         elif _first_line(self.path) in _OLDER_HEADERS:
             _rewrite(self.path)
-        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | BINARY, 0o666)
         if os.fstat(file).st_size == 0:
             _write_whole(file, _HEADER)
         elif not _ends_in_a_line(self.path):

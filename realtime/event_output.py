@@ -18,13 +18,13 @@ from typing import Any
 
 from ..model.event_lines import EventLines
 from ..model.notes import Event
+from ..system import BINARY, is_reader_gone
 from .recorder import unused
 
 SUFFIX = ".jsonl"
 LOOK_S = 0.25  #: how often it is looked whether the reader is still there
 MOST_QUEUED = 4096  #: blocks' events: more than a minute of the densest playing
 CLOSE_WITHIN_S = 2.0
-_GONE = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)
 
 
 class EventOutput:
@@ -78,7 +78,7 @@ class EventOutput:
             while (write := self._next()) is not None:
                 write(lines)
         except OSError as error:
-            self.reader_gone = error.errno in _GONE
+            self.reader_gone = is_reader_gone(error)
             if self.reader_gone:
                 self._gone()
             else:
@@ -137,7 +137,7 @@ def open_events(path: Path) -> tuple[io.RawIOBase, Path]:
         path = unused(path)
         return open(path, "xb", buffering=0), path
     try:
-        file = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))
+        file = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0) | BINARY)
     except OSError as error:
         if error.errno == errno.ENXIO:
             raise OSError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -110,8 +111,20 @@ def midi_library() -> ModuleType:
     try:
         import rtmidi
     except ImportError:
-        raise PortFault("MIDI ports need the live extra: pip install 'hppnet[live]'") from None
+        raise PortFault(f"MIDI ports need python-rtmidi: {how_to_get_rtmidi()}") from None
     return rtmidi
+
+
+def how_to_get_rtmidi() -> str:
+    """A line. Its authors offer built packages of 1.5.8 up to Python 3.12."""
+    if sys.version_info < (3, 13):
+        return "pip install 'hppnet[live]'"
+    needs = {
+        "linux": "sudo apt-get install g++ python3-dev libasound2-dev libjack-dev",
+        "darwin": "xcode-select --install",
+    }.get(sys.platform, "Visual Studio's C++ build tools")
+    python = ".".join(map(str, sys.version_info[:2]))
+    return f"Python {python} must build it: {needs}; pip install python-rtmidi"
 
 
 def midi_systems() -> list[str]:

@@ -24,6 +24,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from ..model.files import replace
 from ..model.midi_file import (
     COARSE,
     END_OF_TRACK,
@@ -84,7 +85,7 @@ class MidiRecording:
         track = self._track + self._provisional() + END_OF_TRACK
         try:
             self._part.write_bytes(whole_file(bytes(track), COARSE))
-            os.replace(self._part, self.path)
+            replace(self._part, self.path)
         except OSError as error:
             with suppress(OSError):  # on a full disk half of it is worth nothing
                 self._part.unlink(missing_ok=True)

@@ -22,6 +22,7 @@ import time
 from contextlib import suppress
 from typing import Any, BinaryIO
 
+from ..system import ENDING_SIGNALS
 from .devices import sound_library
 from .inputs import InputFault
 
@@ -60,9 +61,8 @@ class Blocks:
 
 
 def main() -> None:
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the parent decides when this ends
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for name in ENDING_SIGNALS:  # the parent decides when this ends
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print must not come between the blocks
     with suppress(BrokenPipeError):

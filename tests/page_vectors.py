@@ -16,8 +16,8 @@ from hppnet.model.frontend import FrontEndConfig, kernel
 from hppnet.model.notes import Event, NoteOn, Pedal
 from hppnet.model.timebase import BINS
 from hppnet.model.transcriber import Transcriber
-from hppnet.realtime.blocks import Block
 from hppnet.realtime.engine import Engine
+from hppnet.realtime.inputs import Block
 from hppnet.realtime.timeline import Timeline
 from hppnet.realtime.web.network_files import network_files
 

@@ -74,6 +74,12 @@ def test_a_missing_peer_is_named_with_the_command_that_installs_it(name, monkeyp
     assert f"--model {name} needs " in result.stderr and "pip install 'hppnet[peers]'" in result.stderr
 
 
+@pytest.mark.parametrize("name", peers.NAMES)
+def test_a_peer_says_what_it_costs(name: str) -> None:
+    about = peers.make(name).about
+    assert 0.1 < about.download_mb < 1000 and about.code_licence and about.weights_licence
+
+
 def test_transkuns_pedal_is_told_from_its_notes_and_from_the_soft_pedal():
     events = [SimpleNamespace(start=s, end=s + 1, pitch=p, velocity=v) for s, p, v in EVENTS]
     assert prediction(events) == ([Note(0.5, 1.5, 60, 99)], [Press(0.25, 1.25)])

@@ -114,8 +114,10 @@ def test_predictions_beside_hppnet_in_one_table(clicks, folder):
     out = predicted(folder, {"a": SCALE, "b": SCALE[:5]})
     result = run(folder, "--predictions", out, "--model", "hppnet")
     assert result.exit_code == 0
-    rows = {line.split()[0]: line for line in result.stdout.splitlines() if line.strip()}
+    scores = result.stdout.partition("to download")[0]
+    rows = {line.split()[0]: line for line in scores.splitlines() if line.strip()}
     assert "97.4" in rows["hppnet"] and "85.7" in rows["predictions"]
+    assert "non-commercial" in result.stdout  # what the weights may be used for
 
 
 # --- mistakes, no piano, files ---

@@ -161,7 +161,7 @@ def test_wrong_use_is_2_and_says_what_was_expected(options: list[str], expected:
 def test_the_old_name_of_midi_channel_works_and_says_the_new_one() -> None:
     result = RUNNER.invoke(app, ["live", "--channel", "17"], env={"COLUMNS": "200"})
     assert result.exit_code == 2 and "16" in result.output  # checked as --midi-channel is
-    assert "--channel is called --midi-channel now" in result.stderr
+    assert "--channel is now --midi-channel" in result.stderr
 
 
 def no_inputs(library: object = None, refresh: bool = False) -> list[SoundInput]:

@@ -28,6 +28,19 @@ def test_the_citation_names_this_version() -> None:
     assert all(work["title"] and work["authors"] and work["year"] for work in citation["references"])
 
 
+def test_a_release_publishes_wheel_sdist_and_page_of_the_tagged_version_once_all_is_checked() -> None:
+    yaml = module("yaml", "train")
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())
+    jobs = workflow["jobs"]
+    assert workflow[True]["push"] == {"tags": ["v*"]}  # YAML takes "on" for a truth
+    for name in ("pypi", "page"):
+        assert set(jobs[name]["needs"]) == {"check", "try"} and jobs[name]["if"] == "github.ref_type == 'tag'"
+    built = [step.get("run") or step["uses"] for step in jobs["build"]["steps"]]
+    assert any("pyproject.toml" in line for line in built) and "make page" in built
+    assert any(line.endswith("python -m build --outdir dist") for line in built)
+    assert {"ubuntu-latest", "windows-latest"} <= set(jobs["try"]["strategy"]["matrix"]["system"])
+
+
 def test_forms_ask_for_what_is_needed_and_a_bug_report_begins_with_the_doctor() -> None:
     yaml = module("yaml", "train")
     folder = ROOT / ".github" / "ISSUE_TEMPLATE"

@@ -39,12 +39,12 @@ def test_the_peers_install_into_an_empty_environment_and_label_ten_seconds(tmp_p
     kept = subprocess.run([*pip, "freeze"], check=True, capture_output=True, text=True).stdout
     assert "transkun==2.0.1" in kept and "nvidia" not in kept
     (tmp_path / "in").mkdir()
-    with soundfile.SoundFile(ROOT / "demo" / "take.opus") as take:
+    with soundfile.SoundFile(ROOT / "examples" / "take.opus") as take:
         soundfile.write(tmp_path / "in" / "take.flac", take.read(FIRST_S * take.samplerate), take.samplerate)
     command = ["prepare", "label", tmp_path / "in", "-o", tmp_path / "out", "--model", "transkun"]
     subprocess.run([python.with_name("hppnet"), *command], check=True)
     found = read_table(tmp_path / "out" / "take.tsv")
-    played = [note for note in read_midi(ROOT / "demo" / "take.mid") if note.onset_s < FIRST_S]
+    played = [note for note in read_midi(ROOT / "examples" / "take.mid") if note.onset_s < FIRST_S]
     right = [
         any(note.pitch == other.pitch and abs(note.onset_s - other.onset_s) < 0.05 for other in found)
         for note in played

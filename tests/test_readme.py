@@ -34,7 +34,7 @@ def workplace(tmp_path: Path) -> Path:
     """The files that the commands name."""
     for folder in ("recordings", "archive"):
         (tmp_path / folder).mkdir()
-    (tmp_path / "demo").symlink_to(ROOT / "demo")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     for name in ("take.wav", "one.flac", "recordings/two.flac", "old.mp3"):
         soundfile.write(tmp_path / name, three_notes(44_100), 44_100)
     for number in range(20):
@@ -81,6 +81,29 @@ def test_python_runs(workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert (workplace / "take.mid").exists()
 
 
-def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", TEXT):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize(
+    "page", ["README.md", "examples/README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+)
+def test_links_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text()
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+        assert (ROOT / page).parent.joinpath(target).exists(), target
+    for target, place in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", text):
+        titles = re.findall(
+            r"^#+ (.*)$", (ROOT / page).parent.joinpath(target or page).read_text(), re.MULTILINE
+        )
+        assert place in [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles], place
+
+
+def test_the_documents_name_options_that_there_are() -> None:
+    """Those of the verb that a line begins with."""
+    checked = 0
+    for page in (ROOT / "docs").glob("*.md"):
+        for line in re.findall(
+            r"hppnet (?:transcribe|live|evaluate|serve|train|doctor|devices)\b[^`\n#]*", page.read_text()
+        ):
+            help_text = CliRunner().invoke(app, [line.split()[1], "--help"], env={"COLUMNS": "200"}).output
+            for option in re.findall(r"--[a-z-]+", line):
+                assert option in help_text, line
+                checked += 1
+    assert checked > 10

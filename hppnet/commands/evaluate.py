@@ -67,6 +67,16 @@ def evaluate(
     starts: Annotated[
         int | None, typer.Option(min=1, help="Begin so often amid --no-piano, in place of hearing it whole.")
     ] = None,
+    playing: Annotated[
+        bool,
+        typer.Option(
+            "--playing", help="Re-strikes, chords, soft, low and high notes, rendered here, at 4 latencies."
+        ),
+    ] = False,
+    soundfont: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="That plays --playing.  [default: the largest that is installed]"),
+    ] = None,
     noise: Annotated[Path | None, typer.Option(metavar="DIR", help="Add background noise.")] = None,
     snr: Annotated[
         float | None, typer.Option(metavar="DB", help="The level above --noise.  [default: 20]")
@@ -99,7 +109,14 @@ def evaluate(
     The mean is over files. Exit code: 0 done, 1 a file failed and was named, 2 wrong use.
     """
     try:
-        from ..training.evaluate.options import ALL, OWN, EvaluationRefusal, Options, listening
+        from ..training.evaluate.options import (
+            ALL,
+            OWN,
+            EvaluationRefusal,
+            Options,
+            listening,
+            wanted_soundfont,
+        )
         from ..training.evaluate.task import carry_out
     except ModuleNotFoundError as error:
         if error.name not in ("mir_eval", "scipy"):
@@ -112,6 +129,7 @@ def evaluate(
             predictions=predictions,
             no_piano=tuple(no_piano or ()),
             starts=starts,
+            soundfont=wanted_soundfont(soundfont, playing),
             latency=ALL if latency == ALL else latency_ms(latency, streaming),
             checkpoint=checkpoint,
             device=device.value,
@@ -132,7 +150,7 @@ def evaluate(
     except (ValueError, EvaluationRefusal) as error:
         if verbose:
             raise
-        fail(str(error), code=2)
+        fail(str(error), error.code if isinstance(error, EvaluationRefusal) else 2)
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}")
     try:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..failure import fail, printable
+from ..system import ENDING_SIGNALS
 from .live_events import EventTarget, check_events, event_target
 from .live_report import draw_take, last_line, say, say_fault, start_lines, status_every
 from .options import Checkpoint, Device, Tuning, able_to_draw, latency_ms, renamed_option, tuning_setting
@@ -139,14 +140,13 @@ def live(
 
 @contextmanager
 def ending_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT, SIGTERM and SIGHUP set, instead of what they do otherwise."""
+    """An event that the signals that end a program set, instead of what they do otherwise."""
     stop = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:
         stop.set()
 
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {name: signal.signal(getattr(signal, name), end) for name in names}
+    before = {name: signal.signal(getattr(signal, name), end) for name in ENDING_SIGNALS}
     try:
         yield stop
     finally:

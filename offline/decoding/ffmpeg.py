@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from ...system import out_of_reach
 from ..errors import AudioError
 from .ffprobe import Track, choose_track, ffmpeg_commands, probe
 from .parts import Part, PartFile, ReadReport
@@ -64,7 +65,7 @@ class FfmpegSource:
             stdin=subprocess.DEVNULL if input_file is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            start_new_session=True,  # Ctrl-C must not end ffmpeg before us: it would look like a short file
+            **out_of_reach(),  # Ctrl-C must not end ffmpeg before us: it would look like a short file
         )
         if input_file is not None:
             feeding = (input_file, self._process.stdin)

@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from ...system import WINDOWS
 from .protocol import Limits
 
 BACKLOG = 64  #: connections that wait to be accepted
@@ -103,7 +104,8 @@ def listening_socket(host: str, port: int) -> socket.socket:
     )[0]
     made = socket.socket(family, kind, number)
     try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if not WINDOWS:  # where it would let two servers have one port
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind(address)
         made.listen(BACKLOG)
     except BaseException:

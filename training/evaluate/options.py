@@ -8,6 +8,7 @@ from pathlib import Path
 from ..data.labels import NOTE_ENDS
 from .conditions import Conditions, Listening
 from .peers import NAMES
+from .playing import find_sound_font
 
 ALL = "all"  #: the latencies
 ERRORS_PICTURE, LATENCY_PICTURE = Path("evaluate-errors.png"), Path("evaluate-latency.png")
@@ -31,6 +32,7 @@ class Options:
     predictions: Path | None
     no_piano: tuple[Path, ...]
     starts: int | None  #: beginnings in them, in place of the whole recordings
+    soundfont: Path | None  #: that plays the phrases of ``playing``; None: they are not wanted
     latency: float | str | None  #: ms; None: full context; ALL
     checkpoint: Path | None
     device: str
@@ -47,8 +49,11 @@ class Options:
     force: bool = False  #: reports that others wrote are replaced
 
     def __post_init__(self) -> None:
-        if self.data is None and not self.no_piano:
-            raise EvaluationRefusal("expected a folder of recordings with labels, or --no-piano, got neither")
+        if self.data is None and not self.no_piano and not self.playing:
+            raise EvaluationRefusal(
+                "expected a folder of recordings with labels, --playing or --no-piano, got none"
+            )
+        self._check_playing()
         if self.starts is not None and not self.no_piano:
             raise EvaluationRefusal("--starts needs --no-piano PATH, recordings to begin in")
         if self.starts is not None and self.predictions:
@@ -58,8 +63,12 @@ class Options:
         self._check_outputs()
 
     @property
+    def playing(self) -> bool:
+        return self.soundfont is not None
+
+    @property
     def several_runs(self) -> bool:
-        return len(self.models) + bool(self.predictions) > 1 or self.latency == ALL
+        return len(self.models) + bool(self.predictions) > 1 or self.latency == ALL or self.playing
 
     @property
     def written(self) -> dict[str, Path]:
@@ -75,10 +84,20 @@ class Options:
             return self.plot or LATENCY_PICTURE
         return (self.plot or ERRORS_PICTURE) if self.errors else None
 
+    def _check_playing(self) -> None:
+        if not self.playing:
+            return
+        alone = {"DATA": self.data, "--predictions": self.predictions, "--latency": self.latency}
+        for name, value in (alone | {"--no-piano": self.no_piano}).items():
+            if value:
+                raise EvaluationRefusal(
+                    f"--playing renders its recordings, at latencies of its own: leave out {name}"
+                )
+
     def _check_inputs(self) -> None:
         conditions = self.listening.conditions
         folders = (self.data, self.predictions, conditions.rooms, conditions.noises)
-        for path in (*folders, self.checkpoint, *self.no_piano):
+        for path in (*folders, self.checkpoint, self.soundfont, *self.no_piano):
             if path is not None and not path.exists():
                 raise EvaluationRefusal(f"{path}: no such file or folder")
         if self.checkpoint is not None and not self.checkpoint.is_file():
@@ -127,6 +146,16 @@ class Options:
             raise EvaluationRefusal(
                 "--json, --csv and the picture: expected a file for each, got one for two of them"
             )
+
+
+def wanted_soundfont(given: Path | None, playing: bool) -> Path | None:
+    """What plays --playing, None without it. Raises EvaluationRefusal where there is none."""
+    if given is not None and not playing:
+        raise EvaluationRefusal("--soundfont is for --playing")
+    try:
+        return given or (find_sound_font() if playing else None)
+    except ValueError as error:
+        raise EvaluationRefusal(str(error), 1) from None
 
 
 def listening(

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import soundfile
 import soxr
 
+from ...model.checkpoint import DEFAULT, LICENCE
 from ...model.downmix import Downmix
 from ...model.midi_file import SUSTAIN
 from ...model.notes import Note, Press
@@ -44,6 +45,14 @@ class Prediction(NamedTuple):
     pedal: list[Press] | None  #: presses of the sustain pedal, in any order; None: not predicted
 
 
+class AboutProgram(NamedTuple):
+    """What one takes on with a program."""
+
+    download_mb: float  #: of the program and its weights; what it needs beside them apart
+    code_licence: str
+    weights_licence: str
+
+
 class PeerTranscriber(Protocol):
     """A transcriber."""
 
@@ -51,6 +60,9 @@ class PeerTranscriber(Protocol):
     needs: tuple[str, ...]  #: the modules that it imports
     install: str  #: the command that installs them
     note_ends: str  #: where its notes end: keys or sounding, as in ``prepared``
+
+    @property
+    def about(self) -> AboutProgram: ...
 
     def load(self) -> None:
         """Imports the program and loads its weights."""
@@ -94,6 +106,12 @@ class OwnPeer:
     def __init__(self, checkpoint: Path | None = None) -> None:
         self.checkpoint = checkpoint
 
+    @property
+    def about(self) -> AboutProgram:
+        """The size is that of the weights."""
+        path = self.checkpoint or DEFAULT
+        return AboutProgram(path.stat().st_size / 1e6, "MIT", LICENCE if path == DEFAULT else "not known")
+
     def load(self) -> None:
         """Raises CheckpointError for a bad file."""
         from ...model.transcriber import Transcriber
@@ -117,6 +135,7 @@ class BasicPitch:
     # Its wheel asks for a TensorFlow that newer Pythons do not have and that ONNX does not need.
     install = "pip install 'hppnet[peers]' && pip install --no-deps basic-pitch==0.4.0"
     note_ends = "sounding"  #: it knows no pedal: a note ends with its sound
+    about = AboutProgram(0.8, "Apache-2.0", "Apache-2.0")  #: of its wheel on PyPI
 
     def load(self) -> None:
         logging.getLogger().setLevel(logging.ERROR)  # it warns of every runtime that is not installed
@@ -146,6 +165,7 @@ class Transkun:
     needs: tuple[str, ...] = ("transkun", "moduleconf", "mir_eval", "ncls")
     install = "pip install 'hppnet[peers]'"
     note_ends = "keys"
+    about = AboutProgram(50.8, "MIT", "MIT (trained on MAESTRO, CC BY-NC-SA 4.0)")  #: of its wheel on PyPI
 
     def load(self) -> None:
         import torch

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import pictures
-from .options import ALL
+from . import peers, pictures
+from .options import ALL, OWN
 from .programs import all_latencies, run_name
 from .runs import EvaluationOutcome, EvaluationRun
 from .scores import F1_FIELDS, Scores
@@ -30,6 +30,8 @@ def settings(task: EvaluationTask) -> dict[str, Any]:
         "first_seconds": options.listening.first_s,
         "latency_ms": options.latency,
         "starts": options.starts,
+        "programs": {name: _about(name, options.checkpoint) for name in options.models},
+        "soundfont": None if options.soundfont is None else options.soundfont.name,
         "conditions": {
             "detune_cents": conditions.detune_cents,
             "rooms": None if conditions.rooms is None else str(conditions.rooms),
@@ -48,6 +50,11 @@ def settings(task: EvaluationTask) -> dict[str, Any]:
             "precision": transcriber.precision if options.latency is None else "fp32",
         }
     return about
+
+
+def _about(name: str, checkpoint: Path | None) -> dict[str, Any]:
+    peer = peers.OwnPeer(checkpoint) if name == OWN else peers.make(name)
+    return peer.about._asdict()
 
 
 def all_figures(

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .mistakes import Mistakes
+from .playing import PHRASES
 from .runs import EvaluationRun, Interval
 from .scores import PRF, Scores
 
@@ -35,8 +36,11 @@ def print_tables(runs: Sequence[EvaluationRun], about: dict[str, Any], several: 
     screen = Console()
     if not screen.is_terminal:
         screen = Console(width=_WIDTH)
-    if several:
+    if about["soundfont"] is not None:
+        screen.print(_playing_table(runs))
+    elif several:
         screen.print(_runs_table(runs, screen.width))
+        screen.print(_programs_table(about["programs"]))
     for run in [] if several else runs:
         if run.mean is not None:
             screen.print(_run_table(run, screen.width))
@@ -115,6 +119,32 @@ def _run_cells(run: EvaluationRun, fields: Sequence[str]) -> list[str]:
         "-" if run.x_realtime is None else f"{run.x_realtime:.1f}",
         "-" if run.peak_mib is None else f"{run.peak_mib:.0f}",
     ]
+
+
+def _programs_table(programs: dict[str, dict[str, Any]]) -> Table:
+    """What one takes on with each program."""
+    table = _table("to download, and on which terms")
+    table.add_column("", no_wrap=True)
+    _add_numbers(table, ["MB"])
+    table.add_column("code")
+    table.add_column("weights")
+    for name, about in programs.items():
+        table.add_row(
+            *(name, f"{about['download_mb']:.1f}", f" {about['code_licence']} ", about["weights_licence"])
+        )
+    return table
+
+
+def _playing_table(runs: Sequence[EvaluationRun]) -> Table:
+    """Recall and precision of the phrases' onsets at 50 ms, in the order in which they are played."""
+    table = _table("onsets within 50 ms: recall and precision in percent")
+    table.add_column("\nphrase", no_wrap=True)
+    _add_numbers(table, [part for run in runs for part in (f"{run.name}\nR", "\nP")], 6)
+    for name in PHRASES:
+        scores = [run.files[name].onset_50ms if name in run.files else None for run in runs]
+        cells = [("-", "-") if one is None else (f"{one.r:.1f}", f"{one.p:.1f}") for one in scores]
+        table.add_row(name, *(cell for pair in cells for cell in pair))
+    return table
 
 
 def _quiet_table(run: EvaluationRun) -> Table:
@@ -217,12 +247,14 @@ def _cell(score: PRF | None) -> str:
 def caption(settings: dict[str, Any]) -> str:
     """What the figures depend on, in a line."""
     parts = []
+    if settings["soundfont"] is not None:
+        parts.append(f"played by {settings['soundfont']}")
     if "checkpoint" in settings:
         latency = settings["latency_ms"]
         streamed = f"streaming, {latency:.0f} ms" if isinstance(latency, float) else "all latencies"
         parts += [
             settings["checkpoint"],
-            "full context" if latency is None else streamed,
+            *([] if settings["soundfont"] else ["full context" if latency is None else streamed]),
             "thresholds " + " / ".join(f"{value:g}" for value in settings["thresholds"].values()),
             f"note ends: {settings['note_ends']}",
         ]

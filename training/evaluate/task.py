@@ -19,6 +19,7 @@ from rich.progress import Progress, track
 from ..data.sounds import Opener
 from . import peers
 from .options import ALL, OWN, EvaluationRefusal, Options
+from .playing import LATENCIES_MS, rendered
 from .programs import (
     Answer,
     Hppnet,
@@ -60,7 +61,7 @@ class EvaluationTask:
 
 
 def prepare_task(options: Options, sounds: SoundFiles, folder: Path) -> EvaluationTask:
-    """Finds, loads and reads everything; what is cut out of recordings goes to ``folder``.
+    """Finds, loads and reads everything; what is cut or rendered goes to ``folder``.
 
     Raises EvaluationRefusal.
     """
@@ -74,10 +75,11 @@ def prepare_task(options: Options, sounds: SoundFiles, folder: Path) -> Evaluati
         quiet = without_piano(options.no_piano, sounds.suffixes)
         if options.starts is not None:
             quiet = cut_starts(quiet, options.starts, folder, sounds.open_any)
+        phrases = [] if options.soundfont is None else rendered(options.soundfont, folder)
     except ValueError as error:
         raise EvaluationRefusal(str(error), 1) from None
     pairs, failures = _read(data, options.note_ends)
-    pairs += quiet
+    pairs += quiet + phrases
     note_ends = options.note_ends or (data.note_ends if data else None)
     _compare_note_ends(transcriber, note_ends)
     jobs = max(1, min(options.jobs, len(pairs)))
@@ -100,6 +102,8 @@ def _latencies(options: Options, transcriber: Transcriber | None) -> tuple[float
     """Those to transcribe at, if the checkpoint's front end allows them."""
     from ...model.timebase import frames_for_latency
 
+    if transcriber is not None and options.playing:
+        return LATENCIES_MS
     if transcriber is None or options.latency is None:
         return (None,)
     look_ahead = transcriber.config.front_end.look_ahead

@@ -5,8 +5,8 @@ through without the repeats. The score below holds the notes; everything between
 of the voices, spread chords, pedal) is added here, always in the same way: the MIDI file comes out the same
 each time. FluidSynth then plays it on the grand piano of FluidR3 (MIT licence).
 
-    python demo/make_take.py                # take.mid and take.opus beside this script
-    python demo/make_take.py --midi-only    # take.mid alone; needs no FluidSynth
+    python examples/make_take.py                # take.mid and take.opus beside this script
+    python examples/make_take.py --midi-only    # take.mid alone; needs no FluidSynth
 
 It needs mido, numpy and soundfile (the plain install of hppnet has them) and, for the sound, FluidSynth and
 the sound font (Debian: fluidsynth, fluid-soundfont-gm).
@@ -242,7 +242,7 @@ def write_opus(sound: np.ndarray, rate: int, path: Path, compression: float) -> 
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Makes demo/take.mid and demo/take.opus.")
+    parser = argparse.ArgumentParser(description="Makes examples/take.mid and examples/take.opus.")
     parser.add_argument("--sound-font", type=Path, default=SOUND_FONT, help="default: %(default)s")
     parser.add_argument("--out", type=Path, default=HERE, help="folder to write to; default: this script's")
     parser.add_argument("--midi-only", action="store_true", help="write take.mid, render nothing")
