@@ -125,12 +125,15 @@ def test_the_moving_picture_shows_the_session(tmp_path: Path, monkeypatch: pytes
 def test_practising_tells_wrong_keys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    soundfile.write(tmp_path / "take.wav", piano_like({0.3: 60, 0.8: 70, 1.3: 64}, 2.0), 16_000)
-    write_midi([Note(0.0, 0.5, 60, 64), Note(1.0, 1.5, 64, 64)], tmp_path / "score.mid")
+    strokes = {0.3: 60, 0.8: 70, 1.3: 64, 1.8: 72, 2.3: 67}
+    soundfile.write(tmp_path / "take.wav", piano_like(strokes, 2.9), 16_000)
+    score = [Note(0.0, 0.5, 60, 64), Note(1.0, 1.5, 64, 64), Note(2.0, 2.5, 67, 64)]
+    write_midi(score, tmp_path / "score.mid")
     options = (tmp_path / "score.mid", "--file", tmp_path / "take.wav", "--checkpoint", TONE_WEIGHTS)
     run(monkeypatch, "practise.py", *options)
     assert capsys.readouterr().out.splitlines() == [
-        *("1: play C4", "2: play E4", "   wrong key: A#4", "That was all of it.")
+        *("1: play C4", "2: play E4", "   wrong key: A#4", "3: play G4", "   wrong key: C5"),
+        "That was all of it.",
     ]
 
 
