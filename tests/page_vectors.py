@@ -16,8 +16,8 @@ from hppnet.model.frontend import FrontEndConfig, kernel
 from hppnet.model.notes import Event, NoteOn, Pedal
 from hppnet.model.timebase import BINS
 from hppnet.model.transcriber import Transcriber
-from hppnet.realtime.engine import Engine
 from hppnet.realtime.inputs import Block
+from hppnet.realtime.live_decoder import LiveDecoder
 from hppnet.realtime.timeline import Timeline
 from hppnet.realtime.web.network_files import network_files
 
@@ -138,7 +138,7 @@ def _live(folder: Path, transcriber: Transcriber) -> dict[str, Any]:
         ]
     )
     sound[1000:1003] = np.nan
-    engine, events = Engine(transcriber, rate, 92), []
+    engine, events = LiveDecoder(transcriber, rate, 92), []
     times, time_s = [], 0.0
     for first in range(0, len(sound), BLOCK):
         time_s += {100: 0.03, 900: 0.5}.get(first // BLOCK, 0.0)  # sound that was lost

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from hppnet.cli import app
 from hppnet.model.transcriber import Transcriber
-from hppnet.realtime.arrivals import onset_f1
+from hppnet.realtime.bench_notes import onset_f1
 from hppnet.realtime.web.static_page import NOT_KEPT
 
 from .children import PATIENCE_S, wait_until
