@@ -24,12 +24,12 @@ ROOT = Path(__file__).parents[1]
 #: training, and a few that ask PyTorch about GPUs where one may be there.
 WITH_TORCH = {
     "hppnet/commands/train.py",
-    *("model/device.py", "model/engines.py", "model/full_context.py", "model/layers.py"),
-    *("model/lstm.py", "model/network.py", "model/pedal.py", "model/spectrum.py", "model/torch_engine.py"),
-    *("model/velocity.py", "offline/batching.py"),
+    *("model/device.py", "model/engines.py", "model/former_network.py", "model/full_context.py"),
+    *("model/layers.py", "model/lstm.py", "model/network.py", "model/pedal.py", "model/spectrum.py"),
+    *("model/torch_engine.py", "model/torch_network.py", "model/velocity.py", "offline/batching.py"),
     *("training/array_source.py", "training/bench.py", "training/board.py", "training/dataset.py"),
     *("training/kernels.py", "training/launch.py", "training/loop.py", "training/losses.py"),
-    *("training/peers/transkun.py", "training/run.py", "training/sources.py"),
+    *("training/peers/own.py", "training/peers/transkun.py", "training/run.py", "training/sources.py"),
     *("training/step.py", "training/teacher.py"),
 }
 SOUND = piano_like({0.2: 60, 0.7: 64}, 1.2)
@@ -99,7 +99,10 @@ assert transcriber.with_tuning(5).transcribe(sys.argv[2])
 stream = transcriber.without_pedal().stream(132, 16_000)
 assert stream.feed([0.0] * 16_000) == [] and stream.flush() == []
 assert transcriber.engine.startswith("onnxruntime") and not sys.modules["torch"]
-assert hppnet.load().transcribe(sys.argv[2])
+try:
+    hppnet.load()
+except hppnet.CheckpointError as error:
+    assert "format 1" in str(error) or "need PyTorch" in str(error), error
 """
 
 
