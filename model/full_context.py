@@ -45,10 +45,10 @@ class FullContext:
         begins at its own end, because it is turned round by itself.
         """
         wholes, rows = rows, [x[PAST:] for x in rows]
-        own = [x[:n] for x, n in zip(rows, counts, strict=True)]
+        predicted = [x[:n] for x, n in zip(rows, counts, strict=True)]
         # A recording's last window may be longer than one that others go on after: hence two stretches.
         window = min((n for n, last in zip(counts, ending, strict=True) if not last), default=max(counts))
-        forward, after = self.forward(own, window, states)
+        forward, after = self.forward(predicted, window, states)
         logits = (forward + self.backward(rows, counts)).permute(2, 1, 3, 0) + self._network.bias
         out = logits.new_zeros(*logits.shape[:3], len(HEADS))
         with torch.autocast(logits.device.type, torch.bfloat16, enabled=self._half):

@@ -114,8 +114,11 @@ class OwnPeer:
 
     def load(self) -> None:
         """Raises CheckpointError for a bad file."""
+        import torch
+
         from ...model.transcriber import Transcriber
 
+        torch.set_num_threads(1)
         self.transcriber: Transcriber = Transcriber.load(self.checkpoint, device="cpu")
         self.note_ends = self.transcriber.config.note_ends
 
