@@ -75,7 +75,7 @@ class Voice:
 
     score: str
     balance: int  #: velocity against the melody
-    lag_s: float  #: after the beat; a melody is heard better when it is a little early
+    lag_s: float  #: after the beat; a melody stands out when it is a little early
     legato: float  #: part of the written length for which the key stays down
     unit: int  #: length of a token without one
 
@@ -158,7 +158,7 @@ def play_voice(voice: Voice, times: list[float], hand: random.Random) -> Iterato
 
 
 def one_key_one_note(strokes: list[Stroke]) -> list[Stroke]:
-    """Where two voices meet on a key it is struck once; a key still down comes up before its next stroke."""
+    """Where two voices meet on a key it is played once; a key still down comes up before its next stroke."""
     kept: list[Stroke] = []
     for stroke in sorted(strokes, key=lambda s: (s.pitch, s.start_s)):
         before = kept[-1] if kept and kept[-1].pitch == stroke.pitch else None

@@ -57,7 +57,7 @@ class LiveSession:
         self.model = model
         self._report = report or (lambda line: None)
         self._lines: deque[str] = deque(maxlen=LINES_KEPT)
-        self._style = self.settings.playing_style
+        self._mapping = self.settings.event_mapping
         self._tuning = TuningMeter() if self.settings.tuning == "auto" else None
         self._stopping = threading.Event()
         self._ended = threading.Event()  # the worker has nothing more to give
@@ -238,7 +238,7 @@ class LiveSession:
             self._tuning.add(block)
 
     def _deliver(self, events: list[Event]) -> None:
-        played = [changed for event in events if (changed := self._style(event)) is not None]
+        played = [changed for event in events if (changed := self._mapping(event)) is not None]
         if played:
             log.debug("events %s", played)
             self._sender.put(played)

@@ -58,8 +58,8 @@ class LiveSettings:
             raise ValueError("; ".join(faults))
 
     @property
-    def playing_style(self) -> PlayingStyle:
-        return PlayingStyle(self.transpose, self.velocity_curve)
+    def event_mapping(self) -> EventMapping:
+        return EventMapping(self.transpose, self.velocity_curve)
 
     def _ranges(self) -> list[str]:
         faults = []
@@ -95,14 +95,14 @@ class LiveSettings:
 
     def _style(self) -> list[str]:
         try:
-            self.playing_style  # noqa: B018 - it checks itself
+            self.event_mapping  # noqa: B018 - it checks itself
         except ValueError as error:
             return [str(error)]
         return []
 
 
 @dataclass(frozen=True)
-class PlayingStyle:
+class EventMapping:
     """Changes events: transposes them and maps their velocities.
 
     ``curve``: soft, linear, hard, an exponent (0.2 to 5) or ``fixed:VELOCITY``.

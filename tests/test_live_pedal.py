@@ -18,7 +18,7 @@ from hppnet.realtime.bench_notes import make_test_piece
 from hppnet.realtime.inputs import Block, FileInput
 from hppnet.realtime.live_decoder import LONGEST_NOTE_S, GateSettings, LiveDecoder
 from hppnet.realtime.midi_output import MidiOutput
-from hppnet.realtime.settings import PlayingStyle
+from hppnet.realtime.settings import EventMapping
 from hppnet.realtime.status import TuningMeter
 from hppnet.realtime.view import Picture
 
@@ -111,7 +111,7 @@ def test_a_pedal_that_holds_nothing_any_more_comes_up() -> None:
 
 
 def test_touch_lets_the_pedal_through() -> None:
-    assert PlayingStyle(transpose=40, curve="fixed:9")(Pedal(1.0, True)) == Pedal(1.0, True)
+    assert EventMapping(transpose=40, curve="fixed:9")(Pedal(1.0, True)) == Pedal(1.0, True)
 
 
 # --- sessions ---

@@ -18,7 +18,7 @@ import os, threading, time
 from types import SimpleNamespace
 import numpy as np
 
-class LibraryError(Exception):
+class PortAudioError(Exception):
     pass
 
 default = SimpleNamespace(device=[0, -1])
@@ -38,7 +38,7 @@ class InputStream:
 
     def __init__(self, callback, channels, **options):
         if how == "refuse":
-            raise LibraryError("Device unavailable")
+            raise PortAudioError("Device unavailable")
         self.callback, self.channels = callback, channels
 
     def start(self):

@@ -179,7 +179,7 @@ def test_a_share_that_vanishes(rec: Path, run: Transcribe) -> None:
         task = ExistingOutputs("", str, output=share / "out")
     outputs = {"mid": share / "out" / "a.mid"}
     with pytest.raises(OSError, match="is it mounted"):
-        task.left(Job(rec / "a.wav", outputs))
+        task.pending(Job(rec / "a.wav", outputs))
     assert not any(share.iterdir())
     result = run("share/a.wav", "-o", "out")
     assert result.exit_code == 2 and "share/a.wav" in result.stderr

@@ -39,7 +39,7 @@ def test_a_file_of_the_first_version_is_read(tmp_path: Path) -> None:
     )
     assert found.look_ahead == (0, 6) and found.sources[1] == DataSource("rendered", 0.55)
     assert found.schedule.ema == 0.999 and found.augmentation.keys == 4 and found.losses == Losses()
-    assert found.precision == "bf16" and found.rate(5000) == 3e-3
+    assert found.precision == "auto" and found.rate(5000) == 3e-3
 
 
 def test_phases_say_what_differs(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_what_the_manual_shows_is_read(tmp_path: Path) -> None:
         ),
         (HEAD + SOURCE + "[network]\nunits = 3\n", r"\[network\]: unknown settings \['units'\]"),
         (HEAD + 'config = "huge"\n' + SOURCE, "config must be one of default"),
-        (HEAD + 'precision = "int8"\n' + SOURCE, "precision must be one of bf16"),
+        (HEAD + 'precision = "int8"\n' + SOURCE, "precision must be one of auto"),
         (HEAD + 'batch = "four"\n' + SOURCE, "batch: expected int, got 'four'"),
         (HEAD + "batch = true\n" + SOURCE, "batch: expected int, got True"),
         (HEAD + "batch = 0\n" + SOURCE, "batch must be at least 1"),

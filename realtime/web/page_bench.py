@@ -65,7 +65,7 @@ def measure(
             browser.close()
     delays_ms = np.array(found.pop("delays_ms"))
     if not len(delays_ms):
-        raise BenchError("the page heard no note")
+        raise BenchError("the page showed no note")
     return {
         "first_load_mb": sum(len(gzip.compress(content, 9)) for content in files.values()) / 1e6,
         "native_step_ms": native.median_ms,

@@ -52,7 +52,7 @@ export function transcribe(engines, { samples, rate }, token, latency_ms, onEven
     const link = engines.connect(() => wish, {
       onReady: () => void sendAll(link, samples),
       onEvents,
-      onHeard: (heard) => onProgress(Math.min(1, (heard.time_s * rate) / samples.length)),
+      onHeard: (progress) => onProgress(Math.min(1, (progress.time_s * rate) / samples.length)),
       onClose: (code, reason) => {
         if (code === 1000 && !signal.aborted) resolve();
         else reject(new FileError(signal.aborted ? text("cancelled") : sentence(reason)));

@@ -121,12 +121,12 @@ export class Listening {
           this.reactions.onState(text("listening"));
         },
         onEvents: (events) => events.forEach(this.reactions.onEvent),
-        onHeard: (heard) => {
-          this.droppedByEngine += heard.dropped_blocks - dropped;
-          dropped = heard.dropped_blocks;
-          this.late = heard.late_blocks;
-          this.step_ms = heard.step_ms ?? 0;
-          this.step_p99_ms = heard.step_p99_ms ?? 0;
+        onHeard: (progress) => {
+          this.droppedByEngine += progress.dropped_blocks - dropped;
+          dropped = progress.dropped_blocks;
+          this.late = progress.late_blocks;
+          this.step_ms = progress.step_ms ?? 0;
+          this.step_p99_ms = progress.step_p99_ms ?? 0;
         },
         onRoundTrip: this.reactions.onRoundTrip,
         onClose: (code, reason) => this.closed(code, reason),

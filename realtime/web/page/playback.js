@@ -39,7 +39,7 @@ export class Playback {
     const lit = new Map(notes.between(now_s - 1e-3, now_s).map((note) => [note.pitch, note]));
     const pedalDown = notes.pressesBetween(now_s, now_s + 1e-3).length > 0;
     if (this.playing) {
-      // Down before keys come up, up after they were struck again: nothing is cut that should ring.
+      // Down before keys come up, up after they were played again: nothing is cut that should ring.
       if (pedalDown && !this.pedalDown) this.output.play({ type: "pedal", down: true, time_s: now_s }, 0);
       for (const [pitch, note] of this.lit) {
         if (lit.get(pitch) !== note) this.output.play({ type: "off", pitch, time_s: now_s }, 0);

@@ -1,5 +1,5 @@
 // @ts-check
-/** What the microphone heard, kept as a WAV file of 16 bits. */
+/** What the microphone received, kept as a WAV file of 16 bits. */
 
 /** Samples that are put together before the browser may move them out of memory. */
 const CHUNK = 1 << 19;

@@ -38,7 +38,7 @@ export class Transport {
     this.slider.max = String(this.duration_s);
     this.slider.disabled = !this.duration_s;
     this.button.disabled = !take?.audio;
-    this.place_s = this.duration_s; // what was heard last is seen first
+    this.place_s = this.duration_s; // what was played last is seen first
     this.overview.clear();
     this.moved = true;
   }

@@ -33,7 +33,7 @@ export class Decoder {
     /** By key. @type {Map<number, {frame: number, onset_s: number}>} */
     this.sounding = new Map();
     /** Frame of each key's last stroke. */
-    this.struck = new Int32Array(KEYS).fill(-SHORTEST_REPEAT_FRAMES);
+    this.lastOnset = new Int32Array(KEYS).fill(-SHORTEST_REPEAT_FRAMES);
   }
 
   /**
@@ -67,9 +67,9 @@ export class Decoder {
     for (const key of [...this.sounding.keys()]) if (this.mayEnd(key)) events.push(...this.end(key));
     for (let key = 0; key < KEYS; key++) {
       if (!this.mayStrike(key)) continue;
-      const struck = this.strike(key);
-      const stroke = struck[struck.length - 1];
-      if (stroke) events = [...events.map((event) => endedBy(stroke, event)), ...struck];
+      const onset = this.strike(key);
+      const stroke = onset[onset.length - 1];
+      if (stroke) events = [...events.map((event) => endedBy(stroke, event)), ...onset];
     }
     this.number += 1;
     return turn ? withPedal(events, turn) : events;
@@ -98,7 +98,7 @@ export class Decoder {
 
   /** @param {number} key @returns {KeyEvent[]} */
   strike(key) {
-    if (this.number - this.struck[key] < SHORTEST_REPEAT_FRAMES) return [];
+    if (this.number - this.lastOnset[key] < SHORTEST_REPEAT_FRAMES) return [];
     let onset_s = Math.max(0, (this.number + this.between(key * HEADS + ONSET)) * FRAME_S);
     /** @type {KeyEvent[]} */
     const events = [];
@@ -110,7 +110,7 @@ export class Decoder {
     const velocity = Math.min(127, Math.max(1, roundEven(this.here[key * HEADS + VELOCITY] * 127)));
     events.push({ type: "on", time_s: onset_s, pitch: key + LOWEST_PITCH, velocity });
     this.sounding.set(key, { frame: this.number, onset_s });
-    this.struck[key] = this.number;
+    this.lastOnset[key] = this.number;
     return events;
   }
 

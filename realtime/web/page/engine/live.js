@@ -60,12 +60,12 @@ export class Live {
 
   /** @param {Float32Array} samples @param {number} end_s */
   async hear(samples, end_s) {
-    const heard = this.gate.pass(samples);
+    const passed = this.gate.pass(samples);
     this.next_s = end_s;
-    if (!heard.length) return;
+    if (!passed.length) return;
     // Also on waking: the pre-roll ends where the block ends.
-    this.origin_s ??= end_s - heard.length / this.rate;
-    this.tell(await this.stream.feed(heard));
+    this.origin_s ??= end_s - passed.length / this.rate;
+    this.tell(await this.stream.feed(passed));
     this.endOverlong(end_s);
     if (!this.gate.asleep) return;
     this.tell(await this.stream.flush());
