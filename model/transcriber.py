@@ -80,15 +80,8 @@ class Transcriber:
         chosen = choose_device(device)
         found = checkpoint.read(Path(path) if path is not None else None)
         network = found.network(chosen)
-        exact = isinstance(network, OnnxNetwork)
-        return cls(
-            network,
-            found.config,
-            found.name,
-            found.about,
-            choose_precision(precision, chosen, exact),
-            reader,
-        )
+        exact = choose_precision(precision, chosen, isinstance(network, OnnxNetwork))
+        return cls(network, found.config, found.name, found.about, exact, reader)
 
     @property
     def has_pedal(self) -> bool:
