@@ -101,7 +101,11 @@ def _hosted(folder: Path) -> Iterator[str]:
         def log_message(self, *unused: Any) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
+    class Host(http.server.ThreadingHTTPServer):
+        def handle_error(self, *unused: Any) -> None:
+            """A browser that closes a page breaks off what it was loading."""
+
+    with Host(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield f"http://localhost:{server.server_port}/"
