@@ -10,6 +10,21 @@ from .needs import module
 ROOT = Path(__file__).parents[1]
 
 
+def test_the_wheel_holds_every_folder_with_code_and_none_of_the_tests() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    (listed,) = re.findall(r"^packages = \[\n(.*?)^\]", text, flags=re.MULTILINE | re.DOTALL)
+    folders = dict(re.findall(r'^"(hppnet[\w.]*)" = "([\w/]+)"$', text, flags=re.MULTILINE))
+    assert set(re.findall(r'"([\w.]+)"', listed)) == set(folders)
+    tree = {
+        path.parent.relative_to(ROOT).as_posix()
+        for folder in ("hppnet", "model", "offline", "realtime", "training")
+        for path in (ROOT / folder).rglob("*.py")
+        if "node_modules" not in path.parts
+    }
+    assert set(folders.values()) == tree
+    assert all((ROOT / folder / "__init__.py").is_file() for folder in tree)
+
+
 def test_the_citation_names_this_version() -> None:
     yaml = module("yaml", "train")
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
