@@ -137,10 +137,10 @@ import json, signal, sys
 from functools import partial
 from pathlib import Path
 from hppnet.training import loop, recipe, step
-from hppnet.training.interruption import Interrupted
+from hppnet.training.stopping import Interrupted
 from hppnet.training.launch import precision_plugin
 from hppnet.training.launch import fabric_for, launch
-from hppnet.training.log import Watch
+from hppnet.training.logs import Watch
 
 class Notebook(Watch):
     def __init__(self):
