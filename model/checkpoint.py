@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from safetensors.numpy import save as to_bytes
 
 from .config import DecoderConfig, FormerConfig, ModelConfig, NetworkConfig
 from .engine.network import OnnxNetwork
+from .files import replacing
 from .frontend import FrontEndConfig
 from .sizes import check
 
@@ -88,13 +88,9 @@ def save(path: Path, network: Network, config: ModelConfig, about: dict[str, Any
         "config": json.dumps(dataclasses.asdict(config)),
         "about": json.dumps(about or {}),
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as part:
         # save_file would make it readable by its owner only
-        temporary.write_bytes(to_bytes(weights_of(network), metadata))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        part.write_bytes(to_bytes(weights_of(network), metadata))
 
 
 def weights_of(network: Network) -> dict[str, np.ndarray]:

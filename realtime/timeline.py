@@ -8,7 +8,6 @@ seconds as the true one, and follows it slowly, so that the rhythm is not bent.
 from __future__ import annotations
 
 import math
-import threading
 import time
 from typing import Protocol
 
@@ -34,24 +33,6 @@ class SystemClock:
 
     def sleep(self, seconds: float) -> None:
         time.sleep(max(0.0, seconds))
-
-
-class SimulatedClock:
-    """Sleeping moves it on at once, so that hours of live audio pass as fast as they can be computed.
-
-    For one thread that drives everything in turn (``LiveSession.turn``).
-    """
-
-    def __init__(self, now_s: float = 0.0) -> None:
-        self._now_s = now_s
-        self._lock = threading.Lock()
-
-    def now(self) -> float:
-        return self._now_s
-
-    def sleep(self, seconds: float) -> None:
-        with self._lock:
-            self._now_s += max(0.0, seconds)
 
 
 class Timeline:

@@ -13,7 +13,8 @@ import pytest
 
 from hppnet.model.notes import Event, NoteOff, NoteOn, Pedal
 from hppnet.realtime.session import LiveSession
-from hppnet.realtime.timeline import SimulatedClock
+
+from .simulated_clock import SimulatedClock
 
 FRAME_S = 0.02
 NOTE_OFF, NOTE_ON, CONTROL = 0x80, 0x90, 0xB0

@@ -19,9 +19,9 @@ from hppnet.realtime import devices, latency, midi_ports
 from hppnet.realtime.devices import SoundInput
 from hppnet.realtime.latency import measure_pace
 from hppnet.realtime.midi_ports import MidiPort
-from hppnet.realtime.timeline import SimulatedClock
 
 from .live_fakes import FakeModel
+from .simulated_clock import SimulatedClock
 from .sounds import TONE_WEIGHTS
 
 GOOD: dict[str, Any] = {

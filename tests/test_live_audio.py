@@ -11,10 +11,10 @@ from hppnet.realtime.audio_input import DEAD_AFTER_S, MOST_QUEUED_S, AudioInput
 from hppnet.realtime.devices import SoundInput, choose_input
 from hppnet.realtime.inputs import Block, FileInput, InputEnded, InputFault, clean, joined
 from hppnet.realtime.listener import Listener
-from hppnet.realtime.timeline import SimulatedClock
 
 from .bursts import RATE
 from .live_fakes import FakeSound
+from .simulated_clock import SimulatedClock
 from .sounds import piano_like
 
 BLOCK = np.arange(480, dtype=np.float32) / 480

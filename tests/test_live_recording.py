@@ -19,8 +19,8 @@ from hppnet.offline.reading import open_recording
 from hppnet.realtime.inputs import Block
 from hppnet.realtime.recorder import MOST_QUEUED, Recorder, unused
 from hppnet.realtime.recordings import AudioRecording, MidiRecording
-from hppnet.realtime.timeline import SimulatedClock
 
+from .simulated_clock import SimulatedClock
 from .sounds import TONE_WEIGHTS
 from .test_lost_places import disk, fill, root
 

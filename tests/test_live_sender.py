@@ -13,9 +13,10 @@ from hppnet.model.notes import Event, Note, NoteOff, NoteOn, Pedal, Press, sound
 from hppnet.realtime import sender as module
 from hppnet.realtime.midi_output import MidiOutput
 from hppnet.realtime.sender import STALE_S, Sender
-from hppnet.realtime.timeline import SimulatedClock, SystemClock, Timeline
+from hppnet.realtime.timeline import SystemClock, Timeline
 
 from .live_fakes import FakeWire, sounding_after
+from .simulated_clock import SimulatedClock
 
 LATENCY_S = 0.16
 

@@ -20,9 +20,9 @@ from hppnet.realtime.midi_ports import PortFault
 from hppnet.realtime.session import LiveSession
 from hppnet.realtime.settings import LiveSettings
 from hppnet.realtime.status import TuningMeter
-from hppnet.realtime.timeline import SimulatedClock
 
 from .live_fakes import FakeModel, FakeSound, FakeWire, end_by, sounding_after
+from .simulated_clock import SimulatedClock
 from .sounds import three_notes
 
 RATE = 48_000

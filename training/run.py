@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from ..model import checkpoint
 from ..model.checkpoint import DEFAULT
 from ..model.config import ModelConfig
+from ..model.files import replacing
 from ..model.network import HPPNet
 from .losses import Balance
 from .recipe import difference, digest_of, resolved
@@ -167,15 +168,10 @@ def save(run: TrainingRun, settings: TrainingSettings, note_ends: str = "keys") 
     """Writes what resuming needs (run.pt) and the averaged weights (last.safetensors), each atomically."""
     folder = Path(settings.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".run.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "wb") as handle:
-            torch.save(run.state(), handle)
-            handle.flush()
-            os.fsync(handle.fileno())  # else a power cut could leave an empty file under the new name
-        os.replace(temporary, folder / "run.pt")
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(folder / "run.pt") as part, open(part, "wb") as handle:
+        torch.save(run.state(), handle)
+        handle.flush()
+        os.fsync(handle.fileno())  # else a power cut could leave an empty file under the new name
     save_weights(folder / "last.safetensors", run, settings, note_ends)
 
 

@@ -63,10 +63,8 @@ def live(
             units_ms.append(unit_ms())
         figures["detail"] |= {"machine": machine(task.transcriber), "unit_ms": sum(units_ms) / 2}
         write_figures(figures, json_file, force)
-    except (AudioError, CheckpointError, RuntimeError, OSError) as error:
-        fail(str(error))
-    except ValueError as error:  # a device that is not there, no note that came back
-        fail(str(error))
+    except (AudioError, CheckpointError, RuntimeError, OSError, ValueError) as error:
+        fail(str(error))  # ValueError: a device that is not there, no note that came back
     if print_figures(figures, json_file):
         return
     screen = Console()

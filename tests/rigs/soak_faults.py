@@ -12,8 +12,8 @@ from hppnet.model.notes import Event
 from hppnet.realtime.bench_round_trip import MidiSink
 from hppnet.realtime.live_decoder import LiveModel, LiveStream
 from hppnet.realtime.midi_ports import PortFault
-from hppnet.realtime.timeline import SimulatedClock
 
+from ..simulated_clock import SimulatedClock
 from .soak_input import RoughInput
 
 RATES = (22_050, 44_100, 48_000, 96_000)

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from hppnet.realtime.inputs import Block, InputEnded, InputFault
-from hppnet.realtime.timeline import SimulatedClock
+
+from ..simulated_clock import SimulatedClock
 
 BLOCK_S = 0.5  #: long ones are computed faster than many short ones
 QUARTZ_PPM = 60.0  #: the device against the clock: five seconds a day

@@ -24,8 +24,8 @@ from hppnet.realtime.live_decoder import LiveModel
 from hppnet.realtime.midi_output import MidiOutput
 from hppnet.realtime.session import LiveSession
 from hppnet.realtime.settings import LiveSettings
-from hppnet.realtime.timeline import SimulatedClock
 
+from ..simulated_clock import SimulatedClock
 from .soak_faults import FaultInjector, RoughModel, RoughSink
 from .soak_input import BLOCK_S, SILENCE_S, Programme, RoughInput
 

@@ -16,8 +16,8 @@ from hppnet.realtime.bench_notes import make_test_piece
 from hppnet.realtime.bench_round_trip import MidiSink
 from hppnet.realtime.midi_output import MidiOutput
 from hppnet.realtime.status import Status
-from hppnet.realtime.timeline import SimulatedClock
 
+from ..simulated_clock import SimulatedClock
 from ..sounds import TONE_WEIGHTS
 from . import soak_input, soak_session, soak_signals
 from .soak import main

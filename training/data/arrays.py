@@ -14,7 +14,6 @@ only on (seed, step, place in the batch), as those that :mod:`.dataset` draws fr
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ import soundfile
 import torch
 from torch import Tensor
 
+from ...model.files import replacing
 from ...model.frontend import FLOOR_DB
 from ...model.notes import Note
 from ...model.timebase import BINS, FRAME_S, HOP, KEYS, SAMPLE_RATE, frames_in
@@ -107,9 +107,8 @@ def say_front_end(folder: Path) -> None:
     if path.exists() or any(path.parent.glob("*.npy")):
         return check_front_end(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{FRONT_END}.{os.getpid()}.part")  # several processes may come here at once
-    part.write_text(json.dumps(_front_end(), indent=1) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    with replacing(path) as part:  # several processes may come here at once
+        part.write_text(json.dumps(_front_end(), indent=1) + "\n", encoding="utf-8")
 
 
 def _front_end() -> dict[str, object]:

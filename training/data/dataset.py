@@ -6,7 +6,6 @@ processes, changes nothing of what is seen.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -18,6 +17,7 @@ import soundfile
 import torch
 from torch import Tensor
 
+from ...model.files import replacing
 from ...model.frontend import FLOOR_DB, FrontEndConfig
 from ...model.notes import Note, without_overlaps
 from ...model.spectrum import FrontEnd
@@ -137,9 +137,8 @@ def _cached(source: Path, array: Path, read: Callable[[Path], np.ndarray]) -> np
     """What ``read`` makes of a file; memory-mapped from ``array`` where that is newer than the file."""
     if not array.exists() or array.stat().st_mtime < source.stat().st_mtime:
         # Whole or not at all: a cache that was half written must not be trusted.
-        temporary = array.with_suffix(f".{os.getpid()}.tmp.npy")
-        np.save(temporary, read(source))
-        os.replace(temporary, array)
+        with replacing(array) as part, open(part, "wb") as file:
+            np.save(file, read(source))
     return np.load(array, mmap_mode="r")
 
 

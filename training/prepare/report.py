@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...model.files import replacing
 from ...model.timebase import SAMPLE_RATE
 from ...program import program
 from ..data.labels import REPORT
@@ -103,12 +104,8 @@ def write_report(
         "skipped": [{"name": o.name, "why": o.why} for o in outcomes if o.why is not None],
         "pieces": [_entry(out, outcome) for outcome in outcomes if outcome.why is None],
     }
-    part = out / f".{REPORT}.{os.getpid()}.part"
-    try:
+    with replacing(out / REPORT) as part:
         part.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        os.replace(part, out / REPORT)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _entry(out: Path, outcome: PreparationOutcome) -> dict[str, object]:
