@@ -20,7 +20,7 @@ from .connection import Connection
 from .hub import Hub
 from .protocol import Limits
 from .server import is_loopback
-from .static_page import PAGE, POLICY, RUNTIME, about, has_runtime
+from .static_page import PAGE, POLICY, RUNTIME, about
 
 #: The page asks nobody but its server for anything, and nobody may frame it.
 SAFE_HEADERS = {
@@ -46,8 +46,9 @@ def create_app(
 ) -> Starlette:
     """The ASGI application. It computes from its start to its shutdown.
 
-    ``network``: with these files (``network_files``) the page can compute by itself too; ``engine``: what it
-    begins with, "server" or "page". ``version`` and ``licence`` (of the weights) are shown on the page.
+    ``network``: with these files (``network_files``), and onnxruntime-web in the installation, the page can
+    compute by itself too; ``engine``: what it begins with, "server" or "page". ``version`` and ``licence``
+    (of the weights) are shown on the page.
 
     ``anywhere``: it is reached under other names than this machine's loopback ones; then a token (text that
     every hello must hold) is required, and ValueError raised without one.
@@ -63,7 +64,7 @@ def create_app(
             app.state.hub = hub
             yield
 
-    engines = ["server", "page"] if network is not None and has_runtime() else ["server"]
+    engines = ["server"] if network is None else ["server", "page"]
     facts = {"checkpoint": transcriber.checkpoint_name, "licence": licence}
 
     async def tell_about(request: object) -> JSONResponse:

@@ -114,12 +114,11 @@ class OwnPeer:
 
     def load(self) -> None:
         """Raises CheckpointError for a bad file."""
-        import torch
-
+        from ...model.device import one_thread
         from ...model.transcriber import Transcriber
 
-        torch.set_num_threads(1)
         self.transcriber: Transcriber = Transcriber.load(self.checkpoint, device="cpu")
+        one_thread()
         self.note_ends = self.transcriber.config.note_ends
 
     def transcribe(self, path: Path) -> Prediction:
