@@ -80,7 +80,7 @@ class Transcriber:
         chosen = choose_device(device)
         found = checkpoint.read(Path(path) if path is not None else None)
         network = found.network(chosen)
-        exact = choose_precision(precision, chosen, isinstance(network, OnnxNetwork))
+        exact = choose_precision(precision, chosen)
         return cls(network, found.config, found.name, found.about, exact, reader)
 
     @property

@@ -27,11 +27,12 @@ class Graph:
     """A graph under construction. Values are known by their names; an operation returns its output's."""
 
     name: str
-    _nodes: list[bytes] = field(default_factory=list)
+    _nodes: list[tuple[str, Sequence[str], list[str], Mapping[str, Any]]] = field(default_factory=list)
     _constants: list[bytes] = field(default_factory=list)
     _inputs: list[bytes] = field(default_factory=list)
     _outputs: list[bytes] = field(default_factory=list)
     _known: dict[tuple[Any, ...], str] = field(default_factory=dict)
+    _renamed: dict[str, str] = field(default_factory=dict)  #: values that are outputs, under their names
     _count: int = 0
 
     def input(self, name: str, shape: Shape, kind: str = "float32") -> str:
@@ -40,8 +41,8 @@ class Graph:
         return name
 
     def output(self, name: str, value: str, shape: Shape, kind: str = "float32") -> None:
-        """Makes ``value`` an output called ``name``."""
-        self._nodes.append(_node("Identity", [value], [name], {}))
+        """Makes ``value``, which an operation gives and no other output is, an output called ``name``."""
+        self._renamed[value] = name
         self._outputs.append(_value(name, shape, kind))
 
     def constant(self, value: Any, kind: str = "float32") -> str:
@@ -68,12 +69,12 @@ class Graph:
     def ops(self, kind: str, inputs: Sequence[str], outputs: int, **attributes: Any) -> list[str]:
         """Adds an operation with so many outputs."""
         names = [self._new("value") for _ in range(outputs)]
-        self._nodes.append(_node(kind, inputs, names, attributes))
+        self._nodes.append((kind, inputs, names, attributes))
         return names
 
     def content(self) -> bytes:
         """The graph alone: what another's operation (Scan) has as its body."""
-        parts = [_bytes(1, node) for node in self._nodes] + [_bytes(2, self.name.encode())]
+        parts = [_bytes(1, self._node(*node)) for node in self._nodes] + [_bytes(2, self.name.encode())]
         parts += [_bytes(5, constant) for constant in self._constants]
         parts += [_bytes(11, value) for value in self._inputs]
         return b"".join([*parts, *(_bytes(12, value) for value in self._outputs)])
@@ -86,16 +87,17 @@ class Graph:
             model += _bytes(14, _bytes(1, key.encode()) + _bytes(2, value.encode()))
         return model
 
+    def _node(
+        self, kind: str, inputs: Sequence[str], outputs: Sequence[str], attributes: Mapping[str, Any]
+    ) -> bytes:
+        body = b"".join(_bytes(1, self._renamed.get(name, name).encode()) for name in inputs)
+        body += b"".join(_bytes(2, self._renamed.get(name, name).encode()) for name in outputs)
+        body += _bytes(4, kind.encode())
+        return body + b"".join(_bytes(5, _attribute(name, value)) for name, value in attributes.items())
+
     def _new(self, prefix: str) -> str:
         self._count += 1
         return f"{self.name}_{prefix}_{self._count}"  # names are unique in a graph and its bodies together
-
-
-def _node(kind: str, inputs: Sequence[str], outputs: Sequence[str], attributes: Mapping[str, Any]) -> bytes:
-    body = b"".join(_bytes(1, name.encode()) for name in inputs)
-    body += b"".join(_bytes(2, name.encode()) for name in outputs)
-    body += _bytes(4, kind.encode())
-    return body + b"".join(_bytes(5, _attribute(name, value)) for name, value in attributes.items())
 
 
 def _attribute(name: str, value: Any) -> bytes:
