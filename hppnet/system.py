@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess
 import time
-from contextlib import suppress
 from typing import IO, Any
 
 from .model.files import WINDOWS as WINDOWS
@@ -23,30 +22,37 @@ BINARY = getattr(os, "O_BINARY", 0)
 LOOK_S = 0.05
 
 
-def lock(file: IO[Any]) -> None:
-    """Waits until no other process has locked this open file; closing it gives it free.
+def lock(file: IO[Any], wait: bool = True) -> bool:
+    """Locks this open file for this process; closing it gives it free.
 
-    On a file system without locks it does not wait.
+    Waits until no other process has it. Without ``wait`` it does not, and returns False where another has it.
+    On a file system without locks it returns True at once.
     """
     try:
         import fcntl
     except ImportError:
-        _lock_on_windows(file)
-        return
-    with suppress(OSError):
-        fcntl.flock(file, fcntl.LOCK_EX)
+        return _lock_on_windows(file, wait)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
-def _lock_on_windows(file: IO[Any]) -> None:
+def _lock_on_windows(file: IO[Any], wait: bool) -> bool:
     import msvcrt
 
     while True:
         try:
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-            return
+            return True
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EDEADLK):
-                return
+                return True
+        if not wait:
+            return False
         time.sleep(LOOK_S)
 
 

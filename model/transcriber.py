@@ -291,4 +291,4 @@ def transcriber_of(network: HPPNet, config: ModelConfig) -> Transcriber:
     device = device_of(network)
     found = checkpoint.Checkpoint(Path("unnamed"), checkpoint.weights_of(network), config, {})
     own = found.network(device) if device == "cpu" else network
-    return Transcriber(own, config, precision=choose_precision("auto", device, isinstance(own, OnnxNetwork)))
+    return Transcriber(own, config, precision=choose_precision("auto", device))

@@ -13,10 +13,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from hppnet.cli import app
-from hppnet.model.checkpoint import DEFAULT, CheckpointError
 from hppnet.realtime.web import static_page
 from hppnet.realtime.web.app import SAFE_HEADERS
-from hppnet.realtime.web.network_files import network_files
 
 from .needs import needs
 from .sounds import TONE_WEIGHTS

@@ -118,14 +118,17 @@ def test_locks_of_windows_are_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setitem(sys.modules, "fcntl", None)
     monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(locking=locking, LK_NBLCK=2))
     with (tmp_path / "lock").open("w") as file:
-        system.lock(file)
-    assert not refusals
+        assert system.lock(file)
+        assert not refusals
+        refusals.append(errno.EACCES)
+        assert not system.lock(file, wait=False)
 
 
 def test_locks_here_are_waited_for(tmp_path: Path) -> None:
     has = threading.Event()
     with (tmp_path / "lock").open("w") as first, (tmp_path / "lock").open("w") as second:
         system.lock(first)
+        assert not system.lock(second, wait=False)
         waiting = threading.Thread(target=lambda: (system.lock(second), has.set()))
         waiting.start()
         assert not has.wait(0.2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import signal
@@ -15,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TypeVar
 
+from ... import system
 from ...processes import Worker, end, interrupts_held_back, start
 from .convert import How, PreparationOutcome, RecordingSource, attempt
 
@@ -30,14 +30,8 @@ def unfinished_in(out: Path) -> Iterator[Path]:
     folder = out / UNFINISHED
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                f"{out}: another hppnet prepare is at work in this folder; wait for it"
-            ) from None
-        except OSError:
-            pass  # a file system without locks
+        if not system.lock(lock, wait=False):
+            raise ValueError(f"{out}: another hppnet prepare is at work in this folder; wait for it")
         try:
             for path in folder.iterdir():
                 if path.name != "lock":
