@@ -174,10 +174,10 @@ def save_weights(
 ) -> None:
     """Writes the averaged weights as a checkpoint, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    checkpoint.save(path, run.averaged, config_of(settings, note_ends), {**told_of(run, settings), **about})
+    checkpoint.save(path, run.averaged, config_of(settings, note_ends), {**about_run(run, settings), **about})
 
 
-def told_of(run: TrainingRun, settings: TrainingSettings) -> dict[str, object]:
+def about_run(run: TrainingRun, settings: TrainingSettings) -> dict[str, object]:
     """Where a run's weights come from, for the checkpoint."""
     data = {name.removeprefix("data."): d for name, d in run.recipe.items() if name.startswith("data.")}
     return {
