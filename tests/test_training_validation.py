@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 
 from hppnet.model import checkpoint
-from hppnet.model.config import DecoderConfig, ModelConfig, NetworkConfig
+from hppnet.model.config import ModelConfig, NetworkConfig
 from hppnet.model.notes import Note
 from hppnet.training.data.sources import gather
-from hppnet.training.evaluate.scores import NoteArrays
 from hppnet.training.schedule import Schedule
 from hppnet.training.settings import DataSource
-from hppnet.training.thresholds import ONSETS, PredictedRecording, choose, finish
+from hppnet.training.thresholds import finish
 from hppnet.training.validation import beginning, picture, validate
 
 from .training_runs import PLAIN, TINY, Notebook, make_music, short_run, trained
@@ -78,16 +77,6 @@ def test_validation_hears_the_beginning_only(folder: Path) -> None:
     samples, played = beginning(piece, 1.0)
     assert len(samples) == 16_000
     assert played == [Note(0.3, 0.7, 60, 70), Note(0.7, 1.0, 64, 70)]
-
-
-def test_of_onset_thresholds_that_are_as_good_the_highest_is_chosen() -> None:
-    probabilities = np.zeros((100, 88, 4), dtype=np.float32)
-    probabilities[10:30, 39, 1] = 0.9
-    probabilities[10, 39, 0] = 0.9  # the note
-    one = PredictedRecording(probabilities, NoteArrays.of([Note(0.2, 0.6, 60, 64)]))
-    assert choose([one], DecoderConfig()).onset == ONSETS[-1]
-    probabilities[10, 39, 0] = 0.42
-    assert choose([one], DecoderConfig()).onset == 0.4
 
 
 def test_pictures_tell_missed_from_made_up() -> None:

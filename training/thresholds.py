@@ -27,8 +27,6 @@ ONSETS = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55)
 FRAMES = (0.1, 0.2, 0.3, 0.4, 0.5)
 OFFSETS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
 PEDALS = (0.3, 0.4, 0.5, 0.6, 0.7)
-#: F1 in percent that a higher onset threshold may cost: it invents fewer notes where nobody plays.
-SURER = 0.2
 RECORDING_S = 60  #: of each recording at most
 ALL_S = 300  #: of all: a sweep must not take longer than a few minutes
 
@@ -88,8 +86,8 @@ def choose(
 ) -> DecoderConfig:
     """One set for all latencies: best mean F1 of full context and the default latency.
 
-    The onset threshold by the onsets at 50 ms, the highest of those that are as good; then frame and offset
-    together by onset + offset; the pedal's by its frames and by when it goes down.
+    The onset threshold by the onsets at 50 ms; then frame and offset together by onset + offset; the pedal's
+    by its frames and by when it goes down.
     """
     pairs = list(itertools.product(FRAMES, OFFSETS))
     tried = itertools.count()
@@ -99,8 +97,7 @@ def choose(
         return _mean_f1(predictions, decoder, offset_ratio)
 
     base = replace(base, frame=0.3)
-    onsets = {t: mean_f1(replace(base, onset=t), None) for t in ONSETS}
-    onset = max(t for t, f1 in onsets.items() if f1 >= max(onsets.values()) - SURER)
+    onset = max(ONSETS, key=lambda t: mean_f1(replace(base, onset=t), None))
     base = replace(base, onset=onset)
     frame, offset = max(pairs, key=lambda t: mean_f1(replace(base, frame=t[0], offset=t[1]), OFFSET_RATIO))
     return replace(base, frame=frame, offset=offset, pedal=_choose_pedal(predictions, base.pedal))
