@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 from safetensors.numpy import save as to_bytes
 
-from .config import DecoderConfig, ModelConfig, NetworkConfig
+from .config import DecoderConfig, FormerConfig, ModelConfig, NetworkConfig
 from .engine.network import OnnxNetwork
 from .files import replacing
 from .frontend import FrontEndConfig
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 DEFAULT = Path(__file__).parent / "weights" / "default.safetensors"
 LICENCE = "CC BY-NC-SA 4.0: for non-commercial use only"  #: of those weights; weights/MODEL_CARD.md says why
 FORMAT = "2"
+FORMER_FORMAT = "1"  #: removed by the swap of weights, with ``former_network``
 
 
 class CheckpointError(Exception):
@@ -52,20 +53,29 @@ class Checkpoint:
 
     def network(self, device: str = "cpu") -> Network:
         """The network for the engine that computes it on a device (see ``engines``)."""
-        if device == "cpu":
+        if device == "cpu" and not isinstance(self.config.network, FormerConfig):
             return OnnxNetwork(self.weights, self.config.network)
         return self.torch_network().to(device)
 
     def torch_network(self) -> HPPNet:
-        """The network in PyTorch, in evaluation mode. Raises CheckpointError where PyTorch is missing."""
+        """The network in PyTorch, in evaluation mode.
+
+        Raises CheckpointError where PyTorch is missing, or weights of format 1 do not fit.
+        """
         try:
-            from .network import filled
+            from .torch_network import filled
         except ModuleNotFoundError as error:
             raise CheckpointError(
-                f"{self.path}: PyTorch, which runs the network on a GPU and trains it, is not installed: "
-                "pip install 'hppnet[gpu]'"
+                f"{self.path}: these weights need PyTorch here, which is not installed: "
+                "pip install 'hppnet[train]'"
             ) from error
-        return filled(self.config.network, self.weights)
+        try:
+            return filled(self.config.network, self.weights)
+        except RuntimeError as error:  # format 1 is checked by PyTorch
+            reason = " ".join(str(error).split())[:200]
+            raise CheckpointError(
+                f"{self.path}: its weights do not fit its configuration: {reason}"
+            ) from error
 
 
 def save(path: Path, network: Network, config: ModelConfig, about: dict[str, Any] | None = None) -> None:
@@ -74,7 +84,7 @@ def save(path: Path, network: Network, config: ModelConfig, about: dict[str, Any
     ``about`` (JSON) says where the weights come from: data, steps, figures.
     """
     metadata = {
-        "format": FORMAT,
+        "format": format_of(network.config),
         "config": json.dumps(dataclasses.asdict(config)),
         "about": json.dumps(about or {}),
     }
@@ -91,10 +101,15 @@ def weights_of(network: Network) -> dict[str, np.ndarray]:
     return {name: np.ascontiguousarray(tensor.detach().cpu().numpy()) for name, tensor in tensors}
 
 
+def format_of(config: NetworkConfig) -> str:
+    """The format that a network of these sizes is saved in."""
+    return FORMER_FORMAT if isinstance(config, FormerConfig) else FORMAT
+
+
 def read(path: Path | None = None) -> Checkpoint:
     """All that a checkpoint holds, without PyTorch.
 
-    Raises CheckpointError for anything that is not a whole checkpoint of this format.
+    Raises CheckpointError for anything that is not a whole checkpoint of a known format.
     """
     path = Path(path) if path is not None else DEFAULT
     if not path.is_file():
@@ -106,17 +121,18 @@ def read(path: Path | None = None) -> Checkpoint:
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: expected a safetensors file, could not read it ({error})") from error
     config = _config(path, metadata)
-    try:
-        check(weights, config.network)
-    except ValueError as error:
-        raise CheckpointError(f"{path}: its weights do not fit its configuration: {error}") from error
+    if not isinstance(config.network, FormerConfig):
+        try:
+            check(weights, config.network)
+        except ValueError as error:
+            raise CheckpointError(f"{path}: its weights do not fit its configuration: {error}") from error
     return Checkpoint(path, weights, config, json.loads(metadata.get("about", "{}")))
 
 
 def load(path: Path | None = None) -> tuple[HPPNet, ModelConfig, dict[str, Any]]:
     """The network in PyTorch, in evaluation mode, its configuration and what is said about it.
 
-    Raises CheckpointError as ``read`` does, and where PyTorch is missing.
+    Raises CheckpointError for anything that is not a whole checkpoint of a known format.
     """
     found = read(path)
     return found.torch_network(), found.config, found.about
@@ -124,15 +140,16 @@ def load(path: Path | None = None) -> tuple[HPPNet, ModelConfig, dict[str, Any]]
 
 def _config(path: Path, metadata: dict[str, str]) -> ModelConfig:
     found = metadata.get("format", "none")
-    if found != FORMAT:
+    if found not in (FORMER_FORMAT, FORMAT):
         raise CheckpointError(
             f"{path}: expected an hppnet checkpoint of format {FORMAT}, found format {found}; "
             f"{_advice(found)}"
         )
+    sizes = FormerConfig if found == FORMER_FORMAT else NetworkConfig
     try:
         raw = json.loads(metadata["config"])
         return ModelConfig(
-            network=NetworkConfig(**{k: _tuples(v) for k, v in raw["network"].items()}),
+            network=sizes(**{k: _tuples(v) for k, v in raw["network"].items()}),
             front_end=FrontEndConfig(**raw["front_end"]),
             decoder=DecoderConfig(**raw["decoder"]),
             note_ends=raw["note_ends"],
@@ -145,8 +162,6 @@ def _advice(found: str) -> str:
     """What to do about a file of another format."""
     if found == "none":
         return "a checkpoint is what hppnet train writes"
-    if found == "1":
-        return "it is for the network of earlier versions: use the weights that come with this one"
     return "install the version of hppnet that wrote it, or a newer one"
 
 
