@@ -15,7 +15,6 @@ import pytest
 import soundfile
 import torch
 
-from hppnet.model.network import HPPNet
 from hppnet.training import launch as launch_module
 from hppnet.training import loop
 from hppnet.training.data.sources import gather
@@ -53,16 +52,6 @@ def assert_same_weights(one: dict[str, torch.Tensor], other: dict[str, torch.Ten
 
 def without_time(values: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in values.items() if name != "s"}
-
-
-def test_a_pedal_head_has_no_step_where_nothing_is_known_of_the_pedal(folder: Path) -> None:
-    sizes = replace(TINY, pedal_units=2)
-    state = trained(
-        short_run(folder, "without-pedal", network=sizes, augmentation=replace(PLAIN, no_piano=0))
-    )
-    names = [name for name, _ in HPPNet(sizes).named_parameters()]
-    moved = {names[number] for number in state["optimiser"]["state"]}
-    assert {name for name in names if name.startswith("pedal.")} == set(names) - moved
 
 
 class PullThePlug(Watch):

@@ -182,6 +182,14 @@ def _assert_it_transcribes(root: Path) -> None:
     assert done.exit_code == 0, done.output
 
 
+def test_the_pedal_is_not_taught_where_noise_alone_knows_it(root: Path) -> None:
+    settings = recipe.read("default", data=root, cache=root / "cache")
+    first = settings.at(0)
+    assert [source.title for source in first.sources] == ["maps"] and first.losses.pedal == 0
+    assert first.losses.velocity == settings.losses.velocity
+    assert settings.at(settings.schedule.steps - 1).losses.pedal > 0
+
+
 def test_a_step_draws_from_the_same_performances_however_fast_they_are_rendered(root: Path) -> None:
     settings = recipe.read("default", data=root, cache=root / "cache", sets=TINY)
     found = next(one for one in find_run_files(settings).trained if isinstance(one, Renderings))

@@ -82,11 +82,6 @@ class Stepper:
             part = Batch(*(share.to(self.fabric.device) for share in shares))
             with self.fabric.no_backward_sync(self.module, enabled=n < turns - 1):  # type: ignore[arg-type]
                 sums += self._turn(part, look_ahead, whole, settings)
-        if run.network.pedal is not None and not whole.pedal_frames:
-            # Where nothing is known of the pedal, its head has no step: gradients of zero would leave Adam
-            # with second moments of zero, and make its first real steps several times too large.
-            for parameter in run.network.pedal.parameters():
-                parameter.grad = None
         rate = self.settings.rate(run.step)
         with self.clock("optimiser"):
             norm = self._move(rate)
