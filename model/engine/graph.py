@@ -74,7 +74,8 @@ class Graph:
 
     def content(self) -> bytes:
         """The graph alone: what another's operation (Scan) has as its body."""
-        parts = [_bytes(1, self._node(*node)) for node in self._nodes] + [_bytes(2, self.name.encode())]
+        nodes = [_node(kind, self._named(x), self._named(y), more) for kind, x, y, more in self._nodes]
+        parts = [_bytes(1, node) for node in nodes] + [_bytes(2, self.name.encode())]
         parts += [_bytes(5, constant) for constant in self._constants]
         parts += [_bytes(11, value) for value in self._inputs]
         return b"".join([*parts, *(_bytes(12, value) for value in self._outputs)])
@@ -87,17 +88,20 @@ class Graph:
             model += _bytes(14, _bytes(1, key.encode()) + _bytes(2, value.encode()))
         return model
 
-    def _node(
-        self, kind: str, inputs: Sequence[str], outputs: Sequence[str], attributes: Mapping[str, Any]
-    ) -> bytes:
-        body = b"".join(_bytes(1, self._renamed.get(name, name).encode()) for name in inputs)
-        body += b"".join(_bytes(2, self._renamed.get(name, name).encode()) for name in outputs)
-        body += _bytes(4, kind.encode())
-        return body + b"".join(_bytes(5, _attribute(name, value)) for name, value in attributes.items())
+    def _named(self, values: Sequence[str]) -> list[str]:
+        """Values under the names that they have in the file."""
+        return [self._renamed.get(value, value) for value in values]
 
     def _new(self, prefix: str) -> str:
         self._count += 1
         return f"{self.name}_{prefix}_{self._count}"  # names are unique in a graph and its bodies together
+
+
+def _node(kind: str, inputs: Sequence[str], outputs: Sequence[str], attributes: Mapping[str, Any]) -> bytes:
+    body = b"".join(_bytes(1, name.encode()) for name in inputs)
+    body += b"".join(_bytes(2, name.encode()) for name in outputs)
+    body += _bytes(4, kind.encode())
+    return body + b"".join(_bytes(5, _attribute(name, value)) for name, value in attributes.items())
 
 
 def _attribute(name: str, value: Any) -> bytes:
