@@ -1,7 +1,6 @@
 #!/bin/sh
-# Adapts weights to one piano, from an hour or so of recordings of it; no MIDI is needed. Start it in a clone of the
-# repository: the weights that ship are of an earlier network, which cannot be trained any more, and the recipe
-# begins with unfinished/preview.safetensors.
+# Adapts the weights to one piano, from an hour or so of recordings of it; no MIDI is needed. Start it where the folder
+# of examples is.
 #
 #     pip install 'hppnet[train,peers]'
 #     sh examples/own_piano.sh RECORDINGS

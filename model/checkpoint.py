@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 from safetensors.numpy import save as to_bytes
 
-from .config import DecoderConfig, FormerConfig, ModelConfig, NetworkConfig
+from .config import DecoderConfig, ModelConfig, NetworkConfig
 from .engine.network import OnnxNetwork
 from .files import replacing
 from .frontend import FrontEndConfig
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 DEFAULT = Path(__file__).parent / "weights" / "default.safetensors"
 LICENCE = "CC BY-NC-SA 4.0: for non-commercial use only"  #: of those weights; weights/MODEL_CARD.md says why
 FORMAT = "2"
-FORMER_FORMAT = "1"  #: removed by the swap of weights, with ``former_network``
 
 
 class CheckpointError(Exception):
@@ -53,29 +52,20 @@ class Checkpoint:
 
     def network(self, device: str = "cpu") -> Network:
         """The network for the engine that computes it on a device (see ``engines``)."""
-        if device == "cpu" and not isinstance(self.config.network, FormerConfig):
+        if device == "cpu":
             return OnnxNetwork(self.weights, self.config.network)
         return self.torch_network().to(device)
 
     def torch_network(self) -> HPPNet:
-        """The network in PyTorch, in evaluation mode.
-
-        Raises CheckpointError where PyTorch is missing, or weights of format 1 do not fit.
-        """
+        """The network in PyTorch, in evaluation mode. Raises CheckpointError where PyTorch is missing."""
         try:
-            from .torch_network import filled
+            from .network import filled
         except ModuleNotFoundError as error:
             raise CheckpointError(
-                f"{self.path}: these weights need PyTorch here, which is not installed: "
-                "pip install 'hppnet[train]'"
+                f"{self.path}: PyTorch, which runs the network on a GPU and trains it, is not installed: "
+                "pip install 'hppnet[gpu]'"
             ) from error
-        try:
-            return filled(self.config.network, self.weights)
-        except RuntimeError as error:  # format 1 is checked by PyTorch
-            reason = " ".join(str(error).split())[:200]
-            raise CheckpointError(
-                f"{self.path}: its weights do not fit its configuration: {reason}"
-            ) from error
+        return filled(self.config.network, self.weights)
 
 
 def save(path: Path, network: Network, config: ModelConfig, about: dict[str, Any] | None = None) -> None:
@@ -84,7 +74,7 @@ def save(path: Path, network: Network, config: ModelConfig, about: dict[str, Any
     ``about`` (JSON) says where the weights come from: data, steps, figures.
     """
     metadata = {
-        "format": format_of(network.config),
+        "format": FORMAT,
         "config": json.dumps(dataclasses.asdict(config)),
         "about": json.dumps(about or {}),
     }
@@ -101,15 +91,10 @@ def weights_of(network: Network) -> dict[str, np.ndarray]:
     return {name: np.ascontiguousarray(tensor.detach().cpu().numpy()) for name, tensor in tensors}
 
 
-def format_of(config: NetworkConfig) -> str:
-    """The format that a network of these sizes is saved in."""
-    return FORMER_FORMAT if isinstance(config, FormerConfig) else FORMAT
-
-
 def read(path: Path | None = None) -> Checkpoint:
     """All that a checkpoint holds, without PyTorch.
 
-    Raises CheckpointError for anything that is not a whole checkpoint of a known format.
+    Raises CheckpointError for anything that is not a whole checkpoint of this format.
     """
     path = Path(path) if path is not None else DEFAULT
     if not path.is_file():
@@ -121,18 +106,17 @@ def read(path: Path | None = None) -> Checkpoint:
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: expected a safetensors file, could not read it ({error})") from error
     config = _config(path, metadata)
-    if not isinstance(config.network, FormerConfig):
-        try:
-            check(weights, config.network)
-        except ValueError as error:
-            raise CheckpointError(f"{path}: its weights do not fit its configuration: {error}") from error
+    try:
+        check(weights, config.network)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: its weights do not fit its configuration: {error}") from error
     return Checkpoint(path, weights, config, json.loads(metadata.get("about", "{}")))
 
 
 def load(path: Path | None = None) -> tuple[HPPNet, ModelConfig, dict[str, Any]]:
     """The network in PyTorch, in evaluation mode, its configuration and what is said about it.
 
-    Raises CheckpointError for anything that is not a whole checkpoint of a known format.
+    Raises CheckpointError as ``read`` does, and where PyTorch is missing.
     """
     found = read(path)
     return found.torch_network(), found.config, found.about
@@ -140,16 +124,15 @@ def load(path: Path | None = None) -> tuple[HPPNet, ModelConfig, dict[str, Any]]
 
 def _config(path: Path, metadata: dict[str, str]) -> ModelConfig:
     found = metadata.get("format", "none")
-    if found not in (FORMER_FORMAT, FORMAT):
+    if found != FORMAT:
         raise CheckpointError(
             f"{path}: expected an hppnet checkpoint of format {FORMAT}, found format {found}; "
             f"{_advice(found)}"
         )
-    sizes = FormerConfig if found == FORMER_FORMAT else NetworkConfig
     try:
         raw = json.loads(metadata["config"])
         return ModelConfig(
-            network=sizes(**{k: _tuples(v) for k, v in raw["network"].items()}),
+            network=NetworkConfig(**{k: _tuples(v) for k, v in raw["network"].items()}),
             front_end=FrontEndConfig(**raw["front_end"]),
             decoder=DecoderConfig(**raw["decoder"]),
             note_ends=raw["note_ends"],
@@ -162,6 +145,8 @@ def _advice(found: str) -> str:
     """What to do about a file of another format."""
     if found == "none":
         return "a checkpoint is what hppnet train writes"
+    if found == "1":
+        return "it is for the network of earlier versions: use the weights that come with this one"
     return "install the version of hppnet that wrote it, or a newer one"
 
 

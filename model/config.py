@@ -40,17 +40,6 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True)
-class FormerConfig(NetworkConfig):
-    """With the sizes that only format 1 has; the swap of weights removes it."""
-
-    second_kernels: tuple[tuple[int, int], ...] = ()
-    velocity_units: int = 0
-
-    def __post_init__(self) -> None:
-        """Nothing to check: these sizes come from a file alone."""
-
-
-@dataclass(frozen=True)
 class DecoderConfig:
     """Thresholds on probabilities, 0 to 1."""
 

@@ -58,31 +58,24 @@ def _advice() -> str:
     return "; a GPU needs PyTorch: pip install 'hppnet[gpu]'" if find_spec("torch") is None else ""
 
 
-def choose_precision(name: str, device: str, exact: bool = False) -> str:
-    """fp32 or bf16; auto takes bf16 only where the processor or GPU multiplies it natively.
+def choose_precision(name: str, device: str) -> str:
+    """fp32 or bf16; auto takes bf16 only where a GPU multiplies it natively.
 
-    ``exact``: what computes knows fp32 alone. Raises ValueError for an unknown name, and for bf16 there.
+    Raises ValueError for an unknown name, and for bf16 on a CPU, which computes in fp32 alone.
     """
     if name not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {name!r}")
-    if exact and name == "bf16":
-        raise ValueError(
-            "precision bf16 needs a GPU (device cuda): on a CPU these weights are computed in fp32"
-        )
+    if name == "bf16" and device == "cpu":
+        raise ValueError("precision bf16 needs a GPU (device cuda): a CPU computes in fp32")
     if name != "auto":
         return name
-    return "bf16" if not exact and _native_bf16(device) else "fp32"
+    return "bf16" if device == "cuda" and _has_bf16() else "fp32"
 
 
-def _native_bf16(device: str) -> bool:
+def _has_bf16() -> bool:
     import torch
 
-    if device == "cuda":
-        return torch.cuda.get_device_capability() >= (8, 0)
-    if device == "cpu":
-        check = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-        return bool(check())
-    return False
+    return torch.cuda.get_device_capability() >= (8, 0)
 
 
 def one_thread() -> None:

@@ -1,4 +1,4 @@
-"""What computes a network: ONNX Runtime on a CPU; PyTorch on a GPU, and for weights of format 1.
+"""What computes a network: ONNX Runtime on a CPU, PyTorch on a GPU.
 
 Streams and windows are driven alike by both. PyTorch is imported only where it computes.
 """

@@ -15,9 +15,11 @@ U LSTM units, N = B * P sequences.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -31,8 +33,6 @@ from .timebase import BINS, BINS_PER_OCTAVE, KEYS
 from .velocity import VelocityHead
 
 ONSET = HEADS.index("onset")
-#: Frames that go through the convolutions at once: more would fall out of the processor's cache.
-PIECE_FRAMES = 25
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,6 @@ class Logits(NamedTuple):
 class HPPNet(nn.Module):
     """The network. ``forward`` is for training; ``step`` streams; whole recordings: ``FullContext``."""
 
-    heads = len(NOTE_HEADS)  #: with LSTMs
-
     def __init__(self, config: NetworkConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or NetworkConfig()
@@ -84,13 +82,14 @@ class HPPNet(nn.Module):
         self.blocks = nn.ModuleList(
             ResidualBlock(config.body_channels, size, config.block_harmonics) for size in config.block_kernels
         )
-        self.forward_lstm = FineGrainedLSTM(self.heads, self.channels, config.lstm_units)
-        self.backward_lstm = FineGrainedLSTM(self.heads, self.channels, config.lstm_units)
-        self.weight = nn.Parameter(torch.randn(self.heads, 2 * config.lstm_units) * config.lstm_units**-0.5)
+        heads = len(NOTE_HEADS)
+        self.forward_lstm = FineGrainedLSTM(heads, config.body_channels, config.lstm_units)
+        self.backward_lstm = FineGrainedLSTM(heads, config.body_channels, config.lstm_units)
+        self.weight = nn.Parameter(torch.randn(heads, 2 * config.lstm_units) * config.lstm_units**-0.5)
         # Most frames hold no onset: starting near zero saves the first hundred steps.
-        self.bias = nn.Parameter(torch.tensor([-3.0, -3.0, -3.0, 0.0])[: self.heads].clone())
+        self.bias = nn.Parameter(torch.full((heads,), -3.0))
         self.pedal = PedalHead(config.body_channels, config.pedal_units) if config.pedal_units else None
-        self.velocity = VelocityHead(self.channels, config.velocity_units)
+        self.velocity = VelocityHead(config.body_channels, config.velocity_units)
 
     def without_pedal(self) -> HPPNet:
         """A copy that does not predict the pedal; the notes are the same."""
@@ -100,29 +99,24 @@ class HPPNet(nn.Module):
         return network
 
     @property
-    def channels(self) -> int:
-        """Of the features."""
-        return self.config.body_channels
-
-    @property
     def stem_layers(self) -> list[CausalConv]:
         """The stem's convolutions, in order."""
         return cast("list[CausalConv]", list(self.stem))
 
     @property
-    def bodies(self) -> list[list[ResidualBlock]]:
-        """Each from the pooled spectrum to features of its own."""
-        return [cast("list[ResidualBlock]", list(self.blocks))]
+    def body(self) -> list[ResidualBlock]:
+        """The residual blocks, in order."""
+        return cast("list[ResidualBlock]", list(self.blocks))
 
     def start(self, batch: int = 1) -> NetworkState:
         """The state before the first frame."""
         pasts = [conv.start(batch, BINS) for conv in self.stem_layers]
-        pasts += [block.conv.start(batch, KEYS) for body in self.bodies for block in body]
+        pasts += [block.conv.start(batch, KEYS) for block in self.body]
         return NetworkState(
             tuple(pasts),
             self.forward_lstm.start(batch * KEYS),
-            self.bias.new_zeros(PAST, batch * KEYS, self.channels),
-            self.bias.new_zeros(self.heads, 0, batch * KEYS, 4 * self.config.lstm_units),
+            self.bias.new_zeros(PAST, batch * KEYS, self.config.body_channels),
+            self.bias.new_zeros(len(NOTE_HEADS), 0, batch * KEYS, 4 * self.config.lstm_units),
             self.velocity.start(batch),
             self.pedal.start(batch) if self.pedal is not None else None,
         )
@@ -137,14 +131,9 @@ class HPPNet(nn.Module):
             x = F.relu(x)
             new.append(after)
         x = self.pool(self.harmonic(x))
-        ends = []
-        for body in self.bodies:
-            end = x
-            for block in body:
-                end, after = block(end, pasts[len(new)])
-                new.append(after)
-            ends.append(end)
-        x = ends[0] if len(ends) == 1 else torch.cat(ends, dim=1)
+        for block in self.body:
+            x, after = block(x, pasts[len(new)])
+            new.append(after)
         return x.permute(2, 0, 3, 1).reshape(frames, batch * KEYS, -1), tuple(new)
 
     def step(
@@ -244,3 +233,10 @@ class HPPNet(nn.Module):
             backward = self.backward_lstm.run(x, backward_weight, reverse=True, windows=(chunk, look_ahead))
             forward = self.forward_lstm.run(x[: backward.shape[1]], forward_weight)
         return self.logits(forward + backward)
+
+
+def filled(config: NetworkConfig, weights: Mapping[str, np.ndarray]) -> HPPNet:
+    """A network of the sizes with these weights, in evaluation mode. They must be those of the sizes."""
+    network = HPPNet(config)
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    return network.eval().requires_grad_(False)

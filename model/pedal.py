@@ -46,12 +46,12 @@ class PedalHead(nn.Module):
         return zeros, zeros, self.out.bias.new_zeros(0, batch, 6 * self.units)
 
     def input_gates(self, x: Tensor, levels: Tensor) -> Tensor:
-        """The gates [T, B, G] of features x [T, N, >= C] and levels [B, T, F]."""
+        """The gates [T, B, G] of features x [T, N, C] and levels [B, T, F]."""
         return self.gates(self._joined(x, levels))
 
     def _joined(self, x: Tensor, levels: Tensor) -> Tensor:
         """What the gates are of: [T, B, U]."""
-        keys = torch.relu(self.key(x[..., : self.key.in_features].detach().float()))
+        keys = torch.relu(self.key(x.detach().float()))
         keys = keys.view(len(x), len(levels), KEYS, -1)  # a view: unflatten takes longer than the mean
         bins = torch.relu(self.bins(levels.transpose(0, 1)))
         return torch.relu(self.join(torch.cat([bins, keys.mean(2), keys.amax(2)], dim=2)))

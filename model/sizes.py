@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .config import AROUND, FUTURE, HEADS, NOTE_HEADS, PAST, FormerConfig, NetworkConfig
+from .config import AROUND, FUTURE, NOTE_HEADS, PAST, NetworkConfig
 from .timebase import BINS, FRAMES_PER_SECOND, KEYS
 
 Shapes = dict[str, tuple[int, ...]]
@@ -93,25 +93,20 @@ def multiply_adds(
     what goes element by element. ``velocities`` is how many are predicted in a frame; by default those of
     four onsets a second.
     """
-    former = isinstance(config, FormerConfig)
-    bodies = [config.block_kernels]
-    if isinstance(config, FormerConfig) and config.second_kernels:
-        bodies.append(config.second_kernels)
-    heads, channels = len(HEADS if former else NOTE_HEADS), config.body_channels * len(bodies)
-    units = config.lstm_units
+    heads, channels, units = len(NOTE_HEADS), config.body_channels, config.lstm_units
     if velocities is None:
-        velocities = KEYS if former else ONSETS_A_SECOND * CANDIDATES_AN_ONSET / FRAMES_PER_SECOND
+        velocities = ONSETS_A_SECOND * CANDIDATES_AN_ONSET / FRAMES_PER_SECOND
     projection, recurrence = channels * 4 * units, units * 4 * units
     harmonics = len(config.harmonics_up) + len(config.harmonics_down)
     parts = {
         "stem": BINS * _stem(config),
         "harmonic dilated convolution": BINS * config.stem_channels * harmonics * config.body_channels,
-        "residual blocks": KEYS * sum(_block(config, kernel) for body in bodies for kernel in body),
+        "residual blocks": KEYS * sum(_block(config, kernel) for kernel in config.block_kernels),
         "forward LSTM": heads * KEYS * (projection + recurrence),
         # Each frame's gates are projected once; a window takes R steps, its first from a zero state.
         "backward LSTM": heads * KEYS * (projection + look_ahead * recurrence),
         "LSTM outputs": heads * KEYS * 2 * units,
-        "velocity": velocities * _velocity(config, 0 if former else channels, look_ahead),
+        "velocity": velocities * _velocity(config, look_ahead),
     }
     if config.pedal_units:
         parts["pedal"] = _pedal(config.body_channels, config.pedal_units)
@@ -132,11 +127,11 @@ def _block(config: NetworkConfig, kernel: tuple[int, int]) -> int:
     return config.body_channels**2 * (kernel[0] * kernel[1] + len(config.block_harmonics))
 
 
-def _velocity(config: NetworkConfig, features: int, look_ahead: int) -> int:
-    """Multiply-adds of one velocity, from so many features of a key."""
-    units = max(1, config.velocity_units)
+def _velocity(config: NetworkConfig, look_ahead: int) -> int:
+    """Multiply-adds of one velocity."""
+    units = config.velocity_units
     second = max(1, units // 2)
-    inputs = (PAST + 1 + min(look_ahead, FUTURE)) * (AROUND + features) + 5
+    inputs = (PAST + 1 + min(look_ahead, FUTURE)) * (AROUND + config.body_channels) + 5
     return inputs * units + units * second + second
 
 

@@ -28,13 +28,13 @@ from .frames import CONTEXT_FRAMES, Row
 from .frontend import FrontEndConfig, normal
 from .full_context import FullContext
 from .lstm import State
-from .network import PIECE_FRAMES, HPPNet, NetworkState
+from .network import HPPNet, NetworkState
 from .pedal import PedalState
 from .spectrum import FrontEnd, front_end_of
 from .timebase import HOP, KEYS
 
-#: Frames of every recording that go through the convolutions at once on a GPU.
-GPU_PIECE_FRAMES = 250
+MOST_FRAMES = 25  #: of a stream in one step
+PIECE_FRAMES = 250  #: of every recording that go through the convolutions at once
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class TorchStreams:
     network: HPPNet
     front_end: FrontEndConfig
     look_ahead: int
-    most_frames: int = PIECE_FRAMES
+    most_frames: int = MOST_FRAMES
 
     @cached_property
     def _transform(self) -> FrontEnd:
@@ -60,9 +60,8 @@ class TorchStreams:
         return state.gates.shape[1]
 
     def most_streams(self, frames: int) -> int:
-        """On a processor no more frames at once than stay in its cache; elsewhere any number."""
-        on_cpu = self.network.bias.device.type == "cpu"
-        return max(1, PIECE_FRAMES // frames) if on_cpu else 2**31
+        """Any number."""
+        return 2**31
 
     @torch.inference_mode()
     def step(
@@ -179,10 +178,7 @@ class TorchWindows:
     ) -> None:
         self.network, self.half, self.context = network, half, context
         self.device = network.bias.device
-        on_gpu = self.device.type != "cpu"
         self._front_end = front_end_of(front_end, self.device)
-        self._piece = GPU_PIECE_FRAMES if on_gpu else PIECE_FRAMES
-        self._abreast = on_gpu  # on a processor one at a time: more would fall out of its cache
         self._full_context = FullContext(network, half)
 
     @property
@@ -260,24 +256,22 @@ class TorchWindows:
         gates: list[list[Tensor]] = [[] if row.pedal is None else [row.pedal[2]] for row in before]
         histories: list[list[Tensor]] = [[row.history] for row in before]
         pasts = [row.pasts for row in before]
-        for first in range(0, max(frames), self._piece):
+        for first in range(0, max(frames), PIECE_FRAMES):
             going = [number for number, count in enumerate(frames) if count > first]
-            for group in [going] if self._abreast else [[number] for number in going]:
-                last = min(first + self._piece, max(frames[number] for number in group))
-                levels = normal(spectra[group, first:last])
-                batch = tuple(torch.cat(past) for past in zip(*(pasts[n] for n in group), strict=True))
-                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-                    new, batch = self.network.features(levels, batch)
-                pedal = None if self.network.pedal is None else self.network.pedal.input_gates(new, levels)
-                summary = self.network.velocity.summarise(levels)
-                new = new.float().unflatten(1, (len(group), KEYS))
-                for place, number in enumerate(group):
-                    own = frames[number] - first
-                    parts[number].append(new[:own, place])
-                    pasts[number] = tuple(past[place : place + 1] for past in batch)
-                    histories[number].append(summary[place : place + 1, :own])
-                    if pedal is not None:
-                        gates[number].append(pedal[:own, place : place + 1])
+            levels = normal(spectra[going, first : first + PIECE_FRAMES])
+            batch = tuple(torch.cat(past) for past in zip(*(pasts[n] for n in going), strict=True))
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+                new, batch = self.network.features(levels, batch)
+            pedal = None if self.network.pedal is None else self.network.pedal.input_gates(new, levels)
+            summary = self.network.velocity.summarise(levels)
+            new = new.float().unflatten(1, (len(going), KEYS))
+            for place, number in enumerate(going):
+                own = frames[number] - first
+                parts[number].append(new[:own, place])
+                pasts[number] = tuple(past[place : place + 1] for past in batch)
+                histories[number].append(summary[place : place + 1, :own])
+                if pedal is not None:
+                    gates[number].append(pedal[:own, place : place + 1])
         return NewFrames(
             [torch.cat(part) for part in parts],
             [torch.cat(part, dim=1) for part in histories],

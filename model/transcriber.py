@@ -80,7 +80,7 @@ class Transcriber:
         chosen = choose_device(device)
         found = checkpoint.read(Path(path) if path is not None else None)
         network = found.network(chosen)
-        exact = choose_precision(precision, chosen, isinstance(network, OnnxNetwork))
+        exact = choose_precision(precision, chosen)
         return cls(network, found.config, found.name, found.about, exact, reader)
 
     @property
@@ -291,4 +291,4 @@ def transcriber_of(network: HPPNet, config: ModelConfig) -> Transcriber:
     device = device_of(network)
     found = checkpoint.Checkpoint(Path("unnamed"), checkpoint.weights_of(network), config, {})
     own = found.network(device) if device == "cpu" else network
-    return Transcriber(own, config, precision=choose_precision("auto", device, isinstance(own, OnnxNetwork)))
+    return Transcriber(own, config, precision=choose_precision("auto", device))

@@ -41,7 +41,6 @@ class VelocityHead(nn.Module):
     def __init__(self, features: int, units: int) -> None:
         super().__init__()
         frames = PAST + 1 + FUTURE
-        self.inputs = AROUND + features  #: of a frame
         bound = (frames * (AROUND + features)) ** -0.5
         self.levels = nn.Parameter(torch.empty(frames, AROUND, units).uniform_(-bound, bound))
         self.features = nn.Parameter(torch.empty(frames, features, units).uniform_(-bound, bound))

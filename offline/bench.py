@@ -98,8 +98,8 @@ def _step_figures(runs: list[np.ndarray], seconds: float, unit: float) -> dict[s
 def _where(transcriber: Transcriber, sound: np.ndarray) -> dict[str, dict[str, float]]:
     short = sound[: PROFILED_S * SAMPLE_RATE]
     return {
-        "offline": where_time_goes(transcriber, lambda: offline_s(transcriber, sound)),
-        "streaming": where_time_goes(transcriber, lambda: steps_s(transcriber, short)),
+        "offline": where_time_goes(lambda: offline_s(transcriber, sound)),
+        "streaming": where_time_goes(lambda: steps_s(transcriber, short)),
     }
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from unittest import mock
 
 from ..model.decoder import Decoder
-from ..model.engine.network import OnnxNetwork
 from ..model.engine.onnx_engine import OnnxStreams, OnnxWindows
-from ..model.transcriber import Transcriber
+
+#: Name of the part, owner of its function, name of the function.
+PARTS: list[tuple[str, object, str]] = [
+    ("front end and network", OnnxStreams, "step"),
+    ("front end and network", OnnxWindows, "predict"),
+    ("decoder", Decoder, "feed_frames"),
+]
 
 
 class Stopwatch:
@@ -37,29 +42,15 @@ class Stopwatch:
         return timed
 
 
-def where_time_goes(transcriber: Transcriber, work: Callable[[], object]) -> dict[str, float]:
+def where_time_goes(work: Callable[[], object]) -> dict[str, float]:
     """The share of each part in ``work`` of a transcriber on a CPU: percent, adding up to 100."""
     watch = Stopwatch()
-    parts = list(_parts(transcriber))
     with ExitStack() as stack:
-        for part, owner, name in parts:
+        for part, owner, name in PARTS:
             function = getattr(owner, name)
             stack.enter_context(mock.patch.object(owner, name, watch.watched(function, part)))
         began = time.perf_counter()
         work()
         whole = time.perf_counter() - began
-    shares = {part: 100 * watch.seconds[part] / whole for part, _, _ in parts}
+    shares = {part: 100 * watch.seconds[part] / whole for part, _, _ in PARTS}
     return {**shares, "everything else": 100 - sum(shares.values())}
-
-
-def _parts(transcriber: Transcriber) -> Iterator[tuple[str, object, str]]:
-    """(name of the part, owner of its function, name of the function)."""
-    if isinstance(transcriber.network, OnnxNetwork):
-        yield ("front end and network", OnnxStreams, "step")
-        yield ("front end and network", OnnxWindows, "predict")
-    else:  # the weights of format 1
-        from ..model.torch_engine import TorchStreams, TorchWindows
-
-        yield ("front end and network", TorchStreams, "step")
-        yield ("front end and network", TorchWindows, "predict")
-    yield ("decoder", Decoder, "feed_frames")

@@ -12,7 +12,7 @@ import torch
 from typer.testing import CliRunner
 
 from hppnet.cli import app
-from hppnet.model.checkpoint import load, save
+from hppnet.model.checkpoint import save
 from hppnet.model.config import ModelConfig, NetworkConfig
 from hppnet.model.device import peak_mib
 from hppnet.model.engine.onnx_engine import OnnxWindows
@@ -96,21 +96,12 @@ def test_a_part_that_fails_is_still_timed(clock):
 def test_every_part_has_its_share(checkpoint, work):
     transcriber = Transcriber.load(checkpoint, device="cpu")
     judge = OnnxWindows.predict
-    shares = bench_parts.where_time_goes(transcriber, lambda: work(transcriber, bench.piano_like(1)))
+    shares = bench_parts.where_time_goes(lambda: work(transcriber, bench.piano_like(1)))
     assert list(shares) == ["front end and network", "decoder", "everything else"]
     assert all(share > 0 for share in shares.values()), shares
     assert sum(shares.values()) == pytest.approx(100)
     # Nothing stays watched.
     assert OnnxWindows.predict is judge
-
-
-@pytest.mark.parametrize("work", [bench.offline_s, bench.steps_s])
-def test_every_part_has_its_share_in_pytorch(checkpoint, work):
-    network, config, _ = load(checkpoint)
-    transcriber = Transcriber(network, config)
-    shares = bench_parts.where_time_goes(transcriber, lambda: work(transcriber, bench.piano_like(1)))
-    assert list(shares) == ["front end and network", "decoder", "everything else"]
-    assert all(share > 0 for share in shares.values()), shares
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not say it in /proc")

@@ -12,7 +12,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from hppnet.cli import app
-from hppnet.model.checkpoint import DEFAULT
 from hppnet.model.transcriber import Transcriber
 
 from .sounds import TONE_WEIGHTS, piano_like
@@ -107,8 +106,6 @@ def test_nothing_is_lost_and_faults_are_named(folder: Path, tmp_path: Path) -> N
     assert (folder / "step.onnx").read_bytes() != before  # of another latency
     done = export(TONE_WEIGHTS, "-o", tmp_path, "--latency", "100")
     assert done.exit_code == 2 and "latency must be one of" in " ".join(done.stderr.replace("│", " ").split())
-    done = export(DEFAULT, "-o", tmp_path)
-    assert done.exit_code == 1 and "weights of format 1 cannot be exported" in done.stderr
     (tmp_path / "file").touch()
     done = export(TONE_WEIGHTS, "-o", tmp_path / "file")
     assert done.exit_code == 2 and "is a file" in done.stderr

@@ -25,6 +25,13 @@ def test_the_wheel_holds_every_folder_with_code_and_none_of_the_tests() -> None:
     assert all((ROOT / folder / "__init__.py").is_file() for folder in tree)
 
 
+def test_the_plain_install_has_no_pytorch() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    (plain,) = re.findall(r"^dependencies = \[\n(.*?)^\]", text, flags=re.MULTILINE | re.DOTALL)
+    names = set(re.findall(r'"([a-z_]+)>=', plain))
+    assert names == {"mido", "numpy", "onnxruntime", "rich", "safetensors", "soundfile", "soxr", "typer"}
+
+
 def test_the_citation_names_this_version() -> None:
     yaml = module("yaml", "train")
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())

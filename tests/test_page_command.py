@@ -13,10 +13,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from hppnet.cli import app
-from hppnet.model.checkpoint import DEFAULT, CheckpointError
 from hppnet.realtime.web import static_page
 from hppnet.realtime.web.app import SAFE_HEADERS
-from hppnet.realtime.web.network_files import network_files
 
 from .needs import needs
 from .sounds import TONE_WEIGHTS
@@ -102,8 +100,3 @@ def test_serve_offers_both_engines(engine: str) -> None:
         assert network["checkpoint"] == about["checkpoint"]
         with urllib.request.urlopen(f"{found.page}runtime/ort-wasm-simd-threaded.wasm") as answer:
             assert answer.headers["Content-Type"] == "application/wasm"
-
-
-def test_weights_of_format_1_cannot_compute_in_a_page() -> None:
-    with pytest.raises(CheckpointError, match="format 1 cannot compute in the page"):
-        network_files(DEFAULT)

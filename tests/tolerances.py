@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from hppnet.model.engine.network import OnnxNetwork
-from hppnet.model.torch_network import filled
+from hppnet.model.network import filled
 
 UNIT_ROUNDOFF = 2.0**-24
 CERTAINTY = 7.0  #: L

@@ -143,13 +143,7 @@ def _take_over(network: HPPNet, path: Path) -> None:
     pairs = ((name, sizes.get(name), size) for name, size in vars(network.config).items())
     if differs := [f"its {name} is {a}, here {b}" for name, a, b in pairs if a != b and name != "name"]:
         raise ValueError(f"{path}: {', '.join(differs)}; initialize_from expects the sizes of [network]")
-    try:
-        network.load_state_dict(known.state_dict())
-    except RuntimeError:
-        raise ValueError(
-            f"{path}: expected weights of today's network, these are of an earlier one; "
-            "initialize_from cannot go on with them"
-        ) from None
+    network.load_state_dict(known.state_dict())
 
 
 def _read(saved: Path) -> dict[str, Any]:

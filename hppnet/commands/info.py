@@ -57,7 +57,7 @@ def describe(path: Path | None, latency_ms: float) -> dict[str, Any]:
         "file": str(file),
         "bytes": file.stat().st_size,
         "name": config.network.name,
-        "format": checkpoint.format_of(config.network),
+        "format": checkpoint.FORMAT,
         "identity": identity(file),
         "weights": sum(weights.size for weights in found.weights.values()),
         "note_ends": config.note_ends,

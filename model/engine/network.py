@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..config import HEADS, FormerConfig, ModelConfig, NetworkConfig
+from ..config import HEADS, ModelConfig, NetworkConfig
 from ..frames import CONTEXT_FRAMES
 from ..frontend import FrontEndConfig, decibels
 from ..timebase import BINS, HOP, LOWEST_PITCH, SAMPLE_RATE
@@ -167,15 +167,9 @@ class SpectrumSession:
 def graphs(checkpoint: Checkpoint, look_ahead: int) -> dict[str, bytes]:
     """The graphs for other programs (see ONNX.md): a live step with R = ``look_ahead``, and a window.
 
-    File names and contents. Raises CheckpointError for weights of format 1, which have no graphs.
+    File names and contents.
     """
-    from ..checkpoint import CheckpointError
-
     config = checkpoint.config
-    if isinstance(config.network, FormerConfig):
-        raise CheckpointError(
-            f"{checkpoint.path}: weights of format 1 cannot be exported; export a checkpoint of hppnet train"
-        )
     about = {**metadata(config), "checkpoint": checkpoint.name}
     return {
         "step.onnx": StepGraph(checkpoint.weights, config, look_ahead).model(about),

@@ -16,7 +16,6 @@ from typing import Any
 
 from ...model import checkpoint as checkpoints
 from ...model.checkpoint import DEFAULT, LICENCE, identity
-from ...model.config import FormerConfig
 from ...model.engine.step_graph import StepGraph
 from ...model.engine.transform import EDGES, groups
 from ...model.timebase import latency_s
@@ -30,14 +29,9 @@ GRAPH, INITIALIZER, RAW_DATA = 7, 5, 9
 def network_files(path: Path | None = None) -> dict[str, bytes]:
     """File names and contents for a checkpoint; without a path, the shipped one.
 
-    Raises CheckpointError, also for weights of format 1, which have no graphs.
+    Raises CheckpointError for a file that is not a whole checkpoint.
     """
     found = checkpoints.read(path)
-    if isinstance(found.config.network, FormerConfig):
-        raise checkpoints.CheckpointError(
-            f"{found.path}: weights of format 1 cannot compute in the page: give --checkpoint FILE, one that "
-            "hppnet train wrote"
-        )
     front_end = found.config.front_end
     matrices = {matrix.tobytes(): number for number, (_, matrix) in enumerate(groups(front_end))}
     weights = _Weights()
