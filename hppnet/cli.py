@@ -51,6 +51,7 @@ app = typer.Typer(
     help="Listens to a piano and writes down what was played.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # typer's frames import Markdown and highlighting: help takes a third longer
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

@@ -31,7 +31,10 @@ def offline(
     json_file: FiguresFile = None,
     force: Force = False,
 ) -> None:
-    """Transcribing: speed of whole recordings and of streams, memory, start-up, where the time goes."""
+    """Transcribing: speed, memory, start, and where time goes.
+
+    Whole recordings and streams.
+    """
     from rich.console import Console
 
     from ..model.checkpoint import CheckpointError

@@ -37,9 +37,10 @@ def live(
     json_file: FiguresFile = None,
     force: Force = False,
 ) -> None:
-    """Live: whether this machine is fast enough, and how late, regular and faithful it is.
+    """Live: whether this machine keeps up, and how late it is.
 
-    End to end through a session in this process: a file that plays in real time, and a port that only keeps.
+    How regular and faithful too: end to end through a session in this process: a file that plays in real
+    time, and a port that only keeps.
     """
     from rich.console import Console
 

@@ -21,9 +21,9 @@ def page(
     json_file: FiguresFile = None,
     force: Force = False,
 ) -> None:
-    """The page that computes in the browser: size, start, a step against native, how soon a note is seen.
+    """The page that computes in the browser.
 
-    Needs Chromium and playwright.
+    Its size, its start, a step against native, how soon a note is seen. Needs Chromium and playwright.
     """
     from rich.console import Console
 

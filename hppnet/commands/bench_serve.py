@@ -24,9 +24,10 @@ def serve(
     json_file: FiguresFile = None,
     force: Force = False,
 ) -> None:
-    """Serving: how many streams at once without a late block, and how soon a note is drawn on the page.
+    """Serving: how many streams at once without a late block.
 
-    The page needs Chromium and playwright; without them it is left out and said so.
+    And how soon a note is drawn on the page, which needs Chromium and playwright; without them that is left
+    out, and it says so.
     """
     from rich.console import Console
 

@@ -31,7 +31,10 @@ def train(
     json_file: FiguresFile = None,
     force: Force = False,
 ) -> None:
-    """Training: seconds of sound a second, in whole steps with features and augmentation on the fly."""
+    """Training: seconds of sound a second, in whole steps.
+
+    Features and augmentation are computed on the fly.
+    """
     try:
         from ..training.bench import measure
     except ModuleNotFoundError as error:

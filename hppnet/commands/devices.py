@@ -19,7 +19,10 @@ def devices(
     json_file: FiguresFile = None,
     force: Force = False,
 ) -> None:
-    """Show inputs, MIDI ports, systems, compute devices and latencies; * marks what live takes by default."""
+    """Show microphones, MIDI ports and compute devices.
+
+    Also audio systems and latencies; * marks what live takes by default.
+    """
     from ..model.checkpoint import CheckpointError
 
     found: dict[str, Any] = {**find_inputs(), **find_ports(), "compute": _compute()}

@@ -32,9 +32,10 @@ def doctor(
     checkpoint: Checkpoint = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check whether live can run here: speed, microphones, MIDI ports, versions; say what to mend.
+    """Check whether live can run here, and say what to mend.
 
-    Takes some six seconds. Exit code: 0 live can run, 1 it cannot. Begin a bug report with the output.
+    Looks at speed, microphones, MIDI ports and versions. Takes some six seconds. Exit code: 0 live can run, 1
+    it cannot. Begin a bug report with the output.
     """
     from rich.console import Console
 

@@ -104,9 +104,10 @@ def evaluate(
     force: Force = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show where errors arose.")] = False,
 ) -> None:
-    """Score transcriptions against labels: precision, recall and F1 of notes and frames, by mir_eval.
+    """Score transcriptions against labels, by mir_eval.
 
-    The mean is over files. Exit code: 0 done, 1 a file failed and was named, 2 wrong use.
+    Precision, recall and F1 of notes and frames; the mean is over files. Exit code: 0 done, 1 a file failed
+    and was named, 2 wrong use.
     """
     try:
         from ..training.evaluate.options import (

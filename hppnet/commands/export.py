@@ -20,10 +20,11 @@ def export(
     latency: Annotated[float, typer.Option(help="Milliseconds, for the graph of a live step.")] = 132,
     force: Annotated[bool, typer.Option("--force", help="Replace graphs that are there already.")] = False,
 ) -> None:
-    """Write a checkpoint as two ONNX graphs: step.onnx for live use, window.onnx for recordings.
+    """Write a checkpoint as two ONNX graphs.
 
-    They run wherever ONNX Runtime does: C++, JavaScript, Swift and more. model/ONNX.md, which comes with
-    hppnet, describes their inputs, outputs and states.
+    step.onnx is for live use, window.onnx for recordings. They run wherever ONNX Runtime does: C++,
+    JavaScript, Swift and more. model/ONNX.md, which comes with hppnet, describes their inputs, outputs and
+    states.
     """
     above = next(place for place in (output, *output.absolute().parents) if place.exists())
     if not above.is_dir():

@@ -19,7 +19,10 @@ def info(
     latency: Annotated[float, typer.Option(help="Milliseconds for which multiply-adds are counted.")] = 132,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a checkpoint is: sizes, thresholds, multiply-adds a frame, recipe, data and figures."""
+    """Show what a checkpoint is.
+
+    Sizes, thresholds, multiply-adds a frame, recipe, data and figures.
+    """
     from ..model.checkpoint import CheckpointError
 
     try:

@@ -96,9 +96,10 @@ def live(
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log every event; no live view.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
 ) -> None:
-    """Listen to a piano and play what it plays on a MIDI port, until Ctrl-C.
+    """Listen to a piano and play what it plays on a MIDI port.
 
-    Exit code: 0 ended by a signal or with the file, 1 something was not there or failed, 2 wrong use.
+    It goes on until Ctrl-C. Exit code: 0 ended by a signal or with the file, 1 something was not there or
+    failed, 2 wrong use.
     """
     if plot and record is None:
         raise typer.BadParameter("--plot draws what is recorded: give --record OUT.mid too")

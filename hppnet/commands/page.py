@@ -21,9 +21,10 @@ def page(
         bool, typer.Option("--force", help="Write into a folder that has files already.")
     ] = False,
 ) -> None:
-    """Write a page that listens and computes in the browser: plain files for any static host.
+    """Write a page that listens and computes in the browser.
 
-    They work below any path. Browsers give microphones to https and to localhost only.
+    Plain files for any static host; they work below any path. Browsers give microphones to https and to
+    localhost only.
     """
     if folder.exists() and not folder.is_dir():
         raise typer.BadParameter(f"{folder}: expected a folder, this is a file", param_hint="DIR")

@@ -16,7 +16,7 @@ app = typer.Typer(help="Make 16 kHz sound and note tables of data sets, for trai
 
 @app.callback()
 def _prepare() -> None:
-    """Make 16 kHz mono sound and note tables of data sets, for hppnet train and hppnet evaluate.
+    """Make 16 kHz mono sound and note tables of data sets, for train and evaluate.
 
     OUT gets NAME.flac and NAME.tsv of each piece, and prepared.json, the report. The same command goes on
     where it was interrupted. Exit code: 0 done, 1 a piece was skipped and named, 2 wrong use.
@@ -42,9 +42,9 @@ def maestro(
     input_channel: InputChannel = None,
     track: Track = None,
 ) -> None:
-    """MAESTRO: OUT/train, OUT/validation and OUT/test, as its table of contents says.
+    """MAESTRO, split as its table of contents says.
 
-    The official archive (101 GB, 120 GB more unpacked) is at
+    Makes OUT/train, OUT/validation and OUT/test. The official archive (101 GB, 120 GB more unpacked) is at
     https://storage.googleapis.com/magentadata/datasets/maestro/v3.0.0/maestro-v3.0.0.zip
     """
     from ..training.prepare.maestro import find_maestro
@@ -71,10 +71,10 @@ def maps(
     input_channel: InputChannel = None,
     track: Track = None,
 ) -> None:
-    """MAPS: recordings with .tsv, .txt (velocities from a .mid beside it) or .mid.
+    """MAPS: recordings with .tsv, .txt or .mid.
 
-    From the complete data set, --only 'MAPS_MUS*' takes the pieces of music and leaves out single notes and
-    chords. Sounding ends need the .mid.
+    Beside a .txt, a .mid gives the velocities. From the complete data set, --only 'MAPS_MUS*' takes the
+    pieces of music and leaves out single notes and chords. Sounding ends need the .mid.
     """
     from ..offline.inputs import SOUND_SUFFIXES
     from ..training.prepare.maps import LABEL_SUFFIXES, read_maps

@@ -43,9 +43,10 @@ def render(
     arrays: Arrays = False,
     pattern: Pattern = "*",
 ) -> None:
-    """MIDI performances to sound, by FluidSynth: each with a piano, dynamics, tuning and room of its own.
+    """MIDI performances to sound, by FluidSynth.
 
-    What is chosen for a piece depends on --seed and the piece's name alone; prepared.json names it.
+    Each gets a piano, dynamics, tuning and room of its own. What is chosen for a piece depends on --seed and
+    the piece's name alone; prepared.json names it.
     """
     import shutil
 
@@ -77,10 +78,10 @@ def label(
     input_channel: InputChannel = None,
     track: Track = None,
 ) -> None:
-    """Recordings without labels: a transcriber says what was played, so that train can adapt to a piano.
+    """Recordings without labels, to adapt to a piano.
 
-    Notes end with their keys, and the pedal is written beside them. Basic Pitch predicts no pedal: its notes
-    end with their sound, and prepared.json says so.
+    A transcriber says what was played. Notes end with their keys, and the pedal is written beside them. Basic
+    Pitch predicts no pedal: its notes end with their sound, and prepared.json says so.
     """
     from ..model.checkpoint import identity
     from ..offline.inputs import SOUND_SUFFIXES
@@ -133,10 +134,11 @@ def pack(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change a setting; repeatable.")
     ] = None,
 ) -> None:
-    """Pack what a recipe trains on, for a machine that reaches nothing else.
+    """Pack what a recipe trains on, for another machine.
 
-    Recordings are encoded anew as Opus, performances rendered here; where not all fits, each source gets room
-    by its weight, and what is left out is said. Elsewhere: hppnet train RECIPE --data DIR --minutes 12.
+    That machine need reach nothing else. Recordings are encoded anew as Opus, performances rendered here;
+    where not all fits, each source gets room by its weight, and what is left out is said. Elsewhere: hppnet
+    train RECIPE --data DIR --minutes 12.
     """
     from ..training import recipe as recipes
     from ..training.data.run_files import find_run_files

@@ -61,9 +61,9 @@ def serve(
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log what connections do.")] = False,
 ) -> None:
-    """Serve a page that listens, shows the notes and plays them, until Ctrl-C.
+    """Serve a page that listens, shows the notes and plays them.
 
-    Exit code: 0 ended by a signal, 1 something was not there or failed, 2 wrong use.
+    It goes on until Ctrl-C. Exit code: 0 ended by a signal, 1 something was not there or failed, 2 wrong use.
     """
     if token is not None and len(token) < SHORTEST_TOKEN:
         raise typer.BadParameter(f"--token: expected at least {SHORTEST_TOKEN} characters, got {len(token)}")

@@ -93,7 +93,7 @@ def transcribe(
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show where errors arose.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
 ) -> None:
-    """Write down recordings as MIDI: a .mid beside each, or under -o.
+    """Write down recordings as MIDI, beside each or under -o.
 
     One bad file does not stop the others. Exit code: 0 done, 1 a file failed, 2 wrong use, 130 Ctrl-C.
     """
