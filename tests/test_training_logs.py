@@ -53,6 +53,7 @@ def a_run(folder: Path) -> Path:
     log, validation = CsvTable(folder / "log.csv"), CsvTable(folder / "validation.csv")
     for step in range(50, 1000, 50):
         parts = {"onset": 9 * 0.998**step, "frame": 20 * 0.999**step, "offset": 9.0, "velocity": 0.1}
+        parts["pedal"] = 0.998**step
         log.append(step, {**parts, "norm": math.nan if step < 100 else 3.0, "rate": 1e-3, "s": step})
         validation.append(step, {"offline_onset": step / 10, "streaming_onset": step / 12})
     return folder
@@ -77,8 +78,8 @@ def test_plot_training_draws_a_run(tmp_path: Path) -> None:
     without = imread(other)
     assert written_here(other)
     assert with_validation.shape[0] > without.shape[0] and with_validation.std() > 0.01
-    # The onset's colour (209, 73, 91) is in the picture: a curve was drawn.
-    assert (np.abs(without[..., :3] * 255 - (209, 73, 91)).max(-1) < 8).any()
+    for colour in ((209, 73, 91), (107, 91, 75)):  # the onset's and the pedal's: their curves were drawn
+        assert (np.abs(without[..., :3] * 255 - colour).max(-1) < 8).any()
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ _COLOURS = {
     "offset": "#edae49",
     "velocity": "#5b8e7d",
     "note": "#7d5ba6",
+    "pedal": "#6b5b4b",
 }
 _STYLES = {"offline": "-", "streaming": "--"}
 
@@ -69,11 +70,11 @@ def plot(folder: Path, picture: Path) -> None:
 
 
 def _draw_losses(axes: Axes, curves: Curves) -> None:
-    for head in HEADS:
+    for head in (*HEADS, "pedal"):
         if head in curves:
             axes.plot(*curves[head], color=_COLOURS[head], lw=1.2, label=head)
     axes.set_yscale("log")
-    _finish(axes, "loss a note")
+    _finish(axes, "loss a note; the pedal's a frame")
 
 
 def _draw_rate(axes: Axes, curves: Curves) -> None:
