@@ -27,12 +27,11 @@ class Graph:
     """A graph under construction. Values are known by their names; an operation returns its output's."""
 
     name: str
-    _nodes: list[tuple[str, Sequence[str], list[str], Mapping[str, Any]]] = field(default_factory=list)
+    _nodes: list[bytes] = field(default_factory=list)
     _constants: list[bytes] = field(default_factory=list)
     _inputs: list[bytes] = field(default_factory=list)
     _outputs: list[bytes] = field(default_factory=list)
     _known: dict[tuple[Any, ...], str] = field(default_factory=dict)
-    _renamed: dict[str, str] = field(default_factory=dict)  #: values that are outputs, under their names
     _count: int = 0
 
     def input(self, name: str, shape: Shape, kind: str = "float32") -> str:
@@ -41,8 +40,8 @@ class Graph:
         return name
 
     def output(self, name: str, value: str, shape: Shape, kind: str = "float32") -> None:
-        """Makes ``value``, which an operation gives and no other output is, an output called ``name``."""
-        self._renamed[value] = name
+        """Makes ``value`` an output called ``name``."""
+        self._nodes.append(_node("Identity", [value], [name], {}))
         self._outputs.append(_value(name, shape, kind))
 
     def constant(self, value: Any, kind: str = "float32") -> str:
@@ -69,13 +68,12 @@ class Graph:
     def ops(self, kind: str, inputs: Sequence[str], outputs: int, **attributes: Any) -> list[str]:
         """Adds an operation with so many outputs."""
         names = [self._new("value") for _ in range(outputs)]
-        self._nodes.append((kind, inputs, names, attributes))
+        self._nodes.append(_node(kind, inputs, names, attributes))
         return names
 
     def content(self) -> bytes:
         """The graph alone: what another's operation (Scan) has as its body."""
-        nodes = [_node(kind, self._named(x), self._named(y), more) for kind, x, y, more in self._nodes]
-        parts = [_bytes(1, node) for node in nodes] + [_bytes(2, self.name.encode())]
+        parts = [_bytes(1, node) for node in self._nodes] + [_bytes(2, self.name.encode())]
         parts += [_bytes(5, constant) for constant in self._constants]
         parts += [_bytes(11, value) for value in self._inputs]
         return b"".join([*parts, *(_bytes(12, value) for value in self._outputs)])
@@ -87,10 +85,6 @@ class Graph:
         for key, value in about.items():
             model += _bytes(14, _bytes(1, key.encode()) + _bytes(2, value.encode()))
         return model
-
-    def _named(self, values: Sequence[str]) -> list[str]:
-        """Values under the names that they have in the file."""
-        return [self._renamed.get(value, value) for value in values]
 
     def _new(self, prefix: str) -> str:
         self._count += 1
