@@ -174,7 +174,10 @@ def test_the_page_shows_what_transcribe_gives(
         sound, rate = soundfile.read(tmp_path / "take.wav", dtype="float32")
         assert len(sound) / rate > max(onset_s for onset_s, _ in found) and np.abs(sound).max() > 0.1
         notes = transcriber.transcribe(sound, rate, latency_ms=132)
-        assert onset_f1([(note.onset_s, note.pitch) for note in notes], found) >= 97
+        # The stream begins when the connection is there, so on another grid of frames than the file: one of
+        # ten notes or more, with a probability near the threshold, may be in one of the two alone.
+        f1 = onset_f1([(note.onset_s, note.pitch) for note in notes], found)
+        assert f1 >= 100 * 2 * 10 / (2 * 10 + 1), (found, notes)
         page.evaluate(
             "document.querySelector('audio').currentTime = 3; document.querySelector('audio').play()"
         )
