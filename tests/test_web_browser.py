@@ -126,6 +126,18 @@ def onsets(page: Any) -> list[tuple[float, int]]:
     return [(note["onset_s"], note["pitch"]) for note in page.evaluate("hppnet.notes")]
 
 
+def is_whole_take(page: Any) -> bool:
+    """Listens for ten notes. Held up for a second by a busy machine, the page drops sound and says so."""
+    page.click("#listen")
+    wait_until(lambda: page.evaluate("hppnet.notes.length") >= 10, "notes")
+    assert re.fullmatch(r"\d+ ms", shown(page, "#round-trip"))
+    assert shown(page, "#algorithmic") == "133 ms"
+    dropped = page.evaluate("hppnet.droppedBlocks")
+    page.click("#listen")
+    page.wait_for_selector("#save-midi:not([disabled])")
+    return dropped == 0 and not shown(page, "#hint")
+
+
 def shown(page: Any, element: str) -> str:
     """Its text, also where it stands in a panel that is closed."""
     return page.text_content(element)
@@ -153,12 +165,7 @@ def test_the_page_shows_what_transcribe_gives(
     tmp_path: Path,
 ) -> None:
     with page_of(browser, patient.page) as page:
-        page.click("#listen")
-        wait_until(lambda: page.evaluate("hppnet.notes.length") >= 10, "notes")
-        assert re.fullmatch(r"\d+ ms", shown(page, "#round-trip"))
-        assert shown(page, "#algorithmic") == "133 ms"
-        page.click("#listen")
-        page.wait_for_selector("#save-midi:not([disabled])")
+        wait_until(lambda: is_whole_take(page), "a take of which no sound is missing")
         found = onsets(page)
 
         # The take as files, and played back.
@@ -174,10 +181,8 @@ def test_the_page_shows_what_transcribe_gives(
         sound, rate = soundfile.read(tmp_path / "take.wav", dtype="float32")
         assert len(sound) / rate > max(onset_s for onset_s, _ in found) and np.abs(sound).max() > 0.1
         notes = transcriber.transcribe(sound, rate, latency_ms=132)
-        # The stream begins when the connection is there, so on another grid of frames than the file: one of
-        # ten notes or more, with a probability near the threshold, may be in one of the two alone.
         f1 = onset_f1([(note.onset_s, note.pitch) for note in notes], found)
-        assert f1 >= 100 * 2 * 10 / (2 * 10 + 1), (found, notes)
+        assert f1 >= 97, (found, notes)
         page.evaluate(
             "document.querySelector('audio').currentTime = 3; document.querySelector('audio').play()"
         )
