@@ -33,7 +33,7 @@ def offline(
 ) -> None:
     """Transcribing: speed, memory, start, and where time goes.
 
-    Whole recordings and streams.
+    Measures whole recordings and streams.
     """
     from rich.console import Console
 

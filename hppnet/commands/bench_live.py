@@ -39,8 +39,8 @@ def live(
 ) -> None:
     """Live: whether this machine keeps up, and how late it is.
 
-    How regular and faithful too: end to end through a session in this process: a file that plays in real
-    time, and a port that only keeps.
+    Measures how regular and faithful it is too, end to end through a session in this process: a file plays
+    in real time, and a port keeps what it receives.
     """
     from rich.console import Console
 

@@ -23,7 +23,8 @@ def page(
 ) -> None:
     """The page that computes in the browser.
 
-    Its size, its start, a step against native, how soon a note is seen. Needs Chromium and playwright.
+    Measures its size, its start, a step against native and how soon a note is seen. Needs Chromium and
+    playwright.
     """
     from rich.console import Console
 

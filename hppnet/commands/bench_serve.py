@@ -26,8 +26,8 @@ def serve(
 ) -> None:
     """Serving: how many streams at once without a late block.
 
-    And how soon a note is drawn on the page, which needs Chromium and playwright; without them that is left
-    out, and it says so.
+    Also measures how soon a note is drawn on the page. That needs Chromium and playwright; without them it
+    is left out, and a line says so.
     """
     from rich.console import Console
 

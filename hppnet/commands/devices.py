@@ -21,7 +21,7 @@ def devices(
 ) -> None:
     """Show microphones, MIDI ports and compute devices.
 
-    Also audio systems and latencies; * marks what live takes by default.
+    Shows audio systems and latencies too; * marks what live takes by default.
     """
     from ..model.checkpoint import CheckpointError
 

@@ -106,8 +106,8 @@ def evaluate(
 ) -> None:
     """Score transcriptions against labels, by mir_eval.
 
-    Precision, recall and F1 of notes and frames; the mean is over files. Exit code: 0 done, 1 a file failed
-    and was named, 2 wrong use.
+    Prints precision, recall and F1 of notes and frames; the mean is over files. Exit code: 0 done, 1 a file
+    failed and was named, 2 wrong use.
     """
     try:
         from ..training.evaluate.options import (

@@ -21,7 +21,7 @@ def info(
 ) -> None:
     """Show what a checkpoint is.
 
-    Sizes, thresholds, multiply-adds a frame, recipe, data and figures.
+    Prints its sizes, thresholds, multiply-adds a frame, recipe, data and figures.
     """
     from ..model.checkpoint import CheckpointError
 

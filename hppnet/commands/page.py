@@ -23,7 +23,7 @@ def page(
 ) -> None:
     """Write a page that listens and computes in the browser.
 
-    Plain files for any static host; they work below any path. Browsers give microphones to https and to
+    Its plain files suit any static host and work below any path. Browsers give microphones to https and to
     localhost only.
     """
     if folder.exists() and not folder.is_dir():

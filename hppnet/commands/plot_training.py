@@ -20,7 +20,7 @@ def plot_training(
     ] = None,
     force: Force = False,
 ) -> None:
-    """Draw a run's losses, rate, gradient and validation scores."""
+    """Draw a run's losses, learning rate, gradient and scores."""
     from ..offline.writing import cannot_write
     from ..training import curves
     from .reports import check_place, check_report, write_report
