@@ -134,7 +134,7 @@ def _config(path: Path, metadata: dict[str, str]) -> ModelConfig:
         return ModelConfig(
             network=NetworkConfig(**{k: _tuples(v) for k, v in raw["network"].items()}),
             front_end=FrontEndConfig(**raw["front_end"]),
-            decoder=DecoderConfig(**raw["decoder"]),
+            decoder=DecoderConfig(**{"onset_soonest": raw["decoder"]["onset"], **raw["decoder"]}),
             note_ends=raw["note_ends"],
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -7,12 +7,13 @@ import math
 from dataclasses import dataclass, field, replace
 
 from .frontend import FLOOR_DB, FrontEndConfig
-from .timebase import FRAMES_PER_SECOND
+from .timebase import FRAMES_PER_SECOND, frames_for_latency
 
 HEADS = ("onset", "frame", "offset", "velocity")
 NOTE_HEADS = HEADS[:3]  #: those that have LSTMs; a velocity is predicted where an onset may be
 #: Velocities are predicted where the onset probability is at least this; no onset threshold may be lower.
 ONSET_FLOOR = 0.05
+SURE_LOOK_AHEAD = 4  #: frames: from here on (132 ms) the onset threshold is that of full context
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class DecoderConfig:
     """Thresholds on probabilities, 0 to 1."""
 
     onset: float = 0.45  #: a local maximum above this is an onset; at least ONSET_FLOOR
+    #: The same where the network sees no frame ahead (52 ms): it is less sure there. See ``at``.
+    onset_soonest: float = 0.45
     frame: float = 0.4  #: below this a note has ended
     offset: float = 0.4  #: a local maximum above this ends a note
     pedal: float = 0.5  #: the sustain pedal goes down above this, and up below (see ``PedalDecoder``)
@@ -52,8 +55,22 @@ class DecoderConfig:
         for name, value in dataclasses.asdict(self).items():
             if not 0 < value < 1:
                 raise ValueError(f"the {name} threshold must lie between 0 and 1, got {value:g}")
-        if self.onset < ONSET_FLOOR:
-            raise ValueError(f"the onset threshold must be at least {ONSET_FLOOR:g}, got {self.onset:g}")
+        if (lower := min(self.onset, self.onset_soonest)) < ONSET_FLOOR:
+            raise ValueError(f"the onset threshold must be at least {ONSET_FLOOR:g}, got {lower:g}")
+
+    def at(self, look_ahead: int) -> DecoderConfig:
+        """The thresholds of a stream with R frames of look-ahead.
+
+        From R = 0 to R = 4 that of onsets rises in a straight line from ``onset_soonest`` to ``onset``.
+        """
+        share = min(look_ahead, SURE_LOOK_AHEAD) / SURE_LOOK_AHEAD
+        onset = self.onset_soonest + share * (self.onset - self.onset_soonest)
+        return replace(self, onset=onset, onset_soonest=onset)
+
+    @property
+    def applied(self) -> dict[str, float]:
+        """What a decoder compares with, by name: of onsets one threshold."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "onset_soonest"}
 
 
 @dataclass(frozen=True)
@@ -64,6 +81,15 @@ class ModelConfig:
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     note_ends: str = "keys"  #: what the labels called an offset: key releases, or "sounding" ends
+
+    def decoder_at(self, latency_ms: float | None) -> DecoderConfig:
+        """The decoder's settings at a latency, or with full context.
+
+        Raises ValueError, naming the latencies that can be reached, for any other.
+        """
+        if latency_ms is None:
+            return self.decoder
+        return self.decoder.at(frames_for_latency(latency_ms, self.front_end.look_ahead))
 
     @property
     def has_pedal(self) -> bool:

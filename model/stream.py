@@ -40,7 +40,7 @@ class Stream:
         self.look_ahead, self.sample_rate = engine.look_ahead, sample_rate
         self._engine = engine
         self._frames = Frames(engine.front_end, sample_rate)
-        self._decoder = Decoder(decoder)
+        self._decoder = Decoder(decoder.at(engine.look_ahead))
         self._watch, self._watch_pedal = watch, watch_pedal
         self.watch_events: WatchEvents | None = None  #: is told what ``feed`` and ``flush`` give
         self.reset()

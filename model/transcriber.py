@@ -109,8 +109,11 @@ class Transcriber:
         offset: float | None = None,
         pedal: float | None = None,
     ) -> Transcriber:
-        """With other decoder thresholds, 0 to 1; None keeps what the checkpoint says."""
-        given = {"onset": onset, "frame": frame, "offset": offset, "pedal": pedal}
+        """With other decoder thresholds, 0 to 1; None keeps what the checkpoint says.
+
+        A checkpoint's onset threshold is lower at latencies below 132 ms; one that is given holds at all.
+        """
+        given = {"onset": onset, "onset_soonest": onset, "frame": frame, "offset": offset, "pedal": pedal}
         decoder: DecoderConfig = replace(
             self.config.decoder, **{k: v for k, v in given.items() if v is not None}
         )

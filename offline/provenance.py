@@ -92,7 +92,7 @@ def describe(
             "context": "full" if settings.latency_ms is None else "streaming",
             "latency_ms": settings.latency_ms,
             "tuning": settings.tuning,
-            "thresholds": asdict(config.decoder),
+            "thresholds": config.decoder_at(settings.latency_ms).applied,
             "offsets": settings.note_ends,
         },
     }

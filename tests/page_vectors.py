@@ -69,7 +69,7 @@ def _decoded(folder: Path, seed: int) -> dict[str, Any]:
     return {
         "frames": _put(folder, f"frames-{seed}.f32", frames),
         "pedal": _put(folder, f"pedal-{seed}.f32", pedal),
-        "thresholds": asdict(decoder.config),
+        "thresholds": decoder.config.applied,
         "events": [event(of) for of in events],
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from hppnet.model import checkpoint
 from hppnet.model.checkpoint import DEFAULT, CheckpointError
@@ -35,6 +37,15 @@ def test_comes_back_whole(tmp_path: Path) -> None:
     for name, tensor in network.state_dict().items():
         assert torch.equal(again.state_dict()[name], tensor)
     assert list(tmp_path.iterdir()) == [tmp_path / "a.safetensors"]
+
+
+def test_one_without_an_own_threshold_for_short_latencies_has_the_same_for_all(saved: Path) -> None:
+    with safe_open(saved, "pt") as opened:
+        metadata = opened.metadata()
+    config = json.loads(metadata["config"])
+    del config["decoder"]["onset_soonest"]
+    save_file(load_file(saved), saved, {**metadata, "config": json.dumps(config)})
+    assert checkpoint.read(saved).config.decoder.at(0).onset == 0.31
 
 
 def test_the_shipped_one_loads_and_fits_the_package() -> None:
@@ -90,7 +101,8 @@ def test_devices_and_precisions_are_checked() -> None:
 def test_a_changed_copy_leaves_the_original() -> None:
     transcriber = Transcriber.load(device="cpu")
     other = transcriber.with_thresholds(onset=0.9).with_tuning(20)
-    assert other.config.decoder.onset == 0.9 and other.config.front_end.tuning_cents == 20
+    assert other.config.decoder.at(0).onset == other.config.decoder.onset == 0.9
+    assert other.config.front_end.tuning_cents == 20
     assert transcriber.config.front_end.tuning_cents == 0 and transcriber.config.decoder.onset != 0.9
     with pytest.raises(ValueError, match="-200 to 200 cents"):
         transcriber.with_tuning(201)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hppnet.model.config import DecoderConfig
+from hppnet.model.config import DecoderConfig, ModelConfig
 from hppnet.model.decoder import FRAME, OFFSET, ONSET, VELOCITY, Decoder
 from hppnet.model.notes import NoteOff, NoteOn
 
@@ -96,6 +96,14 @@ def test_thresholds_decide() -> None:
     assert decode(roll, DecoderConfig(onset=0.4)) and not decode(roll, DecoderConfig(onset=0.6))
 
 
+def test_below_132_ms_the_onset_threshold_falls_in_a_straight_line() -> None:
+    config = DecoderConfig(onset=0.4, onset_soonest=0.2, frame=0.3)
+    assert [config.at(r).onset for r in range(9)] == pytest.approx([0.2, 0.25, 0.3, 0.35] + [0.4] * 5)
+    assert config.at(2).applied == pytest.approx({"onset": 0.3, "frame": 0.3, "offset": 0.4, "pedal": 0.5})
+    assert ModelConfig(decoder=config).decoder_at(52).onset == pytest.approx(0.2)
+    assert ModelConfig(decoder=config).decoder_at(None) == config
+
+
 @settings(deadline=None, max_examples=60, derandomize=True)
 @given(seed=st.integers(0, 10_000), cuts=st.lists(st.integers(1, 30), min_size=1, max_size=8))
 def test_pieces_make_no_difference_and_no_note_hangs(seed: int, cuts: list[int]) -> None:
@@ -130,3 +138,5 @@ def test_reset_is_complete() -> None:
 def test_a_threshold_outside_zero_to_one_is_refused() -> None:
     with pytest.raises(ValueError, match=r"onset threshold must lie between 0 and 1, got 1\.5"):
         DecoderConfig(onset=1.5)
+    with pytest.raises(ValueError, match=r"onset threshold must be at least 0\.05, got 0\.01"):
+        DecoderConfig(onset_soonest=0.01)

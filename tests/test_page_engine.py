@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ TESTS = Path(__file__).parent / "page"
 def vectors(transcriber: Transcriber, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("vectors")
     moving = with_moving_pedal(transcriber, piano_like({0.2: 60, 0.9: 64}, 2.0))
+    decoder = replace(moving.config.decoder, onset=0.6, onset_soonest=0.06)  # each latency has its own notes
+    moving = replace(moving, config=replace(moving.config, decoder=decoder))
     write_vectors(folder, saved(moving, folder / "moving.safetensors"))
     return folder
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,6 +93,17 @@ def test_a_file_gives_what_live_gives(transcriber: Transcriber) -> None:
     ons = sorted((round(e.time_s, 5), e.pitch) for e in events if isinstance(e, NoteOn))
     notes = transcriber.transcribe(CLIP, 16_000, latency_ms=132)
     assert [(round(n.onset_s, 5), n.pitch) for n in notes] == ons
+
+
+def test_a_stream_has_the_onset_threshold_of_its_latency(transcriber: Transcriber) -> None:
+    base = transcriber.config
+    split = replace(
+        transcriber, config=replace(base, decoder=replace(base.decoder, onset=0.999, onset_soonest=0.05))
+    )
+    few, many = transcriber.with_thresholds(onset=0.999), transcriber.with_thresholds(onset=0.05)
+    for look_ahead, like, unlike in ((0, many, few), (8, few, many)):
+        found = heard(split, [CLIP], look_ahead)[0]
+        assert found == heard(like, [CLIP], look_ahead)[0] != heard(unlike, [CLIP], look_ahead)[0]
 
 
 def test_every_note_that_begins_also_ends(transcriber: Transcriber) -> None:

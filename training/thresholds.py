@@ -14,7 +14,7 @@ from ..model import checkpoint
 from ..model.config import DecoderConfig
 from ..model.decoder import Decoder, PedalDecoder
 from ..model.notes import Press, notes_from, presses_from
-from ..model.timebase import SAMPLE_RATE
+from ..model.timebase import SAMPLE_RATE, latency_s
 from ..model.transcriber import Transcriber, transcriber_of
 from .data.dataset import TrainingRecording
 from .data.sources import gather
@@ -24,6 +24,8 @@ from .settings import TrainingSettings
 from .validation import MODES, beginning
 
 ONSETS = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55)
+SOONEST_ONSETS = (0.1, 0.15, 0.2, 0.25, 0.3)  #: and the one with full context
+SOONEST = "soonest"  #: the mode without look-ahead, beside those of validation
 FRAMES = (0.1, 0.2, 0.3, 0.4, 0.5)
 OFFSETS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
 PEDALS = (0.3, 0.4, 0.5, 0.6, 0.7)
@@ -43,7 +45,7 @@ class PredictedRecording:
     played: NoteArrays
     pedal: np.ndarray | None = None  #: the pedal's probabilities [T]
     pressed: list[Press] | None = None  #: what it did, where that is known
-    mode: str = "offline"  #: how it was transcribed, one of MODES
+    mode: str = "offline"  #: how it was transcribed: one of MODES, or SOONEST
 
 
 def finish(
@@ -70,12 +72,15 @@ def predict(
     recordings: Sequence[TrainingRecording],
     report: Report = lambda what, done, total: None,
 ) -> list[PredictedRecording]:
-    """What the network says of the beginning of each recording, offline and streaming."""
+    """What the network says of the beginning of each recording, offline, streaming and without look-ahead."""
     seconds = min(RECORDING_S, ALL_S / len(recordings))
+    modes = {**MODES, SOONEST: 1000 * latency_s(0, transcriber.config.front_end.look_ahead)}
     predictions = []
     for number, recording in enumerate(recordings):
         report("transcribing what was kept back", number, len(recordings))
-        predictions += [_predict(transcriber, recording, mode, seconds) for mode in MODES]
+        predictions += [
+            _predict(transcriber, recording, mode, latency_ms, seconds) for mode, latency_ms in modes.items()
+        ]
     return predictions
 
 
@@ -84,23 +89,31 @@ def choose(
     base: DecoderConfig,
     report: Report = lambda what, done, total: None,
 ) -> DecoderConfig:
-    """One set for all latencies: best mean F1 of full context and the default latency.
+    """One set for all latencies from 132 ms: best mean F1 of full context and the default latency.
 
     The onset threshold by the onsets at 50 ms; then frame and offset together by onset + offset; the pedal's
-    by its frames and by when it goes down.
+    by its frames and by when it goes down. Then the onset threshold without look-ahead.
     """
     pairs = list(itertools.product(FRAMES, OFFSETS))
     tried = itertools.count()
+    sure = [one for one in predictions if one.mode != SOONEST]
+    soonest = [one for one in predictions if one.mode == SOONEST]
 
-    def mean_f1(decoder: DecoderConfig, offset_ratio: float | None) -> float:
-        report("choosing thresholds", next(tried), len(ONSETS) + len(pairs))
-        return _mean_f1(predictions, decoder, offset_ratio)
+    def mean_f1(
+        among: Sequence[PredictedRecording], decoder: DecoderConfig, offset_ratio: float | None = None
+    ) -> float:
+        report("choosing thresholds", next(tried), len(ONSETS) + len(pairs) + len(SOONEST_ONSETS) + 1)
+        return _mean_f1(among, decoder, offset_ratio)
 
     base = replace(base, frame=0.3)
-    onset = max(ONSETS, key=lambda t: mean_f1(replace(base, onset=t), None))
+    onset = max(ONSETS, key=lambda t: mean_f1(sure, replace(base, onset=t)))
     base = replace(base, onset=onset)
-    frame, offset = max(pairs, key=lambda t: mean_f1(replace(base, frame=t[0], offset=t[1]), OFFSET_RATIO))
-    return replace(base, frame=frame, offset=offset, pedal=_choose_pedal(predictions, base.pedal))
+    frame, offset = max(
+        pairs, key=lambda t: mean_f1(sure, replace(base, frame=t[0], offset=t[1]), OFFSET_RATIO)
+    )
+    base = replace(base, frame=frame, offset=offset, pedal=_choose_pedal(sure, base.pedal))
+    first = max((onset, *SOONEST_ONSETS), key=lambda t: mean_f1(soonest, replace(base, onset=t)))
+    return replace(base, onset_soonest=min(first, onset))
 
 
 def figures_of(predictions: Sequence[PredictedRecording], decoder: DecoderConfig) -> dict[str, float]:
@@ -129,11 +142,15 @@ def _pedal_f1(predicted: PredictedRecording, threshold: float) -> float:
 
 
 def _predict(
-    transcriber: Transcriber, recording: TrainingRecording, mode: str, seconds: float
+    transcriber: Transcriber,
+    recording: TrainingRecording,
+    mode: str,
+    latency_ms: float | None,
+    seconds: float,
 ) -> PredictedRecording:
     samples, played = beginning(recording, seconds)
     transcribed = transcriber.transcribe_blocks(
-        [samples], SAMPLE_RATE, latency_ms=MODES[mode], keep_probabilities=True
+        [samples], SAMPLE_RATE, latency_ms=latency_ms, keep_probabilities=True
     )
     assert transcribed.probabilities is not None
     pressed = None

@@ -111,4 +111,5 @@ def _finish(settings: TrainingSettings) -> None:
 
     with progress_bar("choosing thresholds") as report:
         path, decoder = finish(settings, lambda what, done, total: report(done, total))
-    print(f"{path}: onset {decoder.onset:g}, frame {decoder.frame:g}, offset {decoder.offset:g}")
+    onset = f"onset {decoder.onset:g} (without look-ahead {decoder.onset_soonest:g})"
+    print(f"{path}: {onset}, frame {decoder.frame:g}, offset {decoder.offset:g}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import threading
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..config import HEADS, ModelConfig, NetworkConfig
+from ..config import HEADS, DecoderConfig, ModelConfig, NetworkConfig
 from ..frames import CONTEXT_FRAMES
 from ..frontend import FrontEndConfig, decibels
 from ..timebase import BINS, HOP, LOWEST_PITCH, SAMPLE_RATE
@@ -169,15 +168,16 @@ def graphs(checkpoint: Checkpoint, look_ahead: int) -> dict[str, bytes]:
 
     File names and contents.
     """
-    config = checkpoint.config
-    about = {**metadata(config), "checkpoint": checkpoint.name}
+    config, named = checkpoint.config, {"checkpoint": checkpoint.name}
+    step = {**metadata(config, config.decoder.at(look_ahead)), **named}
+    window = {**metadata(config, config.decoder), **named}
     return {
-        "step.onnx": StepGraph(checkpoint.weights, config, look_ahead).model(about),
-        "window.onnx": WindowGraph(checkpoint.weights, config).model(about),
+        "step.onnx": StepGraph(checkpoint.weights, config, look_ahead).model(step),
+        "window.onnx": WindowGraph(checkpoint.weights, config).model(window),
     }
 
 
-def metadata(config: ModelConfig) -> dict[str, str]:
+def metadata(config: ModelConfig, decoder: DecoderConfig) -> dict[str, str]:
     """What a program must know beside the states, as texts."""
     front_end = config.front_end
     return {
@@ -187,6 +187,6 @@ def metadata(config: ModelConfig) -> dict[str, str]:
         "samples_after": str(front_end.after),
         "lowest_pitch": str(LOWEST_PITCH),
         "heads": json.dumps(HEADS),
-        "thresholds": json.dumps(dataclasses.asdict(config.decoder)),
+        "thresholds": json.dumps(decoder.applied),
         "note_ends": config.note_ends,
     }

@@ -46,6 +46,7 @@ def network_files(path: Path | None = None) -> dict[str, bytes]:
             "file": name,
             "bytes": len(skeleton) + sum(hole["length"] for hole in holes),
             "look_ahead": look_ahead,
+            "thresholds": found.config.decoder.at(look_ahead).applied,
             "states": [
                 {key: getattr(state, key) for key in ("name", "source", "shape", "start")}
                 for state in builder.states.all
@@ -58,7 +59,6 @@ def network_files(path: Path | None = None) -> dict[str, bytes]:
         "weights": "weights.bin",
         "has_pedal": found.config.has_pedal,
         "note_ends": found.config.note_ends,
-        "thresholds": dataclasses.asdict(found.config.decoder),
         "front_end": dataclasses.asdict(front_end),
         "groups": [
             {"first": first, "last": last, "start": start, "rows": len(matrix)}

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...model.config import ModelConfig
 from . import peers, pictures
-from .options import ALL, OWN
+from .options import ALL, OWN, Options
 from .programs import all_latencies, run_name
 from .runs import EvaluationOutcome, EvaluationRun
 from .scores import F1_FIELDS, Scores
@@ -45,11 +46,18 @@ def settings(task: EvaluationTask) -> dict[str, Any]:
             "checkpoint": transcriber.checkpoint_name,
             "network": transcriber.config.network.name,
             "note_ends": transcriber.config.note_ends,
-            "thresholds": dataclasses.asdict(transcriber.config.decoder),
+            "thresholds": _thresholds(transcriber.config, options),
             "device": str(transcriber.device),
             "precision": transcriber.precision if options.latency is None else "fp32",
         }
     return about
+
+
+def _thresholds(config: ModelConfig, options: Options) -> dict[str, float]:
+    """Those that were applied; all of the checkpoint's where there were several latencies."""
+    if options.latency == ALL or options.playing:
+        return dataclasses.asdict(config.decoder)
+    return config.decoder_at(None if options.latency is None else float(options.latency)).applied
 
 
 def _about(name: str, checkpoint: Path | None) -> dict[str, Any]:

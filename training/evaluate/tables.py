@@ -255,7 +255,7 @@ def caption(settings: dict[str, Any]) -> str:
         parts += [
             settings["checkpoint"],
             *([] if settings["soundfont"] else ["full context" if latency is None else streamed]),
-            "thresholds " + " / ".join(f"{value:g}" for value in settings["thresholds"].values()),
+            "thresholds " + ", ".join(f"{name} {value:g}" for name, value in settings["thresholds"].items()),
             f"note ends: {settings['note_ends']}",
         ]
     if settings["labels_note_ends"] not in (None, settings.get("note_ends")):

@@ -11,10 +11,12 @@ import { groupMatrix } from "./transform.js";
  *   bytes of the whole graph that are left out of its file; where in the file of weights they lie, or which
  *   group of the front end they are
  * @typedef {{name: string, source: string, shape: number[], start: number}} State
- * @typedef {{file: string, bytes: number, look_ahead: number, states: State[], holes: Hole[]}} Skeleton
+ * @typedef {import("./decoder.js").Thresholds} Thresholds
+ * @typedef {{
+ *   file: string, bytes: number, look_ahead: number, thresholds: Thresholds, states: State[], holes: Hole[],
+ * }} Skeleton
  * @typedef {{
  *   checkpoint: string, weights: string, has_pedal: boolean, note_ends: string,
- *   thresholds: {onset: number, frame: number, offset: number, pedal: number},
  *   front_end: import("./transform.js").FrontEnd, groups: import("./transform.js").Group[],
  *   steps: Record<string, Skeleton>,
  * }} Network what network.json says; `steps` by their latency in ms

@@ -17,6 +17,7 @@ export class Step {
     this.ort = ort;
     this.session = session;
     this.look_ahead = skeleton.look_ahead;
+    this.thresholds = skeleton.thresholds;
     this.states = skeleton.states;
     this.state = this.first();
     this.steps = 0;

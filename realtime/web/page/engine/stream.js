@@ -22,7 +22,7 @@ export class Stream {
     /** Is told how long each step took. @type {(ms: number) => void} */
     this.onStep = () => {};
     this.frames = new Frames(network.front_end, rate);
-    this.decoder = new Decoder(network.thresholds);
+    this.decoder = new Decoder(step.thresholds);
     this.judged = 0;
   }
 
@@ -34,7 +34,7 @@ export class Stream {
   /** As new: the next sample is at 0 s. */
   reset() {
     this.frames = new Frames(this.network.front_end, this.rate);
-    this.decoder = new Decoder(this.network.thresholds);
+    this.decoder = new Decoder(this.step.thresholds);
     this.step.reset();
     this.judged = 0;
   }
