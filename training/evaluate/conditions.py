@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import soxr
@@ -21,10 +20,6 @@ from ...model.notes import Note, Press
 from ...model.timebase import SAMPLE_RATE
 from ..data.rooms_and_noises import in_room
 from ..data.sounds import read_sound, sounds_in
-
-if TYPE_CHECKING:
-    pass
-
 
 QUIETEST = 1e-9  #: a level above zero, to divide by
 
