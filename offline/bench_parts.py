@@ -24,7 +24,7 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
-        #: Of each watched call that is under way: seconds in other watched calls.
+        #: For each watched call under way the seconds spent in other watched calls.
         self._inner: list[float] = []
 
     def watched(self, function: Callable, part: str) -> Callable:

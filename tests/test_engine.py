@@ -114,7 +114,7 @@ def test_the_spectrum_is_pytorchs() -> None:
 
 @pytest.mark.parametrize("seconds", [0.0, 0.3, 2.0, 3.33])
 def test_windows_of_any_size_give_every_frame(seconds: float) -> None:
-    """Of samples and of spectra; windows that are no whole blocks wait for the next."""
+    """From samples and from spectra; windows that are no whole blocks wait for the next."""
     theirs, ours = both(SMALL)
     sound, front_end = noise(seconds), ModelConfig().front_end
     spectrum = front_end_of(front_end)

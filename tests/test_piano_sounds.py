@@ -31,7 +31,7 @@ HALF += [(3.2, ("off", 67))]
 
 @pytest.fixture
 def releases(tmp_path: Path) -> Path:
-    """Of two keys: noise that begins after 50 ms, of the lower one twice as loud."""
+    """Key releases of two keys: noise that begins after 50 ms, that of the lower key twice as loud."""
     folder = tmp_path / "releases"
     folder.mkdir()
     for key, level in ((40, 0.4), (80, 0.2)):

@@ -142,7 +142,7 @@ def with_value(value: float, at: int = 7) -> np.ndarray:
 
 
 class Strange:
-    """Of a library that NumPy does not know."""
+    """An array of a library that NumPy does not know."""
 
     def __array__(self, *_: object, **__: object) -> np.ndarray:
         raise RuntimeError("the data lie elsewhere\nand more")

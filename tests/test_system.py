@@ -32,7 +32,7 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 class Kernel:
-    """Of the numbers 1 to 3: one process runs, one has ended and is remembered, one is somebody else's."""
+    """Knows processes 1 to 3: one runs, one has ended and is remembered, one is somebody else's."""
 
     def __init__(self) -> None:
         self.open: list[int] = []

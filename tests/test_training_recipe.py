@@ -325,7 +325,7 @@ def test_at_least_one_recording_of_a_source_is_kept_back() -> None:
 def test_only_the_performances_that_steps_draw_from_are_rendered_and_counted(
     root: Path, tmp_path: Path
 ) -> None:
-    """Of three and two to train on, and one of each kept back. All are 2 s long."""
+    """Two sources, of three and two recordings to train on and one kept back each. All are 2 s long."""
     settings = recipe.read("default", data=root, cache=tmp_path, sets=TINY)
     for steps, minutes, drawn in ((2, 0.0, 1 + 1), (3, 0.0, 2 + 1), (9, 0.0, 3 + 1), (2, 5.0, 3 + 1)):
         how = replace(over(settings, steps), minutes=minutes)

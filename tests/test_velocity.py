@@ -35,7 +35,7 @@ def spectra(frames: int, batch: int = 1) -> torch.Tensor:
 
 
 def velocities(network: HPPNet, spectrum: torch.Tensor, look_ahead: int | None) -> torch.Tensor:
-    """Of all keys in all frames."""
+    """All keys' velocities in all frames."""
     shape = (len(spectrum), spectrum.shape[1] - (look_ahead or 0), 88)
     return network(spectrum, look_ahead, 1, torch.ones(shape, dtype=torch.bool)).velocity
 

@@ -358,7 +358,7 @@ def test_a_crowd_that_says_nothing_leaves_room(running: Running) -> None:
 
 
 def test_wrong_messages_leave_no_trace(transcriber: Transcriber) -> None:
-    """Of all kinds, from many connections; afterwards everything is as it was."""
+    """Requests of all kinds, from many connections; afterwards everything is as it was."""
     rng = np.random.default_rng(1)
     with serving(transcriber, replace(SMALL, messages_per_s=1e6)) as found:
         with greeted(found.stream) as good:

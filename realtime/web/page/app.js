@@ -90,7 +90,7 @@ export class Page {
     const mine = this.take;
     const session = new Listening(
       {
-        onEvent: (event) => this.hear(session, mine, event),
+        onEvent: (event) => this.receive(session, mine, event),
         onLost: () => {
           mine.notes.endAll(session.streamAt(performance.now()));
           this.output.panic();
@@ -121,7 +121,7 @@ export class Page {
   }
 
   /** @param {Listening} session @param {Take} mine @param {import("./notes.js").NoteEvent} event */
-  hear(session, mine, event) {
+  receive(session, mine, event) {
     mine.notes.add(event);
     this.output.play(event, session.timeline.pageAt(event.time_s) + session.algorithmic_ms + ALLOWANCE_MS);
     if (event.type === "on") this.announcer.note(event.pitch);

@@ -12,7 +12,7 @@ const WHY = {
 };
 /** Channels that are asked for; the browser gives as many as the device has. */
 const MOST_CHANNELS = 8;
-/** Lower rates hear less than a piano plays: the browser converts what comes. */
+/** Lower rates hold less than a piano plays: the browser converts what comes. */
 const LOWEST_RATE = 32_000;
 
 export class Capture {

@@ -4,7 +4,7 @@
 /** @template {HTMLElement} T @param {string} id @returns {T} */
 export const $ = (id) => /** @type {T} */ (document.getElementById(id));
 
-/** Shows a text where it has changed, so that screen readers hear it once. @param {string} id @param {string} line */
+/** Shows a text where it has changed, so that screen readers say it once. @param {string} id @param {string} line */
 export function show(id, line) {
   if ($(id).textContent !== line) $(id).textContent = line;
 }

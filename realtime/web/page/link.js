@@ -39,7 +39,7 @@ export class Link {
     this.socket = new WebSocket(url);
     this.socket.binaryType = "arraybuffer";
     this.socket.onopen = () => this.greet(wish());
-    this.socket.onmessage = (message) => this.hear(JSON.parse(message.data));
+    this.socket.onmessage = (message) => this.receive(JSON.parse(message.data));
     this.socket.onclose = (event) => this.closed(event.code, event.reason);
     this.timer = 0;
     this.pings = 0;
@@ -101,7 +101,7 @@ export class Link {
   }
 
   /** @param {any} message */
-  hear(message) {
+  receive(message) {
     if (message.type === "events") this.ears.onEvents(message.events);
     else if (message.type === "heard") this.ears.onHeard(message);
     else if (message.type === "ready") this.ears.onReady(message.latency_ms, message.pedal === true);

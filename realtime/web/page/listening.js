@@ -34,7 +34,7 @@ export class Listening {
     this.token = token;
     this.timeline = new Timeline();
     this.capture = new Capture(
-      (samples) => this.hear(samples),
+      (samples) => this.receive(samples),
       () => void this.microphoneLost(),
       (held) => this.reactions.onHint(held ? text("audio held") : ""),
     );
@@ -135,7 +135,7 @@ export class Listening {
   }
 
   /** @param {Float32Array} samples */
-  hear(samples) {
+  receive(samples) {
     if (!this.recording) return;
     const now_ms = performance.now();
     if (this.heard_ms && now_ms - this.heard_ms > SLEPT_MS) this.woke((now_ms - this.heard_ms) / 1000);

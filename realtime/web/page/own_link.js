@@ -37,17 +37,17 @@ export class OwnEngine {
   say(message, transfer = []) {
     if (!this.worker) {
       this.worker = new Worker(new URL("engine/worker.js", import.meta.url), { type: "module" });
-      this.worker.onmessage = ({ data }) => this.hear(data);
+      this.worker.onmessage = ({ data }) => this.receive(data);
       this.worker.onerror = (event) => this.failed(event.message || "the worker did not start");
     }
     this.worker.postMessage(message, transfer);
   }
 
   /** @param {any} message */
-  hear(message) {
+  receive(message) {
     if (message.type === "prepared") this.onPrepared("");
     else if (message.type === "failed" && !message.id) this.onPrepared(message.reason);
-    else this.links.get(message.id)?.hear(message);
+    else this.links.get(message.id)?.receive(message);
   }
 
   /** @param {string} reason */
@@ -104,7 +104,7 @@ export class OwnLink {
   }
 
   /** @param {any} message */
-  hear(message) {
+  receive(message) {
     if (message.type === "ready") {
       this.open = true;
       this.ears.onReady(message.latency_ms, message.pedal);

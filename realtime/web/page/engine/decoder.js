@@ -23,13 +23,13 @@ export class Decoder {
     this.frame = Math.fround(thresholds.frame);
     this.offset = Math.fround(thresholds.offset);
     this.pedal = new PedalDecoder(thresholds.pedal);
-    /** Probabilities [88 * 4] around the frame that is judged. @type {Float32Array} */
+    /** Probabilities [88 * 4] around the frame that is decoded. @type {Float32Array} */
     this.left = new Float32Array(KEYS * HEADS);
     /** @type {Float32Array} */
     this.here = this.left;
     /** @type {Float32Array} */
     this.right = this.left;
-    this.number = -1; // of the frame to judge next: the last one fed
+    this.number = -1; // of the frame to decode next: the last one fed
     /** By key. @type {Map<number, {frame: number, onset_s: number}>} */
     this.sounding = new Map();
     /** Frame of each key's last stroke. */
@@ -42,12 +42,12 @@ export class Decoder {
    * @param {number | null} pedal
    */
   feed(keys, pedal) {
-    return this.judge(keys, pedal === null ? null : this.pedal.feed(pedal));
+    return this.decode(keys, pedal === null ? null : this.pedal.feed(pedal));
   }
 
-  /** Judges the last frame and ends what still sounds. Feed no more. */
+  /** Decodes the last frame and ends what still sounds. Feed no more. */
   flush() {
-    const events = this.judge(new Float32Array(KEYS * HEADS), this.pedal.feedLast());
+    const events = this.decode(new Float32Array(KEYS * HEADS), this.pedal.feedLast());
     const end_s = this.number * FRAME_S;
     for (const [key, note] of [...this.sounding].sort((a, b) => a[0] - b[0])) {
       events.push(off(Math.max(end_s, note.onset_s + SHORTEST_NOTE_S), key));
@@ -58,7 +58,7 @@ export class Decoder {
   }
 
   /** @param {Float32Array} right @param {import("../notes.js").PedalEvent | null} turn */
-  judge(right, turn) {
+  decode(right, turn) {
     this.left = this.here;
     this.here = this.right;
     this.right = right;
@@ -75,7 +75,7 @@ export class Decoder {
     return turn ? withPedal(events, turn) : events;
   }
 
-  /** A local maximum of a head in the frame that is judged. @param {number} at */
+  /** A local maximum of a head in the frame that is decoded. @param {number} at */
   peaks(at) {
     return this.here[at] > this.left[at] && this.here[at] >= this.right[at];
   }

@@ -23,7 +23,7 @@ export class Gate {
     this.recent = NOTHING;
   }
 
-  /** What the network should hear: nothing asleep, on waking the pre-roll too. @param {Float32Array} samples */
+  /** What the network is given: nothing asleep, on waking the pre-roll too. @param {Float32Array} samples */
   pass(samples) {
     this.quiet_s = isLoud(samples) ? 0 : this.quiet_s + samples.length / this.rate;
     const slept = this.asleep;

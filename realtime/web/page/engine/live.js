@@ -34,7 +34,7 @@ export class Live {
     const missing_s = this.next_s === null ? 0 : time_s - this.next_s;
     if (!(missing_s > -1e-3 && missing_s <= SHORT_GAP_S)) await this.endAll(false);
     else if (this.origin_s !== null && missing_s > 0.5 / this.rate) this.origin_s += missing_s;
-    await this.hear(clean, time_s + samples.length / this.rate);
+    await this.predict(clean, time_s + samples.length / this.rate);
     return this.take();
   }
 
@@ -59,7 +59,7 @@ export class Live {
   }
 
   /** @param {Float32Array} samples @param {number} end_s */
-  async hear(samples, end_s) {
+  async predict(samples, end_s) {
     const passed = this.gate.pass(samples);
     this.next_s = end_s;
     if (!passed.length) return;

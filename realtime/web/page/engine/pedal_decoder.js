@@ -14,7 +14,7 @@ export class PedalDecoder {
     this.above = threshold;
     this.below = Math.max(0, threshold - HYSTERESIS);
     this.before = this.here = 0;
-    this.number = -1; // of the frame to judge next: the last one fed
+    this.number = -1; // of the frame to decode next: the last one fed
     this.changed = -SHORTEST_FRAMES;
     this.down = false;
   }

@@ -23,7 +23,7 @@ export class Stream {
     this.onStep = () => {};
     this.frames = new Frames(network.front_end, rate);
     this.decoder = new Decoder(step.thresholds);
-    this.judged = 0;
+    this.decoded = 0;
   }
 
   /** Algorithmic latency in seconds: from a frame's centre to the announcement of its onset. */
@@ -36,7 +36,7 @@ export class Stream {
     this.frames = new Frames(this.network.front_end, this.rate);
     this.decoder = new Decoder(this.step.thresholds);
     this.step.reset();
-    this.judged = 0;
+    this.decoded = 0;
   }
 
   /**
@@ -55,7 +55,7 @@ export class Stream {
     return [...events, ...this.decoder.flush()];
   }
 
-  /** @param {number} total frames, of which no more are judged */
+  /** @param {number} total frames, of which no more are decoded */
   async compute(total) {
     /** @type {NoteEvent[]} */
     const events = [];
@@ -63,9 +63,9 @@ export class Stream {
       const began_ms = performance.now();
       const found = await this.step.run(samples);
       this.onStep(performance.now() - began_ms);
-      if (!found || this.judged >= total) continue;
+      if (!found || this.decoded >= total) continue;
       if (!found.keys.every(Number.isFinite)) throw new EngineFault("the network's probabilities are not numbers");
-      this.judged += 1;
+      this.decoded += 1;
       events.push(...this.decoder.feed(found.keys, found.pedal));
     }
     return events;
