@@ -1,4 +1,8 @@
-"""Chooses a checkpoint's thresholds on recordings that were kept back from training."""
+"""Chooses a checkpoint's thresholds on recordings that were kept back from training.
+
+As they are, and in rooms with noise where the recipe has those: on pianos and in rooms that the network was
+not trained on probabilities are lower, and thresholds chosen on clean recordings alone miss notes there.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +22,21 @@ from ..model.timebase import SAMPLE_RATE, latency_s
 from ..model.transcriber import Transcriber, transcriber_of
 from .data.dataset import TrainingRecording
 from .data.sources import gather
+from .evaluate.conditions import Conditions
 from .evaluate.pedal_scores import score_pedal
 from .evaluate.scores import OFFSET_RATIO, ONSET_TOLERANCE_S, PRF, NoteArrays, match
 from .settings import TrainingSettings
 from .validation import MODES, beginning
 
-ONSETS = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55)
+ONSETS = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55)
 SOONEST_ONSETS = (0.1, 0.15, 0.2, 0.25, 0.3)  #: and the one with full context
 SOONEST = "soonest"  #: the mode without look-ahead, beside those of validation
 FRAMES = (0.1, 0.2, 0.3, 0.4, 0.5)
 OFFSETS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
 PEDALS = (0.3, 0.4, 0.5, 0.6, 0.7)
 RECORDING_S = 60  #: of each recording at most
-ALL_S = 300  #: of all: a sweep must not take longer than a few minutes
+ALL_S = 200  #: of all: a sweep must not take longer than a few minutes
+NOISE_DB = 15  #: how far below a recording the noise lies
 
 
 #: Tells how far choosing has come: recordings transcribed and then candidates tried, of how many.
@@ -45,6 +51,7 @@ class PredictedRecording:
     played: NoteArrays
     pedal: np.ndarray | None = None  #: the pedal's probabilities [T]
     pressed: list[Press] | None = None  #: what it did, where that is known
+    in_room: bool = False  #: with noise
     mode: str = "offline"  #: how it was transcribed: one of MODES, or SOONEST
 
 
@@ -57,7 +64,7 @@ def finish(
     recordings = gather(settings).kept
     decoder, figures = config.decoder, {}
     if recordings:
-        predictions = predict(transcriber_of(network, config), recordings, report)
+        predictions = predict(transcriber_of(network, config), recordings, _rooms(settings), report)
         decoder = choose(predictions, config.decoder, report)
         figures = figures_of(predictions, decoder)
     about = {**about, "figures": figures, "kept": [recording.name for recording in recordings]}
@@ -70,17 +77,37 @@ def finish(
 def predict(
     transcriber: Transcriber,
     recordings: Sequence[TrainingRecording],
+    rooms: Conditions | None = None,
     report: Report = lambda what, done, total: None,
 ) -> list[PredictedRecording]:
-    """What the network says of the beginning of each recording, offline, streaming and without look-ahead."""
+    """What the network says of the beginning of each recording, offline, streaming and without look-ahead.
+
+    With ``rooms`` each recording comes a second time, under those conditions.
+    """
     seconds = min(RECORDING_S, ALL_S / len(recordings))
     modes = {**MODES, SOONEST: 1000 * latency_s(0, transcriber.config.front_end.look_ahead)}
     predictions = []
     for number, recording in enumerate(recordings):
         report("transcribing what was kept back", number, len(recordings))
-        predictions += [
-            _predict(transcriber, recording, mode, latency_ms, seconds) for mode, latency_ms in modes.items()
-        ]
+        samples, played = beginning(recording, seconds)
+        sounds = [(samples, False)]
+        if rooms is not None:
+            sounds.append((rooms.apply(samples, recording.name), True))
+        for (sound, in_room), (mode, latency_ms) in itertools.product(sounds, modes.items()):
+            found = transcriber.transcribe_blocks(
+                [sound], SAMPLE_RATE, latency_ms=latency_ms, keep_probabilities=True
+            )
+            assert found.probabilities is not None
+            predictions.append(
+                PredictedRecording(
+                    found.probabilities,
+                    NoteArrays.of(played),
+                    found.pedal_probabilities,
+                    _pressed(recording, seconds),
+                    in_room,
+                    mode,
+                )
+            )
     return predictions
 
 
@@ -120,7 +147,7 @@ def figures_of(predictions: Sequence[PredictedRecording], decoder: DecoderConfig
     """F1 in percent, as a validation names it, of onsets at 50 ms and of notes with their ends."""
     found = {}
     for mode in MODES:
-        of_mode = [one for one in predictions if one.mode == mode]
+        of_mode = [one for one in predictions if one.mode == mode and not one.in_room]
         for name, ratio in (("onset", None), ("note", OFFSET_RATIO)):
             found[f"{mode}_{name}"] = round(_mean_f1(of_mode, decoder, ratio), 2)
     return found
@@ -141,26 +168,19 @@ def _pedal_f1(predicted: PredictedRecording, threshold: float) -> float:
     return sum(one.f1 for one in (scored.frame, scored.down) if one is not None)
 
 
-def _predict(
-    transcriber: Transcriber,
-    recording: TrainingRecording,
-    mode: str,
-    latency_ms: float | None,
-    seconds: float,
-) -> PredictedRecording:
-    samples, played = beginning(recording, seconds)
-    transcribed = transcriber.transcribe_blocks(
-        [samples], SAMPLE_RATE, latency_ms=latency_ms, keep_probabilities=True
-    )
-    assert transcribed.probabilities is not None
-    pressed = None
-    if recording.pedal is not None:
-        begun = recording.pedal[recording.pedal[:, 0] < seconds]
-        pressed = [Press(float(down), float(min(up, seconds))) for down, up in begun]
-    notes = NoteArrays.of(played)
-    return PredictedRecording(
-        transcribed.probabilities, notes, transcribed.pedal_probabilities, pressed, mode
-    )
+def _rooms(settings: TrainingSettings) -> Conditions | None:
+    """The recipe's measured rooms and recorded noises, where it has both."""
+    how = settings.augmentation
+    if not (how.rooms and how.noises):
+        return None
+    return Conditions(rooms=settings.path(how.rooms), noises=settings.path(how.noises), snr_db=NOISE_DB)
+
+
+def _pressed(recording: TrainingRecording, seconds: float) -> list[Press] | None:
+    if recording.pedal is None:
+        return None
+    begun = recording.pedal[recording.pedal[:, 0] < seconds]
+    return [Press(float(down), float(min(up, seconds))) for down, up in begun]
 
 
 def _mean_f1(
