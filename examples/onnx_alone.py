@@ -49,7 +49,7 @@ for i in range(frames + ahead):
 
 onset, sounding = (np.pad(np.stack(probabilities)[:, :, head], ((1, 1), (0, 0))) for head in (0, 1))
 peak = (onset[1:-1] > thresholds["onset"]) & (onset[1:-1] > onset[:-2]) & (onset[1:-1] >= onset[2:])
-peak &= np.maximum(sounding[1:-1], sounding[2:]) >= thresholds["frame"] / 2
+peak &= np.maximum(sounding[1:-1], sounding[2:]) >= thresholds["frame"]
 for frame, key in np.argwhere(peak):
     left, top, right = onset[frame : frame + 3, key]
     time_s = (frame + (right - left) / (2 * (top - min(left, right)))) * hop / rate

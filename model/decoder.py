@@ -1,8 +1,7 @@
 """From probabilities to events, frame by frame: ``feed(frames) -> events``, no I/O.
 
-An onset is a local maximum of the onset probability above its threshold, confirmed by a frame
-probability of at least half its threshold there or in the next frame; a frame's right neighbour must be
-known before it is decoded.
+An onset is a local maximum of the onset probability above its threshold, confirmed by the frame
+probability there or in the next frame; a frame's right neighbour must be known before it is decoded.
 A note ends at a local maximum of the offset probability, where the frame probability falls below
 its threshold, or where its key is played again. The sustain pedal, where it is predicted, is decoded beside.
 """
@@ -74,7 +73,6 @@ class PedalDecoder:
 #: Probabilities of one recording [T, 88, 4], and the pedal's [T] where the network has that head.
 Probable = tuple[np.ndarray, np.ndarray | None]
 ONSET, FRAME, OFFSET, VELOCITY = range(len(HEADS))
-SOUNDING = 0.5  #: of the frame threshold: from there on a key may have begun to sound
 #: No key is played again sooner: a second peak on the slope of the first is the same stroke.
 SHORTEST_REPEAT_FRAMES = 3
 SHORTEST_NOTE_S = 0.02
@@ -145,7 +143,7 @@ class Decoder:
         left, here, right = joined[:-2], joined[1:-1], joined[2:]
         peak = (here > left) & (here >= right)
         firm = here[..., FRAME] >= self.config.frame
-        confirmed = np.maximum(here[..., FRAME], right[..., FRAME]) >= SOUNDING * self.config.frame
+        confirmed = firm | (right[..., FRAME] >= self.config.frame)
         strokes = peak[..., ONSET] & (here[..., ONSET] >= self.config.onset) & confirmed
         released = peak[..., OFFSET] & (here[..., OFFSET] >= self.config.offset)
         # Where the offset's own peak is about to come, its time is better than the fall's.

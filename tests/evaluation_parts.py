@@ -54,7 +54,10 @@ class Clicks:
     config = ModelConfig()
 
     def with_thresholds(self, **thresholds: float | None) -> Clicks:
-        self.config = ModelConfig(decoder=DecoderConfig(**{k: v for k, v in thresholds.items() if v}))
+        given = {name: value for name, value in thresholds.items() if value}
+        if "onset" in given:
+            given["onset_soonest"] = given["onset"]
+        self.config = ModelConfig(decoder=DecoderConfig(**given))
         return self
 
     def transcribe_blocks(self, blocks, sample_rate, *, latency_ms=None) -> Transcription:

@@ -46,13 +46,6 @@ def test_an_onset_without_a_sounding_frame_is_not_believed() -> None:
     assert decode(roll) == []
 
 
-@pytest.mark.parametrize(("level", "notes"), [(0.21, 1), (0.19, 0)])
-def test_half_of_the_frame_threshold_confirms_an_onset(level: float, notes: int) -> None:
-    roll = stroke(silence(), 5, 15)
-    roll[..., FRAME] *= level / 0.9
-    assert len(decode(roll, DecoderConfig(frame=0.4))) == 2 * notes
-
-
 def test_the_frame_may_follow_the_onset_by_one() -> None:
     roll = stroke(silence(), 5, 15)
     roll[5, KEY, FRAME] = 0

@@ -6,7 +6,6 @@ import { FRAME_S, KEYS, LOWEST_PITCH, roundEven } from "./timebase.js";
 
 const HEADS = 4;
 const [ONSET, FRAME, OFFSET, VELOCITY] = [0, 1, 2, 3];
-const SOUNDING = 0.5;
 const SHORTEST_REPEAT_FRAMES = 3;
 const SHORTEST_NOTE_S = 0.02;
 
@@ -22,7 +21,6 @@ export class Decoder {
     // The probabilities have single precision, and are compared in it.
     this.onset = Math.fround(thresholds.onset);
     this.frame = Math.fround(thresholds.frame);
-    this.confirming = Math.fround(SOUNDING * thresholds.frame);
     this.offset = Math.fround(thresholds.offset);
     this.pedal = new PedalDecoder(thresholds.pedal);
     /** Probabilities [88 * 4] around the frame that is decoded. @type {Float32Array} */
@@ -86,7 +84,7 @@ export class Decoder {
   mayStrike(key) {
     const at = key * HEADS;
     if (this.here[at + ONSET] < this.onset || !this.peaks(at + ONSET)) return false;
-    return Math.max(this.here[at + FRAME], this.right[at + FRAME]) >= this.confirming;
+    return this.here[at + FRAME] >= this.frame || this.right[at + FRAME] >= this.frame;
   }
 
   /** @param {number} key */
