@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -31,14 +32,16 @@ from .validation import MODES, beginning
 ONSETS = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55)
 SOONEST_ONSETS = (0.1, 0.15, 0.2, 0.25, 0.3)  #: and the one with full context
 SOONEST = "soonest"  #: the mode without look-ahead, beside those of validation
-FRAMES = (0.1, 0.2, 0.3, 0.4, 0.5)
-OFFSETS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
+FRAMES = (0.2, 0.3, 0.4, 0.5, 0.6)
+OFFSETS = (0.15, 0.2, 0.25, 0.3, 0.4)
 PEDALS = (0.3, 0.4, 0.5, 0.6, 0.7)
 RECORDING_S = 60  #: of each recording at most
 ALL_S = 200  #: of all: a sweep must not take longer than a few minutes
 NOISE_DB = 15  #: how far below a recording the noise lies
 
-
+#: Notes are right whose offset is so near, as a share of their length, or whose onset is (None).
+Ratios: TypeAlias = "tuple[float | None, ...]"
+ONSETS_ALONE: Ratios = (None,)
 #: Tells how far choosing has come: recordings transcribed and then candidates tried, of how many.
 Report = Callable[[str, int, int], None]
 
@@ -116,10 +119,11 @@ def choose(
     base: DecoderConfig,
     report: Report = lambda what, done, total: None,
 ) -> DecoderConfig:
-    """One set for all latencies from 132 ms: best mean F1 of full context and the default latency.
+    """One set for all latencies, by mean F1 of full context, the default latency and none at all.
 
-    The onset threshold by the onsets at 50 ms; then frame and offset together by onset + offset; the pedal's
-    by its frames and by when it goes down. Then the onset threshold without look-ahead.
+    The onset threshold by the onsets at 50 ms, from the default latency on and without look-ahead; then
+    frame and offset together, in all modes, by the onsets and by onset + offset, since the frame probability
+    confirms onsets too; the pedal's by its frames and by when it goes down.
     """
     pairs = list(itertools.product(FRAMES, OFFSETS))
     tried = itertools.count()
@@ -127,20 +131,20 @@ def choose(
     soonest = [one for one in predictions if one.mode == SOONEST]
 
     def mean_f1(
-        among: Sequence[PredictedRecording], decoder: DecoderConfig, offset_ratio: float | None = None
+        among: Sequence[PredictedRecording], decoder: DecoderConfig, ratios: Ratios = ONSETS_ALONE
     ) -> float:
         report("choosing thresholds", next(tried), len(ONSETS) + len(pairs) + len(SOONEST_ONSETS) + 1)
-        return _mean_f1(among, decoder, offset_ratio)
+        return _mean_f1(among, decoder, ratios)
 
-    base = replace(base, frame=0.3)
     onset = max(ONSETS, key=lambda t: mean_f1(sure, replace(base, onset=t)))
     base = replace(base, onset=onset)
+    first = max((onset, *SOONEST_ONSETS), key=lambda t: mean_f1(soonest, replace(base, onset_soonest=t)))
+    base = replace(base, onset_soonest=min(first, onset))
+    both = (None, OFFSET_RATIO)
     frame, offset = max(
-        pairs, key=lambda t: mean_f1(sure, replace(base, frame=t[0], offset=t[1]), OFFSET_RATIO)
+        pairs, key=lambda t: mean_f1(predictions, replace(base, frame=t[0], offset=t[1]), both)
     )
-    base = replace(base, frame=frame, offset=offset, pedal=_choose_pedal(sure, base.pedal))
-    first = max((onset, *SOONEST_ONSETS), key=lambda t: mean_f1(soonest, replace(base, onset=t)))
-    return replace(base, onset_soonest=min(first, onset))
+    return replace(base, frame=frame, offset=offset, pedal=_choose_pedal(sure, base.pedal))
 
 
 def figures_of(predictions: Sequence[PredictedRecording], decoder: DecoderConfig) -> dict[str, float]:
@@ -149,7 +153,7 @@ def figures_of(predictions: Sequence[PredictedRecording], decoder: DecoderConfig
     for mode in MODES:
         of_mode = [one for one in predictions if one.mode == mode and not one.in_room]
         for name, ratio in (("onset", None), ("note", OFFSET_RATIO)):
-            found[f"{mode}_{name}"] = round(_mean_f1(of_mode, decoder, ratio), 2)
+            found[f"{mode}_{name}"] = round(_mean_f1(of_mode, decoder, (ratio,)), 2)
     return found
 
 
@@ -183,15 +187,18 @@ def _pressed(recording: TrainingRecording, seconds: float) -> list[Press] | None
     return [Press(float(down), float(min(up, seconds))) for down, up in begun]
 
 
-def _mean_f1(
-    predictions: Sequence[PredictedRecording], decoder: DecoderConfig, offset_ratio: float | None
-) -> float:
-    return float(np.mean([_f1(one, decoder, offset_ratio) for one in predictions]))
+def _mean_f1(predictions: Sequence[PredictedRecording], decoder: DecoderConfig, ratios: Ratios) -> float:
+    return float(np.mean([_f1(one, decoder, ratios) for one in predictions]))
 
 
-def _f1(predicted: PredictedRecording, config: DecoderConfig, offset_ratio: float | None) -> float:
-    decoder = Decoder(config)
+def _f1(predicted: PredictedRecording, config: DecoderConfig, ratios: Ratios) -> float:
+    """The mean over ``ratios``; 0 where nothing was played nor predicted."""
+    decoder = Decoder(config.at(0) if predicted.mode == SOONEST else config)
     transcribed = NoteArrays.of(notes_from(decoder.feed(predicted.probabilities) + decoder.flush()))
-    right = len(match(predicted.played, transcribed, ONSET_TOLERANCE_S, offset_ratio))
-    scored = PRF.of(right, len(transcribed), len(predicted.played))
+    return float(np.mean([_one_f1(predicted.played, transcribed, ratio) for ratio in ratios]))
+
+
+def _one_f1(played: NoteArrays, transcribed: NoteArrays, ratio: float | None) -> float:
+    right = len(match(played, transcribed, ONSET_TOLERANCE_S, ratio))
+    scored = PRF.of(right, len(transcribed), len(played))
     return scored.f1 if scored else 0.0
