@@ -106,4 +106,7 @@ def _finish(axes: Axes, what: str) -> None:
     axes.tick_params(colors=_INK, labelsize=8)
     axes.spines["top"].set_visible(False)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=8, frameon=False, ncols=3)
+        # Above the axes, where it covers no curve.
+        axes.legend(
+            loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, fontsize=8, frameon=False, ncols=6
+        )
