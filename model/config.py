@@ -67,6 +67,17 @@ class DecoderConfig:
         onset = self.onset_soonest + share * (self.onset - self.onset_soonest)
         return replace(self, onset=onset, onset_soonest=onset)
 
+    def changed(
+        self,
+        onset: float | None = None,
+        frame: float | None = None,
+        offset: float | None = None,
+        pedal: float | None = None,
+    ) -> DecoderConfig:
+        """With other thresholds; None keeps one. An onset threshold that is given holds at every latency."""
+        given = {"onset": onset, "onset_soonest": onset, "frame": frame, "offset": offset, "pedal": pedal}
+        return replace(self, **{name: value for name, value in given.items() if value is not None})
+
     @property
     def applied(self) -> dict[str, float]:
         """What a decoder compares with, by name: of onsets one threshold."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from . import checkpoint
-from .config import HEADS, DecoderConfig, ModelConfig
+from .config import HEADS, ModelConfig
 from .device import choose_device, choose_precision
 from .engine.network import OnnxNetwork
 from .engines import Network, WindowEngine, device_of, engine_name, stream_engine, window_engine
@@ -111,12 +111,9 @@ class Transcriber:
     ) -> Transcriber:
         """With other decoder thresholds, 0 to 1; None keeps what the checkpoint says.
 
-        A checkpoint's onset threshold is lower at latencies below 132 ms; one that is given holds at all.
+        A checkpoint's onset threshold is lower below 132 ms; one that is given holds at every latency.
         """
-        given = {"onset": onset, "onset_soonest": onset, "frame": frame, "offset": offset, "pedal": pedal}
-        decoder: DecoderConfig = replace(
-            self.config.decoder, **{k: v for k, v in given.items() if v is not None}
-        )
+        decoder = self.config.decoder.changed(onset, frame, offset, pedal)
         return replace(self, config=replace(self.config, decoder=decoder))
 
     def without_pedal(self) -> Transcriber:

@@ -54,10 +54,7 @@ class Clicks:
     config = ModelConfig()
 
     def with_thresholds(self, **thresholds: float | None) -> Clicks:
-        given = {name: value for name, value in thresholds.items() if value}
-        if "onset" in given:
-            given["onset_soonest"] = given["onset"]
-        self.config = ModelConfig(decoder=DecoderConfig(**given))
+        self.config = ModelConfig(decoder=DecoderConfig().changed(**thresholds))
         return self
 
     def transcribe_blocks(self, blocks, sample_rate, *, latency_ms=None) -> Transcription:

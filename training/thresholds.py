@@ -23,7 +23,7 @@ from ..model.timebase import SAMPLE_RATE, latency_s
 from ..model.transcriber import Transcriber, transcriber_of
 from .data.dataset import TrainingRecording
 from .data.sources import gather
-from .evaluate.conditions import Conditions
+from .evaluate.conditions import Conditions, Listening
 from .evaluate.pedal_scores import score_pedal
 from .evaluate.scores import OFFSET_RATIO, ONSET_TOLERANCE_S, PRF, NoteArrays, match
 from .settings import TrainingSettings
@@ -92,7 +92,8 @@ def predict(
     predictions = []
     for number, recording in enumerate(recordings):
         report("transcribing what was kept back", number, len(recordings))
-        samples, played = beginning(recording, seconds)
+        samples, notes = beginning(recording, seconds)
+        played, pressed = NoteArrays.of(notes), _pressed(recording, seconds)
         sounds = [(samples, False)]
         if rooms is not None:
             sounds.append((rooms.apply(samples, recording.name), True))
@@ -103,12 +104,7 @@ def predict(
             assert found.probabilities is not None
             predictions.append(
                 PredictedRecording(
-                    found.probabilities,
-                    NoteArrays.of(played),
-                    found.pedal_probabilities,
-                    _pressed(recording, seconds),
-                    in_room,
-                    mode,
+                    found.probabilities, played, found.pedal_probabilities, pressed, in_room, mode
                 )
             )
     return predictions
@@ -119,9 +115,9 @@ def choose(
     base: DecoderConfig,
     report: Report = lambda what, done, total: None,
 ) -> DecoderConfig:
-    """One set for all latencies, by mean F1 of full context, the default latency and none at all.
+    """One set for all latencies, by mean F1 with full context, at 132 ms and without look-ahead.
 
-    The onset threshold by the onsets at 50 ms, from the default latency on and without look-ahead; then
+    The onset threshold by the onsets at 50 ms, one from 132 ms on and one without look-ahead; then
     frame and offset together, in all modes, by the onsets and by onset + offset, since the frame probability
     confirms onsets too; the pedal's by its frames and by when it goes down.
     """
@@ -138,8 +134,8 @@ def choose(
 
     onset = max(ONSETS, key=lambda t: mean_f1(sure, replace(base, onset=t)))
     base = replace(base, onset=onset)
-    first = max((onset, *SOONEST_ONSETS), key=lambda t: mean_f1(soonest, replace(base, onset_soonest=t)))
-    base = replace(base, onset_soonest=min(first, onset))
+    lower = max((onset, *SOONEST_ONSETS), key=lambda t: mean_f1(soonest, replace(base, onset_soonest=t)))
+    base = replace(base, onset_soonest=min(lower, onset))
     both = (None, OFFSET_RATIO)
     frame, offset = max(
         pairs, key=lambda t: mean_f1(predictions, replace(base, frame=t[0], offset=t[1]), both)
@@ -183,8 +179,8 @@ def _rooms(settings: TrainingSettings) -> Conditions | None:
 def _pressed(recording: TrainingRecording, seconds: float) -> list[Press] | None:
     if recording.pedal is None:
         return None
-    begun = recording.pedal[recording.pedal[:, 0] < seconds]
-    return [Press(float(down), float(min(up, seconds))) for down, up in begun]
+    presses = (Press(float(down), float(up)) for down, up in recording.pedal)
+    return Listening(first_s=seconds).presses(presses)
 
 
 def _mean_f1(predictions: Sequence[PredictedRecording], decoder: DecoderConfig, ratios: Ratios) -> float:
@@ -192,13 +188,14 @@ def _mean_f1(predictions: Sequence[PredictedRecording], decoder: DecoderConfig, 
 
 
 def _f1(predicted: PredictedRecording, config: DecoderConfig, ratios: Ratios) -> float:
-    """The mean over ``ratios``; 0 where nothing was played nor predicted."""
+    """The mean over ``ratios``."""
     decoder = Decoder(config.at(0) if predicted.mode == SOONEST else config)
     transcribed = NoteArrays.of(notes_from(decoder.feed(predicted.probabilities) + decoder.flush()))
     return float(np.mean([_one_f1(predicted.played, transcribed, ratio) for ratio in ratios]))
 
 
 def _one_f1(played: NoteArrays, transcribed: NoteArrays, ratio: float | None) -> float:
+    """Percent; 0 where nothing was played nor transcribed."""
     right = len(match(played, transcribed, ONSET_TOLERANCE_S, ratio))
     scored = PRF.of(right, len(transcribed), len(played))
     return scored.f1 if scored else 0.0
