@@ -19,7 +19,7 @@ from hppnet.realtime.web.static_page import NOT_KEPT
 
 from .children import PATIENCE_S, wait_until
 from .needs import module
-from .page_host import Host, hosted
+from .page_host import BELOW, Host, hosted
 from .sounds import TONE_WEIGHTS, piano_like
 from .test_web_browser import browsing, onsets, page_of, shown
 
@@ -165,7 +165,14 @@ def test_a_newer_page_is_announced_and_used_at_the_next_start(
         wait_until(lambda: "newer version" in shown(page, "#hint"), "word of the newer page")
         assert shown(page, "#offline") != "Runs offline"
         page.close()
+        # The newer worker waits until the browser has put the closed page away: a page opened before that
+        # is still the old one's. A page of the same host, outside its scope, sees when that is over.
         page = context.new_page()
+        page.goto(host.url.removesuffix(f"{BELOW}/"))
+        waiting = (
+            "(url) => navigator.serviceWorker.getRegistration(url).then((found) => Boolean(found.waiting))"
+        )
+        wait_until(lambda: not page.evaluate(waiting, host.url), "the newer page's turn")
         page.goto(host.url)
         wait_until(lambda: shown(page, "#offline") == "Runs offline", "the newer page")
         assert page.evaluate("caches.keys()") == [f"hppnet {host.url} {_build(own)}"]

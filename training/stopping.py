@@ -70,6 +70,9 @@ def over(settings: TrainingSettings, steps: int) -> TrainingSettings:
 
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+#: A signal that follows the first so soon is the same request: `timeout` sends SIGTERM to its child and again
+#: to the group.
+REPEATED_S = 1.0
 
 
 class Interrupted(Exception):
@@ -81,15 +84,19 @@ class Interrupted(Exception):
 
 
 class Request:
-    """The signal that came, 0 while none has."""
+    """The signal that came, 0 while none has, and when it came."""
 
     def __init__(self) -> None:
         self.signal_number = 0
+        self.came_s = 0.0
 
 
 @contextmanager
 def requests() -> Iterator[Request]:
-    """Notes the first signal; a second one ends the process as usual. In a thread that cannot: nothing."""
+    """Notes the first signal; a second one, later than ``REPEATED_S``, ends the process as usual.
+
+    In a thread, which cannot receive signals, nothing is noted.
+    """
     request = Request()
     if threading.current_thread() is not threading.main_thread():
         yield request
@@ -101,8 +108,11 @@ def requests() -> Iterator[Request]:
             signal.signal(number, handler)
 
     def note(number: int, _: FrameType | None) -> None:
-        request.signal_number = number
-        restore()
+        if not request.signal_number:
+            request.signal_number, request.came_s = number, time.monotonic()
+        elif time.monotonic() - request.came_s > REPEATED_S:
+            restore()
+            signal.raise_signal(number)
 
     for number in SIGNALS:
         signal.signal(number, note)
