@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import pytest
 import torch
 from click.testing import Result
+from hypothesis import HealthCheck, settings
 from typer.testing import CliRunner
 
 from hppnet.cli import app
@@ -21,6 +22,15 @@ from hppnet.training import kernels
 from .needs import require
 from .rigs.jack_server import JackServer
 from .sounds import TONE_WEIGHTS
+
+# A busy machine is no fault: neither an example nor drawing one has a time to keep. Fixtures that a test
+# shares among its examples are only read.
+settings.register_profile(
+    "hppnet",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("hppnet")
 
 #: These use sound devices, ports or a browser in real time: one process runs them one after the other.
 DEVICES = ("test_live_command.py", "test_live_jack.py", "test_web_browser.py")

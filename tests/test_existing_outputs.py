@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hppnet.offline.inputs import find_recordings
@@ -17,7 +17,7 @@ from hppnet.offline.provenance import is_whole, origin_of
 
 from .made_outputs import KINDS, contents, existing_outputs, sound
 
-FAST = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FAST = settings(max_examples=60)
 
 
 _BEGINNINGS = [

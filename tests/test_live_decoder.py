@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hppnet.model.notes import Event, Note, NoteOff, NoteOn, Pedal, notes_from
@@ -59,7 +59,7 @@ def test_live_gives_what_the_file_gives(transcriber: Transcriber) -> None:
 
 
 @given(seed=st.integers(0, 2**16))
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5)
 def test_block_sizes_do_not_matter(transcriber: Transcriber, seed: int) -> None:
     rng, sound = np.random.default_rng(seed), three_notes()
     decoder, events, at = LiveDecoder(transcriber, RATE), [], 0

@@ -6,7 +6,7 @@ import threading
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hppnet.model.notes import NoteOff, NoteOn, Pedal
@@ -54,7 +54,6 @@ def test_an_exception_silences_the_port_too() -> None:
     assert wire.messages[-2:] == SILENCE
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(60, 63))))
 def test_notes_of_one_key_never_overlap(moves: list[tuple[bool, int]]) -> None:
     wire = FakeWire()
@@ -130,7 +129,6 @@ def test_closing_tries_a_port_that_failed_once_more() -> None:
     assert wires[2].messages == [] and not wires[2].closed
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(59, 63), st.integers(0, 3))), st.randoms())
 def test_whatever_sends_fail_nothing_stays_down(moves: list[tuple[bool, int, int]], dice: Random) -> None:
     wire, failures = FakeWire(), 0

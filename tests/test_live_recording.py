@@ -8,7 +8,7 @@ import mido
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -47,7 +47,6 @@ def test_midi_is_whole_after_every_flush(tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["out.mid"]
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_midi_keeps_all_notes_however_it_is_flushed(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

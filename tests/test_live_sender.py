@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hppnet.model.decoder import with_pedal
@@ -92,7 +92,6 @@ def test_a_note_too_late_to_be_of_use_is_left_out_with_its_end() -> None:
     assert bench.sender.left_out == 1
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(59, 62), st.floats(0, 2), st.integers(0, 4)), max_size=60)
 )
@@ -163,7 +162,6 @@ FRAMES = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(FRAMES, st.lists(st.integers(1, 9)), st.floats(0, 0.4))
 def test_nothing_is_cut_that_should_ring(
     frames: list[tuple[set[int], set[int], bool]], sizes: list[int], late_s: float

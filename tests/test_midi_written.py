@@ -26,7 +26,7 @@ from hppnet.model.notes import (
 )
 from hppnet.realtime.recordings import MidiRecording
 
-QUICK = settings(max_examples=40, deadline=None, derandomize=True)
+QUICK = settings(max_examples=40, derandomize=True)
 HOUR_S = 3600.0
 STOCK_TICKS = 1e7  # pretty_midi.MAX_TICK as it comes
 

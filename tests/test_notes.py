@@ -35,7 +35,7 @@ NOTES = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(notes=st.lists(NOTES, max_size=30))
 def test_midi_files_keep_notes_to_half_a_millisecond(tmp_path_factory, notes: list[Note]) -> None:
     notes = without_overlaps(notes)

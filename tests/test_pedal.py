@@ -122,7 +122,7 @@ def sound() -> np.ndarray:
     return (rng.standard_normal(80_000) * loudness * 0.3).astype(np.float32)
 
 
-@hypothesis_settings(max_examples=15, deadline=None)
+@hypothesis_settings(max_examples=15)
 @given(sizes=st.lists(st.sampled_from([1, 7, 333, 5_000, 30_000]), min_size=1, max_size=12))
 def test_a_stream_moves_the_pedal_alike_whatever_the_blocks(
     moving: Transcriber, sound: np.ndarray, sizes: list[int]
@@ -211,7 +211,7 @@ def test_what_is_down_at_the_end_comes_up() -> None:
     assert changes_in([]) == []
 
 
-@hypothesis_settings(max_examples=50, deadline=None)
+@hypothesis_settings(max_examples=50)
 @given(st.lists(st.floats(0, 1, width=32), max_size=60), st.lists(st.integers(1, 9), max_size=20))
 def test_any_cut_gives_the_same_changes(probabilities: list[float], sizes: list[int]) -> None:
     decoder = PedalDecoder(0.5)

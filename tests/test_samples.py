@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hppnet.model.samples import as_samples, recording_blocks
@@ -18,7 +18,7 @@ from hppnet.model.transcriber import Transcriber
 from .sounds import three_notes
 
 RATE = 16_000
-QUICK = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=60, derandomize=True)
 CLIP = three_notes()[: RATE // 2]
 STEREO = np.stack([CLIP, 0.5 * CLIP], axis=1)
 MEAN = STEREO.mean(axis=1)

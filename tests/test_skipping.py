@@ -88,7 +88,7 @@ class Skipping(RuleBasedStateMachine):
 
 
 TestSkipping = Skipping.TestCase
-TestSkipping.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)
+TestSkipping.settings = settings(max_examples=25, stateful_step_count=12)
 
 
 def test_what_a_killed_run_wrote_and_did_not_record_is_made_again(here: Path, run) -> None:

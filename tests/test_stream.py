@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hppnet.model.config import PAST
@@ -22,8 +22,6 @@ from .sounds import piano_like, three_notes
 CLIP = three_notes()
 QUICK = settings(
     max_examples=25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
     derandomize=True,
 )
 

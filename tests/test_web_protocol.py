@@ -107,7 +107,7 @@ MESSAGES = st.dictionaries(NAMES | st.text(max_size=5), VALUES, max_size=9).map(
 
 
 @given(text=MESSAGES | st.text(max_size=200), data=st.binary(max_size=64))
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 def test_anything_is_taken_or_refused_in_own_words(text: str, data: bytes) -> None:
     own = "abcdefghijklmnopqrstuvwxyz"
     for parse in (protocol.parse_hello, protocol.parse_control):

@@ -48,7 +48,7 @@ def until(found: Callable[[], bool], seconds: float = 30) -> None:
         time.sleep(0.05)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     rate=st.integers(LOWEST_RATE, HIGHEST_RATE),
     messages=st.lists(st.integers(0, 16_000), max_size=4),
