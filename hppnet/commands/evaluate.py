@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ..failure import fail
+from .evaluate_report import task_of, write_and_print
 from .options import Device, Force, InputChannel, Threshold, Track, latency_ms
-from .reports import check_report, print_figures, write_figures, write_report
-
-if TYPE_CHECKING:
-    from ..training.evaluate.options import Options
-    from ..training.evaluate.runs import EvaluationOutcome
-    from ..training.evaluate.task import EvaluationTask
+from .reports import check_report
 
 
 def evaluate(
@@ -31,9 +24,7 @@ def evaluate(
     ] = None,
     models: Annotated[
         list[str] | None,
-        typer.Option(
-            "--model", help="hppnet, basic-pitch or transkun; repeat it to compare.  [default: hppnet]"
-        ),
+        typer.Option("--model", help="hppnet, basic-pitch or transkun; repeatable.  [default: hppnet]"),
     ] = None,
     predictions: Annotated[
         Path | None, typer.Option(metavar="DIR", help="NAME.mid for each recording, made by any program.")
@@ -43,9 +34,7 @@ def evaluate(
     ] = False,
     latency: Annotated[
         str | None,
-        typer.Option(
-            help="With --streaming: ms, or fast, balanced, accurate (132 ms, default). all: F1 against it."
-        ),
+        typer.Option(help="With --streaming: ms, fast, balanced or accurate (default); all: F1 against it."),
     ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="Other weights than those that come with hppnet.")
@@ -69,9 +58,7 @@ def evaluate(
     ] = None,
     playing: Annotated[
         bool,
-        typer.Option(
-            "--playing", help="Re-strikes, chords, soft, low and high notes, rendered here, at 4 latencies."
-        ),
+        typer.Option("--playing", help="Rendered here: re-strikes, chords, soft, low and high notes."),
     ] = False,
     soundfont: Annotated[
         Path | None,
@@ -110,33 +97,26 @@ def evaluate(
     failed and was named, 2 wrong use.
     """
     try:
-        from ..training.evaluate.options import (
-            ALL,
-            OWN,
-            EvaluationRefusal,
-            Options,
-            listening,
-            wanted_soundfont,
-        )
+        from ..training.evaluate import options as evaluation
         from ..training.evaluate.task import carry_out
     except ModuleNotFoundError as error:
         if error.name not in ("mir_eval", "scipy"):
             raise
         fail(f"evaluate needs {error.name}: pip install 'hppnet[train]'")
     try:
-        options = Options(
+        options = evaluation.Options(
             data=data,
-            models=tuple(models or (() if predictions else (OWN,))),
+            models=tuple(models or (() if predictions else (evaluation.OWN,))),
             predictions=predictions,
             no_piano=tuple(no_piano or ()),
             starts=starts,
-            soundfont=wanted_soundfont(soundfont, playing),
-            latency=ALL if latency == ALL else latency_ms(latency, streaming),
+            soundfont=evaluation.wanted_soundfont(soundfont, playing),
+            latency=evaluation.ALL if latency == evaluation.ALL else latency_ms(latency, streaming),
             checkpoint=checkpoint,
             device=device.value,
             thresholds={"onset": onset_threshold, "frame": frame_threshold, "offset": offset_threshold},
             note_ends=note_ends,
-            listening=listening(first_seconds, noise, snr, rooms, detune, gain),
+            listening=evaluation.listening(first_seconds, noise, snr, rooms, detune, gain),
             channel=input_channel,
             track=track,
             jobs=jobs,
@@ -148,57 +128,21 @@ def evaluate(
         )
         for kind, path in options.written.items():
             check_report(path, force, kind)
-    except (ValueError, EvaluationRefusal) as error:
+    except (ValueError, evaluation.EvaluationRefusal) as error:
         if verbose:
             raise
-        fail(str(error), error.code if isinstance(error, EvaluationRefusal) else 2)
+        fail(str(error), error.code if isinstance(error, evaluation.EvaluationRefusal) else 2)
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}")
     try:
         with TemporaryDirectory() as folder:
-            task = _task(options, Path(folder))
+            task = task_of(options, Path(folder))
             done = carry_out(task)
-        _report(done, task)
-    except EvaluationRefusal as error:
+        write_and_print(done, task)
+    except evaluation.EvaluationRefusal as error:
         if verbose:
             raise
         fail(str(error), error.code)
     except KeyboardInterrupt:
         fail("interrupted: nothing was written", code=130)
     raise typer.Exit(1 if any(outcome.error for outcome in done) else 0)
-
-
-def _task(options: Options, folder: Path) -> EvaluationTask:
-    """Recordings that are cut short are refused: their labels go on."""
-    from ..offline.inputs import SOUND_SUFFIXES
-    from ..offline.reading import open_recording, open_saying
-    from ..training.evaluate.task import SoundFiles, prepare_task
-
-    whole = partial(open_saying, channel=options.channel, track=options.track, whole=True)
-    return prepare_task(options, SoundFiles(SOUND_SUFFIXES, whole, open_recording), folder)
-
-
-def _report(done: Sequence[EvaluationOutcome], task: EvaluationTask) -> None:
-    """Writes and prints everything that was asked for. Raises EvaluationRefusal where a file cannot be."""
-    from ..offline.writing import cannot_write
-    from ..training.evaluate.options import EvaluationRefusal
-    from ..training.evaluate.report import all_figures, as_csv, picture_of, settings
-    from ..training.evaluate.runs import runs_of
-    from ..training.evaluate.tables import print_tables
-
-    runs, about, options = runs_of(done), settings(task), task.options
-    try:
-        if options.json_file is not None:
-            figures = all_figures(runs, done, about, options.several_runs)
-            write_figures(figures, options.json_file, options.force)
-            print_figures(figures, options.json_file)
-        if options.csv_file is not None:
-            rows = as_csv(runs)
-            write_report(options.csv_file, lambda part: part.write_text(rows, "utf-8"), options.force, "csv")
-        if options.json_file != "-":
-            print_tables(runs, about, options.several_runs)
-        if options.picture is not None and (draw := picture_of(runs, task)) is not None:
-            write_report(options.picture, draw, options.force, "png")
-            print(f"picture: {options.picture}", file=sys.stderr)
-    except OSError as error:
-        raise EvaluationRefusal(cannot_write(error), 1) from None

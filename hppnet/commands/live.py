@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
-import logging
-import signal
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ..failure import fail, printable
-from ..system import ENDING_SIGNALS
-from .live_events import EventTarget, check_events, event_target
-from .live_report import draw_take, last_line, say, say_fault, start_lines, status_every
+from ..failure import printable
+from .live_events import check_events, event_target
+from .live_report import draw_take, last_line, say, say_fault
+from .live_run import ending_signals, run_session
 from .options import Checkpoint, Device, Tuning, able_to_draw, latency_ms, renamed_option, tuning_setting
-
-if TYPE_CHECKING:
-    from ..realtime.session import LiveSession
-    from ..realtime.settings import LiveSettings
-
-STATUS_EVERY_S = 10.0
-log = logging.getLogger("hppnet.live")
 
 
 def live(
@@ -128,7 +112,7 @@ def live(
             raise typer.BadParameter(str(error)) from None
         if from_file is not None and not from_file.is_file():
             raise typer.BadParameter(f"--from-file {from_file}: expected a recording, there is no such file")
-        session = _live(settings, checkpoint, device.value, stop, verbose, quiet, target)
+        session = run_session(settings, checkpoint, device.value, stop, verbose, quiet, target)
         ended = last_line(session)
         faults = session.recording_faults + (draw_take(session, quiet) if plot else [])
         if not quiet:
@@ -137,90 +121,3 @@ def live(
             say_fault(f"error: {printable(fault)}")
     if faults:
         raise typer.Exit(1)
-
-
-@contextmanager
-def ending_signals() -> Iterator[threading.Event]:
-    """An event that the signals that end a program set, instead of what they do otherwise."""
-    stop = threading.Event()
-
-    def end(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    before = {name: signal.signal(getattr(signal, name), end) for name in ENDING_SIGNALS}
-    try:
-        yield stop
-    finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
-
-
-def _live(
-    settings: LiveSettings,
-    checkpoint: Path | None,
-    device: str,
-    stop: threading.Event,
-    verbose: bool,
-    quiet: bool,
-    target: EventTarget | None,
-) -> LiveSession:
-    from ..listening import open_session
-    from ..model.checkpoint import CheckpointError
-    from ..offline.errors import AudioError
-    from ..realtime.inputs import InputFault
-    from ..realtime.midi_ports import PortFault
-
-    if verbose:
-        logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(message)s", stream=sys.stderr)
-    shares_screen = target is not None and target.takes_standard_output
-    view = not quiet and not verbose and not shares_screen and sys.stdout.isatty()
-    try:
-        session = open_session(settings, checkpoint, device, log.info if view or verbose else say_fault)
-        prepare_process()
-        session.prepare()
-        if target is not None:
-            target.attach(session, stop)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    except OSError as error:
-        fail(f"cannot write {error.filename or 'the recording'}: {error.strerror or error}")
-    except (InputFault, PortFault, AudioError, CheckpointError, RuntimeError) as error:
-        fail(str(error))
-    about = start_lines(session)
-    if target is not None and not target.takes_standard_output:
-        about.append(f"events   {target.path}")
-    if not quiet:
-        say(*about)
-    try:
-        _run(session, stop, about, view, quiet)
-    except Exception as error:  # the engine: everything else is survived
-        log.debug("the session failed", exc_info=True)
-        for fault in session.recording_faults:
-            say_fault(f"error: {printable(fault)}")
-        fail(f"the session ended: {type(error).__name__}: {error}")
-    if session.events is not None and session.events.reader_gone:
-        raise typer.Exit(1)  # without a word, as wherever nobody reads the output any more
-    return session
-
-
-def prepare_process() -> None:
-    """One thread that computes, and quick changes between ours. Once the model is loaded."""
-    from ..model.device import one_thread
-
-    one_thread()
-    sys.setswitchinterval(0.001)  # the sender must not wait 5 ms for the view to let go
-    gc.collect()
-    gc.freeze()  # what was imported stays: later collections need not look at it
-    atexit.register(gc.unfreeze)  # else soxr complains of what the last collection leaves
-
-
-def _run(session: LiveSession, stop: threading.Event, about: list[str], view: bool, quiet: bool) -> None:
-    """A view that fails (a terminal that went away) must not keep the session from its ending."""
-    if view:
-        from ..realtime.view import LiveView
-
-        with suppress(OSError), LiveView(about=about) as screen:
-            session.run(stop, screen.update)
-        session.stop()
-    else:
-        session.run(stop, None if quiet else status_every(STATUS_EVERY_S))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import enum
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ..failure import fail
+from ..failure import fail, printable
 from .reports import checked_report
 
 
@@ -137,3 +139,14 @@ def tuning_setting(tuning: str | None) -> float | str | None:
         return None if tuning is None else parse_tuning(tuning)
     except ValueError as error:
         raise ValueError(f"--tuning: {error}") from None
+
+
+@contextmanager
+def wrong_use() -> Iterator[None]:
+    """What cannot be meant ends the command with exit code 2, what is not there with 1."""
+    try:
+        yield
+    except ValueError as error:
+        raise typer.BadParameter(printable(str(error))) from None
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from .options import InputChannel, Track
-from .prepare_made import label, pack, render
+from .prepare_made import label, render
+from .prepare_pack import pack
 from .prepare_run import Arrays, Ends, Jobs, NoteEnds, Out, Pattern, carry_out, fetch, opener_for, read_as
 
 app = typer.Typer(help="Make 16 kHz sound and note tables of data sets, for train.", no_args_is_help=True)

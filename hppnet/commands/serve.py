@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
+import logging
 import secrets
-import ssl
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..failure import fail
-from .live import prepare_process
 from .live_report import say
-from .options import Checkpoint, Device
+from .live_run import prepare_process
+from .options import Checkpoint, ComputeDevice, Device, wrong_use
 
 if TYPE_CHECKING:
-    import socket
-
     from ..model.transcriber import Transcriber
 
 PORT = 8765
@@ -52,12 +50,8 @@ def serve(
     ] = None,
     key: Annotated[Path | None, typer.Option(metavar="FILE.pem", help="Key of the certificate.")] = None,
     checkpoint: Checkpoint = None,
-    device: Annotated[
-        Device, typer.Option(help="Where to compute; auto: a GPU where there is one.")
-    ] = Device.auto,
-    engine: Annotated[
-        Engine, typer.Option(help="What computes: this server, or the browser.")
-    ] = Engine.server,
+    device: ComputeDevice = Device.auto,
+    engine: Annotated[Engine, typer.Option(help="What computes: the server or the browser.")] = Engine.server,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log what connections do.")] = False,
 ) -> None:
@@ -70,18 +64,19 @@ def serve(
     if (certificate is None) != (key is None):
         raise typer.BadParameter("--certificate and --key go together: expected both or neither")
     try:
-        from ..realtime.web.server import is_loopback, listening_socket, make_server
+        from ..realtime.web import server
     except ImportError as error:
         fail(f"the page needs the web extra: pip install 'hppnet[web]' ({error.name} is missing)")
     if certificate is not None:
-        _check_certificate(certificate, key)
+        with wrong_use():
+            server.check_certificate(certificate, key)
     network = _page_network(checkpoint, engine)
-    anywhere = not is_loopback(host)
+    anywhere = not server.is_loopback(host)
     if anywhere and token is None:
         token = secrets.token_urlsafe(16)
     _log(verbose)
     try:
-        listener = listening_socket(host, port)
+        listener = server.listening_socket(host, port)
     except OSError as error:
         fail(f"cannot listen on {host}, port {port}: {error.strerror or error}; try another --port")
     with listener:
@@ -100,22 +95,14 @@ def serve(
             version("hppnet"),
             LICENCE if checkpoint is None else "",
         )
-        url = page_url(listener, token, certificate is not None)
-        say(*start_lines(url, anywhere, certificate is not None))
+        url = server.page_url(listener, token, certificate is not None)
+        say(*server.notices(url, anywhere, certificate is not None))
         if open_browser:
             _open(url)
-        running = make_server(app, limits, certificate, key)
+        running = server.make_server(app, limits, certificate, key)
         running.run(sockets=[listener])
     if not running.started:
         fail("the server did not start; -v says why")
-
-
-def _check_certificate(certificate: Path, key: Path | None) -> None:
-    try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        said = f"cannot use the certificate {certificate} with the key {key}: {error.strerror or error}"
-        raise typer.BadParameter(said) from None
 
 
 def _page_network(checkpoint: Path | None, engine: Engine) -> dict[str, bytes] | None:
@@ -148,31 +135,6 @@ def _loaded(checkpoint: Path | None, device: str) -> Transcriber:
     return transcriber
 
 
-def page_url(listener: socket.socket, token: str | None, secure: bool) -> str:
-    """Where the page is. The token stands behind a #, which browsers keep to themselves."""
-    import socket as sockets
-
-    name, port = listener.getsockname()[:2]
-    if name in ("0.0.0.0", "::"):
-        name = sockets.gethostname()
-    elif name in ("127.0.0.1", "::1"):
-        name = "localhost" if name == "127.0.0.1" else "[::1]"
-    elif ":" in name:
-        name = f"[{name}]"
-    return f"{'https' if secure else 'http'}://{name}:{port}/{f'#token={token}' if token else ''}"
-
-
-def start_lines(url: str, anywhere: bool, secure: bool) -> list[str]:
-    """What to open, and what will not work there."""
-    lines = [f"page     {url}"]
-    if anywhere and not secure:
-        lines.append(
-            "note     browsers give microphones to https and localhost only: for other machines give "
-            "--certificate and --key"
-        )
-    return [*lines, "Ctrl-C ends it"]
-
-
 def _open(url: str) -> None:
     """The socket listens already: the browser waits until the server answers."""
     import webbrowser
@@ -182,8 +144,6 @@ def _open(url: str) -> None:
 
 
 def _log(verbose: bool) -> None:
-    import logging
-
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.WARNING, format="%(asctime)s %(name)s %(message)s"
     )

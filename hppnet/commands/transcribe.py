@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..failure import fail, printable
 from .options import (
     Checkpoint,
     ComputeDevice,
@@ -25,6 +22,7 @@ from .options import (
     latency_ms,
     renamed_option,
     tuning_setting,
+    wrong_use,
 )
 
 
@@ -103,7 +101,7 @@ def transcribe(
     from ..offline.request import TranscribeRequest, check_options, check_pipes, piped
     from ..offline.settings import Settings
 
-    with _wrong_use():
+    with wrong_use():
         settings = Settings(
             checkpoint=None if checkpoint is None else str(checkpoint),
             device=device.value,
@@ -122,7 +120,7 @@ def transcribe(
         check_options(paths, list_file, cluster, jobs, batch, streaming, force and skip_existing)
         check_pipes(paths or [], output, formats, plot, cluster)
     with piped(paths or [], output, formats) as (arguments, place, pipes):
-        with _wrong_use():
+        with wrong_use():
             request = TranscribeRequest(
                 settings,
                 arguments=arguments,
@@ -143,14 +141,3 @@ def transcribe(
         else:
             code = run.transcribe_all(request, show=show, verbose=verbose, quiet=quiet)
     raise typer.Exit(code)
-
-
-@contextmanager
-def _wrong_use() -> Iterator[None]:
-    """What cannot be meant ends the command with exit code 2, what is not there with 1."""
-    try:
-        yield
-    except ValueError as error:
-        raise typer.BadParameter(printable(str(error))) from None
-    except OSError as error:
-        fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))

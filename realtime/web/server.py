@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -151,3 +152,35 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def check_certificate(certificate: Path, key: Path | None) -> None:
+    """Raises ValueError where the two cannot serve https."""
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        said = f"cannot use the certificate {certificate} with the key {key}: {error.strerror or error}"
+        raise ValueError(said) from None
+
+
+def page_url(listener: socket.socket, token: str | None, secure: bool) -> str:
+    """Where the page is. The token stands behind a #, which browsers keep to themselves."""
+    name, port = listener.getsockname()[:2]
+    if name in ("0.0.0.0", "::"):
+        name = socket.gethostname()
+    elif name in ("127.0.0.1", "::1"):
+        name = "localhost" if name == "127.0.0.1" else "[::1]"
+    elif ":" in name:
+        name = f"[{name}]"
+    return f"{'https' if secure else 'http'}://{name}:{port}/{f'#token={token}' if token else ''}"
+
+
+def notices(url: str, anywhere: bool, secure: bool) -> list[str]:
+    """What to open, and what will not work there."""
+    lines = [f"page     {url}"]
+    if anywhere and not secure:
+        lines.append(
+            "note     browsers give microphones to https and localhost only: for other machines give "
+            "--certificate and --key"
+        )
+    return [*lines, "Ctrl-C ends it"]
