@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+#: Keeps every hint that a page shows, in order, in ``hints``: one may be gone before a test looks.
+HINTS = """
+window.hints = [];
+new MutationObserver(() => {
+    const line = document.getElementById("hint")?.textContent;
+    if (line && line !== hints.at(-1)) hints.push(line);
+}).observe(document, {subtree: true, childList: true, characterData: true});
+"""
+
 #: Whether the pedal's bar is drawn at these moments, when the recording's end is at the keyboard.
 EDGE = """async (groups) => {
     await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));

@@ -20,6 +20,7 @@ from hppnet.realtime.web.static_page import NOT_KEPT
 from .children import PATIENCE_S, wait_until
 from .needs import module
 from .page_host import BELOW, Host, hosted
+from .page_probes import HINTS
 from .sounds import TONE_WEIGHTS, piano_like
 from .test_web_browser import browsing, onsets, page_of, shown
 
@@ -153,6 +154,7 @@ def test_a_newer_page_is_announced_and_used_at_the_next_start(
     with hosted(own) as host:
         context = browser.new_context()
         context.set_default_timeout(1000 * PATIENCE_S)
+        context.add_init_script(HINTS)
         page = context.new_page()
         page.goto(host.url)
         wait_until(lambda: shown(page, "#offline") == "Works offline", "the service worker")
@@ -162,7 +164,7 @@ def test_a_newer_page_is_announced_and_used_at_the_next_start(
         ):
             (own / name).write_text((own / name).read_text().replace(old, new))
         page.reload()
-        wait_until(lambda: "newer version" in shown(page, "#hint"), "word of the newer page")
+        wait_until(lambda: "newer version" in " ".join(page.evaluate("hints")), "word of the newer page")
         assert shown(page, "#offline") != "Runs offline"
         page.close()
         # The newer worker waits until the browser has put the closed page away: a page opened before that
@@ -186,7 +188,7 @@ def _build(folder: Path) -> str:
 
 
 def test_a_microphone_that_is_pulled_ends_notes_and_listening_goes_on(browser: Any, host: Host) -> None:
-    with page_of(browser, host.url) as page:
+    with page_of(browser, host.url, HINTS) as page:
         wait_until(lambda: shown(page, "#state") == "Ready", "the network")
         page.click("#listen")
         wait_until(lambda: page.evaluate("hppnet.notes.length") >= 2, "notes")
@@ -197,7 +199,7 @@ def test_a_microphone_that_is_pulled_ends_notes_and_listening_goes_on(browser: A
             capture.stream.getAudioTracks()[0].onended();
             return before;
         }""")
-        wait_until(lambda: shown(page, "#hint") == "The microphone is back.", "the microphone")
+        wait_until(lambda: "The microphone is back." in page.evaluate("hints"), "the microphone")
         wait_until(lambda: page.evaluate("hppnet.notes.length") > before + 2, "more notes")
         assert shown(page, "#state") == "Listening"
         page.click("#listen")

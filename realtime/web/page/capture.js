@@ -14,6 +14,8 @@ const WHY = {
 const MOST_CHANNELS = 8;
 /** Lower rates hold less than a piano plays: the browser converts what comes. */
 const LOWEST_RATE = 32_000;
+/** Browsers without a sound output never start their audio, and never say so. */
+const STARTS_WITHIN_MS = 10_000;
 
 export class Capture {
   /**
@@ -51,6 +53,7 @@ export class Capture {
       await this.open(deviceId, rate);
     } catch (error) {
       await this.stop();
+      if (error instanceof CaptureError) throw error;
       const name = error instanceof Error ? error.name : "";
       throw new CaptureError(WHY[name] ? text(WHY[name]) : text("mic failed", { reason: String(error) }));
     }
@@ -75,7 +78,7 @@ export class Capture {
     this.choose(this.channel);
     this.context.createMediaStreamSource(this.stream).connect(this.tap);
     track.onended = () => this.onLost();
-    await this.context.resume();
+    await started(this.context);
     this.context.onstatechange = () => this.context && this.onHeld(this.context.state !== "running");
   }
 
@@ -103,6 +106,16 @@ export class Capture {
     if (context) context.onstatechange = null;
     if (context && context.state !== "closed") await context.close();
   }
+}
+
+/** @param {AudioContext} context @throws {CaptureError} */
+async function started(context) {
+  /** @type {number | undefined} */
+  let timer;
+  const late = new Promise((_, fail) => {
+    timer = setTimeout(() => fail(new CaptureError(text("no sound output"))), STARTS_WITHIN_MS);
+  });
+  await Promise.race([context.resume(), late]).finally(() => clearTimeout(timer));
 }
 
 /** The microphones there are; their names are known only once one was allowed. */

@@ -108,6 +108,7 @@ export default {
   "mic none": "No microphone was found. Plug one in, then press Listen again.",
   "mic busy": "The microphone does not answer: another program may hold it. Close that one, then press Listen again.",
   "mic other": "That microphone is not there any more. Choose another one.",
+  "no sound output": "The browser does not start its audio, for want of a sound output. Connect loudspeakers or headphones, then press Listen again.",
   "mic failed": "The microphone could not be opened: {reason}",
   "midi refused": "The browser gave no MIDI: allow it in the site's settings, or take the built-in synthesiser.",
   "midi none": "There is no MIDI port. Plug an instrument in or start a synthesiser; the list follows.",

@@ -1,0 +1,98 @@
+"""The page without a server in Firefox, where it is installed; what it hears comes over PulseAudio."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from hppnet.cli import app
+from hppnet.model.transcriber import Transcriber
+
+from .children import wait_until
+from .page_host import hosted
+from .rigs.firefox import FIREFOX, firefox
+from .rigs.pulse_server import has_pulse, play, pulse_server
+from .sounds import TONE_WEIGHTS, piano_like
+
+pytestmark = [
+    pytest.mark.needs("page runtime"),
+    pytest.mark.skipif(FIREFOX is None, reason="Firefox is not installed: apt-get install firefox-esr"),
+]
+
+RATE = 44_100
+ONSETS = {0.5 + 0.4 * i: 48 + (7 * i) % 36 for i in range(12)}
+OPEN = """async (bytes) => {
+    await hppnet.page.openFile(new File([new Uint8Array(bytes)], "take.wav"), 132);
+    return hppnet.notes.map((note) => [note.onset_s, note.offset_s, note.pitch, note.velocity]);
+}"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("static") / "page"
+    done = CliRunner().invoke(app, ["page", str(folder), "--checkpoint", str(TONE_WEIGHTS)])
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sound") / "take.wav"
+    soundfile.write(path, piano_like(ONSETS, 6.0, RATE), RATE, subtype="PCM_16")
+    return path
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Path:
+    folder = tmp_path / "profile"
+    folder.mkdir()
+    return folder
+
+
+def test_a_recording_gives_the_notes_of_a_streamed_file(
+    folder: Path, recording: Path, empty: Path, transcriber: Transcriber
+) -> None:
+    sound, rate = soundfile.read(recording, dtype="float32")
+    wanted = sorted(transcriber.transcribe(sound, rate, latency_ms=132))
+    with hosted(folder) as host, firefox(empty) as page:
+        page.go_to(host.url)
+        found = sorted(page.evaluate(OPEN, list(recording.read_bytes())))
+    assert [tuple(note[2:]) for note in found] == [(note.pitch, note.velocity) for note in wanted]
+    times = [(note.onset_s, note.offset_s) for note in wanted]
+    assert [tuple(note[:2]) for note in found] == [pytest.approx(both, abs=0.001) for both in times]
+
+
+@pytest.mark.skipif(not has_pulse(), reason="PulseAudio is not installed: apt-get install pulseaudio")
+def test_what_a_microphone_hears_is_written_down(
+    folder: Path, recording: Path, empty: Path, tmp_path: Path
+) -> None:
+    with pulse_server(tmp_path) as sound, hosted(folder) as host, firefox(empty, sound) as page:
+        page.go_to(host.url)
+        wait_until(lambda: page.shown("#state") == "Ready", "the network")
+        page.click("#listen")
+        wait_until(lambda: page.shown("#state") == "Listening", "the microphone")
+        play(recording, sound)
+        wait_until(lambda: page.evaluate("() => hppnet.notes.length") >= len(ONSETS) - 2, "notes")
+        page.click("#listen")
+        wait_until(lambda: page.shown("#state") != "Listening", "the end of the take")
+        pitches = page.evaluate("() => hppnet.notes.map((note) => note.pitch)")
+    assert set(pitches) <= set(ONSETS.values())
+
+
+def test_without_a_sound_output_it_says_so(folder: Path, empty: Path, tmp_path: Path) -> None:
+    """Firefox never starts its audio then."""
+    nowhere = {"PULSE_SERVER": f"unix:{tmp_path}/none", "ALSA_CONFIG_PATH": "/dev/null"}
+    fake = """() => {
+        const { stream } = new AudioContext().createMediaStreamDestination();
+        navigator.mediaDevices.getUserMedia = async () => stream;
+    }"""
+    with hosted(folder) as host, firefox(empty, nowhere) as page:
+        page.go_to(host.url)
+        wait_until(lambda: page.shown("#state") == "Ready", "the network")
+        page.evaluate(fake)
+        page.click("#listen")
+        wait_until(lambda: "sound output" in page.evaluate("() => document.body.innerText"), "the line")
+        assert page.shown("#listen") == "Listen"
