@@ -1,4 +1,4 @@
-"""A static host for the page, as any is: files below a path, and nothing else."""
+"""The page as files, a take for it, and a static host, as any is: files below a path, and nothing else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,32 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import soundfile
+from typer.testing import CliRunner
+
+from hppnet.cli import app
+
+from .sounds import TONE_WEIGHTS, piano_like
+
+RATE = 44_100
+ONSETS = {0.5 + 0.4 * i: 48 + (7 * i) % 36 for i in range(12)}  #: of the take: seconds -> MIDI key
+SOUND = piano_like(ONSETS, 6.0, RATE)
+
 BELOW = "/music/piano"
+
+
+def written_page(parent: Path) -> Path:
+    """The folder of the page, with weights so small that every machine keeps up."""
+    folder = parent / "page"
+    done = CliRunner().invoke(app, ["page", str(folder), "--checkpoint", str(TONE_WEIGHTS)])
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def written_take(parent: Path) -> Path:
+    path = parent / "take.wav"
+    soundfile.write(path, SOUND, RATE, subtype="PCM_16")
+    return path
 
 
 @dataclass

@@ -10,40 +10,29 @@ from typing import Any
 
 import pytest
 import soundfile
-from typer.testing import CliRunner
 
-from hppnet.cli import app
 from hppnet.model.transcriber import Transcriber
 from hppnet.realtime.bench_notes import onset_f1
 from hppnet.realtime.web.static_page import NOT_KEPT
 
 from .children import PATIENCE_S, wait_until
 from .needs import module
-from .page_host import BELOW, Host, hosted
+from .page_host import BELOW, Host, hosted, written_page, written_take
 from .page_probes import HINTS
-from .sounds import TONE_WEIGHTS, piano_like
 from .test_web_browser import browsing, onsets, page_of, shown
 
 playwright = module("playwright.sync_api", "dev")
 pytestmark = pytest.mark.needs("chromium", "page runtime")
 
-RATE = 44_100
-SOUND = piano_like({0.5 + 0.4 * i: 48 + (7 * i) % 36 for i in range(12)}, 6.0, RATE)
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("static") / "page"
-    done = CliRunner().invoke(app, ["page", str(folder), "--checkpoint", str(TONE_WEIGHTS)])
-    assert done.exit_code == 0, done.output
-    return folder
+    return written_page(tmp_path_factory.mktemp("static"))
 
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("sound") / "take.wav"
-    soundfile.write(path, SOUND, RATE, subtype="PCM_16")
-    return path
+    return written_take(tmp_path_factory.mktemp("sound"))
 
 
 @pytest.fixture(scope="module")

@@ -2,49 +2,39 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 import soundfile
-from typer.testing import CliRunner
 
-from hppnet.cli import app
 from hppnet.model.transcriber import Transcriber
 
 from .children import wait_until
-from .page_host import hosted
+from .page_host import ONSETS, hosted, written_page, written_take
 from .rigs.firefox import FIREFOX, Page, firefox
 from .rigs.pulse_server import has_pulse, play, pulse_server
-from .sounds import TONE_WEIGHTS, piano_like
 
 pytestmark = [
     pytest.mark.needs("page runtime"),
     pytest.mark.skipif(FIREFOX is None, reason="Firefox is not installed: apt-get install firefox-esr"),
 ]
 
-RATE = 44_100
-ONSETS = {0.5 + 0.4 * i: 48 + (7 * i) % 36 for i in range(12)}
 OPEN = """async (bytes) => {
     await hppnet.page.openFile(new File([new Uint8Array(bytes)], "take.wav"), 132);
     return hppnet.notes.map((note) => [note.onset_s, note.offset_s, note.pitch, note.velocity]);
 }"""
-
 PITCHES = "() => hppnet.notes.map((note) => note.pitch)"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("static") / "page"
-    done = CliRunner().invoke(app, ["page", str(folder), "--checkpoint", str(TONE_WEIGHTS)])
-    assert done.exit_code == 0, done.output
-    return folder
+    return written_page(tmp_path_factory.mktemp("static"))
 
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("sound") / "take.wav"
-    soundfile.write(path, piano_like(ONSETS, 6.0, RATE), RATE, subtype="PCM_16")
-    return path
+    return written_take(tmp_path_factory.mktemp("sound"))
 
 
 @pytest.fixture
@@ -90,7 +80,7 @@ def _known(page: Page) -> list[int]:
 
 def test_without_a_sound_output_it_says_so(folder: Path, empty: Path, tmp_path: Path) -> None:
     """Firefox never starts its audio then."""
-    nowhere = {"PULSE_SERVER": f"unix:{tmp_path}/none", "ALSA_CONFIG_PATH": "/dev/null"}
+    nowhere = {**os.environ, "PULSE_SERVER": f"unix:{tmp_path}/none", "ALSA_CONFIG_PATH": "/dev/null"}
     fake = """() => {
         const { stream } = new AudioContext().createMediaStreamDestination();
         navigator.mediaDevices.getUserMedia = async () => stream;

@@ -20,10 +20,7 @@ from hppnet.model.transcriber import Transcriber
 from .sounds import piano_like, three_notes
 
 CLIP = three_notes()
-QUICK = settings(
-    max_examples=25,
-    derandomize=True,
-)
+QUICK = settings(max_examples=25, derandomize=True)
 
 
 def heard(transcriber: Transcriber, blocks: list[np.ndarray], look_ahead: int = 4, rate: int = 16_000):

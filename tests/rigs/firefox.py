@@ -7,7 +7,6 @@ A message is its length in bytes, a colon and JSON: [0, number, command, argumen
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -84,13 +83,16 @@ class Page:
 
 @contextmanager
 def firefox(profile: Path, environment: Mapping[str, str] | None = None) -> Iterator[Page]:
-    """A page of a Firefox that runs until the block ends; ``profile`` is an empty folder."""
+    """A page of a Firefox that runs until the block ends; ``profile`` is an empty folder.
+
+    ``environment`` is all of the process's; None for that of the tests.
+    """
     assert FIREFOX is not None
     lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in PREFERENCES.items()]
     (profile / "user.js").write_text("\n".join(lines))
     command = [FIREFOX, "--headless", "--marionette", "--no-remote", "--profile", str(profile)]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = start(command, env={**os.environ, **(environment or {})}, **quiet)
+    process = start(command, env=environment, **quiet)
     try:
         port = profile / "MarionetteActivePort"
         wait_until(lambda: port.exists() and port.read_text(), "Firefox", process)

@@ -21,16 +21,17 @@ def has_pulse() -> bool:
 @contextmanager
 def pulse_server(folder: Path) -> Iterator[dict[str, str]]:
     """The environment in which programs find it, until the block ends; ``folder`` is an empty one."""
-    environment = {"XDG_RUNTIME_DIR": str(folder), "PULSE_SERVER": f"unix:{folder}/socket"}
+    own = {"XDG_RUNTIME_DIR": str(folder), "PULSE_SERVER": f"unix:{folder}/socket"}
+    environment = {**os.environ, **own}
     modules = ("module-null-sink sink_name=room", f"module-native-protocol-unix socket={folder}/socket")
     loaded = [word for module in modules for word in ("-L", module)]
     command = ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", *loaded]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = start(command, env={**os.environ, **environment, "HOME": str(folder)}, **quiet)
+    process = start(command, env={**environment, "HOME": str(folder)}, **quiet)
     try:
         asked = ["pactl", "info"]
         wait_until(
-            lambda: not subprocess.run(asked, env={**os.environ, **environment}, **quiet).returncode,
+            lambda: not subprocess.run(asked, env=environment, **quiet).returncode,
             "PulseAudio",
             process,
         )
@@ -42,4 +43,4 @@ def pulse_server(folder: Path) -> Iterator[dict[str, str]]:
 
 def play(recording: Path, environment: dict[str, str]) -> None:
     """Plays a recording to its end."""
-    subprocess.run(["paplay", str(recording)], env={**os.environ, **environment}, check=True)
+    subprocess.run(["paplay", str(recording)], env=environment, check=True)
