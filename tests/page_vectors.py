@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hppnet.model.decoder import Decoder
-from hppnet.model.engine.transform import groups
+from hppnet.model.engine.transform import ROW, TAPS, groups, low_pass
 from hppnet.model.frames import Resampler
 from hppnet.model.frontend import FrontEndConfig, kernel
 from hppnet.model.notes import Event, NoteOn, Pedal
@@ -100,15 +100,19 @@ def _timeline() -> dict[str, Any]:
 
 
 def _spectrum(folder: Path, config: FrontEndConfig) -> dict[str, Any]:
-    """Levels [352] of one frame, and the front end's matrices one after the other."""
+    """Levels [352] of one frame, its sound as low bins take it, and the front end's matrices in turn."""
     samples = piano_like({0.05: 45, 0.1: 69}, 0.3)[: config.span].astype(np.float32)
     matrix, _ = kernel(config)
     sums = samples.astype(np.float64) @ matrix
     power = sums[:BINS] ** 2 + sums[BINS:] ** 2
     levels = 10 * np.log10(np.maximum(power, 1e-11)) / 110 * 3 + 2
-    matrices = np.concatenate([own.ravel() for _, own in groups(config)])
+    rows = np.pad(samples, TAPS // 2)[
+        np.arange(len(samples) // ROW)[:, None] * ROW + np.arange(2 * ROW)
+    ]
+    matrices = np.concatenate([group.matrix.ravel() for group in groups(config)])
     return {
         "samples": _put(folder, "frame.f32", samples),
+        "low": _put(folder, "low.f32", (rows @ low_pass()).ravel()),
         "levels": _put(folder, "levels.f32", levels),
         "matrices": _put(folder, "matrices.f32", matrices),
     }

@@ -102,14 +102,24 @@ def test_a_stream_is_the_same_to_the_last_digit(transcriber: Transcriber) -> Non
     assert len(texts) == 1 and "NoteOn" in texts.pop()
 
 
-def test_the_spectrum_is_pytorchs() -> None:
-    config = FrontEndConfig(tuning_cents=30.0)
+@pytest.mark.parametrize("cents", [-1200.0, 0.0, 30.0, 1200.0])
+def test_the_spectrum_is_pytorchs(cents: float) -> None:
+    config = FrontEndConfig(tuning_cents=cents)
     sound = noise(0.3)
     wanted = front_end_of(config).frames(torch.from_numpy(sound)[None])[0].numpy()
     found = SpectrumSession(config).frames(sound)
     assert found.shape == wanted.shape and len(SpectrumSession(config).frames(sound[:4000])) == 0
     # 4096 products a bin; a logarithm of powers far above the floor.
     assert_same_sums(found, wanted, 4096)
+
+
+@pytest.mark.parametrize("hz", [1000, 1900, 2600, 3400, 4000, 7900])
+def test_a_loud_tone_above_the_low_bins_does_not_reach_them(hz: int) -> None:
+    """They are computed from a quarter of the samples: what would fold into them is filtered out."""
+    config = FrontEndConfig()
+    sound = np.sin(2 * np.pi * hz * np.arange(6000) / RATE).astype(np.float32)
+    wanted = front_end_of(config).frames(torch.from_numpy(sound)[None])[0].numpy()
+    assert SpectrumSession(config).frames(sound) == pytest.approx(wanted, abs=0.1)  # dB; the floor is -110
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.3, 2.0, 3.33])

@@ -109,17 +109,21 @@ def linear(graph: Graph, x: str, weights: Weights, name: str) -> str:
     return graph.op("Gemm", x, weight, bias, transB=1)
 
 
+def diagonal(matrices: np.ndarray) -> np.ndarray:
+    """Matrices [H, n, m] as one that maps the inputs of each to its outputs alone [H * n, H * m]."""
+    count, rows, columns = matrices.shape
+    joined = np.zeros((count, rows, count, columns), dtype=matrices.dtype)
+    joined[range(count), :, range(count)] = matrices
+    return joined.reshape(count * rows, count * columns)
+
+
 def cell(graph: Graph, gates: str, state: str | None, units: int) -> tuple[str, str]:
-    """An LSTM's step from whole gates [..., 4U], i, f, o, g: new hidden and cell state; None: zeros."""
-    axis = graph.integers(-1)
-    sigmoid = graph.op("Slice", gates, graph.integers(0), graph.integers(3 * units), axis)
-    sizes = graph.integers(units, units, units)
-    i, f, o = graph.ops("Split", [graph.op("Sigmoid", sigmoid), sizes], 3, axis=-1)
-    g = graph.op("Tanh", graph.op("Slice", gates, graph.integers(3 * units), graph.integers(4 * units), axis))
-    new = graph.op("Mul", i, g)
+    """An LSTM's step from whole gates [B, 4U], i, f, o, g: new hidden and cell state; None: zeros."""
+    i, f, o, g = graph.ops("Split", [gates, graph.integers(*[units] * 4)], 4, axis=-1)
+    new = graph.op("Mul", graph.op("Sigmoid", i), graph.op("Tanh", g))
     if state is not None:
-        new = graph.op("Add", graph.op("Mul", f, state), new)
-    return graph.op("Mul", o, graph.op("Tanh", new)), new
+        new = graph.op("Add", graph.op("Mul", graph.op("Sigmoid", f), state), new)
+    return graph.op("Mul", graph.op("Sigmoid", o), graph.op("Tanh", new)), new
 
 
 def part(graph: Graph, x: str, first: int, last: int, axis: int) -> str:

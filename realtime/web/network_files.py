@@ -1,6 +1,6 @@
 """A checkpoint as the page takes it: a graph for each latency without its arrays, and one file of weights.
 
-The front end's matrix is ten times as large as the network and hardly compresses: the page makes it itself.
+The front end's matrix is twice as large as the network and hardly compresses: the page makes it itself.
 All graphs share the weights. What is left of a graph is a *skeleton* with holes; ``network.json`` says what
 belongs into them, and all that model/ONNX.md calls metadata.
 """
@@ -10,14 +10,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from ...model import checkpoint as checkpoints
 from ...model.checkpoint import DEFAULT, LICENCE, identity
 from ...model.engine.step_graph import StepGraph
-from ...model.engine.transform import EDGES, groups
+from ...model.engine.transform import groups
 from ...model.timebase import latency_s
 
 LOOK_AHEADS = (0, 2, 4, 8)  #: R of the graphs that the page has: 52, 92, 132 and 212 ms
@@ -33,7 +32,7 @@ def network_files(path: Path | None = None) -> dict[str, bytes]:
     """
     found = checkpoints.read(path)
     front_end = found.config.front_end
-    matrices = {matrix.tobytes(): number for number, (_, matrix) in enumerate(groups(front_end))}
+    matrices = {group.matrix.tobytes(): number for number, group in enumerate(groups(front_end))}
     weights = _Weights()
     files: dict[str, bytes] = {}
     steps: dict[str, Any] = {}
@@ -61,8 +60,11 @@ def network_files(path: Path | None = None) -> dict[str, bytes]:
         "note_ends": found.config.note_ends,
         "front_end": dataclasses.asdict(front_end),
         "groups": [
-            {"first": first, "last": last, "start": start, "rows": len(matrix)}
-            for (first, last), (start, matrix) in zip(pairwise(EDGES), groups(front_end), strict=True)
+            {
+                **{key: getattr(group, key) for key in ("first", "last", "every", "start")},
+                "rows": len(group.matrix),
+            }
+            for group in groups(front_end)
         ],
         "steps": steps,
     }

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The front end's matrix, as model/frontend.py makes it. It is made here, since it is ten times as large as
+ * The front end's matrix, as model/engine/transform.py makes it. It is made here, since it is twice as large as
  * the network and hardly compresses; graph.js puts it into the graphs.
  */
 
@@ -11,8 +11,8 @@ const ALPHA = 2 ** (1 / BINS_PER_OCTAVE) - 2 ** (-1 / BINS_PER_OCTAVE);
 /**
  * @typedef {{gamma_hz: number, window_factor: number, longest: number, look_ahead: number, tuning_cents: number}}
  *   FrontEnd settings of a checkpoint
- * @typedef {{first: number, last: number, start: number, rows: number}} Group
- *   bins first to last (exclusive), and the rows of the matrix that they need
+ * @typedef {{first: number, last: number, every: number, start: number, rows: number}} Group
+ *   bins first to last (exclusive), of how many samples one is taken, and those of them that are needed
  */
 
 /** Centre frequency of a bin in Hz. @param {number} bin @param {number} cents */
@@ -28,9 +28,10 @@ export function groupMatrix(config, group) {
   const matrix = new Float32Array(group.rows * 2 * bins);
   for (let bin = group.first; bin < group.last; bin++) {
     putBin(config, bin, (row, cosine, sine) => {
-      const at = (row - group.start) * 2 * bins + bin - group.first;
-      matrix[at] = cosine;
-      matrix[at + bins] = sine;
+      if (row % group.every) return;
+      const at = (row / group.every - group.start) * 2 * bins + bin - group.first;
+      matrix[at] = group.every * cosine;
+      matrix[at + bins] = group.every * sine;
     });
   }
   return matrix;
