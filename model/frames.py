@@ -149,6 +149,11 @@ class Frames:
         """Whole frames in what is kept."""
         return max(0, (self._kept_samples - self._front_end.span) // HOP + 1)
 
+    @property
+    def missing_s(self) -> float:
+        """Seconds of sound that the next whole frame still needs; the resampler may need a sample more."""
+        return max(0, self._front_end.span - self._kept_samples) / SAMPLE_RATE
+
     def cut(self, count: int) -> np.ndarray:
         """The samples [n] that the next ``count`` frames, which must be there, are computed from."""
         buffer = self._kept[0] if len(self._kept) == 1 else np.concatenate(self._kept)

@@ -40,6 +40,11 @@ class SharedStream(Stream):
         """How many frames ``step_together`` would compute."""
         return self._frames.waiting_frames
 
+    @property
+    def missing_s(self) -> float:
+        """Seconds of sound without which ``step_together`` would compute nothing."""
+        return self._frames.missing_s
+
     def feed(self, block: object) -> list[Event]:
         """Takes a block of samples [n] as Stream does. Always an empty list: see ``collect``."""
         self._frames.keep(block)

@@ -106,9 +106,7 @@ def _spectrum(folder: Path, config: FrontEndConfig) -> dict[str, Any]:
     sums = samples.astype(np.float64) @ matrix
     power = sums[:BINS] ** 2 + sums[BINS:] ** 2
     levels = 10 * np.log10(np.maximum(power, 1e-11)) / 110 * 3 + 2
-    rows = np.pad(samples, TAPS // 2)[
-        np.arange(len(samples) // ROW)[:, None] * ROW + np.arange(2 * ROW)
-    ]
+    rows = np.pad(samples, TAPS // 2)[np.arange(len(samples) // ROW)[:, None] * ROW + np.arange(2 * ROW)]
     matrices = np.concatenate([group.matrix.ravel() for group in groups(config)])
     return {
         "samples": _put(folder, "frame.f32", samples),

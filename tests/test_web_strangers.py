@@ -19,12 +19,16 @@ from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 
 from hppnet.model.frames import HIGHEST_RATE, LOWEST_RATE
+from hppnet.model.shared_stream import step_together
+from hppnet.model.timebase import FRAME_S
 from hppnet.model.transcriber import Transcriber
+from hppnet.realtime.inputs import joined
 from hppnet.realtime.web.hub import STEP_S, Hub
 from hppnet.realtime.web.protocol import Hello, Limits
 
 from .web_server import Running, greeted, hello, serving
 
+RATE, FRAME = 48_000, 960
 #: Patient with who says hello late on a busy machine, and not with who sends no sound or asks for nothing.
 LIMITS = Limits(streams=2, waiting=4, hello_s=30.0, idle_s=2.0)
 HASTY = replace(LIMITS, hello_s=1.0)
@@ -65,6 +69,41 @@ def test_every_turn_takes_sound_at_any_rate(idle_hub: Hub, rate: int, messages: 
             taken = idle_hub._next_of(slot)
             assert len(slot.blocks) < before
             assert 0 < sum(block.duration_s for block in taken) <= STEP_S + 1e-9
+    finally:
+        idle_hub.leave(slot)
+
+
+def test_a_thread_takes_the_connection_that_has_waited_longest_and_no_other_thread_takes_it(
+    idle_hub: Hub,
+) -> None:
+    slots = [idle_hub.take_slot(Hello(RATE), lambda progress: None) for _ in range(2)]
+    try:
+        for slot in reversed(slots):
+            idle_hub.add(slot, np.zeros(RATE // 10, dtype=np.float32))
+        taken = [idle_hub._work() for _ in range(3)]
+        assert [[slot for slot, _, _ in work] for work in taken] == [[slots[1]], [slots[0]], []]
+    finally:
+        for slot in slots:
+            idle_hub.leave(slot)
+
+
+@pytest.mark.parametrize("block", [160, 512])
+def test_sound_waits_until_it_completes_a_frame(idle_hub: Hub, block: int) -> None:
+    slot = idle_hub.take_slot(Hello(RATE), lambda progress: None)
+    try:
+        idle_hub.add(slot, np.zeros(2 * FRAME, dtype=np.float32))
+        ((_, blocks, _),) = idle_hub._work()
+        slot.decoder.feed(blocks[0])
+        step_together([slot.decoder.shared])
+        slot.busy = False
+        while not slot.ready:
+            assert slot.waiting_s < FRAME_S
+            idle_hub.add(slot, np.zeros(block, dtype=np.float32))
+        assert slot.waiting_s < FRAME_S + block / RATE
+        ((_, blocks, _),) = idle_hub._work()
+        for each in joined(blocks):
+            slot.decoder.feed(each)
+        assert slot.decoder.shared.waiting_frames == 1
     finally:
         idle_hub.leave(slot)
 

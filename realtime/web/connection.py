@@ -28,7 +28,6 @@ from .protocol import (
     StreamRefused,
 )
 
-REPORT_S = 0.2  #: stream time between two messages about how far the sound is computed
 ROOM_S = 0.02  #: how often a file's connection looks whether there is room again
 log = logging.getLogger(__name__)
 
@@ -43,7 +42,6 @@ class Connection:
         self._over: asyncio.Future[StreamRefused] = self._loop.create_future()
         self._messages = Bucket(limits.messages_per_s, limits.messages_per_s)
         self._sound = Bucket(limits.sound_rate, limits.sound_burst_s)
-        self._reported_s = float("-inf")
 
     async def run(self) -> None:
         """Until the client has left, or the connection was closed with a reason."""
@@ -177,8 +175,7 @@ class Connection:
             return
         if progress.events:
             self._put(protocol.events(progress.events))
-        if progress.ended or progress.time_s - self._reported_s >= REPORT_S:
-            self._reported_s = progress.time_s
+        if progress.due:
             self._put(
                 protocol.progress(
                     progress.time_s, progress.backlog_s, progress.dropped_blocks, progress.late_blocks

@@ -1,7 +1,8 @@
-"""One thread computes for all connections: what waits in live ones at the same moment is one batch.
+"""What computes for all connections: a thread for each core, or one for a GPU.
 
-Connections (``Slot.add``, ``leave``) belong to the event loop's thread and never wait; the thread here
-calls ``Slot.report`` with the result. Files are computed where live streams leave time.
+On a CPU each thread takes the live connection that has waited longest; on a GPU all that wait are one batch.
+Connections (``Slot.add``, ``leave``) belong to the event loop's thread and never wait; the threads here
+call ``Slot.report`` with the result. Files are computed where live streams leave time.
 """
 
 from __future__ import annotations
@@ -17,15 +18,19 @@ from weakref import WeakMethod
 
 import numpy as np
 
+from ...model.engines import device_of
 from ...model.notes import Event
 from ...model.shared_stream import SharedStream, shared_stream, step_together
+from ...model.timebase import FRAME_S
 from ...model.transcriber import Transcriber
+from ...processes import cores
 from ..inputs import Block, joined
 from ..listener import KEPT_S, MOST_BACKLOG_S
 from ..live_decoder import LiveDecoder, LiveModel, LiveStream
 from .protocol import FULL, Hello, StreamRefused
 
 LATE_S = 0.04  #: a block that took longer from its arrival to its notes was late
+REPORT_S = 0.2  #: stream time after which a connection learns how far its sound is computed
 STEP_S = 0.2  #: of sound of a connection at a time: the others never wait for more
 FILE_TURN_S = 0.5  #: a file gets its step after so long even if live streams leave no time
 log = logging.getLogger(__name__)
@@ -33,14 +38,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StreamProgress:
-    """What one turn of the thread computed for a connection."""
+    """What one turn of a thread computed for a connection."""
 
     events: Sequence[Event]
     time_s: float  #: stream time of the end of the sound computed
     backlog_s: float  #: sound that waited with it
     dropped_blocks: int
     late_blocks: int
-    ended: bool = False  #: nothing more will come
+    due: bool  #: the client is to learn how far its sound is computed
+    ended: bool  #: nothing more will come
 
 
 OnProgress = Callable[["StreamProgress | Exception"], None]
@@ -93,13 +99,20 @@ class Slot:
         self.gives_pedal = hello.pedal and model.has_pedal
         self.next_s = hello.start_s  #: stream time of the sample that comes next
         self.computed_s = hello.start_s
+        self.reported_s = float("-inf")
         self.dropped_blocks = self.late_blocks = 0
         self.blocks: deque[Block] = deque()  # under the hub's lock
-        self.ending = False
+        self.ending = self.busy = False  # likewise; busy: a thread computes for it
 
     @property
     def live(self) -> bool:
         return self.hello.mode == "live"
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to compute: as much as completes a frame, or the end."""
+        wanted_s = min(self.decoder.shared.missing_s, FRAME_S)
+        return not self.busy and (self.ending or (bool(self.blocks) and self.waiting_s > wanted_s - 1e-4))
 
     @property
     def waiting_s(self) -> float:
@@ -107,7 +120,7 @@ class Slot:
 
 
 class Hub:
-    """The slots and the thread. ``close`` it; or use it with ``with``."""
+    """The slots and the threads. ``close`` it; or use it with ``with``."""
 
     def __init__(
         self, transcriber: Transcriber, slots: int = 8, most_backlog_s: float = MOST_BACKLOG_S
@@ -118,8 +131,14 @@ class Hub:
         self._change = threading.Condition()
         self._closing = False
         self._file_due_s = 0.0
-        self._thread = threading.Thread(target=self._run, name="hppnet-hub", daemon=True)
-        self._thread.start()
+        on_cpu = device_of(transcriber.network) == "cpu"
+        self._at_once = 1 if on_cpu else slots  # live connections of a turn
+        self._threads = [
+            threading.Thread(target=self._run, name=f"hppnet-hub-{number}", daemon=True)
+            for number in range(min(slots, cores()) if on_cpu else 1)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def __enter__(self) -> Hub:
         return self
@@ -135,12 +154,13 @@ class Hub:
         """May be called twice."""
         with self._change:
             self._closing = True
-            self._change.notify()
-        self._thread.join(10.0)
+            self._change.notify_all()
+        for thread in self._threads:
+            thread.join(10.0)
 
     def take_slot(self, hello: Hello, report: OnProgress) -> Slot:
         """Raises StreamRefused when all are taken."""
-        with self._change:  # the thread takes a file's slot out for a moment
+        with self._change:  # a thread takes a file's slot out for a moment
             full = len(self._slots) >= self._most
         if full:
             raise StreamRefused(FULL, f"all {self._most} streams are in use: try again later")
@@ -186,21 +206,22 @@ class Hub:
     def _run(self) -> None:
         while True:
             with self._change:
-                while not self._closing and not self._has_work():
+                while not (work := self._work()) and not self._closing:
                     self._change.wait()
                 if self._closing:
                     return
-                work = self._work()
             self._compute(work)
-
-    def _has_work(self) -> bool:
-        return any(slot.blocks or slot.ending for slot in self._slots)
+            with self._change:
+                for slot, _, _ in work:
+                    slot.busy = False
 
     def _work(self) -> list[tuple[Slot, list[Block], bool]]:
-        """(slot, its sound, whether that is its last) of all that are to be computed now."""
-        ready = [slot for slot in self._slots if slot.blocks or slot.ending]
-        work = [(slot, self._next_of(slot)) for slot in ready if slot.live]
+        """(slot, its sound, whether that is its last) of what this thread is to compute now."""
+        ready = [slot for slot in self._slots if slot.ready]
         now_s = time.perf_counter()
+        live = [slot for slot in ready if slot.live]
+        live.sort(key=lambda slot: slot.blocks[0].arrived_s if slot.blocks else now_s)
+        work = [(slot, self._next_of(slot)) for slot in live[: self._at_once]]
         files = [slot for slot in ready if not slot.live]
         if files and (not work or now_s >= self._file_due_s):
             self._file_due_s = now_s + FILE_TURN_S
@@ -209,7 +230,7 @@ class Hub:
             self._slots.append(files[0])
         out = []
         for slot, blocks in work:
-            last = slot.ending and not slot.blocks
+            slot.busy, last = True, slot.ending and not slot.blocks
             slot.ending = slot.ending and not last
             out.append((slot, blocks, last))
         return out
@@ -246,9 +267,12 @@ class Hub:
             slot.late_blocks += sum(now_s - block.arrived_s > LATE_S for block in blocks)
         if last:
             events += slot.decoder.flush()
-        slot.report(
-            StreamProgress(events, slot.computed_s, backlog_s, slot.dropped_blocks, slot.late_blocks, last)
-        )
+        due = last or slot.computed_s - slot.reported_s >= REPORT_S
+        if due:
+            slot.reported_s = slot.computed_s
+        if due or events:  # to wake the event loop for each block would take it a tenth of its time
+            counts = (slot.dropped_blocks, slot.late_blocks)
+            slot.report(StreamProgress(events, slot.computed_s, backlog_s, *counts, due, last))
 
     def _fail(self, slot: Slot, error: Exception) -> None:
         log.debug("a stream failed", exc_info=error)
