@@ -1,36 +1,54 @@
 // @ts-check
 /** The keyboard at the foot of the roll, its keys lit by what sounds, and the pedal beside it. */
 
-import { BLACK_HEIGHT, KEYS, LANE } from "./keys.js";
+import { BLACK_HEIGHT, KEYS, keyOf, LANE } from "./keys.js";
 
-/**
- * @param {import("./roll.js").Roll} roll
- * @param {Map<number, number>} lit pitch to velocity
- * @param {boolean} pedalDown
- */
-export function drawKeyboard(roll, lit, pedalDown) {
-  const { context, palette, width, bottom, keyboardHeight: height } = roll;
-  context.save();
-  context.beginPath();
-  context.rect(LANE, bottom, width - LANE, height);
-  context.clip();
-  context.fillStyle = palette.whiteKey;
-  context.fillRect(LANE, bottom, width - LANE, height);
-  for (const key of KEYS) if (!key.black) drawWhite(roll, key, lit.get(key.pitch));
-  for (const key of KEYS) if (key.black) drawBlack(roll, key, lit.get(key.pitch));
-  context.restore();
-  context.fillStyle = palette.now;
-  context.fillRect(0, bottom - 1, width, 2);
-  drawPedalSign(roll, pedalDown);
+/** @typedef {import("./roll.js").Roll} Roll */
+/** @typedef {CanvasRenderingContext2D} Context */
+
+/** @param {Roll} roll @param {Context} context */
+export function drawRestingKeys(roll, context) {
+  within(roll, context, () => {
+    context.fillStyle = roll.palette.whiteKey;
+    context.fillRect(LANE, roll.bottom, roll.width - LANE, roll.keyboardHeight);
+    for (const key of KEYS) if (!key.black) drawWhite(roll, context, key);
+    for (const key of KEYS) if (key.black) drawBlack(roll, context, key, roll.palette.blackKey, 0);
+  });
 }
 
-/** @param {import("./roll.js").Roll} roll @param {import("./keys.js").Key} key @param {number | undefined} velocity */
-function drawWhite(roll, key, velocity) {
-  const { context, palette, range, bottom, keyboardHeight: height } = roll;
+/** Over the keys at rest. @param {Roll} roll @param {Map<number, number>} lit pitch to velocity */
+export function drawLitKeys(roll, lit) {
+  const { context, palette } = roll;
+  if (!lit.size) return;
+  within(roll, context, () => {
+    const keys = [...lit.keys()].map(keyOf);
+    for (const key of keys) if (!key.black) drawWhite(roll, context, key, palette.notes[lit.get(key.pitch) ?? 0]);
+    for (const key of KEYS) {
+      if (!key.black || ![-1, 0, 1].some((beside) => lit.has(key.pitch + beside))) continue;
+      drawBlack(roll, context, key, palette.blackKey, 0); // a lit white key lies under it
+      const velocity = lit.get(key.pitch);
+      if (velocity !== undefined) drawBlack(roll, context, key, palette.notes[velocity], 1);
+    }
+  });
+}
+
+/** Draws on the keyboard alone. @param {Roll} roll @param {Context} context @param {() => void} draw */
+function within(roll, context, draw) {
+  context.save();
+  context.beginPath();
+  context.rect(LANE, roll.bottom, roll.width - LANE, roll.keyboardHeight);
+  context.clip();
+  draw();
+  context.restore();
+}
+
+/** @param {Roll} roll @param {Context} context @param {import("./keys.js").Key} key @param {string} [colour] */
+function drawWhite(roll, context, key, colour) {
+  const { palette, range, bottom, keyboardHeight: height } = roll;
   const x = LANE + range.x(key.left);
   if (x + range.unit < LANE || x > roll.width) return;
-  if (velocity !== undefined) {
-    context.fillStyle = palette.notes[velocity];
+  if (colour) {
+    context.fillStyle = colour;
     context.fillRect(x, bottom, range.unit, height);
   }
   context.fillStyle = palette.keyEdge;
@@ -42,24 +60,25 @@ function drawWhite(roll, key, velocity) {
   context.fillText(`C${key.pitch / 12 - 1}`, x + range.unit / 2, bottom + height - 6, range.unit - 1);
 }
 
-/** @param {import("./roll.js").Roll} roll @param {import("./keys.js").Key} key @param {number | undefined} velocity */
-function drawBlack(roll, key, velocity) {
-  const { context, palette, range, bottom, keyboardHeight } = roll;
+/**
+ * @param {Roll} roll
+ * @param {Context} context
+ * @param {import("./keys.js").Key} key
+ * @param {string} colour
+ * @param {number} inset pixels that it is smaller by on each side
+ */
+function drawBlack(roll, context, key, colour, inset) {
+  const { range, bottom, keyboardHeight } = roll;
   const [x, wide, tall] = [LANE + range.x(key.left), key.width * range.unit, BLACK_HEIGHT * keyboardHeight];
   if (x + wide < LANE || x > roll.width) return;
-  context.fillStyle = palette.blackKey;
+  context.fillStyle = colour;
   context.beginPath();
-  context.roundRect(x, bottom, wide, tall, [0, 0, 3, 3]);
-  context.fill();
-  if (velocity === undefined) return;
-  context.fillStyle = palette.notes[velocity];
-  context.beginPath();
-  context.roundRect(x + 1, bottom, wide - 2, tall - 2, [0, 0, 2, 2]);
+  context.roundRect(x + inset, bottom, wide - 2 * inset, tall - 2 * inset, [0, 0, 3 - inset, 3 - inset]);
   context.fill();
 }
 
-/** @param {import("./roll.js").Roll} roll @param {boolean} down */
-function drawPedalSign(roll, down) {
+/** @param {Roll} roll @param {boolean} down */
+export function drawPedalSign(roll, down) {
   const { context, palette, bottom, keyboardHeight: height } = roll;
   context.fillStyle = palette.lane;
   context.fillRect(0, bottom + 1, LANE, height);

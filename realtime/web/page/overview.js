@@ -19,8 +19,17 @@ export class Overview {
     this.span_s = 0;
     /** Notes and presses of the pedal that are drawn. */
     this.notes = this.presses = 0;
-    new ResizeObserver(() => this.clear()).observe(canvas);
+    /** Of the canvas, in pixels of the page: to ask for them at each picture would lay the page out anew. */
+    this.width = this.height = 0;
+    new ResizeObserver(() => this.resize()).observe(canvas);
+    this.resize();
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.clear());
+  }
+
+  resize() {
+    this.width = this.canvas.clientWidth;
+    this.height = this.canvas.clientHeight;
+    this.clear();
   }
 
   /** Another take, or another size. */
@@ -36,7 +45,7 @@ export class Overview {
    */
   draw(notes, now_s, duration_s, grows) {
     const { canvas, picture } = this;
-    if (!canvas.clientWidth) return;
+    if (!this.width) return;
     if (!this.span_s || duration_s > this.span_s) this.begin(grows ? Math.max(LEAST_S, ROOM * duration_s) : duration_s);
     this.add(notes);
     if (canvas.width !== picture.width || canvas.height !== picture.height) {
@@ -55,8 +64,8 @@ export class Overview {
     this.span_s = Math.max(span_s, 0.1);
     this.notes = this.presses = 0;
     this.palette = readPalette();
-    this.picture.width = this.canvas.clientWidth;
-    this.picture.height = this.canvas.clientHeight;
+    this.picture.width = this.width;
+    this.picture.height = this.height;
   }
 
   /** Those that have ended since. @param {import("./notes.js").Notes} notes */

@@ -5,13 +5,17 @@
  */
 
 import { clock } from "./dom.js";
-import { drawKeyboard } from "./keyboard.js";
+import { drawLitKeys, drawPedalSign, drawRestingKeys } from "./keyboard.js";
 import { KEYS, keyOf, LANE } from "./keys.js";
 import { KeyRange } from "./key_range.js";
 import { loudness, readPalette } from "./palette.js";
 
 /** Pixels that a second rises. */
 export const SPEED = 100;
+const FONT = "11px system-ui, sans-serif";
+const LABEL_HEIGHT = 16;
+/** Labels whose pictures are kept: more than are visible. */
+const MOST_LABELS = 16;
 
 export class Roll {
   /** @param {HTMLCanvasElement} canvas */
@@ -22,10 +26,15 @@ export class Roll {
     this.dirty = true;
     this.range = new KeyRange();
     this.palette = readPalette();
+    /** Lanes and keys at rest, painted again only when they change: most of a picture stays as it was. */
+    this.still = document.createElement("canvas");
+    this.stillOf = "";
+    /** @type {Map<string, HTMLCanvasElement>} */
+    this.labels = new Map();
     new ResizeObserver(() => this.resize()).observe(canvas);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
       this.palette = readPalette();
-      this.dirty = true;
+      this.forget();
     });
     this.resize();
   }
@@ -38,6 +47,13 @@ export class Roll {
     this.canvas.height = Math.max(1, Math.round(this.height * ratio));
     this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
     this.range.setWidth(this.width - LANE);
+    this.forget();
+  }
+
+  /** Pictures that are kept are of another size or other colours. */
+  forget() {
+    this.stillOf = "";
+    this.labels.clear();
     this.dirty = true;
   }
 
@@ -64,18 +80,35 @@ export class Roll {
   draw(notes, now_s, lit, pedalDown) {
     const { context, palette, width, bottom } = this;
     this.dirty = false;
-    context.fillStyle = palette.roll;
-    context.fillRect(0, 0, width, bottom);
-    this.drawKeyLanes(bottom);
+    context.drawImage(this.stillPicture(), 0, 0, width, this.height);
     this.drawSeconds(now_s, bottom);
     for (const note of notes.between(now_s - this.span_s, now_s)) this.drawNote(note, now_s, bottom);
+    context.globalAlpha = 1;
     this.drawPedal(notes.pressesBetween(now_s - this.span_s, now_s), now_s, bottom);
-    drawKeyboard(this, lit, pedalDown);
+    drawLitKeys(this, lit);
+    context.fillStyle = palette.now;
+    context.fillRect(0, bottom - 1, width, 2);
+    drawPedalSign(this, pedalDown);
   }
 
-  /** @param {number} bottom */
-  drawKeyLanes(bottom) {
-    const { context, palette, range } = this;
+  stillPicture() {
+    const { canvas, still, range } = this;
+    const of = `${range.first} ${range.count}`;
+    if (this.stillOf === of) return still;
+    this.stillOf = of;
+    [still.width, still.height] = [canvas.width, canvas.height];
+    const context = /** @type {CanvasRenderingContext2D} */ (still.getContext("2d", { alpha: false }));
+    context.setTransform(this.context.getTransform());
+    context.fillStyle = this.palette.roll;
+    context.fillRect(0, 0, this.width, this.height);
+    this.drawKeyLanes(context, this.bottom);
+    drawRestingKeys(this, context);
+    return still;
+  }
+
+  /** @param {CanvasRenderingContext2D} context @param {number} bottom */
+  drawKeyLanes(context, bottom) {
+    const { palette, range } = this;
     for (const key of KEYS) {
       const x = LANE + range.x(key.left);
       if (x > this.width || x + key.width * range.unit < LANE) continue;
@@ -92,15 +125,33 @@ export class Roll {
   /** @param {number} now_s @param {number} bottom */
   drawSeconds(now_s, bottom) {
     const { context, palette, width } = this;
-    context.textAlign = "right";
-    context.font = "11px system-ui, sans-serif";
     for (let second = 5 * Math.floor(now_s / 5); second >= 0 && second > now_s - this.span_s; second -= 5) {
       const y = Math.round(bottom - (now_s - second) * SPEED);
       context.fillStyle = palette.grid;
       context.fillRect(LANE, y, width - LANE, 1);
-      context.fillStyle = palette.quiet;
-      context.fillText(clock(second), width - 6, y - 4);
+      const label = this.label(clock(second));
+      const wide = (label.width * LABEL_HEIGHT) / label.height;
+      context.drawImage(label, width - wide - 6, y - LABEL_HEIGHT, wide, LABEL_HEIGHT);
     }
+  }
+
+  /** A picture of a line of text: writing it anew each time would take as long as all the notes. @param {string} line */
+  label(line) {
+    const kept = this.labels.get(line);
+    if (kept) return kept;
+    if (this.labels.size >= MOST_LABELS) this.labels.clear();
+    const ratio = this.canvas.height / this.height;
+    const picture = document.createElement("canvas");
+    const context = /** @type {CanvasRenderingContext2D} */ (picture.getContext("2d"));
+    context.font = FONT;
+    picture.width = Math.ceil(ratio * context.measureText(line).width);
+    picture.height = Math.round(ratio * LABEL_HEIGHT);
+    context.scale(ratio, ratio);
+    context.font = FONT; // another size has taken it away
+    context.fillStyle = this.palette.quiet;
+    context.fillText(line, 0, LABEL_HEIGHT - 4);
+    this.labels.set(line, picture);
+    return picture;
   }
 
   /** @param {import("./notes.js").Note} note @param {number} now_s @param {number} bottom */
@@ -120,7 +171,6 @@ export class Roll {
     context.beginPath();
     context.roundRect(middle - wide / 2, from, wide, Math.max(4, to - from), Math.min(4, wide / 3));
     context.fill();
-    context.globalAlpha = 1;
   }
 
   /** @param {import("./notes.js").Press[]} presses @param {number} now_s @param {number} bottom */

@@ -5,6 +5,9 @@ import { $, clock, show } from "./dom.js";
 import { Overview } from "./overview.js";
 import { text } from "./text.js";
 
+/** A take that grows is shown so often: the strip and the slider change the page's layout. */
+const LIVE_EVERY_S = 0.1;
+
 export class Transport {
   /** @param {HTMLAudioElement} player */
   constructor(player) {
@@ -17,6 +20,7 @@ export class Transport {
     /** Where a take stands that has no sound, in seconds. */
     this.place_s = 0;
     this.duration_s = 0;
+    this.shown_s = 0;
     this.moved = true;
     this.button.onclick = () => void this.toggle();
     this.slider.oninput = () => this.go(Number(this.slider.value));
@@ -70,6 +74,8 @@ export class Transport {
 
   /** @param {import("./notes.js").Notes} notes @param {number} now_s @param {number} duration_s @param {boolean} [grows] */
   show(notes, now_s, duration_s, grows = false) {
+    if (grows && now_s >= this.shown_s && now_s < this.shown_s + LIVE_EVERY_S) return;
+    this.shown_s = now_s;
     if (this.player.ended) this.place_s = this.duration_s;
     this.overview.draw(notes, now_s, duration_s, grows);
     this.slider.value = String(now_s);
