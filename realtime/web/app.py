@@ -20,7 +20,7 @@ from .connection import Connection
 from .hub import Hub
 from .protocol import Limits
 from .server import is_loopback
-from .static_page import PAGE, POLICY, RUNTIME, about
+from .static_page import PAGE, POLICY, RUNTIME, SAMPLES, about
 
 #: The page asks nobody but its server for anything, and nobody may frame it.
 SAFE_HEADERS = {
@@ -65,10 +65,13 @@ def create_app(
             yield
 
     engines = ["server"] if network is None else ["server", "page"]
+    samples = (RUNTIME / SAMPLES).is_dir()
     facts = {"checkpoint": transcriber.checkpoint_name, "licence": licence}
 
+    told = about(engines, engine, version, facts, samples=samples, token_required=token is not None)
+
     async def tell_about(request: object) -> JSONResponse:
-        return JSONResponse(about(engines, engine, version, facts, token_required=token is not None))
+        return JSONResponse(told)
 
     async def network_file(request: Request) -> Response:
         content = (network or {}).get(request.path_params["name"])
@@ -93,6 +96,7 @@ def create_app(
             WebSocketRoute("/stream", stream),
             Route("/network/{name}", network_file),
             Mount("/runtime", StaticFiles(directory=RUNTIME, check_dir=False)),
+            Mount(f"/{SAMPLES}", StaticFiles(directory=RUNTIME / SAMPLES, check_dir=False)),
             Mount("/", StaticFiles(directory=PAGE, html=True)),
         ],
         lifespan=lifespan,

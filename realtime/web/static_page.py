@@ -14,6 +14,9 @@ from .network_files import LOOK_AHEADS, network_files
 PAGE = Path(__file__).parent / "page"
 RUNTIME = Path(__file__).parent / "runtime"  #: onnxruntime-web; ``make page`` puts it there
 RUNTIME_FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
+SAMPLES = (
+    "samples"  #: recordings of a piano, a folder of RUNTIME and of the page: loaded when they are chosen
+)
 #: What a page may do. ``index.html`` says the same, but for frame-ancestors, which only a header may.
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; "
@@ -47,14 +50,16 @@ def page_files(checkpoint: Path | None, version: str) -> dict[str, bytes]:
     """
     if not has_runtime():
         raise NoRuntime
-    network = network_files(checkpoint)
+    network, samples = network_files(checkpoint), sample_files()
     files = {
         path.relative_to(PAGE).as_posix(): path.read_bytes() for path in PAGE.rglob("*") if path.is_file()
     }
     for name in (*RUNTIME_FILES, *NOTICES):
         files[f"runtime/{name}"] = (RUNTIME / name).read_bytes()
     files.update({f"network/{name}": content for name, content in network.items()})
-    told = about(["page"], "page", version, json.loads(network["network.json"]), offline=True)
+    told = about(
+        ["page"], "page", version, json.loads(network["network.json"]), offline=True, samples=bool(samples)
+    )
     files["about.json"] = json.dumps(told).encode()
     kept = sorted(set(files) - set(NOT_KEPT))
     digest = hashlib.sha256()
@@ -62,7 +67,13 @@ def page_files(checkpoint: Path | None, version: str) -> dict[str, bytes]:
         digest.update(name.encode() + b"\0" + files[name])
     build = f"const BUILD = {json.dumps(digest.hexdigest()[:12])};\nconst FILES = {json.dumps(kept)};\n"
     files[SERVICE_WORKER] = build.encode() + files[SERVICE_WORKER]
-    return files
+    return {**files, **samples}
+
+
+def sample_files() -> dict[str, bytes]:
+    """Recordings of a piano, and what their licence asks to be said; none where there are none."""
+    folder = RUNTIME / SAMPLES
+    return {f"{SAMPLES}/{path.name}": path.read_bytes() for path in sorted(folder.glob("*.*"))}
 
 
 def about(
@@ -72,6 +83,7 @@ def about(
     network: dict[str, Any],
     *,
     offline: bool = False,
+    samples: bool = False,
     token_required: bool = False,
 ) -> dict[str, Any]:
     """What the page asks first. ``engines``: of "page" and "server"; ``engine``: the one to begin with."""
@@ -88,4 +100,5 @@ def about(
         "default_latency_ms": DEFAULT_LATENCY_MS,
         "token_required": token_required,
         "offline": offline,
+        "samples": samples,
     }

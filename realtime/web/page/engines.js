@@ -8,7 +8,7 @@ import { OwnEngine } from "./own_link.js";
  * @typedef {"page" | "server"} Kind
  * @typedef {{
  *   engines: Kind[], engine: Kind, version: string, checkpoint: string, licence: string,
- *   latencies: {ms: number, name: string}[], default_latency_ms: number, token_required: boolean, offline: boolean,
+ *   latencies: {ms: number, name: string}[], default_latency_ms: number, token_required: boolean, offline: boolean, samples: boolean,
  * }} About
  */
 

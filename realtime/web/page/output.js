@@ -1,7 +1,9 @@
 // @ts-check
-/** Where the notes are played: nowhere, on the synthesiser or on a MIDI port. Ends what it began. */
+/** Where the notes are played: nowhere, on a synthesiser, a sampled piano or a MIDI port. Ends what it began. */
 
+import { showHint } from "./dom.js";
 import { MidiOut, requestMidi } from "./midi_out.js";
+import { Piano } from "./piano.js";
 import { Synth } from "./synth.js";
 import { text } from "./text.js";
 
@@ -31,12 +33,24 @@ export class Output {
     this.player?.close();
     this.player = null;
     if (value === "synth") this.begin(new Synth());
+    else if (value === "piano") this.begin(this.piano());
     else if (value === "midi") await this.askForMidi();
     else if (value.startsWith("port:")) {
       const port = this.access?.outputs.get(value.slice(5));
       if (port) this.begin(new MidiOut(port));
       else this.onProblem(text("midi gone choose"));
     }
+  }
+
+  /** Where the page was put up with its recordings. */
+  offerPiano() {
+    const after = /** @type {HTMLOptionElement} */ (this.picker.querySelector("option[value=synth]"));
+    after.after(new Option(text("output piano"), "piano"));
+  }
+
+  piano() {
+    showHint(text("piano loading"));
+    return new Piano((error) => showHint(text(error ? "piano missing" : "piano loaded")));
   }
 
   /** A player that is chosen while the pedal is down has it down. @param {Synth | MidiOut} player */

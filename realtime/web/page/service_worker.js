@@ -8,6 +8,8 @@ const worker = /** @type {import("./offline.js").WorkerScope} */ (/** @type {unk
 /** Other pages of hppnet may lie on the same host. */
 const PREFIX = `hppnet ${worker.registration.scope} `;
 const CACHE = PREFIX + BUILD;
+/** Recordings of a piano, kept once they have been asked for; every build has the same. */
+const SAMPLES = `${PREFIX}samples`;
 const OWN = new Set(FILES.map((file) => new URL(file, worker.registration.scope).href));
 
 worker.addEventListener("install", (event) => event.waitUntil(fill()));
@@ -17,7 +19,9 @@ worker.addEventListener("fetch", (event) => {
   url.search = url.hash = "";
   const file = url.href === worker.registration.scope ? `${url.href}index.html` : url.href;
   // Sound, tokens and streams are in no request for one of these files.
-  if (event.request.method === "GET" && OWN.has(file)) event.respondWith(kept(file, event.request));
+  if (event.request.method !== "GET") return;
+  if (OWN.has(file)) event.respondWith(kept(file, event.request));
+  else if (file.startsWith(`${worker.registration.scope}samples/`)) event.respondWith(keptOnceLoaded(file, event.request));
 });
 
 async function fill() {
@@ -26,7 +30,7 @@ async function fill() {
 }
 
 async function takeOver() {
-  const old = (await caches.keys()).filter((name) => name.startsWith(PREFIX) && name !== CACHE);
+  const old = (await caches.keys()).filter((name) => name.startsWith(PREFIX) && ![CACHE, SAMPLES].includes(name));
   await Promise.all(old.map((name) => caches.delete(name)));
   await worker.clients.claim();
 }
@@ -35,4 +39,14 @@ async function takeOver() {
 async function kept(file, request) {
   const cache = await caches.open(CACHE);
   return (await cache.match(file)) ?? fetch(request);
+}
+
+/** @param {string} file @param {Request} request */
+async function keptOnceLoaded(file, request) {
+  const cache = await caches.open(SAMPLES);
+  const kept = await cache.match(file);
+  if (kept) return kept;
+  const answer = await fetch(request);
+  if (answer.ok) await cache.put(file, answer.clone());
+  return answer;
 }

@@ -43,6 +43,7 @@ function setUpEngine(page, about) {
   $("token-form").hidden = !about.token_required || Boolean(page.token);
   show("program", text("about", { version: about.version, checkpoint: about.checkpoint }));
   show("licence", about.licence && text("licence", { licence: about.licence }));
+  if (about.samples) page.output.offerPiano();
   if (about.offline) void keepForOffline(() => showOffline("offline"), () => showOffline("update"));
 }
 
@@ -72,7 +73,7 @@ function wireButtons(page) {
   $("say").onclick = () => page.announcer.sayLast();
   $("cancel").onclick = () => page.transcribing?.abort();
   $("output").addEventListener("change", (event) => {
-    $("headphones").hidden = /** @type {HTMLSelectElement} */ (event.target).value !== "synth";
+    $("headphones").hidden = !["synth", "piano"].includes(/** @type {HTMLSelectElement} */ (event.target).value);
   });
   $("no-webmidi").hidden = "requestMIDIAccess" in navigator;
   /** @type {HTMLFormElement} */ ($("token-form")).onsubmit = (event) => {

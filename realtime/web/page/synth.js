@@ -7,6 +7,8 @@
 const MOST_VOICES = 48;
 const RELEASE_S = 0.09;
 
+/** What sounds, and how loud it is. @typedef {{source: AudioScheduledSourceNode, gain: GainNode}} Voice */
+
 export class Synth {
   constructor() {
     this.context = new AudioContext({ latencyHint: "interactive" });
@@ -16,7 +18,7 @@ export class Synth {
     const partials = Float32Array.from({ length: 9 }, (_, h) => (h ? 1 / h ** 1.6 : 0));
     this.wave = this.context.createPeriodicWave(new Float32Array(9), partials);
     /** `released_ms`: when the key of a voice that rings on came up. */
-    /** @type {Map<number, {oscillator: OscillatorNode, gain: GainNode, released_ms: number | null}>} */
+    /** @type {Map<number, Voice & {released_ms: number | null}>} */
     this.voices = new Map();
     this.pedalDown = false;
     void this.context.resume();
@@ -31,8 +33,18 @@ export class Synth {
   on(pitch, velocity, at_ms) {
     this.end(pitch, at_ms);
     if (this.voices.size >= MOST_VOICES) this.end(this.oldest(), at_ms);
+    this.voices.set(pitch, { ...this.begin(pitch, velocity, this.timeOf(at_ms)), released_ms: null });
+  }
+
+  /**
+   * A voice that begins at a time of the synthesiser's.
+   * @param {number} pitch
+   * @param {number} velocity
+   * @param {number} time
+   * @returns {Voice}
+   */
+  begin(pitch, velocity, time) {
     const hz = 440 * 2 ** ((pitch - 69) / 12);
-    const time = this.timeOf(at_ms);
     const gain = new GainNode(this.context, { gain: 0 });
     const soft = new BiquadFilterNode(this.context, { type: "lowpass", frequency: hz * (2 + velocity / 16) });
     const oscillator = new OscillatorNode(this.context, { frequency: hz, periodicWave: this.wave });
@@ -41,7 +53,12 @@ export class Synth {
     gain.gain.linearRampToValueAtTime((velocity / 127) ** 1.5, time + 0.004);
     gain.gain.setTargetAtTime(0.0001, time + 0.01, 1.6 - (1.2 * (pitch - 21)) / 87);
     oscillator.start(time);
-    this.voices.set(pitch, { oscillator, gain, released_ms: null });
+    return { source: oscillator, gain };
+  }
+
+  /** How long a voice takes to end. @param {number} _pitch */
+  release_s(_pitch) {
+    return RELEASE_S;
   }
 
   /** @param {number} pitch @param {number} at_ms */
@@ -74,8 +91,8 @@ export class Synth {
     this.voices.delete(pitch);
     const time = this.timeOf(at_ms);
     voice.gain.gain.cancelScheduledValues(time);
-    voice.gain.gain.setTargetAtTime(0, time, RELEASE_S / 3);
-    voice.oscillator.stop(time + 2 * RELEASE_S);
+    voice.gain.gain.setTargetAtTime(0, time, this.release_s(pitch) / 3);
+    voice.source.stop(time + 2 * this.release_s(pitch));
   }
 
   panic() {

@@ -1,0 +1,79 @@
+// @ts-check
+/**
+ * A sampled piano: every sixth key of the Salamander Grand Piano (Alexander Holm, CC BY 3.0), the keys between
+ * played faster or slower. It is loaded when it is chosen; until it is there the synthesiser plays.
+ */
+
+import { Synth } from "./synth.js";
+
+/** Names of the recordings without ".mp3", and their keys: A0, D#1, A1 ... A7. @type {[string, number][]} */
+const RECORDINGS = Array.from({ length: 15 }, (_, i) => [`${i % 2 ? "Ds" : "A"}${Math.ceil(i / 2)}`, 21 + 6 * i]);
+/** The velocity at which they were played, about. */
+const PLAYED = 64;
+/** Seconds that are kept of each, and in which its end fades. */
+const LONGEST_S = 10;
+const FADE_S = 1;
+/** Above this key a piano has no dampers. */
+const LAST_DAMPED = 89;
+const RELEASE_S = 0.2;
+const UNDAMPED_S = 2;
+
+export class Piano extends Synth {
+  /** @param {(error: unknown) => void} onLoaded null where nothing failed */
+  constructor(onLoaded) {
+    super();
+    /** The lowest first. @type {{pitch: number, buffer: AudioBuffer}[]} */
+    this.recordings = [];
+    this.load().then(
+      () => onLoaded(null),
+      (error) => this.context.state === "closed" || onLoaded(error),
+    );
+  }
+
+  async load() {
+    this.recordings = await Promise.all(
+      RECORDINGS.map(async ([name, pitch]) => {
+        const answer = await fetch(`samples/${name}.mp3`);
+        if (!answer.ok) throw new Error(`samples/${name}.mp3: ${answer.status}`);
+        return { pitch, buffer: this.cut(await this.context.decodeAudioData(await answer.arrayBuffer())) };
+      }),
+    );
+  }
+
+  /** One channel from where it sounds, no longer than need be. @param {AudioBuffer} sound */
+  cut(sound) {
+    const all = sound.getChannelData(0);
+    const loudest = all.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    const first = Math.max(0, all.findIndex((value) => Math.abs(value) > 0.01 * loudest));
+    const samples = all.slice(first, first + LONGEST_S * sound.sampleRate);
+    const fade = Math.min(samples.length, FADE_S * sound.sampleRate);
+    for (let i = 0; i < fade; i++) samples[samples.length - 1 - i] *= i / fade;
+    const buffer = new AudioBuffer({ length: samples.length, sampleRate: sound.sampleRate });
+    buffer.copyToChannel(samples, 0);
+    return buffer;
+  }
+
+  /**
+   * @param {number} pitch
+   * @param {number} velocity
+   * @param {number} time
+   */
+  begin(pitch, velocity, time) {
+    if (!this.recordings.length) return super.begin(pitch, velocity, time);
+    const near = this.recordings.reduce((best, one) => (Math.abs(one.pitch - pitch) < Math.abs(best.pitch - pitch) ? one : best));
+    const playbackRate = 2 ** ((pitch - near.pitch) / 12);
+    const source = new AudioBufferSourceNode(this.context, { buffer: near.buffer, playbackRate });
+    // A softer stroke is duller too.
+    const hz = 440 * 2 ** ((pitch - 69) / 12);
+    const soft = new BiquadFilterNode(this.context, { type: "lowpass", frequency: Math.min(18_000, hz * (4 + velocity / 4)) });
+    const gain = new GainNode(this.context, { gain: (velocity / PLAYED) ** 1.5 });
+    source.connect(soft).connect(gain).connect(this.out);
+    source.start(time);
+    return { source, gain };
+  }
+
+  /** @param {number} pitch */
+  release_s(pitch) {
+    return pitch > LAST_DAMPED ? UNDAMPED_S : RELEASE_S;
+  }
+}
