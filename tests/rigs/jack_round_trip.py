@@ -2,7 +2,8 @@
 
     python -m tests.rigs.jack_round_trip [--seconds 30] [--checkpoint FILE] [--threads 1]
 
-prints as JSON what ``hppnet bench live`` measures, this way. It starts a JACK server of its own and touches
+prints as JSON what ``hppnet bench live`` measures, this way; and beside it the last line of each
+``hppnet live``, which counts late events and dropped blocks. It starts a JACK server of its own and touches
 no other one. Needs Debian's ``jackd2`` and ``libportaudio2``.
 """
 
@@ -61,7 +62,9 @@ def play_over_jack(
 def over_jack(task: BenchTask, latency_ms: float) -> RoundTrip:
     """The way of ``measure`` that goes over a JACK server of its own. Raises JackError."""
     with JackServer(RATE) as server:
-        return play_over_jack([*live_command(latency_ms), *task.options], task.sound, server)
+        trip = play_over_jack([*live_command(latency_ms), *task.options], task.sound, server)
+    print(trip.output.strip().rpartition("\n")[2], file=sys.stderr)
+    return trip
 
 
 def main() -> None:
