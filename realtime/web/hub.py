@@ -110,9 +110,10 @@ class Slot:
 
     @property
     def ready(self) -> bool:
-        """Whether there is something to compute: as much as completes a frame, or the end."""
-        wanted_s = min(self.decoder.shared.missing_s, FRAME_S)
-        return not self.busy and (self.ending or (bool(self.blocks) and self.waiting_s > wanted_s - 1e-4))
+        """Whether a thread may compute for it now: as much waits as completes a frame, or the end."""
+        if self.busy or not self.blocks:
+            return self.ending and not self.busy
+        return self.ending or self.waiting_s > min(self.decoder.shared.missing_s, FRAME_S) - 1e-4
 
     @property
     def waiting_s(self) -> float:

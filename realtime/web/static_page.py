@@ -14,9 +14,8 @@ from .network_files import LOOK_AHEADS, network_files
 PAGE = Path(__file__).parent / "page"
 RUNTIME = Path(__file__).parent / "runtime"  #: onnxruntime-web; ``make page`` puts it there
 RUNTIME_FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
-SAMPLES = (
-    "samples"  #: recordings of a piano, a folder of RUNTIME and of the page: loaded when they are chosen
-)
+#: Recordings of a piano: a folder of RUNTIME and of the page, which loads them when they are chosen.
+SAMPLES = "samples"
 #: What a page may do. ``index.html`` says the same, but for frame-ancestors, which only a header may.
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; "
@@ -57,9 +56,8 @@ def page_files(checkpoint: Path | None, version: str) -> dict[str, bytes]:
     for name in (*RUNTIME_FILES, *NOTICES):
         files[f"runtime/{name}"] = (RUNTIME / name).read_bytes()
     files.update({f"network/{name}": content for name, content in network.items()})
-    told = about(
-        ["page"], "page", version, json.loads(network["network.json"]), offline=True, samples=bool(samples)
-    )
+    facts = json.loads(network["network.json"])
+    told = about(["page"], "page", version, facts, offline=True, samples=bool(samples))
     files["about.json"] = json.dumps(told).encode()
     kept = sorted(set(files) - set(NOT_KEPT))
     digest = hashlib.sha256()
