@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -32,7 +31,7 @@ def page(
         fail(f"{folder}: has files already; --force writes the page among them")
     from ..model.checkpoint import CheckpointError
     from ..offline.writing import cannot_write, write_outputs
-    from ..realtime.web.static_page import NoRuntime, page_files
+    from ..realtime.web.static_page import NoRuntime, first_load_mb, page_files
 
     try:
         files = page_files(checkpoint, version("hppnet"))
@@ -44,8 +43,7 @@ def page(
         write_outputs({folder / name: partial(_put, content) for name, content in files.items()})
     except OSError as error:
         fail(cannot_write(error))
-    size = sum(len(gzip.compress(content, 9)) for content in files.values())
-    print(f"{folder}: {len(files)} files, {size / 1e6:.1f} MB compressed")
+    print(f"{folder}: {len(files)} files; {first_load_mb(files):.1f} MB compressed are loaded first")
     print(f"try it:  python3 -m http.server --bind localhost --directory {folder} 8000")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import http.server
 import shutil
 import threading
@@ -21,7 +20,7 @@ from ...model.transcriber import Transcriber
 from ..bench import BenchError
 from ..bench_notes import make_test_piece
 from ..latency import measure_pace
-from .static_page import SAMPLES, page_files
+from .static_page import first_load_mb, page_files
 
 RATE = 48_000
 PATIENCE_S = 180.0  #: a busy machine takes long to open a page
@@ -95,12 +94,6 @@ def measure(
             "notes": len(notes),
         },
     }
-
-
-def first_load_mb(files: dict[str, bytes]) -> float:
-    """Of a page's files, compressed: all but the recordings of a piano, which load when they are chosen."""
-    needed = [content for name, content in files.items() if not name.startswith(f"{SAMPLES}/")]
-    return sum(len(gzip.compress(content, 9)) for content in needed) / 1e6
 
 
 def _browser() -> tuple[Any, str]:
