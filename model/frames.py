@@ -25,6 +25,7 @@ LOWEST_RATE, HIGHEST_RATE = 4_000, 768_000
 SHORT_FROM_HZ = 32_000  #: rates from here on take the short low-pass
 CUTOFF_HZ = 7_900
 HALF_LENGTH_S = 0.0006
+BETA = 8.0
 
 
 class Resampler:
@@ -39,7 +40,7 @@ class Resampler:
             raise ValueError(f"sample rate must be {LOWEST_RATE} to {HIGHEST_RATE} Hz, got {sample_rate:g}")
         self.sample_rate = sample_rate
         #: None where soxr does it alone
-        self._taps = _low_pass(sample_rate) if sample_rate >= SHORT_FROM_HZ else None
+        self._taps = _short_low_pass(sample_rate) if sample_rate >= SHORT_FROM_HZ else None
         self.reset()
 
     def reset(self) -> None:
@@ -97,12 +98,16 @@ class Resampler:
         return np.convolve(joined, self._taps, mode="valid").astype(np.float32)
 
 
-def _low_pass(sample_rate: int) -> np.ndarray:
-    """Taps of a Kaiser-windowed sinc, unit gain at 0 Hz, an odd number of them."""
-    half = round(sample_rate * HALF_LENGTH_S)
+def low_pass(sample_rate: int, half: int, cutoff_hz: float, beta: float) -> np.ndarray:
+    """Taps [2 * half + 1] of a sinc in a Kaiser window of shape ``beta``, unit gain at 0 Hz."""
     n = np.arange(-half, half + 1)
-    taps = np.sinc(2 * CUTOFF_HZ / sample_rate * n) * np.kaiser(2 * half + 1, 8.0)
-    return (taps / taps.sum()).astype(np.float32)
+    taps = np.sinc(2 * cutoff_hz / sample_rate * n) * np.kaiser(2 * half + 1, beta)
+    return taps / taps.sum()
+
+
+def _short_low_pass(sample_rate: int) -> np.ndarray:
+    taps = low_pass(sample_rate, round(sample_rate * HALF_LENGTH_S), CUTOFF_HZ, BETA)
+    return taps.astype(np.float32)
 
 
 @cache

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hppnet.model.decoder import Decoder
-from hppnet.model.engine.transform import ROW, TAPS, groups, low_pass
+from hppnet.model.engine.transform import ROW, TAPS, decimator, groups
 from hppnet.model.frames import Resampler
 from hppnet.model.frontend import FrontEndConfig, kernel
 from hppnet.model.notes import Event, NoteOn, Pedal
@@ -110,7 +110,7 @@ def _spectrum(folder: Path, config: FrontEndConfig) -> dict[str, Any]:
     matrices = np.concatenate([group.matrix.ravel() for group in groups(config)])
     return {
         "samples": _put(folder, "frame.f32", samples),
-        "low": _put(folder, "low.f32", (rows @ low_pass()).ravel()),
+        "low": _put(folder, "low.f32", (rows @ decimator()).ravel()),
         "levels": _put(folder, "levels.f32", levels),
         "matrices": _put(folder, "matrices.f32", matrices),
     }

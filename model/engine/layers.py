@@ -109,14 +109,6 @@ def linear(graph: Graph, x: str, weights: Weights, name: str) -> str:
     return graph.op("Gemm", x, weight, bias, transB=1)
 
 
-def diagonal(matrices: np.ndarray) -> np.ndarray:
-    """Matrices [H, n, m] as one that maps the inputs of each to its outputs alone [H * n, H * m]."""
-    count, rows, columns = matrices.shape
-    joined = np.zeros((count, rows, count, columns), dtype=matrices.dtype)
-    joined[range(count), :, range(count)] = matrices
-    return joined.reshape(count * rows, count * columns)
-
-
 def cell(graph: Graph, gates: str, state: str | None, units: int) -> tuple[str, str]:
     """An LSTM's step from whole gates [B, 4U], i, f, o, g: new hidden and cell state; None: zeros."""
     i, f, o, g = graph.ops("Split", [gates, graph.integers(*[units] * 4)], 4, axis=-1)

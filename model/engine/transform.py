@@ -15,6 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from ..frames import low_pass
 from ..frontend import FLOOR_DB, FrontEndConfig, frequencies_hz, kernel
 from ..timebase import BINS, HOP, SAMPLE_RATE
 from .graph import Graph
@@ -74,17 +75,16 @@ def low_passed(graph: Graph, samples: str, span: int) -> str:
     padded = graph.op("Pad", samples, graph.integers(0, half, 0, (rows + 1) * ROW - half - span))
     halves = graph.op("Reshape", padded, graph.integers(-1, rows + 1, ROW))
     beside = [part(graph, halves, first, first + rows, 1) for first in (0, 1)]
-    found = graph.op("MatMul", graph.op("Concat", *beside, axis=2), graph.constant(low_pass()))
+    found = graph.op("MatMul", graph.op("Concat", *beside, axis=2), graph.constant(decimator()))
     return graph.op("Reshape", found, graph.integers(-1, rows * ROW // EVERY))
 
 
-def low_pass() -> np.ndarray:
+def decimator() -> np.ndarray:
     """The filter [2 * ROW, ROW / EVERY], once for each of the samples that a row makes."""
-    positions = np.arange(TAPS) - TAPS // 2
-    taps = np.sinc(2 * CUT_HZ / SAMPLE_RATE * positions) * np.kaiser(TAPS, BETA)
+    taps = low_pass(SAMPLE_RATE, TAPS // 2, CUT_HZ, BETA)
     matrix = np.zeros((2 * ROW, ROW // EVERY))
     for column in range(ROW // EVERY):
-        matrix[EVERY * column : EVERY * column + TAPS, column] = taps / taps.sum()
+        matrix[EVERY * column : EVERY * column + TAPS, column] = taps
     return matrix
 
 

@@ -67,7 +67,6 @@ def create_app(
     engines = ["server"] if network is None else ["server", "page"]
     samples = (RUNTIME / SAMPLES).is_dir()
     facts = {"checkpoint": transcriber.checkpoint_name, "licence": licence}
-
     told = about(engines, engine, version, facts, samples=samples, token_required=token is not None)
 
     async def tell_about(request: object) -> JSONResponse:

@@ -4,7 +4,7 @@
  * played faster or slower. It is loaded when it is chosen; until it is there the synthesiser plays.
  */
 
-import { Synth } from "./synth.js";
+import { hertz, Synth } from "./synth.js";
 
 /** Names of the recordings without ".mp3", and their keys: A0, D#1, A1 ... A7. @type {[string, number][]} */
 const RECORDINGS = Array.from({ length: 15 }, (_, i) => [`${i % 2 ? "Ds" : "A"}${Math.ceil(i / 2)}`, 21 + 6 * i]);
@@ -24,10 +24,9 @@ export class Piano extends Synth {
     super();
     /** The lowest first. @type {{pitch: number, buffer: AudioBuffer}[]} */
     this.recordings = [];
-    this.load().then(
-      () => onLoaded(null),
-      (error) => this.context.state === "closed" || onLoaded(error),
-    );
+    void this.load()
+      .then(() => null, (error) => error)
+      .then((error) => this.context.state === "closed" || onLoaded(error)); // closed: another output was chosen
   }
 
   async load() {
@@ -64,8 +63,8 @@ export class Piano extends Synth {
     const playbackRate = 2 ** ((pitch - near.pitch) / 12);
     const source = new AudioBufferSourceNode(this.context, { buffer: near.buffer, playbackRate });
     // A softer stroke is duller too.
-    const hz = 440 * 2 ** ((pitch - 69) / 12);
-    const soft = new BiquadFilterNode(this.context, { type: "lowpass", frequency: Math.min(18_000, hz * (4 + velocity / 4)) });
+    const frequency = Math.min(18_000, hertz(pitch) * (4 + velocity / 4));
+    const soft = new BiquadFilterNode(this.context, { type: "lowpass", frequency });
     const gain = new GainNode(this.context, { gain: (velocity / PLAYED) ** 1.5 });
     source.connect(soft).connect(gain).connect(this.out);
     source.start(time);

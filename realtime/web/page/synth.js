@@ -9,6 +9,9 @@ const RELEASE_S = 0.09;
 
 /** What sounds, and how loud it is. @typedef {{source: AudioScheduledSourceNode, gain: GainNode}} Voice */
 
+/** A key's frequency in Hz. @param {number} pitch */
+export const hertz = (pitch) => 440 * 2 ** ((pitch - 69) / 12);
+
 export class Synth {
   constructor() {
     this.context = new AudioContext({ latencyHint: "interactive" });
@@ -44,7 +47,7 @@ export class Synth {
    * @returns {Voice}
    */
   begin(pitch, velocity, time) {
-    const hz = 440 * 2 ** ((pitch - 69) / 12);
+    const hz = hertz(pitch);
     const gain = new GainNode(this.context, { gain: 0 });
     const soft = new BiquadFilterNode(this.context, { type: "lowpass", frequency: hz * (2 + velocity / 16) });
     const oscillator = new OscillatorNode(this.context, { frequency: hz, periodicWave: this.wave });
