@@ -4,7 +4,7 @@ All that is remembered goes in and comes out as named arrays (see ``State``). Le
 C channels, U units, H heads, F bins.
 
 The LSTMs are written as single operations: nodes of kind LSTM, which would project the waiting frames anew at
-every step, take 3 % longer on a processor with AVX2, and 35 % in a browser.
+every step, take 3 % longer on a processor with AVX2, and 35 % longer in WebAssembly (measured in Node).
 """
 
 from __future__ import annotations
