@@ -24,12 +24,15 @@ class ChannelMeter:
     def add(self, samples: np.ndarray) -> None:
         """Samples [n, channels]."""
         count, channels = len(samples) // self._cell, samples.shape[1]
-        squares = np.einsum("nc,nc->nc", samples, samples)
-        self._power += squares.sum(axis=0, dtype=float)
-        self._of_mean += float(np.square(samples.mean(axis=1)).sum(dtype=float))
-        cells = squares[: count * self._cell].reshape(count, self._cell, channels).mean(axis=1)
-        steps = (_decibels(cells) - _LOWEST_DB) / _STEP_DB
-        for counts, levels in zip(self._cells, steps.T.astype(int).clip(0, _STEPS - 1), strict=True):
+        columns = np.ascontiguousarray(samples.T)  # sums along rows are many times faster than across them
+        whole = columns[:, : count * self._cell].reshape(channels, count, self._cell)
+        cells = np.einsum("ckn,ckn->ck", whole, whole)
+        rest = columns[:, count * self._cell :]
+        self._power += cells.sum(axis=1, dtype=float) + np.einsum("cn,cn->c", rest, rest)
+        means = columns.mean(axis=0)
+        self._of_mean += float(np.dot(means, means))
+        steps = (_decibels(cells / self._cell) - _LOWEST_DB) / _STEP_DB
+        for counts, levels in zip(self._cells, steps.astype(int).clip(0, _STEPS - 1), strict=True):
             counts += np.bincount(levels, minlength=_STEPS)
 
     def remarks(self, inverted: list[int]) -> list[str]:

@@ -93,10 +93,8 @@ class Downmix:
         begun = len(self._begun)
         joined = np.concatenate([self._begun, samples]) if begun else samples
         count = len(joined) // self._cell
-        cells = joined[: count * self._cell].reshape(count, self._cell, self.channels)
         with np.errstate(over="ignore", invalid="ignore"):  # a broken device's: ``_learn`` passes over them
-            products = np.matmul(cells.transpose(0, 2, 1), cells) / np.float32(self._cell)
-            neighbours = np.einsum("knc,knc->kc", cells[:, 1:], cells[:, :-1]) / np.float32(self._cell - 1)
+            products, neighbours = self._correlations(joined[: count * self._cell])
         changes = [(0, self._before, self._weights)]  # cell, weights before and from then on
         learned = 0
         for product, neighbour in zip(products.tolist(), neighbours.tolist(), strict=True):
@@ -112,6 +110,17 @@ class Downmix:
             return self._go_on_later(samples, changes, begun, learned * self._cell - begun)
         self._begun = joined[count * self._cell :].copy()
         return self._mix(samples, changes, begun)
+
+    def _correlations(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean products of the channels [cells, channels, channels], and of each sample and the next
+        [cells, channels], of whole cells of samples [n, channels]."""
+        cells = np.ascontiguousarray(samples.T).reshape(self.channels, -1, self._cell)
+        products = np.empty((cells.shape[1], self.channels, self.channels), dtype=np.float32)
+        for i in range(self.channels):
+            for j in range(i + 1):
+                products[:, i, j] = products[:, j, i] = np.einsum("kn,kn->k", cells[i], cells[j])
+        neighbours = np.einsum("ckn,ckn->kc", cells[:, :, 1:], cells[:, :, :-1])
+        return products / np.float32(self._cell), neighbours / np.float32(self._cell - 1)
 
     def _go_on_later(self, samples: np.ndarray, changes: list[_Change], begun: int, mixed: int) -> np.ndarray:
         """The first ``mixed`` samples, and the others in longer cells."""
@@ -179,6 +188,8 @@ class Downmix:
 
     def _find_noisy(self, powers: list[float]) -> None:
         floors = self._floors
+        if not any(self.noisy) and max(floors) <= NOISIER * min(floors):
+            return  # as of nearly all recordings: no channel can become noisy
         ratios = [power / floor for power, floor in zip(powers, floors, strict=True)]
         for i, was in enumerate(self.noisy):
             only_hiss = ratios[i] < SIGNAL and self._neighbours[i] < HISS * powers[i]
