@@ -19,7 +19,7 @@ let turn = Promise.resolve();
 /** @type {{id: number, service: Service} | null} */
 let current = null;
 
-const WARM_UP_STEPS = 20;
+const WARM_UP_STEPS = 60;
 
 /** @param {object} message */
 const say = (message) => postMessage(message);
