@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .system import before_other_programs
+
 ReportStage = Callable[[str], object]  #: is told what comes next
 _PATIENCE_S = 60.0  #: for another program
 #: What the extras whose lack is told are for.
@@ -39,11 +41,14 @@ def examine_machine(checkpoint: Path | None, report: ReportStage) -> dict[str, A
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, and how busy they are."""
+    """Processor, cores, how busy they are, and whether live may run before other programs."""
     from .processes import cores
 
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return {"processor": _processor(), "cores": cores(), "load": load, "system": platform.platform()}
+    with before_other_programs() as granted:
+        priority = {"runs_before_others": granted}
+    facts = {"processor": _processor(), "cores": cores(), "load": load, "system": platform.platform()}
+    return facts | priority
 
 
 def _processor() -> str:
@@ -87,7 +92,8 @@ def _network(checkpoint: Path | None, report: ReportStage) -> dict[str, Any]:
     for name, look_ahead in LATENCIES.items():
         latency_ms = round(1000 * latency_s(look_ahead))
         report(f"measuring steps at {latency_ms} ms")
-        pace = measure_pace(transcriber, latency_ms)
+        with before_other_programs():  # as live
+            pace = measure_pace(transcriber, latency_ms)
         paces.append({"name": name, **vars(pace), "follows": pace.follows, "is_steady": pace.is_steady})
     licence = transcriber.about.get("licence") or (LICENCE if checkpoint is None else None)
     size = (checkpoint or DEFAULT).stat().st_size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -143,6 +144,59 @@ def test_children_are_out_of_the_reach_of_ctrl_c(windows: pytest.MonkeyPatch) ->
     assert system.out_of_reach() == {"start_new_session": True}
 
 
+def test_meanwhile_all_that_is_started_runs_before_other_programs() -> None:
+    usual, inside = os.sched_getscheduler(0), []
+    with system.before_other_programs() as granted:
+        thread = threading.Thread(target=lambda: inside.append(os.sched_getscheduler(0)))
+        thread.start()
+        thread.join()
+        code = "import os; print(os.sched_getscheduler(0))"
+        inside.append(int(subprocess.run([sys.executable, "-c", code], capture_output=True).stdout))
+    assert inside == 2 * [os.SCHED_RR if granted else usual]
+    assert os.sched_getscheduler(0) == usual
+
+
+@pytest.mark.parametrize("why", ["refused", "one core", "limited", "no such call"])
+def test_where_the_system_grants_no_priority_all_goes_on(monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+    def refuse(*_: Any) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    if why == "one core":
+        monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0})
+    elif why == "refused":
+        monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    elif why == "limited":
+        monkeypatch.setattr(resource, "getrlimit", lambda which: (200_000, 200_000))
+    else:
+        monkeypatch.delattr(os, "sched_setscheduler")
+    usual = os.sched_getscheduler(0)
+    with system.before_other_programs() as granted:
+        assert not granted and os.sched_getscheduler(0) == usual
+
+
+def test_windows_gives_a_high_priority_and_takes_it_back(windows: pytest.MonkeyPatch) -> None:
+    classes, grants = [0x20], [True]
+
+    def set_class(process: int, wanted: int) -> bool:
+        if grants[0]:
+            classes.append(wanted)
+        return grants[0]
+
+    kernel = SimpleNamespace(
+        GetCurrentProcess=lambda: -1,
+        GetPriorityClass=lambda process: classes[-1],
+        SetPriorityClass=set_class,
+    )
+    windows.setattr(ctypes, "windll", SimpleNamespace(kernel32=kernel), raising=False)
+    with system.before_other_programs() as granted:
+        assert granted and classes == [0x20, 0x80]
+    assert classes == [0x20, 0x80, 0x20]
+    grants[0] = False
+    with system.before_other_programs() as granted:
+        assert not granted
+    assert classes == [0x20, 0x80, 0x20]
+
+
 def test_a_reader_that_is_gone(windows: pytest.MonkeyPatch) -> None:
     invalid = OSError(errno.EINVAL, "Invalid argument")
     assert system.is_reader_gone(invalid) and system.is_reader_gone(BrokenPipeError())
@@ -177,7 +231,9 @@ for name in ("fcntl", "termios", "tty", "pty", "pwd", "grp", "resource"):
     sys.modules[name] = None
 for name in ("SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGPIPE", "pthread_sigmask"):
     delattr(signal, name)
-for name in ("O_NONBLOCK", "sched_getaffinity", "getloadavg", "fork", "geteuid", "getuid", "mkfifo"):
+for name in ("O_NONBLOCK", "getloadavg", "fork", "geteuid", "getuid", "mkfifo"):
+    delattr(os, name)
+for name in ("sched_getaffinity", "sched_getscheduler", "sched_setscheduler"):
     delattr(os, name)
 del select.poll
 import hppnet.system

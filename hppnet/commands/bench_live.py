@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..failure import fail
+from ..system import before_other_programs
 from . import bench
 from .options import Checkpoint, Device, FiguresFile, Force
 from .reports import print_figures, write_figures
@@ -60,7 +61,8 @@ def live(
             played = None if recording is None or notes is None else _recording(recording, notes)
             task = make_task(load(checkpoint, where), seconds, checkpoint, where, played)
             units_ms = [unit_ms()]
-            figures = measure(task, threads, report=status.update)
+            with before_other_programs():  # as hppnet live
+                figures = measure(task, threads, report=status.update)
             units_ms.append(unit_ms())
         figures["detail"] |= {"machine": machine(task.transcriber), "unit_ms": sum(units_ms) / 2}
         write_figures(figures, json_file, force)

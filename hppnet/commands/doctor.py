@@ -27,6 +27,11 @@ _SHOWN = (
     "python-rtmidi",
 )
 
+_PRIORITY = {
+    True: "live runs before other programs",
+    False: "live runs as other programs do (docs/latency.md: how to change that)",
+}
+
 
 def doctor(
     checkpoint: Checkpoint = None,
@@ -90,6 +95,7 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     systems = (", ".join(facts[key]) or "none" for key in ("sound_systems", "midi_systems"))
     return [
         ("Processor", f"{facts['processor']}, {facts['cores']} cores{load}"),
+        ("Priority", _PRIORITY[facts["runs_before_others"]]),
         ("Unit", _unit(facts)),
         *((f"Step, {pace['latency_ms']} ms", _pace(pace, facts["unit_ms"])) for pace in facts["paces"]),
         ("Engine", facts.get("engine") or "none"),

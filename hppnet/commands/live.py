@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..failure import printable
+from ..system import before_other_programs
 from .live_events import check_events, event_target
 from .live_report import draw_take, last_line, say, say_fault
 from .live_run import ending_signals, run_session
@@ -112,7 +113,8 @@ def live(
             raise typer.BadParameter(str(error)) from None
         if from_file is not None and not from_file.is_file():
             raise typer.BadParameter(f"--from-file {from_file}: expected a recording, there is no such file")
-        session = run_session(settings, checkpoint, device.value, stop, verbose, quiet, target)
+        with before_other_programs():
+            session = run_session(settings, checkpoint, device.value, stop, verbose, quiet, target)
         ended = last_line(session)
         faults = session.recording_faults + (draw_take(session, quiet) if plot else [])
         if not quiet:
