@@ -67,10 +67,6 @@ class MidiOutput:
         """Whether the pedal is down, or may have been left down by a port which failed."""
         return self._pedal_down
 
-    @property
-    def is_open(self) -> bool:
-        return self._wire is not None
-
     def open(self) -> None:
         """Opens, or opens again: then what sounded before is ended first. Raises PortFault."""
         with self._lock:

@@ -52,8 +52,8 @@ def test_phases_say_what_differs(tmp_path: Path) -> None:
         + SOURCE,
     )
     run = Losses(onset_kind="focal", offset=0.5)
-    assert found.losses_at(99) == Losses(onset_kind="focal", frame=0, offset=0)
-    assert found.losses_at(100) == found.losses_at(500) == run
+    assert found.at(99).losses == Losses(onset_kind="focal", frame=0, offset=0)
+    assert found.at(100).losses == found.at(500).losses == run
     assert found.rate(150) == pytest.approx(1e-4 * 151 / 200) and found.rate(300) == 3e-3
 
 

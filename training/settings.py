@@ -207,11 +207,6 @@ class TrainingSettings:
         phase = self._phase(step)
         return replace(self, phases=()) if phase is None else self._with(phase)
 
-    def losses_at(self, step: int) -> Losses:
-        """The losses of a step, counted from 0."""
-        phase = self._phase(step)
-        return self.losses if phase is None or phase.losses is None else phase.losses
-
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
         phase = self._phase(step)
