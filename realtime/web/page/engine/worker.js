@@ -19,7 +19,9 @@ let turn = Promise.resolve();
 /** @type {{id: number, service: Service} | null} */
 let current = null;
 
+/** Enough for browsers to translate WebAssembly a second time, into faster code; slow devices do without. */
 const WARM_UP_STEPS = 60;
+const WARM_UP_MS = 1500;
 
 /** @param {object} message */
 const say = (message) => postMessage(message);
@@ -53,9 +55,12 @@ async function take(message) {
   }
 }
 
-/** Browsers translate WebAssembly better once it has run. @param {import("./step.js").Step} step @param {import("./graph.js").Network} network */
+/** @param {import("./step.js").Step} step @param {import("./graph.js").Network} network */
 async function warmUp(step, network) {
-  for (let i = 0; i < WARM_UP_STEPS && !current; i++) await step.run(new Float32Array(network.front_end.longest));
+  const end_ms = performance.now() + WARM_UP_MS;
+  for (let i = 0; i < WARM_UP_STEPS && !current && performance.now() < end_ms; i++) {
+    await step.run(new Float32Array(network.front_end.longest));
+  }
 }
 
 function load() {
