@@ -23,7 +23,7 @@ ENDING_SIGNALS = tuple(n for n in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if
 #: For ``os.open``: without it Windows writes two bytes for a line feed.
 BINARY = getattr(os, "O_BINARY", 0)
 LOOK_S = 0.05
-REAL_TIME_PRIORITY = 5  #: of 1 to 99; below the threads of JACK and PipeWire, which bring the sound
+REAL_TIME_PRIORITY = 2  #: of 1 to 99; below the threads of JACK (5) and PipeWire, which bring the sound
 _HIGH_PRIORITY_CLASS = 0x80  #: Windows' name
 
 
