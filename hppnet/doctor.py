@@ -45,10 +45,9 @@ def machine() -> dict[str, Any]:
     from .processes import cores
 
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    with before_other_programs() as granted:
-        priority = {"runs_before_others": granted}
     facts = {"processor": _processor(), "cores": cores(), "load": load, "system": platform.platform()}
-    return facts | priority
+    with before_other_programs() as granted:
+        return {**facts, "runs_before_others": granted}
 
 
 def _processor() -> str:

@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
@@ -72,48 +72,44 @@ def out_of_reach() -> dict[str, Any]:
 def before_other_programs() -> Iterator[bool]:
     """Meanwhile this thread, and the threads and processes that it starts, run before other programs.
 
-    Gives whether the system granted it: real-time priority (Linux: root, and whom limits.conf allows
-    ``rtprio``), on Windows a high priority. Not asked for on a single core, which others need too.
+    Gives whether the system granted it: on Windows a high priority; on Linux real-time priority (to root, and
+    to whom limits.conf allows ``rtprio``), which is not asked for on a single core: others need that too.
     """
-    if WINDOWS:
-        before = _exchange_priority_class(_HIGH_PRIORITY_CLASS)
-        try:
-            yield before != 0
-        finally:
-            if before:
-                _exchange_priority_class(before)
-        return
-    usual = _ask_for_real_time()
+    give_back = _take_high_priority() if WINDOWS else _take_real_time()
     try:
-        yield usual is not None
+        yield give_back is not None
     finally:
-        if usual is not None:
+        if give_back is not None:
             with suppress(OSError):
-                os.sched_setscheduler(0, *usual)
+                give_back()
 
 
-def _ask_for_real_time() -> tuple[int, Any] | None:
-    """How this thread was scheduled before; None where it still is."""
+def _take_real_time() -> Callable[[], object] | None:
+    """What gives it back; None where it was not granted."""
+    from .processes import cores  # which itself needs this module
+
     try:
         import resource
 
-        if len(os.sched_getaffinity(0)) < 2:
+        if cores() < 2:
             return None
         if resource.getrlimit(resource.RLIMIT_RTTIME)[0] != resource.RLIM_INFINITY:
             return None  # loading the network takes longer, and would end the program
-        usual = os.sched_getscheduler(0), os.sched_getparam(0)
+        usual, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(REAL_TIME_PRIORITY))
-    except (OSError, ImportError, AttributeError):  # refused; Windows, macOS
+    except (OSError, ImportError, AttributeError):  # refused; macOS has no such calls
         return None
-    return usual
+    return lambda: os.sched_setscheduler(0, usual, parameters)
 
 
-def _exchange_priority_class(wanted: int) -> int:
-    """Returns the class that this process had; 0 where Windows refused the other one."""
+def _take_high_priority() -> Callable[[], object] | None:
+    """As ``_take_real_time``, on Windows."""
     kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]
     process = kernel.GetCurrentProcess()
-    before: int = kernel.GetPriorityClass(process)
-    return before if kernel.SetPriorityClass(process, wanted) else 0
+    usual = kernel.GetPriorityClass(process)
+    if not kernel.SetPriorityClass(process, _HIGH_PRIORITY_CLASS):
+        return None
+    return lambda: kernel.SetPriorityClass(process, usual)
 
 
 def is_reader_gone(error: OSError) -> bool:
