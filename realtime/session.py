@@ -147,12 +147,12 @@ class LiveSession:
     def stop(self) -> None:
         """Ends what sounds, completes the recordings, closes everything. Safe to call twice; never raises."""
         self._stopping.set()
+        if self._prepared:
+            self._sender.close()  # first: notes of the last frames would be late by what computing them takes
         if self._worker is not None:
             self._worker.join(JOIN_S)
         elif self._prepared:
             self._finish()
-        if self._prepared:
-            self._sender.close()
         self.port.close()
         if self._recorder is not None:
             self._recorder.close()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from hppnet.model.notes import read_midi
+from hppnet.model.notes import Event, read_midi
 from hppnet.model.transcriber import Transcriber
 from hppnet.realtime.audio_input import AudioInput
 from hppnet.realtime.inputs import FileInput, Input, InputEnded
@@ -21,7 +21,7 @@ from hppnet.realtime.session import LiveSession
 from hppnet.realtime.settings import LiveSettings
 from hppnet.realtime.status import TuningMeter
 
-from .live_fakes import FakeModel, FakeSound, FakeWire, end_by, sounding_after
+from .live_fakes import FakeModel, FakeSound, FakeStream, FakeWire, end_by, sounding_after
 from .simulated_clock import SimulatedClock
 from .sounds import three_notes
 
@@ -271,6 +271,23 @@ def test_with_threads_however_it_ends_nothing_sounds(how: str) -> None:
     session = file_session(model, wire, 60)
     end_by(how, session, model, lambda: bool(session.port.sounding))
     assert sounding_after(wire.messages) == set()
+    assert wire.messages[-2:] == ALL_OFF
+
+
+def test_with_threads_what_sounds_ends_before_the_last_frames_are_computed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, wire = FakeModel(), FakeWire()
+    sounding: list[set[int]] = []
+
+    def flush(stream: FakeStream) -> list[Event]:
+        sounding.append(sounding_after(wire.messages))
+        return []
+
+    monkeypatch.setattr(FakeStream, "flush", flush)
+    session = file_session(model, wire, 60)
+    end_by("stop", session, model, lambda: bool(sounding_after(wire.messages)))
+    assert sounding == [set()]
     assert wire.messages[-2:] == ALL_OFF
 
 
