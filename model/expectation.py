@@ -21,8 +21,8 @@ from .timebase import FRAME_S, FRAMES_PER_SECOND, KEYS, LOWEST_PITCH
 
 #: How much an expected key's onset probability must rise, and from which share of the decoder's threshold on
 #: its frame probability says that it sounds. At 132 ms on eleven recordings that training keeps back these
-#: report 98.9 % of the keys played and 0.6 % of as many wrong ones. A share of 0.25 would report 99.1 and 0.8 %,
-#: but at 52 ms 4.7 % of the wrong ones, for 2.8 %.
+#: report 98.9 % of the keys played and 0.6 % of as many wrong ones. A share of 0.25 would report 99.1 and
+#: 0.8 %, but at 52 ms 4.7 % of the wrong ones, for 2.8 %.
 RISE = 0.03
 SOUNDING = 0.5
 RISE_FRAMES = 4  #: within which it rises
