@@ -22,7 +22,7 @@ from hppnet.model import checkpoint
 from hppnet.training import recipe
 from hppnet.training.data.rendering_cache import Renderings, check_piano, make, read
 from hppnet.training.data.run_files import find_run_files, split
-from hppnet.training.prepare.cache import estimate, upcoming
+from hppnet.training.prepare.cache import estimate, render, upcoming
 from hppnet.training.settings import DataSource
 from hppnet.training.stopping import over
 
@@ -202,6 +202,15 @@ def test_a_step_draws_from_the_same_performances_however_fast_they_are_rendered(
     assert len(notes) >= 4 and found.at(2)[0].pedal is not None
 
 
+def test_all_that_the_next_step_draws_from_is_rendered_before_it(root: Path, tmp_path: Path) -> None:
+    settings = recipe.read("default", data=root, cache=tmp_path, sets=TINY)
+    files = find_run_files(settings)
+    found = next(one for one in files.trained if isinstance(one, Renderings))
+    for step, there in ((0, 1), (2, 2), (4, 3)):
+        render(files, step, jobs=2)
+        assert [one.folder.exists() for one in found.order] == [n < there for n in range(len(found.order))]
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -333,4 +342,8 @@ def test_only_the_performances_that_steps_draw_from_are_rendered_and_counted(
         every = [one for one in layout.trained if isinstance(one, Renderings)]
         kept = sum(len(one.held) for one in every)
         assert len(upcoming(every, how)) == drawn + kept
-        assert estimate(how, layout).render_s == pytest.approx(2.0 * (drawn + kept), rel=0.1)
+        found = estimate(how, layout)
+        assert found.first_s == pytest.approx(2.0 * 2, rel=0.1)
+        assert found.later_s == pytest.approx(2.0 * (drawn + kept - 2), rel=0.1)
+    resumed = estimate(how, layout, step=2)
+    assert resumed.first_s == pytest.approx(2.0 * 3, rel=0.1)

@@ -48,23 +48,28 @@ class Estimate:
     """What a recipe's data still take, in seconds of sound."""
 
     decode_s: float
-    render_s: float
+    first_s: float  #: to render before the next step
+    later_s: float  #: to render while training
 
     @property
     def bytes(self) -> float:
-        return (self.decode_s + self.render_s) * BYTES_PER_S
+        return (self.decode_s + self.first_s + self.later_s) * BYTES_PER_S
 
     def lines(self, cache: Path, jobs: int) -> list[str]:
         """What to say of it before it begins; nothing where it is a matter of seconds."""
-        decoding_s, rendering_s = self.decode_s / DECODED_PER_S / jobs, self.render_s / RENDERED_PER_S
-        if decoding_s + rendering_s < WORTH_A_LINE_S:
+        before_s = (self.decode_s / DECODED_PER_S + self.first_s / RENDERED_PER_S) / jobs
+        later_s = self.later_s / RENDERED_PER_S
+        if before_s + later_s < WORTH_A_LINE_S:
             return []
-        hours = f"{self.decode_s / 3600:.1f} h of recordings to decode first (about {_minutes(decoding_s)})"
+        hours = (
+            f"{self.decode_s / 3600:.1f} h of recordings to decode and {self.first_s / 3600:.1f} h of "
+            f"performances to render first (about {_minutes(before_s)})"
+        )
         said = [f"{hours}, {self.bytes / 1e9:.1f} GB of disk in {cache}"]
-        if self.render_s:
+        if self.later_s:
             said.append(
-                f"{self.render_s / 3600:.1f} h of performances to render while training "
-                f"(about {_minutes(rendering_s)} of one core, in the background)"
+                f"{self.later_s / 3600:.1f} h of performances to render while training "
+                f"(about {_minutes(later_s)} of one core, in the background)"
             )
         return said
 
@@ -84,37 +89,38 @@ def _minutes(seconds: float) -> str:
 
 
 def make_ready(fabric: Fabric, settings: TrainingSettings) -> None:
-    """Decodes and renders what the first step needs, and names what would stop the training."""
-
+    """Decodes and renders what the next step needs, and names what would stop the training."""
     check_batches(settings, fabric)
     if fabric.is_global_zero:
         cache, jobs = Path(settings.cache), cores()
         console = Console(stderr=True)
         with console.status("looking at the data"):
             files = find_run_files(settings)
-            check_saved(settings, files.digests)
+            saved = check_saved(settings, files.digests)
             check_tables(Path(settings.folder))
-            found = estimate(settings, files)
+            step = saved["step"] if saved else 0
+            found = estimate(settings, files, step)
         found.check_disk(cache)
         for line in found.lines(cache, jobs):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         with progress_bar("decoding") as report:
             decode(settings, files, jobs, report)
         with progress_bar("rendering") as report:
-            render_first(files, jobs, report)
+            render(files, step, jobs, report)
     gather(settings)
 
 
-def estimate(settings: TrainingSettings, files: RunFiles) -> Estimate:
-    """How much sound a recipe has yet to decode, and to render for the steps that it takes."""
+def estimate(settings: TrainingSettings, files: RunFiles, step: int = 0) -> Estimate:
+    """How much sound a recipe has yet to decode, and to render for the steps from ``step`` on."""
     infos = [soundfile.info(sound) for sound, _, cache in _to_decode(settings, files)]
     decode_s = sum(info.frames / info.samplerate for info in infos)
-    left = [
-        [rendered.midi for _, rendered, _ in upcoming([one], settings)]
-        for one in files.trained
-        if isinstance(one, Renderings)
-    ]
-    return Estimate(decode_s, sum(_length_s(paths) for paths in left if paths))
+    first_s = later_s = 0.0
+    for one in files.trained:
+        if isinstance(one, Renderings):
+            left = [(due, rendered.midi) for due, rendered, _ in upcoming([one], settings)]
+            first_s += _length_s([path for due, path in left if due <= step])
+            later_s += _length_s([path for due, path in left if due > step])
+    return Estimate(decode_s, first_s, later_s)
 
 
 def _to_decode(settings: TrainingSettings, files: RunFiles) -> list[tuple[Path, Path, Path]]:
@@ -131,6 +137,8 @@ def _to_decode(settings: TrainingSettings, files: RunFiles) -> list[tuple[Path, 
 
 def _length_s(performances: list[Path]) -> float:
     """How long performances are together: reading all of them would take a minute."""
+    if not performances:
+        return 0.0
     some = performances[:: max(1, len(performances) // SAMPLED)]
     known_s = sum(read_performance(path).length for path in some)
     sizes = [sum(path.stat().st_size for path in paths) for paths in (performances, some)]
@@ -144,11 +152,11 @@ def decode(
     _all(partial(_attempt, _decode), _to_decode(settings, files), jobs, report)
 
 
-def render_first(files: RunFiles, jobs: int, report: Report = lambda done, total: None) -> None:
-    """Renders what the first step draws from, in so many processes."""
+def render(files: RunFiles, step: int, jobs: int, report: Report = lambda done, total: None) -> None:
+    """Renders what a step draws from, in so many processes; on a fresh machine much, where a run goes on."""
     every = [one for one in files.trained if isinstance(one, Renderings)]
-    first = [(one, r) for one in every for r in one.order[: one.count(0)]]
-    work = [(r, one.note_ends) for one, r in first if not r.folder.exists()]
+    drawn = [(one, r) for one in every for r in one.order[: one.count(step)]]
+    work = [(r, one.note_ends) for one, r in drawn if not r.folder.exists()]
     if work and shutil.which("fluidsynth") is None:
         raise ValueError("this recipe renders performances: apt-get install fluidsynth")
     _all(partial(_attempt, _render), work, jobs, report)
