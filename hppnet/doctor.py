@@ -22,6 +22,7 @@ ReportStage = Callable[[str], object]  #: is told what comes next
 _PATIENCE_S = 60.0  #: for another program
 #: What the extras whose lack is told are for.
 _EXTRAS = {"live": "microphones and MIDI ports (hppnet live)", "web": "the page (hppnet serve)"}
+_RTMIDI = "python-rtmidi"  #: needed also by newer Pythons, for which none is built and none required
 _BUSY = 1.0  #: load for each core from which other programs disturb a measurement
 _SOUND_DEVICES = Path("/dev/snd")
 
@@ -136,12 +137,19 @@ def _requirements() -> tuple[list[str], dict[str, list[str]]]:
         stated = []
     for requirement in stated:
         name = re.split(r"[\s\[<>=!~;(]", requirement, maxsplit=1)[0]
+        if not _is_for_this_python(requirement) and name != _RTMIDI:
+            continue
         extra = re.search(r"extra\s*==\s*[\"']([\w-]+)[\"']", requirement)
         if extra is None:
             own.append(name)
         elif extra[1] not in ("all", "dev"):
             extras.setdefault(extra[1], []).append(name)
     return own, extras
+
+
+def _is_for_this_python(requirement: str) -> bool:
+    older = re.search(r"python_version\s*<\s*[\"'](\d+)\.(\d+)[\"']", requirement)
+    return older is None or sys.version_info[:2] < (int(older[1]), int(older[2]))
 
 
 def _version(name: str) -> str | None:
@@ -191,7 +199,7 @@ def _packages(facts: dict[str, Any]) -> Iterator[Problem]:
 
 
 def _how_to_install(extra: str, missing: list[str]) -> str:
-    if missing == ["python-rtmidi"]:  # not every Python has a built package of it
+    if missing == [_RTMIDI]:  # not every Python has a built package of it
         from .realtime.midi_ports import how_to_get_rtmidi
 
         return how_to_get_rtmidi()

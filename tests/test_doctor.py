@@ -133,6 +133,17 @@ def test_a_machine_on_which_live_can_run(run) -> None:
     assert "132 ms" in shown.stdout and shown.stdout.rstrip().endswith("Live can run.")
 
 
+def test_what_only_older_pythons_need_is_not_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    stated = [
+        'no-such-backport>=2; python_version < "3.0" and extra == "train"',
+        'no-such-package>=2; python_version < "3.99" and extra == "train"',
+        'python-rtmidi>=1.5.8; python_version < "3.0" and extra == "live"',
+    ]
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: stated)
+    monkeypatch.setattr(doctor, "_version", lambda name: None)
+    assert doctor.versions()["extras"] == {"train": ["no-such-package"], "live": ["python-rtmidi"]}
+
+
 def test_without_the_extras_it_says_which_and_the_line_that_installs_them(
     run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
