@@ -22,7 +22,7 @@ from hppnet.model import checkpoint
 from hppnet.training import recipe
 from hppnet.training.data.rendering_cache import Renderings, check_piano, make, read
 from hppnet.training.data.run_files import find_run_files, split
-from hppnet.training.prepare.cache import estimate, render, upcoming
+from hppnet.training.prepare.cache import estimate, render_due, upcoming
 from hppnet.training.settings import DataSource
 from hppnet.training.stopping import over
 
@@ -207,7 +207,7 @@ def test_all_that_the_next_step_draws_from_is_rendered_before_it(root: Path, tmp
     files = find_run_files(settings)
     found = next(one for one in files.trained if isinstance(one, Renderings))
     for step, there in ((0, 1), (2, 2), (4, 3)):
-        render(files, step, jobs=2)
+        render_due(settings, files, step, jobs=2)
         assert [one.folder.exists() for one in found.order] == [n < there for n in range(len(found.order))]
 
 

@@ -106,7 +106,7 @@ def make_ready(fabric: Fabric, settings: TrainingSettings) -> None:
         with progress_bar("decoding") as report:
             decode(settings, files, jobs, report)
         with progress_bar("rendering") as report:
-            render(files, step, jobs, report)
+            render_due(settings, files, step, jobs, report)
     gather(settings)
 
 
@@ -118,8 +118,9 @@ def estimate(settings: TrainingSettings, files: RunFiles, step: int = 0) -> Esti
     for one in files.trained:
         if isinstance(one, Renderings):
             left = [(due, rendered.midi) for due, rendered, _ in upcoming([one], settings)]
-            first_s += _length_s([path for due, path in left if due <= step])
-            later_s += _length_s([path for due, path in left if due > step])
+            s_per_byte = _s_per_byte([path for _, path in left])
+            first_s += s_per_byte * _bytes([path for due, path in left if due <= step])
+            later_s += s_per_byte * _bytes([path for due, path in left if due > step])
     return Estimate(decode_s, first_s, later_s)
 
 
@@ -135,14 +136,14 @@ def _to_decode(settings: TrainingSettings, files: RunFiles) -> list[tuple[Path, 
     return [one for one in work.values() if not (one[2] / f"{one[0].stem}.npy").exists()]
 
 
-def _length_s(performances: list[Path]) -> float:
-    """How long performances are together: reading all of them would take a minute."""
-    if not performances:
-        return 0.0
+def _s_per_byte(performances: list[Path]) -> float:
+    """How long performances are for their size: reading all of them would take a minute."""
     some = performances[:: max(1, len(performances) // SAMPLED)]
-    known_s = sum(read_performance(path).length for path in some)
-    sizes = [sum(path.stat().st_size for path in paths) for paths in (performances, some)]
-    return known_s * sizes[0] / max(1, sizes[1])
+    return sum(read_performance(path).length for path in some) / max(1, _bytes(some))
+
+
+def _bytes(paths: list[Path]) -> int:
+    return sum(path.stat().st_size for path in paths)
 
 
 def decode(
@@ -152,11 +153,16 @@ def decode(
     _all(partial(_attempt, _decode), _to_decode(settings, files), jobs, report)
 
 
-def render(files: RunFiles, step: int, jobs: int, report: Report = lambda done, total: None) -> None:
-    """Renders what a step draws from, in so many processes; on a fresh machine much, where a run goes on."""
+def render_due(
+    settings: TrainingSettings,
+    files: RunFiles,
+    step: int,
+    jobs: int,
+    report: Report = lambda done, total: None,
+) -> None:
+    """Renders what is due by a step, in so many processes: much of it where a run goes on on a fresh machine."""
     every = [one for one in files.trained if isinstance(one, Renderings)]
-    drawn = [(one, r) for one in every for r in one.order[: one.count(step)]]
-    work = [(r, one.note_ends) for one, r in drawn if not r.folder.exists()]
+    work = [(rendered, ends) for due, rendered, ends in upcoming(every, settings) if due <= step]
     if work and shutil.which("fluidsynth") is None:
         raise ValueError("this recipe renders performances: apt-get install fluidsynth")
     _all(partial(_attempt, _render), work, jobs, report)
