@@ -160,7 +160,7 @@ def render_due(
     jobs: int,
     report: Report = lambda done, total: None,
 ) -> None:
-    """Renders what is due by a step, in so many processes: much of it where a run goes on on a fresh machine."""
+    """Renders what is due by a step, in so many processes; much, where a run goes on on a fresh machine."""
     every = [one for one in files.trained if isinstance(one, Renderings)]
     work = [(rendered, ends) for due, rendered, ends in upcoming(every, settings) if due <= step]
     if work and shutil.which("fluidsynth") is None:
