@@ -35,6 +35,7 @@ class Rendering:
     velocity_spread: tuple[float, float] = (1.0, 1.0)  #: of the factor on their distance from the mean
     velocity_shift: tuple[float, float] = (0.0, 0.0)  #: of the MIDI steps that are added to all
     restrike_chance: float = 0.0  #: how often a performance has repeated notes added
+    chord_chance: float = 0.0  #: how often other keys are played together with some of its notes
     pedal_threshold: tuple[int, int] = (64, 64)  #: range of the value from which the pedal frees the strings
     key_releases: str = ""  #: folder of recorded key releases, KEY.flac, to mix in where keys come up
     key_release_chance: float = 2 / 3  #: how often a performance has them
@@ -48,7 +49,7 @@ class Rendering:
             low, high = getattr(self, name)
             if not 0 < low <= high:
                 raise ValueError(f"render: {name} must be two positive numbers in order, got {low}, {high}")
-        for name in ("restrike_chance", "key_release_chance"):
+        for name in ("restrike_chance", "chord_chance", "key_release_chance"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"render: {name} must lie between 0 and 1, got {getattr(self, name):g}")
         if self.velocity_shift[0] > self.velocity_shift[1]:

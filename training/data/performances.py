@@ -1,4 +1,4 @@
-"""Performances (MIDI): their notes, their sustain pedal, and more repeated notes than they have.
+"""Performances (MIDI): their notes, their sustain pedal, and more repeated notes and chords than they have.
 
 Notes end with their keys or with the pedal. ``keys``: a note ends where its key is released. ``sounding``:
 where the sustain pedal (control change 64, down from 64 on) holds it, at the pedal's release; where the key
@@ -9,7 +9,8 @@ count in every track.
 
 ``with_repeated_notes`` plays keys again while their strings still sound, more often than music has it: a
 stroke on a ringing string raises its sound far less than one on a still string, and many of the notes that a
-transcriber misses are such.
+transcriber misses are such. ``with_added_chords`` plays other keys together with a stroke: music has few
+chords of more than five keys, and none of keys that do not belong together.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import mido
 import numpy as np
@@ -25,10 +25,6 @@ import numpy as np
 from ...model.midi_file import SUSTAIN
 from ...model.notes import Note, Press, sounding, without_overlaps
 from ...model.timebase import KEYS, LOWEST_PITCH
-
-if TYPE_CHECKING:
-    pass
-
 
 DOWN_FROM = 64  #: the least value of the sustain pedal that holds the strings
 MIDI_SUFFIXES = (".mid", ".midi")
@@ -183,6 +179,42 @@ def _several(stroke: Note, until_s: float, rng: np.random.Generator) -> list[Not
         Note(onset_s, offset_s, stroke.pitch, velocity)
         for onset_s, offset_s, velocity in zip(times, ends, velocities, strict=True)
     ]
+
+
+def with_added_chords(midi: mido.MidiFile, share: float, rng: np.random.Generator) -> mido.MidiFile:
+    """The same performance with one to nine other keys played together with a ``share`` of its notes.
+
+    They are struck within 10 ms and released within 50, about as loud as the note, on keys that are at rest
+    all the while. Notes are those of ``notes_of``, on channel 0. Raises ValueError as that does.
+    """
+    notes = notes_of(midi, "keys")
+    strokes: dict[int, list[Note]] = defaultdict(list)
+    for note in notes:
+        strokes[note.pitch].append(note)
+    for note in [note for note in notes if rng.random() < share]:
+        pitches = LOWEST_PITCH + rng.permutation(KEYS)[: rng.integers(1, 10)]
+        for added in (_beside(note, int(pitch), rng) for pitch in pitches):
+            if all(_apart(added, other) for other in strokes[added.pitch]):
+                strokes[added.pitch].append(added)
+    out = _all_but_notes(midi)
+    for key in sorted(strokes):
+        for one in strokes[key]:
+            down = mido.Message("note_on", note=key, velocity=one.velocity)
+            out += [(one.onset_s, 2, down), (one.offset_s, 1, mido.Message("note_off", note=key))]
+    return _file(sorted(out, key=lambda event: event[:2]))
+
+
+def _beside(stroke: Note, pitch: int, rng: np.random.Generator) -> Note:
+    """Another key, struck and released at about the time of a stroke."""
+    onset_s = stroke.onset_s + float(rng.uniform(0, 0.01))
+    offset_s = stroke.offset_s + float(rng.uniform(-0.05, 0.05))
+    velocity = int(np.clip(stroke.velocity * rng.uniform(0.6, 1.2), 1, 127))
+    return Note(onset_s, max(offset_s, onset_s + SHORTEST_S), pitch, velocity)
+
+
+def _apart(one: Note, other: Note) -> bool:
+    """Whether between two strokes of a key it is up for a while."""
+    return one.onset_s > other.offset_s + SHORTEST_S or other.onset_s > one.offset_s + SHORTEST_S
 
 
 def _all_but_notes(midi: mido.MidiFile) -> list[TimedMessage]:

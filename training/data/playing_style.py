@@ -1,6 +1,6 @@
-"""How a performance (MIDI) is varied before it is rendered: dynamics, repeated notes, tuning and pedal.
+"""How a performance (MIDI) is varied before it is rendered: dynamics, repeated notes, chords, tuning, pedal.
 
-Velocity, tuning, the pedal and how many notes are repeated are varied for each performance, so that a network
+Velocity, tuning, the pedal and how many notes are repeated or made chords are varied for each performance, so that a network
 learns from more pianos and more players than there are.
 
 The sustain pedal is a continuous control. A sound font's pedal is a switch at 64. On pianos, and under
@@ -19,7 +19,7 @@ import mido
 import numpy as np
 
 from ...model.midi_file import SUSTAIN
-from .performances import with_repeated_notes
+from .performances import with_added_chords, with_repeated_notes
 
 SWITCH = 64  #: where FluidSynth and a MIDI file's reader have it
 DRUMS = 9  #: channel, counted from 0
@@ -103,6 +103,7 @@ class PlayingStyle:
     key_cents: float = 0.0  #: standard deviation of each key's own tuning
     unison_cents: float = 0.0  #: of a second string on every key, which beats; 0: there is none
     restrikes: float = 0.0  #: share of the notes that are repeated while they sound
+    chords: float = 0.0  #: share of the notes that other keys are played with
     pedal: PedalControl = field(default_factory=PedalControl)
     seed: int = 0  #: of the deviations
 
@@ -131,6 +132,13 @@ class PlayingStyle:
             return self
         return replace(self, restrikes=float(rng.uniform(0.03, 0.3)))
 
+    def with_chords(self, chance: float) -> PlayingStyle:
+        """The same, by ``chance`` with other keys played together with some notes."""
+        rng = np.random.default_rng([self.seed, 6])
+        if rng.random() >= chance:
+            return self
+        return replace(self, chords=float(rng.uniform(0.03, 0.2)))
+
     def of_any_dynamics(self, spreads: tuple[float, float], shifts: tuple[float, float]) -> PlayingStyle:
         """The same by a player of wider or narrower dynamics, louder or softer."""
         rng = np.random.default_rng([self.seed, 4])
@@ -148,6 +156,8 @@ def play_with(midi: mido.MidiFile, style: PlayingStyle) -> mido.MidiFile:
     rng, jitter, again = (np.random.default_rng([style.seed, part]) for part in range(3))
     if style.restrikes:
         midi = with_repeated_notes(midi, style.restrikes, again)
+    if style.chords:
+        midi = with_added_chords(midi, style.chords, np.random.default_rng([style.seed, 7]))
     midi = controlled(midi, style.pedal)
     mean = _mean_velocity(midi, style)
     voices = 2 if style.unison_cents else 1

@@ -40,6 +40,7 @@ class Choices:
     rooms: tuple[Path, ...] = ()  #: impulse responses
     room_chance: float = 0.5  #: how often a room, if there are any
     restrike_chance: float = 0.0  #: how often a performance has repeated notes added
+    chord_chance: float = 0.0  #: how often a performance has other keys played together with its notes
     seed: int = 0
     plain: bool = False  #: everything but the piano as it is: the player's own dynamics, in tune, no room
     velocity_exponent: tuple[float, float] = (0.75, 2.0)  #: range of the exponent that bends velocities
@@ -57,6 +58,7 @@ class Choices:
         if self.plain:
             return Choice(soundfont, PlayingStyle())
         style = PlayingStyle.random(rng, self.velocity_exponent).with_repeats(self.restrike_chance)
+        style = style.with_chords(self.chord_chance)
         style = style.of_any_dynamics(self.velocity_spread, self.velocity_shift)
         if self.pedal_threshold is not None:
             style = style.on_any_pedal(self.pedal_threshold)
@@ -125,6 +127,7 @@ class Rendered:
             "velocity_exponent": round(choice.style.velocity_exponent, 3),
             "cents": round(choice.style.cents, 1),
             "restrikes": round(choice.style.restrikes, 3),
+            "chords": round(choice.style.chords, 3),
             "pedal_threshold": choice.style.pedal.threshold,
             "resonance_db": round(choice.pedal.resonance_db, 1),
             "room": choice.room.name if choice.room else None,
@@ -205,7 +208,13 @@ def choices_of(
     if responses:
         read_sound(responses[0])  # now rather than for each piece
     return Choices(
-        tuple(weights), tuple(weights.values()), responses, room_chance, restrike_chance, seed, plain
+        tuple(weights),
+        tuple(weights.values()),
+        responses,
+        room_chance,
+        restrike_chance,
+        seed=seed,
+        plain=plain,
     )
 
 

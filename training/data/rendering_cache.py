@@ -97,6 +97,7 @@ def renderings(source: DataSource, settings: TrainingSettings, note_ends: str) -
         tuple(pianos),
         tuple(pianos.values()),
         restrike_chance=how.restrike_chance,
+        chord_chance=how.chord_chance,
         seed=how.seed,
         velocity_exponent=how.velocity_exponent,
         velocity_spread=how.velocity_spread,
