@@ -1,7 +1,7 @@
 """How a performance (MIDI) is varied before it is rendered: dynamics, repeated notes, chords, tuning, pedal.
 
-Velocity, tuning, the pedal and how many notes are repeated or made chords are varied for each performance, so that a network
-learns from more pianos and more players than there are.
+Velocity, tuning, the pedal and how many notes are repeated or made chords are varied for each performance, so
+that a network learns from more pianos and more players than there are.
 
 The sustain pedal is a continuous control. A sound font's pedal is a switch at 64. On pianos, and under
 players, the strings are free from another depth on, and just above it the dampers brush them: a released note
