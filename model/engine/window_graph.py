@@ -112,9 +112,11 @@ class WindowGraph:
             backward = graph.ops(
                 "LSTM", [x, *self._lstm("backward_lstm", head)], 1, hidden_size=units, direction="reverse"
             )[0]
-            backward = self._cut(backward, graph.integers(0), predicted)
-            both = graph.op("Concat", forward, backward, axis=3)
-            columns.append(graph.op("MatMul", both, graph.constant(self.weights["weight"][head][:, None])))
+            # Each projected alone: side by side they would have to be copied first.
+            ahead, behind = np.split(self.weights["weight"][head][:, None], 2)
+            later = graph.op("MatMul", backward, graph.constant(behind))
+            later = self._cut(later, graph.integers(0), predicted)
+            columns.append(graph.op("Add", graph.op("MatMul", forward, graph.constant(ahead)), later))
             after += zip((f"{name}_hidden", f"{name}_cell"), end, strict=True)
         for name, value in after:
             self.states.output(name, value)
