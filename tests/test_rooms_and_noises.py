@@ -13,7 +13,13 @@ import pytest
 from hppnet.model.notes import Note, write_midi
 from hppnet.training.data.augmentation import Augmentation
 from hppnet.training.data.microphones import equaliser_db
-from hppnet.training.data.performances import SHORTEST_S, notes_of, presses_of, with_repeated_notes
+from hppnet.training.data.performances import (
+    SHORTEST_S,
+    notes_of,
+    presses_of,
+    with_added_chords,
+    with_repeated_notes,
+)
 from hppnet.training.data.playing_style import PlayingStyle, play_with
 from hppnet.training.data.rooms_and_noises import (
     FIRST_ARRIVAL,
@@ -159,3 +165,35 @@ def test_another_soundboard_is_uneven_from_tone_to_tone() -> None:
     apart = np.mean(curves[:, 12:] * curves[:, :-12]) / np.mean(curves**2)
     assert alike > 0.8 and abs(apart) < 0.1
     assert not equaliser_db(replace(how, uneven_db=0), np.random.default_rng(0)).any()
+
+
+def test_other_keys_join_a_stroke_and_what_was_played_stays(tmp_path: Path) -> None:
+    notes = [Note(0.25 * n, 0.25 * n + 0.4, 30 + 7 * (n % 9), 40 + n) for n in range(60)]
+    played = performance(notes, tmp_path)
+    played.tracks[-1][-1].time += 3000  # silence at the end
+    played.tracks[-1].insert(0, mido.Message("control_change", control=64, value=100, time=5))
+    before = notes_of(played, "keys")
+    chords = with_added_chords(played, 1.0, np.random.default_rng(1))
+    after = notes_of(chords, "keys")
+    assert chords.length == pytest.approx(played.length, abs=1e-3)
+    assert np.allclose(presses_of(chords), presses_of(played), atol=1e-3)
+    together = []
+    for note in before:
+        near = [n for n in after if -1e-3 < n.onset_s - note.onset_s < 0.011]
+        assert [n.velocity for n in near if n.pitch == note.pitch] == [note.velocity]
+        assert all(0.6 * note.velocity - 1 <= n.velocity <= 1.2 * note.velocity for n in near)
+        together.append(len(near))
+    assert max(together) > 7 and len(after) == sum(together)
+    for pitch in {n.pitch for n in after}:
+        key = sorted((n.onset_s, n.offset_s) for n in after if n.pitch == pitch)
+        assert all(off < on for (_, off), (on, _) in pairwise(key))
+
+
+def test_how_often_chords_are_added_leaves_all_else_that_a_seed_chooses(tmp_path: Path) -> None:
+    plain = [PlayingStyle.random(np.random.default_rng(seed)) for seed in range(200)]
+    chords = [style.with_chords(0.5) for style in plain]
+    assert [replace(style, chords=0.0) for style in chords] == plain
+    assert 80 < sum(style.chords > 0 for style in chords) < 120
+    played = performance([Note(0.3 * n, 0.3 * n + 0.2, 60, 64) for n in range(40)], tmp_path)
+    one = play_with(played, replace(PlayingStyle(), chords=0.3))
+    assert len(notes_of(one, "keys")) > len(notes_of(played, "keys"))
