@@ -1,5 +1,5 @@
 // @ts-check
-/** For those who do not see the roll: the last notes in words, when asked or as they come. */
+/** Announces notes to screen readers: the last ones on request, or new ones as they come. */
 
 import { spoken } from "./notes.js";
 import { text } from "./text.js";
@@ -37,7 +37,7 @@ export class Announcer {
   /** @param {number[]} pitches */
   say(pitches) {
     const words = pitches.length ? pitches.map(spoken).join(", ") : text("no notes yet");
-    // The same words again would not be read: an invisible difference makes them new.
+    // Screen readers skip unchanged text: a trailing no-break space makes repeated words new.
     this.region.textContent = this.region.textContent === words ? `${words}\u00a0` : words;
   }
 }

@@ -1,5 +1,5 @@
 // @ts-check
-/** The page: what is pressed, what comes of it. */
+/** The page: connects the controls, the engine, the current take and the display. */
 
 import { Announcer } from "./announcer.js";
 import { CaptureError } from "./capture.js";
@@ -19,7 +19,7 @@ import { chooseLanguage, fillTexts, text } from "./text.js";
 import { Transport } from "./transport.js";
 import { setUp } from "./set_up.js";
 
-/** Beyond the network's latency: what computing and drawing may take, so that the rhythm of what is played stays. */
+/** Added to the algorithmic latency, for computing and drawing: a constant delay keeps the rhythm. */
 const ALLOWANCE_MS = 50;
 const FIGURES_EVERY_MS = 200;
 const KEEP_EVERY_MS = 10_000;
@@ -142,7 +142,7 @@ export class Page {
     await this.keep(mine);
   }
 
-  /** So that it survives a reload. @param {Take} take */
+  /** Stores a take, so that it survives a reload. @param {Take} take */
   async keep(take) {
     if (!take.notes.all.length) return;
     try {
@@ -223,7 +223,7 @@ export class Page {
 const page = new Page();
 await setUp(page, askAbout());
 
-/** For tests and the curious: what is shown, as numbers. */
+/** The page's figures, for tests and the browser's console. */
 Object.assign(window, {
   hppnet: {
     page,

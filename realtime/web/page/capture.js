@@ -3,25 +3,25 @@
 
 import { text } from "./text.js";
 
-/** A microphone that cannot be had; the message is for people. */
+/** The microphone cannot be opened. The message is shown to the user. */
 export class CaptureError extends Error {}
 
 /** @type {Record<string, string>} */
 const WHY = {
   NotAllowedError: "mic refused", NotFoundError: "mic none", NotReadableError: "mic busy", OverconstrainedError: "mic other",
 };
-/** Channels that are asked for; the browser gives as many as the device has. */
+/** Channels to request; the browser opens as many as the device has. */
 const MOST_CHANNELS = 8;
-/** Lower rates hold less than a piano plays: the browser converts what comes. */
+/** In Hz. Lower rates are too low for a piano: the browser then resamples to its default rate. */
 const LOWEST_RATE = 32_000;
-/** Browsers without a sound output never start their audio, and never say so. */
+/** Without a sound output, browsers never start their audio and report no error. */
 const STARTS_WITHIN_MS = 10_000;
 
 export class Capture {
   /**
    * @param {(samples: Float32Array) => void} onBlock
-   * @param {() => void} onLost the device went away
-   * @param {(held: boolean) => void} onHeld the browser holds the sound back, or no longer
+   * @param {() => void} onLost the device was disconnected
+   * @param {(held: boolean) => void} onHeld the browser suspended its audio (true) or resumed it (false)
    */
   constructor(onBlock, onLost, onHeld) {
     this.onBlock = onBlock;
@@ -37,14 +37,14 @@ export class Capture {
     this.channels = 0;
   }
 
-  /** Samples a second; known once started. */
+  /** In Hz; 0 before the start. */
   get sampleRate() {
     return this.context ? this.context.sampleRate : 0;
   }
 
   /**
-   * @param {string} deviceId empty for the default one
-   * @param {number} [rate] of the take that goes on
+   * @param {string} deviceId empty for the default microphone
+   * @param {number} [rate] sample rate of the take to continue, in Hz
    * @throws {CaptureError}
    */
   async start(deviceId, rate) {
@@ -82,7 +82,7 @@ export class Capture {
     this.context.onstatechange = () => this.context && this.onHeld(this.context.state !== "running");
   }
 
-  /** One channel alone, from 1; 0 for all of them. @param {number} channel */
+  /** Selects one channel, counted from 1, or 0 for all channels mixed. @param {number} channel */
   choose(channel) {
     this.channel = channel;
     this.tap?.port.postMessage({ channel });
@@ -118,14 +118,14 @@ async function started(context) {
   await Promise.race([context.resume(), late]).finally(() => clearTimeout(timer));
 }
 
-/** The microphones there are; their names are known only once one was allowed. */
+/** Lists the microphones. Their names are empty until the user has allowed one. */
 export async function microphones() {
   if (!navigator.mediaDevices?.enumerateDevices) return [];
   const devices = await navigator.mediaDevices.enumerateDevices();
   return devices.filter((device) => device.kind === "audioinput" && device.deviceId);
 }
 
-/** Peak in dB below full scale. @param {Float32Array} samples */
+/** Peak level in dBFS, at least -120. @param {Float32Array} samples */
 export function levelDb(samples) {
   let peak = 1e-6;
   for (const sample of samples) peak = Math.max(peak, Math.abs(sample));

@@ -4,12 +4,12 @@
 /** @template {HTMLElement} T @param {string} id @returns {T} */
 export const $ = (id) => /** @type {T} */ (document.getElementById(id));
 
-/** Shows a text where it has changed, so that screen readers say it once. @param {string} id @param {string} line */
+/** Sets a text only if it has changed, so that screen readers read it once. @param {string} id @param {string} line */
 export function show(id, line) {
   if ($(id).textContent !== line) $(id).textContent = line;
 }
 
-/** Tells of a problem; empty for none. @param {string} line */
+/** Shows a problem; an empty line hides it. @param {string} line */
 export function showProblem(line) {
   show("problem-text", line);
   $("problem").hidden = !line;
@@ -18,7 +18,7 @@ export function showProblem(line) {
 const HINT_MS = 10_000;
 let hintEnds = 0;
 
-/** Something to know, less than a problem; it goes by itself. Empty for none. @param {string} line */
+/** Shows a hint for ten seconds; an empty line hides it. @param {string} line */
 export function showHint(line) {
   clearTimeout(hintEnds);
   if (line) hintEnds = window.setTimeout(() => showHint(""), HINT_MS);
@@ -26,7 +26,7 @@ export function showHint(line) {
   $("hint").hidden = !line;
 }
 
-/** Minutes and seconds. @param {number} seconds */
+/** Formats a time as minutes and seconds, m:ss. @param {number} seconds */
 export function clock(seconds) {
   return `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 }

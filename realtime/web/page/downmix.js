@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * From several channels to one, as the sound comes: the rule of model/downmix.py, where it is explained.
- * A channel with inverted polarity is turned, silent and noisy ones are left out, the others have equal weights.
+ * Mixes several channels to one as the sound comes; model/downmix.py explains the rule. Channels with inverted
+ * polarity are inverted, silent and noisy ones are left out, and the others have equal weights.
  */
 
 const CELL_S = 0.0025;
@@ -44,11 +44,11 @@ export class Downmix {
     this.usual = 0;
     this.decided_s = 0;
     this.weights = zeros(channels).fill(1 / channels);
-    /** Those of the cell before, where they differ. @type {number[] | null} */
+    /** Weights of the previous cell, or null if they are the same. @type {number[] | null} */
     this.before = null;
     this.cell_s = CELL_S;
     this.cell = Math.round(CELL_S * sampleRate);
-    // Of the cell so far: products of the channels, of neighbouring samples, the last samples.
+    // The current cell so far: samples, products of channels, products of neighbouring samples, last samples.
     this.filled = 0;
     this.sums = zeros(channels).map(() => zeros(channels));
     this.lagged = zeros(channels);
@@ -62,7 +62,7 @@ export class Downmix {
     this.clear();
   }
 
-  /** A new cell begins. */
+  /** Starts a new cell. */
   clear() {
     this.filled = 0;
     this.sums = zeros(this.channels).map(() => zeros(this.channels));
@@ -71,7 +71,7 @@ export class Downmix {
   }
 
   /**
-   * The next samples, of each channel as many, as one channel.
+   * Mixes the next samples, equally many from each channel, to one channel.
    * @param {Float32Array[]} channels
    */
   feed(channels) {

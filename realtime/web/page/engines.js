@@ -1,5 +1,5 @@
 // @ts-check
-/** What computes: the server that the page comes from, or this browser. */
+/** Selects where the network runs: on the page's server or in this browser. */
 
 import { Link } from "./link.js";
 import { OwnEngine } from "./own_link.js";
@@ -19,13 +19,13 @@ export class Engines {
     this.own = new OwnEngine();
   }
 
-  /** A new stream. @param {() => import("./link.js").Wish} wish @param {import("./link.js").Ears} ears */
+  /** Opens a new stream. @param {() => import("./link.js").Wish} wish @param {import("./link.js").Ears} ears */
   connect(wish, ears) {
     return this.kind === "page" ? this.own.connect(wish, ears) : new Link(wish, ears);
   }
 }
 
-/** What the page was served with. @returns {Promise<About>} */
+/** Fetches about.json, which describes the engines and the weights. @returns {Promise<About>} */
 export async function askAbout() {
   const answer = await fetch("about.json");
   if (!answer.ok) throw new Error(`about.json: ${answer.status}`);

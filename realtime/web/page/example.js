@@ -1,5 +1,5 @@
 // @ts-check
-/** What an empty roll shows: the beginning of Bach's prelude in C major (BWV 846), as an example. */
+/** The example on an empty roll: the beginning of Bach's prelude in C major (BWV 846). */
 
 import { Notes } from "./notes.js";
 
@@ -12,7 +12,7 @@ const BARS = [
 const STEP_S = 0.24;
 const ORDER = [0, 1, 2, 3, 4, 2, 3, 4];
 
-/** The notes, and how long they last in seconds. */
+/** Returns the notes and their total duration in seconds. */
 export function example() {
   const notes = new Notes();
   let time_s = 0;

@@ -1,23 +1,27 @@
 // @ts-check
-/** What stands behind Details: how soon notes are seen, how long the engine and the drawing take. */
+/** The figures under Details: delay of the notes, duration of the engine's steps and of drawing. */
 
 import { $, median, show } from "./dom.js";
 import { text } from "./text.js";
 
 const KEPT = 400;
-/** A step computes 20 ms of sound; the rest is left to the browser. */
+/** A step covers 20 ms of sound; a slower step leaves the browser too little time. */
 const SLOW_MS = 18;
 
 export class Figures {
   constructor() {
-    /** Milliseconds from a note's sound to its picture. @type {number[]} */
+    /** Milliseconds from a note's onset until it is drawn. @type {number[]} */
     this.delays_ms = [];
-    /** Of drawing a picture. @type {number[]} */
+    /** Milliseconds to draw each picture. @type {number[]} */
     this.drawn_ms = [];
     this.next = 0;
   }
 
-  /** Notes that are drawn for the first time. @param {import("./listening.js").Listening} session @param {import("./notes.js").Note[]} all */
+  /**
+   * Records the delay of notes drawn for the first time.
+   * @param {import("./listening.js").Listening} session
+   * @param {import("./notes.js").Note[]} all
+   */
   noteSeen(session, all) {
     const now_ms = performance.now();
     for (let i = all.length - 1; i >= 0 && !all[i].seen; i--) {
@@ -33,7 +37,7 @@ export class Figures {
     this.next = (this.next + 1) % KEPT;
   }
 
-  /** The 95th percentile of drawing. */
+  /** 95th percentile of the times to draw a picture. */
   get slowest_ms() {
     const sorted = [...this.drawn_ms].sort((a, b) => a - b);
     return sorted[Math.floor(0.95 * sorted.length)] ?? 0;
@@ -51,7 +55,7 @@ export class Figures {
     $("pedal-figure").hidden = !(session.hearsPedal || notes.presses.length);
   }
 
-  /** A line where the device cannot follow; else empty. @param {import("./listening.js").Listening} session */
+  /** A warning if the device is too slow, otherwise empty. @param {import("./listening.js").Listening} session */
   static trouble(session) {
     if (session.step_ms > SLOW_MS) return text("too slow", { ms: session.step_ms.toFixed(0) });
     return session.droppedBlocks ? text("dropped some", { count: session.droppedBlocks }) : "";

@@ -1,20 +1,20 @@
 // @ts-check
-/** A recording that was dropped on the page: decoded, and transcribed with progress. */
+/** Decodes and transcribes a recording that the user dropped or chose, and reports the progress. */
 
 import { Downmix } from "./downmix.js";
 import { rateOf } from "./file_rate.js";
 import { text } from "./text.js";
 
-/** Samples; the server's messages are bounded. */
+/** Samples in a message; the server limits the size of messages. */
 const BLOCK = 16_384;
-/** Bytes that may wait, for the network or the engine. */
+/** Bytes that may wait for the connection or the engine. */
 const MOST_BUFFERED = 1 << 18;
 const LOOK_MS = 20;
-/** The most accurate: nobody waits for single notes of a recording. */
+/** The most accurate latency: no note of a recording needs to come soon. */
 export const FILE_LATENCY_MS = 212;
 const MOST_BYTES = 2 ** 30;
 
-/** A recording that cannot be transcribed; the message is for people. */
+/** The recording cannot be transcribed. The message is shown to the user. */
 export class FileError extends Error {}
 
 /** @typedef {{samples: Float32Array, rate: number}} Sound mono */

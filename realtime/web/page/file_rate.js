@@ -1,7 +1,7 @@
 // @ts-check
-/** The sample rate of a sound file, from its header: decoded at its own rate nothing is lost on the way. */
+/** Reads the sample rate from a sound file's header: decoding at the file's own rate loses nothing. */
 
-/** What a browser's sound has mostly; files of other kinds are converted to it. */
+/** The usual rate in browsers, in Hz; files of other formats are resampled to it. */
 const DEFAULT_RATE = 48_000;
 const MP3_RATES = [44_100, 48_000, 32_000];
 
@@ -32,7 +32,7 @@ const flac = (view) => (says(view, 0, "fLaC") ? view.getUint32(18) >>> 12 : null
 function ogg(view) {
   if (!says(view, 0, "OggS")) return null;
   const first = 27 + view.getUint8(26);
-  return says(view, first + 1, "vorbis") ? view.getUint32(first + 12, true) : DEFAULT_RATE; // Opus: always that
+  return says(view, first + 1, "vorbis") ? view.getUint32(first + 12, true) : DEFAULT_RATE; // Opus: always 48 kHz
 }
 
 /** @param {DataView} view */

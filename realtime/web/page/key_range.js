@@ -1,12 +1,12 @@
 // @ts-check
-/** Which keys are visible: all where there is room, else those that are played, until they are moved by hand. */
+/** Selects the visible keys: all if there is room, otherwise those being played, until the user moves them. */
 
 import { keyOf, WHITES } from "./keys.js";
 
-/** A white key is no narrower than this, in pixels. */
+/** Least width of a white key, in pixels. */
 const NARROWEST = 12;
 const FEWEST = 7;
-/** How far it goes towards its place in a second, as a share of what is left. */
+/** Speed of gliding: share of the remaining distance, per second. */
 const SPEED = 4;
 const MARGIN = 2;
 
@@ -20,20 +20,20 @@ export class KeyRange {
     this.width = 0;
   }
 
-  /** Pixels of the roll. @param {number} width */
+  /** Sets the width of the keyboard in pixels. @param {number} width */
   setWidth(width) {
     this.width = width;
     if (!this.byHand) this.fit();
   }
 
-  /** As many keys as there is room for, around those that are played. */
+  /** Shows as many keys as there is room for; the range follows the notes again. */
   fit() {
     this.byHand = false;
     this.count = Math.min(WHITES, Math.max(FEWEST, Math.floor(this.width / NARROWEST)));
     this.goal = this.first = this.held(this.count === WHITES ? 0 : this.first || 23 - this.count / 2);
   }
 
-  /** Shows these keys, if it was not moved by hand. @param {number[]} pitches that sound */
+  /** Moves the range to the sounding keys, unless the user has moved it. @param {number[]} pitches that sound */
   follow(pitches) {
     if (this.byHand || this.count === WHITES || !pitches.length) return;
     const places = pitches.map((pitch) => keyOf(pitch).left);
@@ -43,7 +43,7 @@ export class KeyRange {
     else if (high > this.goal + this.count) this.goal = this.held(high - this.count);
   }
 
-  /** @param {number} seconds since the last picture @returns whether it moved */
+  /** @param {number} seconds since the last picture @returns whether the range moved */
   glide(seconds) {
     const left = this.goal - this.first;
     if (Math.abs(left) < 0.01) return false;
@@ -70,12 +70,12 @@ export class KeyRange {
     return Math.min(WHITES - this.count, Math.max(0, first));
   }
 
-  /** Pixels of a white key. */
+  /** Width of a white key in pixels. */
   get unit() {
     return this.width / this.count;
   }
 
-  /** Left edge in pixels of a place in white keys. @param {number} place */
+  /** Converts a position in white keys to pixels. @param {number} place */
   x(place) {
     return (place - this.first) * this.unit;
   }

@@ -1,5 +1,5 @@
 // @ts-check
-/** The keyboard at the foot of the roll, its keys lit by what sounds, and the pedal beside it. */
+/** Draws the keyboard below the roll, with sounding keys lit, and the pedal beside it. */
 
 import { BLACK_HEIGHT, KEYS, keyOf, LANE } from "./keys.js";
 
@@ -16,7 +16,7 @@ export function drawRestingKeys(roll, context) {
   });
 }
 
-/** Over the keys at rest. @param {Roll} roll @param {Map<number, number>} lit pitch to velocity */
+/** Draws sounding keys over the resting ones. @param {Roll} roll @param {Map<number, number>} lit pitch to velocity */
 export function drawLitKeys(roll, lit) {
   const { context, palette } = roll;
   if (!lit.size) return;
@@ -32,7 +32,7 @@ export function drawLitKeys(roll, lit) {
   });
 }
 
-/** Draws on the keyboard alone. @param {Roll} roll @param {Context} context @param {() => void} draw */
+/** Draws clipped to the keyboard. @param {Roll} roll @param {Context} context @param {() => void} draw */
 function within(roll, context, draw) {
   context.save();
   context.beginPath();
@@ -65,7 +65,7 @@ function drawWhite(roll, context, key, colour) {
  * @param {Context} context
  * @param {import("./keys.js").Key} key
  * @param {string} colour
- * @param {number} inset pixels that it is smaller by on each side
+ * @param {number} inset pixels by which the key is smaller on each side
  */
 function drawBlack(roll, context, key, colour, inset) {
   const { range, bottom, keyboardHeight } = roll;

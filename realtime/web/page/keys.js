@@ -5,15 +5,15 @@ import { HIGHEST, LOWEST } from "./notes.js";
 
 const BLACK = new Set([1, 3, 6, 8, 10]);
 export const WHITES = 52;
-/** Pixels of the pedal's lane, left of the keys. */
+/** Width in pixels of the pedal's lane, left of the keys. */
 export const LANE = 16;
-/** Of a white key's width and the keyboard's height. */
+/** Size of a black key, as shares of a white key's width and of the keyboard's height. */
 const BLACK_WIDTH = 0.6;
 export const BLACK_HEIGHT = 0.62;
 
 /** @typedef {{pitch: number, left: number, width: number, black: boolean}} Key */
 
-/** The lowest first. @type {Key[]} */
+/** All keys, the lowest first. @type {Key[]} */
 export const KEYS = [];
 for (let pitch = LOWEST, whites = 0; pitch <= HIGHEST; pitch++) {
   const black = BLACK.has(pitch % 12);

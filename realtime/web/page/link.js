@@ -1,5 +1,5 @@
 // @ts-check
-/** The connection to the server: hello, sound out, events in. PROTOCOL.md says what the messages are. */
+/** The connection to the server: sends a hello and sound, receives events. PROTOCOL.md describes the messages. */
 
 /**
  * @typedef {{sample_rate: number, latency_ms: number, mode: "live" | "file", start_s: number, token: string}} Wish
@@ -15,7 +15,7 @@
  */
 
 export const VERSION = 1;
-/** Codes after which trying again is useless. */
+/** Close codes after which a retry is useless. */
 export const FINAL = new Set([4400, 4401, 4426]);
 export const FULL = 4503;
 const PING_EVERY_MS = 2000;
@@ -24,7 +24,7 @@ const MOST_BUFFERED_S = 1;
 
 export class Link {
   /**
-   * @param {() => Wish} wish asked for when the connection is open
+   * @param {() => Wish} wish called when the connection is open
    * @param {Ears} ears
    */
   constructor(wish, ears) {
@@ -56,12 +56,12 @@ export class Link {
     this.ping();
   }
 
-  /** Bytes that wait in the browser. */
+  /** Bytes that wait in the browser to be sent. */
   get buffered() {
     return this.socket.bufferedAmount;
   }
 
-  /** Sends a block, or drops it when the network cannot follow. @param {Float32Array} samples */
+  /** Sends a block, or drops it if the connection is too slow. @param {Float32Array} samples */
   send(samples) {
     if (!this.open) return;
     if (this.buffered > 4 * this.rate * MOST_BUFFERED_S) {
@@ -74,12 +74,12 @@ export class Link {
     this.socket.send(/** @type {Float32Array<ArrayBuffer>} */ (samples));
   }
 
-  /** Sends a block of a recording, whatever waits. @param {Float32Array} samples */
+  /** Sends a block of a recording, without ever dropping it. @param {Float32Array} samples */
   deliver(samples) {
     this.socket.send(/** @type {Float32Array<ArrayBuffer>} */ (samples));
   }
 
-  /** No more sound: the server sends what it owes, then closes. */
+  /** Ends the sound: the server sends the pending events, then closes. */
   end() {
     if (this.open) this.say({ type: "end" });
     else this.socket.close();
@@ -120,7 +120,7 @@ export class Link {
   }
 }
 
-/** How long to wait before the next attempt: soon at first, then ever more seldom. */
+/** Time to wait before the next attempt: it doubles with each failure, up to a limit. */
 export class Backoff {
   constructor(first_ms = 500, most_ms = 8000) {
     this.first_ms = first_ms;

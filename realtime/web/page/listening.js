@@ -1,5 +1,5 @@
 // @ts-check
-/** Listening: microphone to engine to notes. Survives a lost connection or microphone; the take goes on. */
+/** Sends the microphone's sound to the engine. The take goes on after a lost connection or microphone. */
 
 import { Capture, CaptureError, levelDb } from "./capture.js";
 import { Backoff, FINAL, FULL } from "./link.js";
@@ -7,9 +7,9 @@ import { Recording } from "./recording.js";
 import { text } from "./text.js";
 import { Timeline } from "./timeline.js";
 
-/** How long the last notes may take to come after Stop. */
+/** Longest wait for the last notes after Stop. */
 const LAST_NOTES_MS = 2000;
-/** Without sound for so long, the device slept. */
+/** A longer pause in the sound means that the device slept. */
 const SLEPT_MS = 1000;
 const LOOK_FOR_MICROPHONE_MS = 1000;
 
@@ -41,7 +41,7 @@ export class Listening {
     this.backoff = new Backoff();
     this.deviceId = "";
     this.latency_ms = 132;
-    /** The whole algorithmic latency, as the engine says. */
+    /** The whole algorithmic latency, as the engine reports it. */
     this.algorithmic_ms = 0;
     this.hearsPedal = false;
     this.level_db = -120;
@@ -74,19 +74,19 @@ export class Listening {
     return this.droppedBefore + this.droppedByEngine + (this.link?.droppedBlocks ?? 0);
   }
 
-  /** Stream time at the page's time: seconds of sound since Listen was pressed. @param {number} now_ms */
+  /** Stream time at a time of the page: seconds of sound since Listen was pressed. @param {number} now_ms */
   streamAt(now_ms) {
     return this.timeline.streamAt(now_ms);
   }
 
-  /** Another latency or engine from now on: a new stream, which goes on in the same take. @param {number} latency_ms */
+  /** Opens a new stream, with another latency or engine; the take goes on. @param {number} latency_ms */
   restart(latency_ms) {
     this.latency_ms = latency_ms;
     this.backoff.succeeded();
     this.link?.close(); // closed() connects again
   }
 
-  /** Waits for the last notes. */
+  /** Stops listening and waits for the last notes. */
   async stop() {
     if (!this.going) return;
     this.going = false;
@@ -150,7 +150,7 @@ export class Listening {
   woke(seconds) {
     this.timeline.restart();
     this.reactions.onHint(text("slept", { seconds: Math.round(seconds) }));
-    this.restart(this.latency_ms); // ends what sounds
+    this.restart(this.latency_ms); // ends all sounding notes
   }
 
   /** @param {number} code @param {string} reason */
@@ -174,7 +174,7 @@ export class Listening {
     this.retry = window.setTimeout(() => this.connect(), wait_ms);
   }
 
-  /** Ends what sounds, and waits for the same microphone or another one. */
+  /** Ends all sounding notes and waits for the same microphone or the default one. */
   async microphoneLost() {
     this.reactions.onHint(text("microphone gone"));
     await this.capture.stop();

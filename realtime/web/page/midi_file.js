@@ -1,5 +1,5 @@
 // @ts-check
-/** A Standard MIDI File: one piano track, a millisecond a tick; the pedal as controller 64. */
+/** Writes a Standard MIDI File: one piano track, one tick per millisecond, the pedal as controller 64. */
 
 const TICKS_A_QUARTER = 480;
 const TEMPO_US = 480000;
@@ -24,11 +24,11 @@ export function midiFile(notes, presses) {
   for (const press of presses) {
     const from = Math.max(free, Math.round(press.down_s * TICKS_A_SECOND));
     const to = Math.max(from + 1, Math.round((press.up_s ?? press.down_s) * TICKS_A_SECOND));
-    free = to + 1; // up and down again at one moment would stay in neither order
+    free = to + 1; // on one tick, the sort would put the next press before this release
     messages.push({ tick: from, rank: 0, bytes: [0xb0, 64, 127] });
     messages.push({ tick: to, rank: 3, bytes: [0xb0, 64, 0] });
   }
-  // At one moment the pedal goes down before keys come up, and a key comes up before it is struck again.
+  // On one tick, the pedal goes down before note offs, and a note off comes before the key's next note on.
   messages.sort((a, b) => a.tick - b.tick || a.rank - b.rank);
   const name = [...new TextEncoder().encode(TRACK_NAME)];
   const track = [0, 0xff, 0x51, 3, ...bigEndian(TEMPO_US, 3), 0, 0xff, 3, name.length, ...name, 0, 0xc0, 0];
@@ -52,7 +52,7 @@ const ascii = (text) => [...text].map((letter) => letter.charCodeAt(0));
 /** @param {number} value @param {number} bytes */
 const bigEndian = (value, bytes) => Array.from({ length: bytes }, (_, i) => (value >>> (8 * (bytes - 1 - i))) & 0xff);
 
-/** A MIDI file's number: seven bits a byte, the highest first. @param {number} value */
+/** A variable-length number of a MIDI file: seven bits per byte, the highest first. @param {number} value */
 function variable(value) {
   const out = [value & 0x7f];
   for (let rest = value >>> 7; rest; rest >>>= 7) out.unshift(0x80 | (rest & 0x7f));

@@ -1,7 +1,7 @@
 // @ts-check
-/** A MIDI port of the browser (WebMIDI). */
+/** Sends notes to a MIDI port of the browser (WebMIDI). */
 
-/** Events that were scheduled may still come this much later than a panic. */
+/** Scheduled events may still be sent this long after a panic. */
 const SCHEDULED_MS = 150;
 
 export class MidiOut {
@@ -29,7 +29,7 @@ export class MidiOut {
     this.send([0xb0, 64, down ? 127 : 0], at_ms);
   }
 
-  /** Ends every note, whatever we think of it: 88 note-offs, the pedal up, then "all notes off". */
+  /** Ends every note, sounding or not: 88 note offs, the pedal up, then "all notes off". */
   panic() {
     this.down.clear();
     for (const at_ms of [performance.now(), performance.now() + SCHEDULED_MS]) {
@@ -41,7 +41,7 @@ export class MidiOut {
 
   close() {
     this.panic();
-    // Not closed: some browsers would then lose what was just sent.
+    // The port stays open: some browsers lose the latest messages when it closes.
   }
 
   /** @param {number[]} bytes @param {number} at_ms */
@@ -51,7 +51,7 @@ export class MidiOut {
 }
 
 /**
- * Asks for MIDI; null where the browser has none or the user says no.
+ * Asks for MIDI access; null if the browser has no MIDI or the user refuses.
  * @returns {Promise<MIDIAccess | null>}
  */
 export async function requestMidi() {

@@ -1,5 +1,5 @@
 // @ts-check
-/** The notes of a take and its pedal, from the events of the server. */
+/** The notes and pedal presses of a take, from the engine's events. */
 
 /**
  * @typedef {{pitch: number, velocity: number, onset_s: number, offset_s: number | null, seen: boolean}} Note
@@ -11,17 +11,17 @@
 
 export const LOWEST = 21;
 export const HIGHEST = 108;
-/** No note is longer; notes before are not looked at. */
+/** In seconds. No note is longer, so `between` skips notes that begin earlier. */
 const LONGEST_S = 100;
 const NAMES = ["C", "C sharp", "D", "D sharp", "E", "F", "F sharp", "G", "G sharp", "A", "A sharp", "B"];
 
 export class Notes {
   constructor() {
-    /** Sorted by when they were announced, so nearly by onset. @type {Note[]} */
+    /** In the order they arrived, so nearly sorted by onset. @type {Note[]} */
     this.all = [];
     /** @type {Map<number, Note>} */
     this.sounding = new Map();
-    /** Of the sustain pedal, sorted; the last one may still be down. @type {Press[]} */
+    /** Presses of the sustain pedal, sorted; the last one may still be down. @type {Press[]} */
     this.presses = [];
   }
 
@@ -53,24 +53,24 @@ export class Notes {
     return this.presses.length > 0 && this.presses[this.presses.length - 1].up_s === null;
   }
 
-  /** Ends what sounds, and lets the pedal up. @param {number} time_s */
+  /** Ends all sounding notes and releases the pedal. @param {number} time_s */
   endAll(time_s) {
     for (const pitch of [...this.sounding.keys()]) this.add({ type: "off", pitch, time_s });
     this.add({ type: "pedal", down: false, time_s });
   }
 
-  /** Whole notes, sorted by onset. */
+  /** Notes that have ended, sorted by onset. */
   finished() {
     return this.all.filter((note) => note.offset_s !== null).sort((a, b) => a.onset_s - b.onset_s);
   }
 
-  /** Where the last note ends, in seconds. */
+  /** End of the last note, in seconds. */
   get end_s() {
     return this.all.reduce((end_s, note) => Math.max(end_s, note.offset_s ?? note.onset_s), 0);
   }
 
   /**
-   * Notes that sound somewhere between two times, and those that are down.
+   * Notes that overlap the span between two times; notes without an end still sound.
    * @param {number} from_s
    * @param {number} to_s
    */
@@ -86,7 +86,7 @@ export class Notes {
   }
 
   /**
-   * Presses of the pedal that last somewhere between two times.
+   * Pedal presses that overlap the span between two times.
    * @param {number} from_s
    * @param {number} to_s
    */
@@ -102,7 +102,7 @@ export class Notes {
   }
 }
 
-/** As one says it; C4 is the middle C. @param {number} pitch */
+/** The spoken name of a pitch; C 4 is middle C. @param {number} pitch */
 export function spoken(pitch) {
   return `${NAMES[pitch % 12]} ${Math.floor(pitch / 12) - 1}`;
 }

@@ -1,5 +1,5 @@
 // @ts-check
-/** The page without a network: the service worker, and word of a newer page. */
+/** Registers the service worker, so that the page works offline, and reports a newer page. */
 
 /**
  * @typedef {ExtendableEventLike & {request: Request, respondWith: (answer: Promise<Response>) => void}} FetchEventLike
@@ -7,12 +7,12 @@
  * @typedef {{
  *   registration: {scope: string}, clients: {claim: () => Promise<void>},
  *   addEventListener: (kind: string, listener: (event: FetchEventLike) => void) => void,
- * }} WorkerScope what a service worker knows; TypeScript's library for pages does not have it
+ * }} WorkerScope global scope of a service worker, which TypeScript's library for pages lacks
  */
 
 /**
- * @param {() => void} onReady from now on it works offline
- * @param {() => void} onUpdate a newer page was fetched, for the next start
+ * @param {() => void} onReady the page works offline from now on
+ * @param {() => void} onUpdate a newer page was fetched; it is used at the next start
  */
 export async function keepForOffline(onReady, onUpdate) {
   if (!("serviceWorker" in navigator)) return;
@@ -28,6 +28,6 @@ export async function keepForOffline(onReady, onUpdate) {
     await navigator.serviceWorker.ready;
     onReady();
   } catch {
-    // Private windows and some settings allow none: the page works as long as there is a network.
+    // Private windows and some settings forbid service workers: the page then works online only.
   }
 }

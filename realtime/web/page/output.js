@@ -1,5 +1,5 @@
 // @ts-check
-/** Where the notes are played: nowhere, on a synthesiser, a sampled piano or a MIDI port. Ends what it began. */
+/** Plays notes on the chosen output: none, a synthesiser, a sampled piano or a MIDI port. Ends them on a change. */
 
 import { showHint } from "./dom.js";
 import { MidiOut, requestMidi } from "./midi_out.js";
@@ -7,7 +7,7 @@ import { Piano } from "./piano.js";
 import { Synth } from "./synth.js";
 import { text } from "./text.js";
 
-/** Beyond the network's latency: what network, computing and drawing may take, so that the rhythm stays. */
+/** Added to the algorithmic latency, for connection, computing and drawing: a constant delay keeps the rhythm. */
 export const ALLOWANCE_MS = 50;
 
 export class Output {
@@ -42,7 +42,7 @@ export class Output {
     }
   }
 
-  /** Where the page was put up with its recordings. */
+  /** Adds the sampled piano to the picker; its recordings must be served. */
   offerPiano() {
     const after = /** @type {HTMLOptionElement} */ (this.picker.querySelector("option[value=synth]"));
     after.after(new Option(text("output piano"), "piano"));
@@ -53,7 +53,7 @@ export class Output {
     return new Piano((error) => showHint(text(error ? "piano missing" : "piano loaded")));
   }
 
-  /** A player that is chosen while the pedal is down has it down. @param {Synth | MidiOut} player */
+  /** Starts a player, with its pedal down if the pedal is down now. @param {Synth | MidiOut} player */
   begin(player) {
     this.player = player;
     if (this.pedalDown) player.pedal(true, 0);
@@ -78,7 +78,7 @@ export class Output {
     await this.choose(this.picker.value);
   }
 
-  /** The ports as they are now; the one in use stays chosen, or playing stops where it has gone. */
+  /** Lists the current ports. The chosen port stays chosen; if it is gone, playing stops. */
   listPorts() {
     const chosen = this.picker.value;
     for (const option of [...this.picker.options]) if (option.value.startsWith("port:")) option.remove();
@@ -95,7 +95,7 @@ export class Output {
 
   /**
    * @param {import("./notes.js").NoteEvent} event
-   * @param {number} at_ms when, by the page's clock; the past means now
+   * @param {number} at_ms time to play it, by the page's clock; a past time means now
    */
   play(event, at_ms) {
     if (event.type === "pedal") {
@@ -105,7 +105,7 @@ export class Output {
     else this.player?.off(event.pitch, at_ms);
   }
 
-  /** Ends every sounding note, and lets the pedal up. */
+  /** Ends every sounding note and releases the pedal. */
   panic() {
     this.pedalDown = false;
     this.player?.panic();

@@ -1,10 +1,10 @@
 // @ts-check
-/** The whole take in a strip: every note, and where the roll is. The slider on it moves there. */
+/** Draws the whole take as a strip, with the roll's position. The slider on the strip moves it. */
 
 import { readPalette } from "./palette.js";
 
 const INSET = 3;
-/** While a take grows it is drawn anew only where it no longer fits, each time with so much more room. */
+/** A growing take is redrawn only when it no longer fits, with room for this multiple of its duration. */
 const ROOM = 1.5;
 const LEAST_S = 20;
 
@@ -12,14 +12,14 @@ export class Overview {
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
     this.canvas = canvas;
-    /** Kept, since a take may have many thousand notes. */
+    /** The notes drawn so far; kept, since a take may have many thousand. */
     this.picture = document.createElement("canvas");
     this.context = /** @type {CanvasRenderingContext2D} */ (this.picture.getContext("2d"));
     this.palette = readPalette();
     this.span_s = 0;
-    /** Notes and presses of the pedal that are drawn. */
+    /** Numbers of notes and pedal presses drawn so far. */
     this.notes = this.presses = 0;
-    /** Of the canvas, in pixels of the page: to ask for them at each picture would lay the page out anew. */
+    /** Size of the canvas in CSS pixels; reading it for each picture would force a new layout. */
     this.width = this.height = 0;
     new ResizeObserver(() => this.resize()).observe(canvas);
     this.resize();
@@ -32,7 +32,7 @@ export class Overview {
     this.clear();
   }
 
-  /** Another take, or another size. */
+  /** Forces a full redraw, for another take or another size. */
   clear() {
     this.span_s = 0;
   }
@@ -41,7 +41,7 @@ export class Overview {
    * @param {import("./notes.js").Notes} notes
    * @param {number} now_s
    * @param {number} duration_s
-   * @param {boolean} grows it has no end yet
+   * @param {boolean} grows the take has not ended yet
    */
   draw(notes, now_s, duration_s, grows) {
     const { canvas, picture } = this;
@@ -68,7 +68,7 @@ export class Overview {
     this.picture.height = this.height;
   }
 
-  /** Those that have ended since. @param {import("./notes.js").Notes} notes */
+  /** Draws the notes and presses that have ended since the last call. @param {import("./notes.js").Notes} notes */
   add(notes) {
     const { context, palette } = this;
     const { width, height } = this.picture;

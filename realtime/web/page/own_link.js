@@ -1,13 +1,13 @@
 // @ts-check
-/** The engine in this page, as link.js is the server's: hello, sound out, events in. */
+/** The link to the engine in this page, with the interface of link.js. */
 
 /** @typedef {import("./link.js").Wish} Wish @typedef {import("./link.js").Ears} Ears */
 
-/** Closed by ourselves; the worker failed. */
+/** Close codes: normal end; failure of the worker. */
 const ASKED = 1000;
 const BROKEN = 4500;
 
-/** The worker, made once, and the links that it answers. */
+/** Starts the worker when it is first needed and passes its messages to the links. */
 export class OwnEngine {
   constructor() {
     /** @type {Worker | null} */
@@ -19,7 +19,7 @@ export class OwnEngine {
     this.onPrepared = () => {};
   }
 
-  /** Loads it, so that it is ready when it is wanted. @param {number} latency_ms */
+  /** Loads the engine in advance. @param {number} latency_ms */
   prepare(latency_ms) {
     this.say({ type: "prepare", latency_ms });
   }
@@ -66,16 +66,16 @@ export class OwnLink {
     this.id = id;
     this.ears = ears;
     this.open = false;
-    this.droppedBlocks = 0; // those that the engine drops are in `heard`
+    this.droppedBlocks = 0; // blocks that the engine drops are counted in `heard`
     this.sent = this.computed = this.missed = 0; // samples
   }
 
-  /** Bytes that wait. */
+  /** Bytes that wait for the engine. */
   get buffered() {
     return 4 * Math.max(0, this.sent - this.computed);
   }
 
-  /** Sends a block; what comes before the engine is ready is passed over. @param {Float32Array} samples */
+  /** Sends a block, or skips it while the engine is not ready. @param {Float32Array} samples */
   send(samples) {
     if (!this.open) {
       this.missed += samples.length;
@@ -86,14 +86,14 @@ export class OwnLink {
     this.deliver(samples.slice());
   }
 
-  /** Hands a block over: it is empty afterwards. @param {Float32Array} samples */
+  /** Transfers a block to the worker; the array is empty afterwards. @param {Float32Array} samples */
   deliver(samples) {
     this.sent += samples.length;
     const at_ms = performance.timeOrigin + performance.now();
     this.engine.say({ type: "sound", id: this.id, samples, at_ms }, [samples.buffer]);
   }
 
-  /** No more sound: what is owed comes, then it closes. */
+  /** Ends the sound: the engine sends the pending events, then the link closes. */
   end() {
     this.engine.say({ type: "end", id: this.id });
   }

@@ -20,7 +20,7 @@ export function readPalette() {
   };
 }
 
-/** What is played mostly spreads over the whole range: 0 at 35, 1 at 100. @param {number} velocity */
+/** Maps the usual velocities, 35 to 100, to the whole range 0 to 1. @param {number} velocity */
 export const loudness = (velocity) => Math.min(1, Math.max(0, (velocity - 35) / 65));
 
 /** @param {string} hex as #rrggbb */

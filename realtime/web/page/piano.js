@@ -1,16 +1,16 @@
 // @ts-check
 /**
- * A sampled piano: every sixth key of the Salamander Grand Piano (Alexander Holm, CC BY 3.0), the keys between
- * played faster or slower. It is loaded when it is chosen; until it is there the synthesiser plays.
+ * A sampled piano: every sixth key of the Salamander Grand Piano (Alexander Holm, CC BY 3.0); the keys between are
+ * played at another rate. The recordings are loaded when the piano is chosen; until then the synthesiser plays.
  */
 
 import { hertz, Synth } from "./synth.js";
 
 /** Names of the recordings without ".mp3", and their keys: A0, D#1, A1 ... A7. @type {[string, number][]} */
 const RECORDINGS = Array.from({ length: 15 }, (_, i) => [`${i % 2 ? "Ds" : "A"}${Math.ceil(i / 2)}`, 21 + 6 * i]);
-/** The velocity at which they were played, about. */
+/** Approximate velocity of the recordings. */
 const PLAYED = 64;
-/** Seconds that are kept of each, and in which its end fades. */
+/** Seconds kept of each recording, and those of the fade at its end. */
 const LONGEST_S = 10;
 const FADE_S = 1;
 /** Above this key a piano has no dampers. */
@@ -19,10 +19,10 @@ const RELEASE_S = 0.2;
 const UNDAMPED_S = 2;
 
 export class Piano extends Synth {
-  /** @param {(error: unknown) => void} onLoaded null where nothing failed */
+  /** @param {(error: unknown) => void} onLoaded receives null on success */
   constructor(onLoaded) {
     super();
-    /** The lowest first. @type {{pitch: number, buffer: AudioBuffer}[]} */
+    /** Sorted, the lowest first. @type {{pitch: number, buffer: AudioBuffer}[]} */
     this.recordings = [];
     void this.load()
       .then(() => null, (error) => error)
@@ -39,7 +39,7 @@ export class Piano extends Synth {
     );
   }
 
-  /** One channel from where it sounds, no longer than need be. @param {AudioBuffer} sound */
+  /** Returns one channel from its onset on, at most LONGEST_S long and faded out. @param {AudioBuffer} sound */
   cut(sound) {
     const all = sound.getChannelData(0);
     const loudest = all.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
@@ -62,7 +62,7 @@ export class Piano extends Synth {
     const near = this.recordings.reduce((best, one) => (Math.abs(one.pitch - pitch) < Math.abs(best.pitch - pitch) ? one : best));
     const playbackRate = 2 ** ((pitch - near.pitch) / 12);
     const source = new AudioBufferSourceNode(this.context, { buffer: near.buffer, playbackRate });
-    // A softer stroke is duller too.
+    // Softer notes have fewer overtones too.
     const frequency = Math.min(18_000, hertz(pitch) * (4 + velocity / 4));
     const soft = new BiquadFilterNode(this.context, { type: "lowpass", frequency });
     const gain = new GainNode(this.context, { gain: (velocity / PLAYED) ** 1.5 });

@@ -1,5 +1,5 @@
 // @ts-check
-/** Plays a take: its sound, and its notes along with it on whatever output is chosen. */
+/** Plays a take: its sound and, on the chosen output, its notes. */
 
 export class Playback {
   /**
@@ -30,7 +30,7 @@ export class Playback {
   }
 
   /**
-   * The pitches that sound at a time, with their velocities; while playing, what begins and ends is played.
+   * Returns the pitches that sound at a time, with their velocities. While playing, sends changes to the output.
    * @param {import("./notes.js").Notes} notes
    * @param {number} now_s
    */
@@ -39,7 +39,7 @@ export class Playback {
     const lit = new Map(notes.between(now_s - 1e-3, now_s).map((note) => [note.pitch, note]));
     const pedalDown = notes.pressesBetween(now_s, now_s + 1e-3).length > 0;
     if (this.playing) {
-      // Down before keys come up, up after they were played again: nothing is cut that should ring.
+      // Pedal down before the note offs, pedal up after the note ons: no note that rings on is cut off.
       if (pedalDown && !this.pedalDown) this.output.play({ type: "pedal", down: true, time_s: now_s }, 0);
       for (const [pitch, note] of this.lit) {
         if (lit.get(pitch) !== note) this.output.play({ type: "off", pitch, time_s: now_s }, 0);

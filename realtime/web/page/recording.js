@@ -1,7 +1,7 @@
 // @ts-check
-/** What the microphone received, kept as a WAV file of 16 bits. */
+/** Keeps the microphone's sound as a 16-bit WAV file. */
 
-/** Samples that are put together before the browser may move them out of memory. */
+/** Samples in a chunk; the browser may move full chunks out of memory. */
 const CHUNK = 1 << 19;
 const HEADER_BYTES = 44;
 
@@ -29,7 +29,7 @@ export class Recording {
     return this.samples / this.sampleRate;
   }
 
-  /** A WAV file of all that was added. */
+  /** Returns a WAV file of all samples added so far. */
   blob() {
     this.put();
     return new Blob([header(this.samples, this.sampleRate), ...this.chunks], { type: "audio/wav" });

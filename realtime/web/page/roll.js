@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * The piano roll: notes leave the keyboard and rise. What touches the keyboard is now. In the lane at the left
- * edge a bar shows where the pedal is down.
+ * The piano roll: notes rise from the keyboard, whose upper edge is the present time. Bars in the lane at the left
+ * edge show where the pedal is down.
  */
 
 import { clock } from "./dom.js";
@@ -10,11 +10,11 @@ import { KEYS, keyOf, LANE } from "./keys.js";
 import { KeyRange } from "./key_range.js";
 import { loudness, readPalette } from "./palette.js";
 
-/** Pixels that a second rises. */
+/** Pixels per second. */
 export const SPEED = 100;
 const FONT = "11px system-ui, sans-serif";
 const LABEL_HEIGHT = 16;
-/** Labels whose pictures are kept: more than are visible. */
+/** Number of label pictures to keep: more than are visible. */
 const MOST_LABELS = 16;
 
 export class Roll {
@@ -26,7 +26,7 @@ export class Roll {
     this.dirty = true;
     this.range = new KeyRange();
     this.palette = readPalette();
-    /** Lanes and keys at rest, painted again only when they change: most of a picture stays as it was. */
+    /** Lanes and resting keys, painted again only when they change, as most of the picture stays the same. */
     this.still = document.createElement("canvas");
     this.stillOf = "";
     /** @type {Map<string, HTMLCanvasElement>} */
@@ -50,7 +50,7 @@ export class Roll {
     this.forget();
   }
 
-  /** Pictures that are kept are of another size or other colours. */
+  /** Drops the kept pictures after a change of size or colours. */
   forget() {
     this.stillOf = "";
     this.labels.clear();
@@ -61,7 +61,7 @@ export class Roll {
     return Math.round(Math.min(120, Math.max(56, 0.17 * this.height, 2.5 * Math.min(40, this.range.unit))));
   }
 
-  /** Where the keyboard begins, and now is. */
+  /** Position of the keyboard's upper edge, the present time. */
   get bottom() {
     return this.height - this.keyboardHeight;
   }
@@ -135,7 +135,7 @@ export class Roll {
     }
   }
 
-  /** A picture of a line of text: writing it anew each time would take as long as all the notes. @param {string} line */
+  /** Returns a kept picture of a text: drawing it anew takes as long as all the notes. @param {string} line */
   label(line) {
     const kept = this.labels.get(line);
     if (kept) return kept;
@@ -147,7 +147,7 @@ export class Roll {
     picture.width = Math.ceil(ratio * context.measureText(line).width);
     picture.height = Math.round(ratio * LABEL_HEIGHT);
     context.scale(ratio, ratio);
-    context.font = FONT; // another size has taken it away
+    context.font = FONT; // setting the size has reset it
     context.fillStyle = this.palette.quiet;
     context.fillText(line, 0, LABEL_HEIGHT - 4);
     this.labels.set(line, picture);
@@ -163,7 +163,7 @@ export class Roll {
     const sounds = note.offset_s === null || note.offset_s > now_s;
     const to = bottom - (now_s - Math.min(now_s, note.offset_s ?? now_s)) * SPEED;
     const from = bottom - (now_s - note.onset_s) * SPEED;
-    // Louder notes are wider too, so that it does not depend on colours alone.
+    // Louder notes are wider too, so that loudness does not depend on colours alone.
     const room = Math.min(1, key.width + 0.15) * range.unit - 1;
     const wide = Math.max(3, room * (0.55 + 0.45 * loudness(note.velocity)));
     context.fillStyle = palette.notes[note.velocity];

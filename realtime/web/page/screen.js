@@ -1,5 +1,5 @@
 // @ts-check
-/** What is drawn, picture by picture: the notes as they come, a take, or an example while there is none. */
+/** Draws each picture: the live notes, a file's progress, a take, or an example while there is none. */
 
 import { $, show } from "./dom.js";
 import { example } from "./example.js";
@@ -32,7 +32,7 @@ export class Screen {
     return !this.page.busy && !this.page.take.duration_s;
   }
 
-  /** What is shown has changed. */
+  /** Updates the page after another take or state. */
   refresh() {
     $("empty").hidden = !this.empty;
     document.body.classList.toggle("is-empty", this.empty);

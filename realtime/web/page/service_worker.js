@@ -1,14 +1,14 @@
 // @ts-check
 /**
- * Keeps the page for when there is no network. Building the page puts BUILD and FILES before this file, so
- * that another build is another service worker; it takes over when the page is opened the next time.
+ * Keeps the page for offline use. The build puts BUILD and FILES before this file, so each build is a new service
+ * worker, which takes over when the page is next opened.
  */
 
 const worker = /** @type {import("./offline.js").WorkerScope} */ (/** @type {unknown} */ (self));
 /** Other pages of hppnet may lie on the same host. */
 const PREFIX = `hppnet ${worker.registration.scope} `;
 const CACHE = PREFIX + BUILD;
-/** Recordings of a piano, kept once they have been asked for; every build has the same. */
+/** Recordings of a piano, kept once requested; they are the same in every build. */
 const SAMPLES = `${PREFIX}samples`;
 const OWN = new Set(FILES.map((file) => new URL(file, worker.registration.scope).href));
 
@@ -18,7 +18,7 @@ worker.addEventListener("fetch", (event) => {
   const url = new URL(event.request.url);
   url.search = url.hash = "";
   const file = url.href === worker.registration.scope ? `${url.href}index.html` : url.href;
-  // Sound, tokens and streams are in no request for one of these files.
+  // Requests for these files contain no sound, token or stream.
   if (event.request.method !== "GET") return;
   if (OWN.has(file)) event.respondWith(kept(file, event.request));
   else if (file.startsWith(`${worker.registration.scope}samples/`)) event.respondWith(keptOnceLoaded(file, event.request));

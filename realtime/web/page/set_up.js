@@ -1,5 +1,5 @@
 // @ts-check
-/** Once, when the page opens: the pickers are filled, buttons are wired, the engine is loaded ahead. */
+/** Sets up the page once: fills the pickers, wires the buttons and loads the engine in advance. */
 
 import { $, show, showHint, showProblem } from "./dom.js";
 import { keepForOffline } from "./offline.js";
@@ -47,7 +47,7 @@ function setUpEngine(page, about) {
   if (about.offline) void keepForOffline(() => showOffline("offline"), () => showOffline("update"));
 }
 
-/** Loads the engine ahead, so that it is there when it is wanted. @param {Page} page @param {number} latency_ms */
+/** Loads the engine in advance. @param {Page} page @param {number} latency_ms */
 function prepare(page, latency_ms) {
   if (!page.busy) show("state", text("loading"));
   page.engines.own.onPrepared = (reason) => {
@@ -83,7 +83,7 @@ function wireButtons(page) {
     $("token-form").hidden = true;
     showProblem("");
   };
-  // One panel at a time, closed by Escape or a press beside it.
+  // Only one panel is open at a time; Escape or a press outside closes it.
   const panels = [...document.querySelectorAll("details.panel")].map((panel) => /** @type {HTMLDetailsElement} */ (panel));
   for (const panel of panels) panel.ontoggle = () => panel.open && panels.forEach((other) => (other.open = other === panel));
   document.addEventListener("pointerdown", (event) => {
@@ -131,7 +131,7 @@ function wireSurroundings(page) {
   window.addEventListener("beforeunload", (event) => page.busy && event.preventDefault());
   document.addEventListener("visibilitychange", () => {
     void page.listening?.capture.resume();
-    page.take.notes.all.forEach((note) => (note.seen = true)); // not drawn meanwhile: no delay to measure
+    page.take.notes.all.forEach((note) => (note.seen = true)); // not drawn while hidden: no delay to measure
   });
   document.addEventListener("pointerdown", () => void page.listening?.capture.resume());
 }

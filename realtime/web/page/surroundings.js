@@ -1,5 +1,5 @@
 // @ts-check
-/** What the page finds around it: the microphones, its token, its choices of last time, a screen that stays on. */
+/** Lists microphones and channels, remembers the token and choices, keeps the screen on. */
 
 import { microphones } from "./capture.js";
 import { text } from "./text.js";
@@ -7,7 +7,7 @@ import { text } from "./text.js";
 const TOKEN = "hppnet-token";
 const CHOICES = "hppnet-choices";
 
-/** Behind the #, where no log sees it; kept while the tab is open. */
+/** Reads the token after the #, which no server logs; it is kept while the tab is open. */
 export function tokenFromAddress() {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
   if (given) {
@@ -23,7 +23,7 @@ export function rememberToken(token) {
 }
 
 /**
- * Sets a picker to what was chosen last time, and remembers what is chosen from now on.
+ * Sets a picker to the last choice and remembers new choices.
  * @param {HTMLSelectElement} picker
  */
 export function remember(picker) {
@@ -43,7 +43,7 @@ export function listLatencies(picker, about) {
   picker.value = String(about.default_latency_ms);
 }
 
-/** @param {HTMLSelectElement} picker what is chosen stays chosen while it is there */
+/** @param {HTMLSelectElement} picker keeps its choice if that microphone is still there */
 export async function listMicrophones(picker) {
   const chosen = picker.value;
   const found = (await microphones()).filter((device) => device.deviceId !== "default");
@@ -54,7 +54,7 @@ export async function listMicrophones(picker) {
   picker.value = found.some((device) => device.deviceId === chosen) ? chosen : "";
 }
 
-/** @param {HTMLSelectElement} picker @param {number} count of the microphone's channels */
+/** @param {HTMLSelectElement} picker @param {number} count number of the microphone's channels */
 export function listChannels(picker, count) {
   const chosen = picker.value;
   const numbers = Array.from({ length: count > 1 ? count : 0 }, (_, i) => i + 1);
@@ -65,16 +65,16 @@ export function listChannels(picker, count) {
   picker.value = Number(chosen) <= numbers.length && chosen ? chosen : "0";
 }
 
-/** A tablet on the music stand should not go dark. @param {() => boolean} needed */
+/** Keeps the screen on, such as that of a tablet on the music stand. @param {() => boolean} needed */
 export async function keepAwake(needed) {
   while (needed()) {
     try {
-      // Given back by the browser whenever the page is hidden, so it is asked for again.
+      // The browser releases the lock whenever the page is hidden, so it is requested again.
       const lock = await navigator.wakeLock?.request("screen");
       await new Promise((go) => setTimeout(go, 10_000));
       await lock?.release();
     } catch {
-      return; // the battery is low, or the browser has none: listening works all the same
+      return; // low battery, or no wake lock in this browser: listening works without it
     }
   }
 }

@@ -1,13 +1,13 @@
 // @ts-check
 /**
- * A small synthesiser, so that one hears what was understood where there is no MIDI. With the pedal down a
- * key that comes up leaves its voice ringing, until the pedal comes up or the key is struck again.
+ * A small synthesiser that plays the detected notes where there is no MIDI. While the pedal is down, a voice rings
+ * on after its note off, until the pedal is released or the key is played again.
  */
 
 const MOST_VOICES = 48;
 const RELEASE_S = 0.09;
 
-/** What sounds, and how loud it is. @typedef {{source: AudioScheduledSourceNode, gain: GainNode}} Voice */
+/** A sound source and its volume. @typedef {{source: AudioScheduledSourceNode, gain: GainNode}} Voice */
 
 /** A key's frequency in Hz. @param {number} pitch */
 export const hertz = (pitch) => 440 * 2 ** ((pitch - 69) / 12);
@@ -20,14 +20,14 @@ export class Synth {
     this.out.connect(compressor).connect(this.context.destination);
     const partials = Float32Array.from({ length: 9 }, (_, h) => (h ? 1 / h ** 1.6 : 0));
     this.wave = this.context.createPeriodicWave(new Float32Array(9), partials);
-    /** `released_ms`: when the key of a voice that rings on came up. */
+    /** Voices by pitch. `released_ms`: time of the note off of a voice that rings on, or null. */
     /** @type {Map<number, Voice & {released_ms: number | null}>} */
     this.voices = new Map();
     this.pedalDown = false;
     void this.context.resume();
   }
 
-  /** The synthesiser's time of a moment of the page's clock. @param {number} at_ms */
+  /** Converts a time of the page's clock to the audio context's clock, in seconds. @param {number} at_ms */
   timeOf(at_ms) {
     return this.context.currentTime + Math.max(0, (at_ms - performance.now()) / 1000);
   }
@@ -40,7 +40,7 @@ export class Synth {
   }
 
   /**
-   * A voice that begins at a time of the synthesiser's.
+   * Starts a voice at a time of the audio context's clock.
    * @param {number} pitch
    * @param {number} velocity
    * @param {number} time
@@ -59,7 +59,7 @@ export class Synth {
     return { source: oscillator, gain };
   }
 
-  /** How long a voice takes to end. @param {number} _pitch */
+  /** Seconds that a voice takes to end. @param {number} _pitch */
   release_s(_pitch) {
     return RELEASE_S;
   }
@@ -80,7 +80,7 @@ export class Synth {
     }
   }
 
-  /** The voice one misses least: the oldest one whose key is up, else the oldest. */
+  /** Pitch of the voice to end first: the oldest one whose key is up, otherwise the oldest. */
   oldest() {
     const [first] = this.voices.keys();
     for (const [pitch, voice] of this.voices) if (voice.released_ms !== null) return pitch;

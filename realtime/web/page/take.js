@@ -1,11 +1,11 @@
 // @ts-check
-/** A take: its notes, its sound and its name; how it is saved as files. */
+/** A take (notes, sound and name), and its export to files. */
 
 import { midiFile } from "./midi_file.js";
 import { Notes } from "./notes.js";
 
 export class Take {
-  /** @param {string} name of the files it is saved as, without ending */
+  /** @param {string} name of the exported files, without extension */
   constructor(name) {
     this.id = crypto.randomUUID?.() ?? String(Math.random());
     this.name = name;
@@ -18,7 +18,7 @@ export class Take {
   }
 }
 
-/** A name that is safe as a file's name everywhere. @param {string} name */
+/** A file's name without its extension, safe on every system. @param {string} name */
 export function safeName(name) {
   const stem = name.replace(/\.[^.]*$/, "").replace(/[^\p{L}\p{N}_-]+/gu, "-").replace(/^-+|-+$/g, "");
   return stem.slice(0, 80) || "take";

@@ -5,7 +5,7 @@ import { Take } from "./take.js";
 
 const DATABASE = "hppnet";
 const TAKES = "takes"; // name, times, notes
-const SOUNDS = "sounds"; // apart, so that the list need not read them
+const SOUNDS = "sounds"; // separate, so that listing the takes does not read them
 
 /**
  * @typedef {{id: string, name: string, created_ms: number, duration_s: number, ending: string,
@@ -31,14 +31,14 @@ export class TakesStore {
     return this.opened;
   }
 
-  /** All, the newest first, without their sound. @returns {Promise<Row[]>} */
+  /** All takes, the newest first, without their sound. @returns {Promise<Row[]>} */
   async list() {
     /** @type {Row[]} */
     const rows = await this.run([TAKES], "readonly", (of) => of(TAKES).getAll());
     return rows.sort((a, b) => b.created_ms - a.created_ms);
   }
 
-  /** Keeps notes and name, without the sound. @param {Take} take */
+  /** Stores notes and name, without the sound. @param {Take} take */
   async putNotes(take) {
     /** @type {Row} */
     const row = {
@@ -48,7 +48,7 @@ export class TakesStore {
     await this.run([TAKES], "readwrite", (of) => of(TAKES).put(row));
   }
 
-  /** Keeps it whole. Where there is no room for the sound, the notes alone. @param {Take} take @returns whether whole */
+  /** Stores a take; without its sound if there is no room for it. @param {Take} take @returns whether all was stored */
   async put(take) {
     await this.putNotes(take);
     if (!take.audio) return true;
@@ -90,7 +90,7 @@ export class TakesStore {
   }
 
   /**
-   * The result of a request, once its transaction is over.
+   * Returns the result of a request once its transaction is complete.
    * @param {string[]} stores
    * @param {IDBTransactionMode} mode
    * @param {(of: (store: string) => IDBObjectStore) => IDBRequest} ask

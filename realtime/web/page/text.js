@@ -1,5 +1,5 @@
 // @ts-check
-/** What the page says, in the reader's language: language/en.js, and others beside it. */
+/** The page's texts in the reader's language, from language/en.js and others beside it. */
 
 import english from "./language/en.js";
 
@@ -9,7 +9,7 @@ const OTHERS = [];
 /** @type {Record<string, string>} */
 let texts = english;
 
-/** The first of the reader's languages that there is. */
+/** Loads the first of the reader's languages that the page has. */
 export async function chooseLanguage() {
   for (const wanted of navigator.languages) {
     const code = wanted.split("-")[0];
@@ -22,7 +22,8 @@ export async function chooseLanguage() {
 }
 
 /**
- * A text by its name, `{words}` in it replaced. Names that end in " one" are for a count of one.
+ * Returns a text by its name, with `{words}` replaced. Names that end in " one" are for a count of one.
+ * Throws Error for an unknown name.
  * @param {string} name
  * @param {Record<string, string | number>} [words]
  */
@@ -32,7 +33,7 @@ export function text(name, words = {}) {
   return found.replace(/\{(\w+)\}/g, (_, word) => String(words[word] ?? ""));
 }
 
-/** Fills in what index.html leaves to the language: data-text, data-label (aria-label), data-title. */
+/** Fills in the texts of index.html: data-text, and data-label (aria-label). */
 export function fillTexts() {
   for (const element of document.querySelectorAll("[data-text]")) {
     element.textContent = text(/** @type {HTMLElement} */ (element).dataset.text ?? "");

@@ -1,10 +1,10 @@
 // @ts-check
 /**
- * How stream time and the page's clock hang together, as realtime/timeline.py finds it: a block may come
- * late, but never early, so the least delay of the last seconds is the truth, and it is followed slowly.
+ * Maps stream time to the page's clock, as realtime/timeline.py does. A block may arrive late, but never early: the
+ * least delay of the last seconds is taken as the true one and followed slowly.
  */
 
-const SLEW = 0.002; // seconds a second
+const SLEW = 0.002; // seconds per second
 const SETTLE_S = 1;
 const BUCKET_S = 5;
 const JUMP_S = 0.25; // more than any drift: the clock itself has jumped
@@ -18,13 +18,13 @@ export class Timeline {
     this.before = this.least = Infinity;
   }
 
-  /** Another device, another delay: the next block sets the anchor anew. */
+  /** The next block sets the anchor anew: another device has another delay. */
   restart() {
     this.anchored = false;
   }
 
   /**
-   * @param {number} end_s stream time of the end of a block that just came
+   * @param {number} end_s stream time of the end of a block that just arrived
    * @param {number} arrived_s
    */
   observe(end_s, arrived_s) {
@@ -56,7 +56,7 @@ export class Timeline {
     this.last_s = end_s;
   }
 
-  /** Stream time at the page's time; 0 before the first block. @param {number} now_ms */
+  /** Stream time at a time of the page; 0 before the first block. @param {number} now_ms */
   streamAt(now_ms) {
     return this.anchored ? now_ms / 1000 - this.anchor_s : 0;
   }

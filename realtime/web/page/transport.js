@@ -5,7 +5,7 @@ import { $, clock, show } from "./dom.js";
 import { Overview } from "./overview.js";
 import { text } from "./text.js";
 
-/** A take that grows is shown so often: the strip and the slider change the page's layout. */
+/** Seconds between updates for a growing take: the strip and the slider change the page's layout. */
 const LIVE_EVERY_S = 0.1;
 
 export class Transport {
@@ -17,7 +17,7 @@ export class Transport {
     this.slider = $("position");
     /** @type {HTMLButtonElement} */
     this.button = $("play");
-    /** Where a take stands that has no sound, in seconds. */
+    /** Position while nothing is playing, in seconds. */
     this.place_s = 0;
     this.duration_s = 0;
     this.shown_s = 0;
@@ -36,13 +36,13 @@ export class Transport {
     return this.playing ? this.player.currentTime : this.place_s;
   }
 
-  /** A take that may be played, or null while one is made. @param {import("./take.js").Take | null} take */
+  /** Loads a take to be played, or null while one is being made. @param {import("./take.js").Take | null} take */
   load(take) {
     this.duration_s = take?.duration_s ?? 0;
     this.slider.max = String(this.duration_s);
     this.slider.disabled = !this.duration_s;
     this.button.disabled = !take?.audio;
-    this.place_s = this.duration_s; // what was played last is seen first
+    this.place_s = this.duration_s; // the end of the take is shown first
     this.overview.clear();
     this.moved = true;
   }
@@ -66,7 +66,7 @@ export class Transport {
     this.moved = true;
   }
 
-  /** @param {number} seconds @returns whether there was a take to move in */
+  /** Moves the position; does nothing without a take. @param {number} seconds */
   scroll(seconds) {
     if (!this.duration_s) return;
     this.go(this.now_s + seconds);

@@ -1,10 +1,10 @@
 // @ts-check
-/** Mixes the microphone's channels and hands the sound over in blocks of about ten milliseconds. */
+/** Mixes the microphone's channels and posts the sound in blocks of about ten milliseconds. */
 
 import { Downmix } from "./downmix.js";
 
 const BLOCK_S = 0.01;
-/** What the audio thread gives at a time. */
+/** Samples per call of the audio thread. */
 const QUANTUM = 128;
 
 class Tap extends AudioWorkletProcessor {
@@ -16,7 +16,7 @@ class Tap extends AudioWorkletProcessor {
     /** @type {Downmix | null} */
     this.mix = null;
     this.going = true;
-    /** One alone, from 1; 0 for all. */
+    /** One channel, counted from 1, or 0 for all channels mixed. */
     this.channel = 0;
     this.port.onmessage = ({ data }) => {
       if (data === "stop") this.going = false;

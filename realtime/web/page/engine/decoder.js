@@ -1,5 +1,5 @@
 // @ts-check
-/** From probabilities to events, frame by frame: the rule of model/decoder.py, where it is explained. */
+/** Decodes probabilities to events, frame by frame; model/decoder.py explains the rule. */
 
 import { PedalDecoder } from "./pedal_decoder.js";
 import { FRAME_S, KEYS, LOWEST_PITCH, roundEven } from "./timebase.js";
@@ -18,26 +18,26 @@ const SHORTEST_NOTE_S = 0.02;
 export class Decoder {
   /** @param {Thresholds} thresholds */
   constructor(thresholds) {
-    // The probabilities have single precision, and are compared in it.
+    // Rounded to single precision, the precision of the probabilities.
     this.onset = Math.fround(thresholds.onset);
     this.frame = Math.fround(thresholds.frame);
     this.offset = Math.fround(thresholds.offset);
     this.pedal = new PedalDecoder(thresholds.pedal);
-    /** Probabilities [88 * 4] around the frame that is decoded. @type {Float32Array} */
+    /** Probabilities [88 * 4] of the decoded frame (`here`) and its two neighbours. @type {Float32Array} */
     this.left = new Float32Array(KEYS * HEADS);
     /** @type {Float32Array} */
     this.here = this.left;
     /** @type {Float32Array} */
     this.right = this.left;
-    this.number = -1; // of the frame to decode next: the last one fed
-    /** By key. @type {Map<number, {frame: number, onset_s: number}>} */
+    this.number = -1; // index of the frame to decode next, the last frame fed
+    /** Sounding notes by key. @type {Map<number, {frame: number, onset_s: number}>} */
     this.sounding = new Map();
-    /** Frame of each key's last stroke. */
+    /** Frame of each key's last onset. */
     this.lastOnset = new Int32Array(KEYS).fill(-SHORTEST_REPEAT_FRAMES);
   }
 
   /**
-   * Events that are known since this frame came, from its probabilities [88 * 4] and the pedal's.
+   * Receives the next frame's probabilities [88 * 4] and the pedal's; returns the events of the frame before it.
    * @param {Float32Array} keys
    * @param {number | null} pedal
    */
@@ -45,7 +45,7 @@ export class Decoder {
     return this.decode(keys, pedal === null ? null : this.pedal.feed(pedal));
   }
 
-  /** Decodes the last frame and ends what still sounds. Feed no more. */
+  /** Decodes the last frame and ends all sounding notes and the pedal. Call `feed` no more. */
   flush() {
     const events = this.decode(new Float32Array(KEYS * HEADS), this.pedal.feedLast());
     const end_s = this.number * FRAME_S;
@@ -75,7 +75,7 @@ export class Decoder {
     return turn ? withPedal(events, turn) : events;
   }
 
-  /** A local maximum of a head in the frame that is decoded. @param {number} at */
+  /** Whether a probability has a local maximum in the decoded frame. @param {number} at */
   peaks(at) {
     return this.here[at] > this.left[at] && this.here[at] >= this.right[at];
   }
@@ -91,7 +91,7 @@ export class Decoder {
   mayEnd(key) {
     const at = key * HEADS + OFFSET;
     if (this.here[at] >= this.offset && this.peaks(at)) return true;
-    // Where the offset's own peak is about to come, its time is better than the fall's.
+    // An offset peak in the next frame gives a better time than the fall of the frame probability.
     const coming = this.right[at] > this.here[at] && this.right[at] >= this.offset;
     return this.here[key * HEADS + FRAME] < this.frame && !coming;
   }
@@ -126,7 +126,7 @@ export class Decoder {
     return [off(Math.max(offset_s, note.onset_s + SHORTEST_NOTE_S), key)];
   }
 
-  /** Where between the frames the top of a triangle lies, -0.5 to 0.5. @param {number} at */
+  /** Position of a peak between the frames, -0.5 to 0.5, as the top of a triangle. @param {number} at */
   between(at) {
     const [left, top, right] = [this.left[at], this.here[at], this.right[at]];
     const slope = top - Math.min(left, right);
@@ -138,7 +138,7 @@ export class Decoder {
 const off = (time_s, key) => ({ type: "off", time_s, pitch: key + LOWEST_PITCH });
 
 /**
- * A key's release is no later than the next stroke of the key, in the same frame: it would cut it.
+ * Limits a note off to the time of the key's next note on in the same frame: a later one would end the new note.
  * @param {KeyEvent} stroke
  * @param {KeyEvent} event
  */
@@ -148,7 +148,7 @@ function endedBy(stroke, event) {
 }
 
 /**
- * A key that comes up while the pedal goes down rings on: the pedal is down before it.
+ * Adds the pedal's change to a frame's events. Pedal down comes before the note offs, since these notes ring on.
  * @param {KeyEvent[]} events
  * @param {import("../notes.js").PedalEvent} turn
  * @returns {NoteEvent[]}

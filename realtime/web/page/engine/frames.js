@@ -1,5 +1,5 @@
 // @ts-check
-/** Sound as it comes, at any rate, to the samples of one frame after the other, as model/frames.py does it. */
+/** Cuts incoming sound of any rate into the samples of each frame, as model/frames.py does. */
 
 import { Resampler } from "./resampler.js";
 import { HOP, SAMPLE_RATE } from "./timebase.js";
@@ -14,10 +14,10 @@ export class Frames {
     this.buffer = new Float32Array(2 * (this.before + this.after));
     this.start = 0;
     this.end = this.before; // silence lies before the sound
-    this.samples = 0; // at 16 kHz, so far
+    this.samples = 0; // received so far, at 16 kHz
   }
 
-  /** How long after a frame's centre has sounded its samples are there, in seconds. */
+  /** Seconds from a frame's centre until all its samples are available. */
   get latency_s() {
     return this.after / SAMPLE_RATE + this.resampler.delay_s;
   }
@@ -29,7 +29,7 @@ export class Frames {
     this.put(samples);
   }
 
-  /** The samples of the next frame, or null where they are not all there. */
+  /** Returns the samples of the next frame, or null while some are missing. */
   next() {
     const span = this.before + this.after;
     if (this.end - this.start < span) return null;
@@ -38,7 +38,7 @@ export class Frames {
     return samples;
   }
 
-  /** No more sound: what is left, and the silence that its last frames and `extra` more need. @param {number} extra */
+  /** Ends the sound: adds the rest and the silence that the last frames and `extra` more need. @param {number} extra */
   finish(extra) {
     const rest = this.resampler.flush();
     this.samples += rest.length;
@@ -49,7 +49,7 @@ export class Frames {
     }
   }
 
-  /** Frames whose centre lies in the sound so far. */
+  /** Number of frames whose centre lies in the sound so far. */
   get total() {
     return Math.ceil(this.samples / HOP);
   }

@@ -1,5 +1,5 @@
 // @ts-check
-/** The silence gate: when the network may sleep. As realtime/gate.py. */
+/** The silence gate: pauses the network during silence, as realtime/live_decoder.py does. */
 
 const THRESHOLD = 10 ** (-66 / 20);
 const AFTER_S = 5;
@@ -16,14 +16,14 @@ export class Gate {
     this.recent = NOTHING;
   }
 
-  /** After a gap: awake, and what came before it is no pre-roll. */
+  /** After a gap: opens the gate and drops the earlier sound, which is no pre-roll. */
   restart() {
     this.quiet_s = 0;
     this.asleep = false;
     this.recent = NOTHING;
   }
 
-  /** What the network is given: nothing asleep, on waking the pre-roll too. @param {Float32Array} samples */
+  /** Returns samples for the network: none while asleep, on waking the pre-roll too. @param {Float32Array} samples */
   pass(samples) {
     this.quiet_s = isLoud(samples) ? 0 : this.quiet_s + samples.length / this.rate;
     const slept = this.asleep;
@@ -38,7 +38,7 @@ export class Gate {
   }
 }
 
-/** A constant offset is no sound, so not simply the largest value. @param {Float32Array} samples */
+/** Compares half the range, not the largest value: a constant offset is no sound. @param {Float32Array} samples */
 function isLoud(samples) {
   let [low, high] = [Infinity, -Infinity];
   for (const sample of samples) {

@@ -1,15 +1,15 @@
 // @ts-check
 /**
- * Graphs of the network, put together from what was served: each is a file with holes, and what belongs into
- * them are weights, which all graphs share, and the front end's matrix, which is made here.
+ * Builds the network's graphs from the served files. Each file has holes, which are filled with the weights (all
+ * graphs share them) and the front end's matrix (computed here).
  */
 
 import { groupMatrix } from "./transform.js";
 
 /**
  * @typedef {{at: number, length: number, weights?: number, group?: number}} Hole
- *   bytes of the whole graph that are left out of its file; where in the file of weights they lie, or which
- *   group of the front end they are
+ *   a part of the whole graph that its file lacks: position and length in bytes, and either the position in the file
+ *   of weights or the group of the front end
  * @typedef {{name: string, source: string, shape: number[], start: number}} State
  * @typedef {import("./decoder.js").Thresholds} Thresholds
  * @typedef {{
@@ -19,14 +19,14 @@ import { groupMatrix } from "./transform.js";
  *   checkpoint: string, weights: string, has_pedal: boolean, note_ends: string,
  *   front_end: import("./transform.js").FrontEnd, groups: import("./transform.js").Group[],
  *   steps: Record<string, Skeleton>,
- * }} Network what network.json says; `steps` by their latency in ms
+ * }} Network the contents of network.json; `steps` by latency in ms
  */
 
 /**
- * The bytes of a whole graph.
+ * Returns the bytes of a whole graph.
  * @param {Network} network
  * @param {Skeleton} skeleton
- * @param {Uint8Array} file what was left of the graph
+ * @param {Uint8Array} file the graph without its holes
  * @param {Uint8Array} weights
  */
 export function whole(network, skeleton, file, weights) {

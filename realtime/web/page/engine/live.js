@@ -1,5 +1,5 @@
 // @ts-check
-/** From blocks of sound to events, whatever happens to the sound on its way. As realtime/engine.py. */
+/** Turns blocks of sound into events despite gaps, invalid samples and silence, as realtime/live_decoder.py does. */
 
 import { Gate } from "./gate.js";
 
@@ -20,7 +20,7 @@ export class Live {
     /** @type {number | null} */
     this.pedal_s = null;
     this.struck_s = 0;
-    /** Kept here until taken: what a fault interrupts must not lose the ends of notes. @type {NoteEvent[]} */
+    /** Events not yet returned, kept here so that a fault loses no note off. @type {NoteEvent[]} */
     this.events = [];
     /** Stream time of the sample expected next. @type {number | null} */
     this.next_s = null;
@@ -28,7 +28,7 @@ export class Live {
     this.origin_s = null;
   }
 
-  /** Events that this block completes. @param {Float32Array} samples @param {number} time_s of the first one */
+  /** Events that a block completes. @param {Float32Array} samples @param {number} time_s of the first sample */
   async feed(samples, time_s) {
     const clean = samples.map((sample) => (Number.isFinite(sample) ? Math.max(-LOUDEST, Math.min(LOUDEST, sample)) : 0));
     const missing_s = this.next_s === null ? 0 : time_s - this.next_s;
@@ -38,13 +38,13 @@ export class Live {
     return this.take();
   }
 
-  /** Ends what sounds and lets the pedal up; the next block begins afresh. @param {boolean} broken */
+  /** Ends all sounding notes and the pedal; the next block starts anew. @param {boolean} broken see `endAll` */
   async interrupt(broken = false) {
     await this.endAll(broken);
     return this.take();
   }
 
-  /** @param {boolean} broken what the stream still owes is lost */
+  /** @param {boolean} broken the stream failed: its pending events are lost */
   async endAll(broken) {
     if (!broken && this.origin_s !== null) this.tell(await this.stream.flush());
     const end_s = this.next_s ?? 0;
@@ -63,7 +63,7 @@ export class Live {
     const passed = this.gate.pass(samples);
     this.next_s = end_s;
     if (!passed.length) return;
-    // Also on waking: the pre-roll ends where the block ends.
+    // After a pause too: the pre-roll ends where this block ends.
     this.origin_s ??= end_s - passed.length / this.rate;
     this.tell(await this.stream.feed(passed));
     this.endOverlong(end_s);
@@ -73,7 +73,7 @@ export class Live {
     this.origin_s = null;
   }
 
-  /** In stream time; an end without a beginning is left out. @param {NoteEvent[]} events */
+  /** Queues events in stream time, without note offs that have no note on. @param {NoteEvent[]} events */
   tell(events) {
     for (const event of events) {
       const time_s = event.time_s + (this.origin_s ?? 0);

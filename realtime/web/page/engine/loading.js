@@ -1,16 +1,16 @@
 // @ts-check
-/** Fetches what the engine needs: the network's files and onnxruntime-web; makes sessions of them. */
+/** Fetches the network's files and onnxruntime-web, and creates sessions from them. */
 
 import { whole } from "./graph.js";
 import { Step } from "./step.js";
 
-/** Of the page, where the files lie; this module is in engine/. */
+/** The page's folder, which holds the files; this module is in engine/. */
 const ROOT = new URL("../", import.meta.url);
 
 /** @typedef {import("./graph.js").Network} Network */
-/** @typedef {(part: string) => Promise<Uint8Array>} Fetch gives the bytes of a file of the network */
+/** @typedef {(part: string) => Promise<Uint8Array>} Fetch returns the bytes of one of the network's files */
 
-/** Sessions by latency, each made once. */
+/** Creates one session per latency, when it is first needed. */
 export class Engine {
   /**
    * @param {typeof import("onnxruntime-web")} ort
@@ -25,7 +25,7 @@ export class Engine {
     this.sessions = new Map();
   }
 
-  /** Steps of a new stream. @param {number} latency_ms @returns {Promise<Step>} */
+  /** A new stream's step. Throws Error for an unknown latency. @param {number} latency_ms @returns {Promise<Step>} */
   async step(latency_ms) {
     const key = String(latency_ms);
     const skeleton = this.network.steps[key];
@@ -34,7 +34,7 @@ export class Engine {
     try {
       return new Step(this.ort, await /** @type {Promise<import("./step.js").Session>} */ (this.sessions.get(key)), skeleton);
     } catch (error) {
-      this.sessions.delete(key); // a network that failed may come back
+      this.sessions.delete(key); // fetching it may succeed the next time
       throw error;
     }
   }
@@ -48,7 +48,7 @@ export class Engine {
   }
 }
 
-/** In a worker of the page. @returns {Promise<Engine>} */
+/** Loads the engine, in a worker of the page. @returns {Promise<Engine>} */
 export async function loadEngine() {
   const runtime = new URL("runtime/", ROOT);
   /** @type {typeof import("onnxruntime-web")} */

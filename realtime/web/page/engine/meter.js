@@ -1,5 +1,5 @@
 // @ts-check
-/** How long steps take: their middle and their slowest of the last few seconds. */
+/** Measures the duration of steps: median and 99th percentile of the last 200 (4 s of sound). */
 
 const KEPT = 200;
 

@@ -1,5 +1,5 @@
 // @ts-check
-/** From the probability that the sustain pedal is down to its changes: the rule of model/pedal_decoder.py. */
+/** Decodes the sustain pedal's probability to pedal changes, as PedalDecoder in model/decoder.py does. */
 
 import { FRAME_S } from "./timebase.js";
 
@@ -14,12 +14,16 @@ export class PedalDecoder {
     this.above = threshold;
     this.below = Math.max(0, threshold - HYSTERESIS);
     this.before = this.here = 0;
-    this.number = -1; // of the frame to decode next: the last one fed
+    this.number = -1; // index of the frame to decode next, the last frame fed
     this.changed = -SHORTEST_FRAMES;
     this.down = false;
   }
 
-  /** A change in the frame before this one, if any. @param {number} after @returns {PedalEvent | null} */
+  /**
+   * Receives the next frame's probability; returns the change in the frame before it, or null.
+   * @param {number} after
+   * @returns {PedalEvent | null}
+   */
   feed(after) {
     const { before, here } = this;
     this.before = here;
@@ -35,12 +39,12 @@ export class PedalDecoder {
     return { type: "pedal", time_s, down: this.down };
   }
 
-  /** At the end: the last frame counts as if it went on. @returns {PedalEvent | null} */
+  /** Decodes the last frame as if its probability continued. @returns {PedalEvent | null} */
   feedLast() {
     return this.feed(this.here);
   }
 
-  /** Lets the pedal up at the end. @returns {PedalEvent | null} */
+  /** Releases the pedal at the end; returns null if it is up. @returns {PedalEvent | null} */
   flush() {
     if (!this.down) return null;
     this.down = false;

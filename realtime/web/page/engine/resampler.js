@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * From any sample rate to 16 kHz as the sound comes, as model/resampling.py does it: a short low-pass, then
- * cubic interpolation, which waits for nothing. Rates below 32 kHz leave no room for that: a longer sinc.
+ * Resamples incoming sound of any rate to 16 kHz, as model/frames.py does: a short low-pass, then cubic
+ * interpolation, almost without delay. Rates below 32 kHz leave no room for the low-pass and use a longer sinc.
  */
 
 import { roundEven, SAMPLE_RATE } from "./timebase.js";
@@ -10,7 +10,7 @@ const SHORT_FROM_HZ = 32_000;
 const CUTOFF_HZ = 7_900;
 const HALF_LENGTH_S = 0.0006;
 const KAISER = 8;
-/** Of the sinc for low rates: samples to each side, and the share of the band that passes. */
+/** The sinc for low rates: samples to each side, and the share of the band that it passes. */
 const LONG_HALF = 48;
 const LONG_BAND = 0.94;
 
@@ -22,31 +22,31 @@ export class Resampler {
     this.short = rate >= SHORT_FROM_HZ;
     this.taps = this.short ? lowPass(rate) : null;
     this.half = this.taps ? this.taps.length >> 1 : 0;
-    /** Samples that an output needs before and after its place. */
+    /** Input samples that an output sample needs before and after its position. */
     this.before = this.short ? 1 : LONG_HALF;
     this.after = this.short ? 2 : LONG_HALF;
     this.came = this.went = 0;
     /** @type {Float32Array} */
-    this.tail = new Float32Array(this.half); // the first output belongs to the first sample
+    this.tail = new Float32Array(this.half); // so the first output sample lies at the first input sample
     /** @type {Float32Array} */
     this.kept = new Float32Array(this.before);
-    this.keptFrom = -this.before; // number of the first sample kept
+    this.keptFrom = -this.before; // index of the first sample kept
   }
 
-  /** How much later a sample leaves than it came, in seconds. */
+  /** Delay from input to output, in seconds. */
   get delay_s() {
     if (this.rate === SAMPLE_RATE) return 0;
     return (this.half + this.after) / this.rate;
   }
 
-  /** Samples in; samples at 16 kHz out. @param {Float32Array} samples */
+  /** Resamples a block; returns samples at 16 kHz. @param {Float32Array} samples */
   feed(samples) {
     if (this.rate === SAMPLE_RATE || !samples.length) return samples;
     this.came += samples.length;
     return this.interpolate(this.taps ? this.filter(samples, this.taps) : samples, Infinity);
   }
 
-  /** The rest: in all, as many samples at 16 kHz as the sound was long. */
+  /** Returns the rest: in total, the output has the duration of the input. */
   flush() {
     if (this.rate === SAMPLE_RATE) return new Float32Array(0);
     const rest = new Float32Array(this.half);
@@ -65,7 +65,7 @@ export class Resampler {
     const out = new Float32Array(count);
     for (let i = 0; i < count; i++) {
       let sum = 0;
-      for (let j = 0; j < taps.length; j++) sum += taps[j] * all[i + j]; // symmetric, so no turning round
+      for (let j = 0; j < taps.length; j++) sum += taps[j] * all[i + j]; // symmetric, so not reversed
       out[i] = sum;
     }
     this.tail = all.slice(Math.max(0, all.length - taps.length + 1));
@@ -115,7 +115,7 @@ function sinc(s, at, x, band) {
   return sum;
 }
 
-/** Taps of a Kaiser-windowed sinc, unit gain at 0 Hz, an odd number of them. @param {number} rate */
+/** Taps of a Kaiser-windowed sinc: odd in number, unit gain at 0 Hz. @param {number} rate */
 function lowPass(rate) {
   const half = roundEven(rate * HALF_LENGTH_S);
   const taps = Float64Array.from({ length: 2 * half + 1 }, (_, i) => {

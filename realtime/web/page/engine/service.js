@@ -1,5 +1,5 @@
 // @ts-check
-/** One stream of sound in the page: what PROTOCOL.md says a server does, in a worker. */
+/** Serves one stream of sound in a worker, as PROTOCOL.md describes it for a server. */
 
 import { Live } from "./live.js";
 import { Meter } from "./meter.js";
@@ -13,7 +13,7 @@ const LATE_MS = 40;
 /**
  * @typedef {import("../notes.js").NoteEvent} NoteEvent
  * @typedef {{sample_rate: number, latency_ms: number, mode: "live" | "file", start_s: number}} Hello
- * @typedef {{samples: Float32Array, time_s: number, at_ms: number}} Block `at_ms` by performance.timeOrigin
+ * @typedef {{samples: Float32Array, time_s: number, at_ms: number}} Block `at_ms`: arrival, in ms since 1970
  * @typedef {(message: {type: string, [key: string]: unknown}) => void} Say
  */
 
@@ -40,7 +40,7 @@ export class Service {
     say({ type: "ready", latency_ms: 1000 * this.stream.latency_s, pedal: engine.network.has_pedal });
   }
 
-  /** @param {Float32Array} samples @param {number} at_ms when they came */
+  /** @param {Float32Array} samples @param {number} at_ms time of their arrival */
   sound(samples, at_ms) {
     this.waiting.push({ samples, time_s: this.next_s, at_ms });
     this.next_s += samples.length / this.rate;
@@ -48,7 +48,7 @@ export class Service {
     void this.work();
   }
 
-  /** Samples that were not sent. @param {number} samples */
+  /** Skips samples that were not sent. @param {number} samples */
   gap(samples) {
     this.next_s += samples / this.rate;
   }
@@ -67,7 +67,7 @@ export class Service {
     return this.waiting.length ? this.next_s - this.waiting[0].time_s : 0;
   }
 
-  /** Sound that waits for more than a second will never be caught up with: it is dropped and counted. */
+  /** Drops and counts old blocks when more than a second of sound waits: the engine cannot catch up. */
   dropOld() {
     if (this.backlog_s <= MOST_BACKLOG_S) return;
     while (this.backlog_s > KEPT_S) {
@@ -130,7 +130,7 @@ export class Service {
   }
 }
 
-/** Lets messages come in between; timers would wait for milliseconds. @param {MessageChannel} channel */
+/** Lets waiting messages be handled; a timer would add milliseconds. @param {MessageChannel} channel */
 function pause(channel) {
   return new Promise((go) => {
     channel.port1.onmessage = go;

@@ -1,5 +1,8 @@
 // @ts-check
-/** One live step: a frame's samples in, probabilities of the frame R frames before out. See model/ONNX.md. */
+/**
+ * One live step: receives a frame's samples and returns the probabilities of the frame R frames earlier, where R is
+ * the look-ahead. See model/ONNX.md.
+ */
 
 /**
  * @typedef {import("onnxruntime-web").InferenceSession} Session
@@ -23,7 +26,7 @@ export class Step {
     this.steps = 0;
   }
 
-  /** As before the first frame. */
+  /** Restores the state before the first frame. */
   reset() {
     this.state = this.first();
     this.steps = 0;
@@ -40,7 +43,7 @@ export class Step {
   }
 
   /**
-   * Null for the first R frames, which lie before the sound.
+   * Returns a frame's probabilities, or null in the first R steps, whose frames lie before the sound.
    * @param {Float32Array} samples of one frame
    * @returns {Promise<Probable | null>}
    */

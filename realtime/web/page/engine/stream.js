@@ -1,5 +1,5 @@
 // @ts-check
-/** The engine live: sound comes in blocks of any size, events come out. As model/stream.py. */
+/** A live stream: receives sound in blocks of any size and returns events, as model/stream.py does. */
 
 import { Decoder } from "./decoder.js";
 import { Frames } from "./frames.js";
@@ -19,19 +19,19 @@ export class Stream {
     this.step = step;
     this.network = network;
     this.rate = rate;
-    /** Is told how long each step took. @type {(ms: number) => void} */
+    /** Called with the duration of each step. @type {(ms: number) => void} */
     this.onStep = () => {};
     this.frames = new Frames(network.front_end, rate);
     this.decoder = new Decoder(step.thresholds);
     this.decoded = 0;
   }
 
-  /** Algorithmic latency in seconds: from a frame's centre to the announcement of its onset. */
+  /** Algorithmic latency in seconds: from a frame's centre until its onset is returned. */
   get latency_s() {
     return this.frames.latency_s + (this.step.look_ahead + 1) * FRAME_S;
   }
 
-  /** As new: the next sample is at 0 s. */
+  /** Starts anew: the next sample is at 0 s. */
   reset() {
     this.frames = new Frames(this.network.front_end, this.rate);
     this.decoder = new Decoder(this.step.thresholds);
@@ -40,7 +40,7 @@ export class Stream {
   }
 
   /**
-   * Events that a block of mono samples completes. Throws EngineFault where the network gives no numbers.
+   * Returns the events that a block of mono samples completes. Throws EngineFault if the output holds NaN or infinity.
    * @param {Float32Array} block
    */
   async feed(block) {
@@ -48,14 +48,14 @@ export class Stream {
     return this.compute(Infinity);
   }
 
-  /** The events still owed, as if silence followed, and the ends of what sounds. Then `reset`. */
+  /** Returns the pending events, as if silence followed, and ends all notes and the pedal. Call `reset` next. */
   async flush() {
     this.frames.finish(this.step.look_ahead);
     const events = await this.compute(this.frames.total);
     return [...events, ...this.decoder.flush()];
   }
 
-  /** @param {number} total frames, of which no more are decoded */
+  /** @param {number} total number of frames after which none is decoded */
   async compute(total) {
     /** @type {NoteEvent[]} */
     const events = [];

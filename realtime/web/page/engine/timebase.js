@@ -10,7 +10,7 @@ export const BINS_PER_KEY = 4;
 export const BINS = KEYS * BINS_PER_KEY;
 export const BINS_PER_OCTAVE = 12 * BINS_PER_KEY;
 
-/** To the nearest whole number, halves to the even one, as Python rounds. @param {number} value */
+/** Rounds to the nearest integer, halves to the even one, as Python does. @param {number} value */
 export function roundEven(value) {
   const down = Math.floor(value);
   const rest = value - down;

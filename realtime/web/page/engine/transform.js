@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * The front end's matrix, as model/engine/transform.py makes it. It is made here, since it is twice as large as
- * the network and hardly compresses; graph.js puts it into the graphs.
+ * Computes the front end's matrix, as model/engine/transform.py does. It is not downloaded, since it is twice as
+ * large as the network and hardly compresses; graph.js puts it into the graphs.
  */
 
 import { BINS_PER_OCTAVE, SAMPLE_RATE } from "./timebase.js";
@@ -12,14 +12,14 @@ const ALPHA = 2 ** (1 / BINS_PER_OCTAVE) - 2 ** (-1 / BINS_PER_OCTAVE);
  * @typedef {{gamma_hz: number, window_factor: number, longest: number, look_ahead: number, tuning_cents: number}}
  *   FrontEnd settings of a checkpoint
  * @typedef {{first: number, last: number, every: number, start: number, rows: number}} Group
- *   bins first to last (exclusive), of how many samples one is taken, and those of them that are needed
+ *   bins `first` to `last` (exclusive); one of `every` samples is taken, and of these `rows` from `start` on are used
  */
 
 /** Centre frequency of a bin in Hz. @param {number} bin @param {number} cents */
 export const frequencyHz = (bin, cents) => 27.5 * 2 ** ((bin - 1.5) / BINS_PER_OCTAVE + cents / 1200);
 
 /**
- * The matrix of a group of bins [rows, 2 * bins], row by row: cosines, then minus sines.
+ * Returns the matrix [rows, 2 * bins] of a group of bins, row by row: cosines, then negative sines.
  * @param {FrontEnd} config
  * @param {Group} group
  */
@@ -38,7 +38,7 @@ export function groupMatrix(config, group) {
 }
 
 /**
- * One bin's column: an asymmetric window, its peak at the frame's centre, times a complex sine.
+ * Computes one bin's column: an asymmetric window, with its peak at the frame's centre, times a complex exponential.
  * @param {FrontEnd} config
  * @param {number} bin
  * @param {(row: number, cosine: number, sine: number) => void} put
@@ -58,7 +58,7 @@ function putBin(config, bin, put) {
   const before = config.longest - config.look_ahead;
   weights.forEach((weight, i) => {
     const angle = (2 * Math.PI * hz * (first + i)) / SAMPLE_RATE;
-    const scale = (2 * weight) / sum; // twice, so that a full-scale sine reads 0 dB
+    const scale = (2 * weight) / sum; // factor 2: a full-scale sine reads 0 dB
     put(before + first + i, scale * Math.cos(angle), -scale * Math.sin(angle));
   });
 }

@@ -1,5 +1,5 @@
 // @ts-check
-/** The engine's thread. One stream at a time: a hello replaces the one before. */
+/** The engine's worker. It serves one stream at a time: a hello replaces the previous stream. */
 
 import { loadEngine } from "./loading.js";
 import { Service } from "./service.js";
@@ -14,12 +14,12 @@ import { Service } from "./service.js";
 
 /** @type {Promise<import("./loading.js").Engine> | null} */
 let engine = null;
-/** Messages are taken one after the other, those that come while a session opens too. */
+/** Handles messages one after the other, also while a session opens. */
 let turn = Promise.resolve();
 /** @type {{id: number, service: Service} | null} */
 let current = null;
 
-/** Enough for browsers to translate WebAssembly a second time, into faster code; slow devices do without. */
+/** Enough steps for browsers to compile WebAssembly again, to faster code; slow devices run fewer. */
 const WARM_UP_STEPS = 60;
 const WARM_UP_MS = 1500;
 
@@ -28,7 +28,7 @@ const say = (message) => postMessage(message);
 
 onmessage = (/** @type {MessageEvent<Message>} */ { data }) => {
   turn = turn.then(() => take(data)).catch((error) => {
-    engine = current ? engine : null; // what could not be fetched may be there the next time
+    engine = current ? engine : null; // fetching may succeed the next time
     say({ type: "failed", id: "id" in data ? data.id : 0, reason: String(error?.message ?? error) });
   });
 };
