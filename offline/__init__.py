@@ -1,1 +1,1 @@
-"""Recordings in, MIDI out."""
+"""Transcription of recordings to MIDI and other files."""

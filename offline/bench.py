@@ -1,7 +1,7 @@
-"""What this machine does: speed, memory and start-up time, on a piano-like sound made here.
+"""Measures speed, memory and start-up time on this machine, with a synthetic piano-like sound.
 
-Nothing is read but the checkpoint, so what is measured is the road from samples to notes; reading
-and resampling a file come on top.
+Apart from ``bench_batches`` nothing is read but the checkpoint, so the figures cover the path from samples to
+notes; reading and resampling a file come on top.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .settings import Settings
 LATENCY_MS = 132
 NOTES_PER_SECOND = 8
 PARTIALS = 8
-PROFILED_S = 20  #: of the stream; it needs no more
+PROFILED_S = 20  #: seconds of streaming that are profiled; more are not needed
 
 
 def measure(
@@ -36,17 +36,17 @@ def measure(
     device: str = "auto",
     report: Callable[[str], object] = lambda stage: None,
 ) -> dict[str, Any]:
-    """All figures, ready for JSON; medians over ``repeats`` runs with ``seconds`` of sound.
+    """All figures, ready for JSON: medians over ``repeats`` runs with ``seconds`` of sound.
 
-    ``report`` is told what comes next. Sets the number of threads that compute in this process. Raises what
-    ``Transcriber.load`` raises, and RuntimeError if a fresh process fails.
+    ``report`` is called with the name of each stage. Sets the number of compute threads in this process.
+    Raises what ``Transcriber.load`` raises, and RuntimeError if a fresh process fails.
     """
     keep_memory()  # as a transcribing process does
     transcriber = Transcriber.load(checkpoint, device=device).with_threads(threads)
     set_threads(threads)
     sound = piano_like(seconds)
     warm_up = sound[: 2 * SAMPLE_RATE]
-    units_ms = [unit_ms()]  # before, between and after: other work slows it as it slows the rest
+    units_ms = [unit_ms()]  # before, between and after the runs: other load slows both alike
     report("whole recordings")
     offline_s(transcriber, warm_up)
     whole_s = [offline_s(transcriber, sound) for _ in range(repeats)]
@@ -104,7 +104,7 @@ def _where(transcriber: Transcriber, sound: np.ndarray) -> dict[str, dict[str, f
 
 
 def piano_like(seconds: float, seed: int = 1) -> np.ndarray:
-    """A busy sound, in the manner of a piano: float32 [n] at 16 kHz, peak 0.5; the same every time."""
+    """A dense piano-like sound: float32 [n] at 16 kHz, peak 0.5. The same seed gives the same sound."""
     rng = np.random.default_rng(seed)
     sound = np.zeros(round(seconds * SAMPLE_RATE), dtype=np.float32)
     for onset_s in rng.uniform(0, seconds, round(seconds * NOTES_PER_SECOND)):
@@ -115,7 +115,7 @@ def piano_like(seconds: float, seed: int = 1) -> np.ndarray:
 
 
 def _struck(pitch: int, length: int) -> np.ndarray:
-    """One note: partials that die away, the high ones sooner; float32 [length]."""
+    """One note, float32 [length]: decaying partials, the high ones decaying faster."""
     t = np.arange(length, dtype=np.float32) / SAMPLE_RATE
     hz = 440.0 * 2.0 ** ((pitch - 69) / 12)
     note = np.minimum(t / 0.003, 1.0)
@@ -124,14 +124,14 @@ def _struck(pitch: int, length: int) -> np.ndarray:
 
 
 def offline_s(transcriber: Transcriber, sound: np.ndarray) -> float:
-    """Seconds that transcribing a sound [n] at 16 kHz takes, with all the future to see."""
+    """Seconds needed to transcribe a sound [n] at 16 kHz with full context."""
     began = time.perf_counter()
     transcriber.transcribe_blocks(_blocks(sound, SAMPLE_RATE), SAMPLE_RATE)
     return time.perf_counter() - began
 
 
 def steps_s(transcriber: Transcriber, sound: np.ndarray) -> np.ndarray:
-    """Seconds that each step [n] takes as a sound is fed frame by frame (20 ms), at 132 ms latency."""
+    """Seconds needed for each step [n] when a sound is fed frame by frame (20 ms) at 132 ms latency."""
     stream = transcriber.stream(latency_ms=LATENCY_MS, sample_rate=SAMPLE_RATE)
     took = []
     for block in _blocks(sound, HOP):

@@ -1,4 +1,4 @@
-"""What bounds a batch of recordings: the network, by the batch size; reading; decoding; and the whole."""
+"""Finds what limits a batch of recordings: the network (by batch size), reading or decoding."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from .reading import open_recording
 from .settings import Settings
 
 FILE_RATE = 44_100
-_ON_A_PROCESSOR = (1, 2, 4)  #: rows; more gain nothing there
-_FILES_A_ROW = 4  #: recordings for every place in a batch, so that the pipeline fills
+_ON_A_PROCESSOR = (1, 2, 4)  #: batch sizes; larger ones gain nothing on a CPU
+_FILES_A_ROW = 4  #: recordings per row of a batch, enough to fill the pipeline
 _WINDOW_S = WINDOW_FRAMES * FRAME_S
 
 
@@ -39,7 +39,7 @@ def measure(
     repeats: int,
     report: Callable[[str], object],
 ) -> dict[str, Any]:
-    """Times real time of each part alone and of the whole, ready for JSON; ``sound`` [n] at 16 kHz."""
+    """Speed of each part and of the whole, in times real time, ready for JSON. ``sound``: [n] at 16 kHz."""
     batcher = Batcher(transcriber)
     report("batches: the network")
     on_cpu = transcriber.device == "cpu"
@@ -57,7 +57,7 @@ def measure(
     helpers = default_helpers()
     beside = helpers / (1 / reading + 1 / decoding)
     best = network.get(batcher.size, max(network.values()))
-    alone = on_cpu  # there each process does everything
+    alone = on_cpu  # on a CPU each process does everything
     return {
         "batch": batcher.size,
         "network_x_realtime": {str(size): x for size, x in network.items()},
@@ -81,7 +81,7 @@ def _sizes(batcher: Batcher, on_cpu: bool) -> list[int]:
 
 
 def _network_x(windows: WindowEngine, sound: np.ndarray, size: int, repeats: int) -> float:
-    """The speed of ``size`` windows of 20 s at once; a first run, which warms up, is left out."""
+    """The network's speed for ``size`` windows of 20 s at once, without a first run that warms up."""
     rows = [_row(windows, sound)] * size
     windows.predict(rows).wait()
     took = []
@@ -93,13 +93,13 @@ def _network_x(windows: WindowEngine, sound: np.ndarray, size: int, repeats: int
 
 
 def _row(windows: WindowEngine, sound: np.ndarray) -> Row:
-    """A window of 20 s, repeated sound where there is less."""
+    """A window of 20 s; a shorter sound is repeated."""
     samples = np.resize(sound, (WINDOW_FRAMES - 1) * HOP + windows.span)
     return Row(windows.start(), samples, True)
 
 
 def _reading_x(transcriber: Transcriber, file: Path) -> float:
-    """Decoding a FLAC of two channels at 44.1 kHz, resampling and cutting it, in one process."""
+    """Speed of decoding, resampling and cutting a stereo FLAC at 44.1 kHz, in one process."""
     began = time.perf_counter()
     with open_recording(file) as recording:
         slices = Slices(transcriber.config.front_end, recording.sample_rate)
@@ -109,7 +109,7 @@ def _reading_x(transcriber: Transcriber, file: Path) -> float:
 
 
 def _decoding_x(transcriber: Transcriber, windows: WindowEngine, sound: np.ndarray, folder: str) -> float:
-    """From probabilities to a MIDI file, in one process."""
+    """Speed from probabilities to a MIDI file, in one process."""
     ((keys, pedal),) = windows.predict([_row(windows, sound)]).wait()
     began = time.perf_counter()
     decoder = Decoder(transcriber.config.decoder)
@@ -118,7 +118,7 @@ def _decoding_x(transcriber: Transcriber, windows: WindowEngine, sound: np.ndarr
 
 
 def _whole_x(transcriber: Transcriber, settings: Settings, size: int, file: Path) -> float:
-    """Recordings from disk to MIDI files on disk, from the first that is done to the last."""
+    """Speed from recordings to MIDI files on disk, between the ends of the first batch and the last."""
     jobs = [Job(file, {"mid": file.with_name(f"{n}.mid")}) for n in range(max(3, _FILES_A_ROW * size))]
     done: list[tuple[float, Outcome]] = []
     on_gpu = transcriber.device == "cuda"
@@ -126,6 +126,6 @@ def _whole_x(transcriber: Transcriber, settings: Settings, size: int, file: Path
     executor: Executor = Pipeline(load=load) if on_gpu else OneProcess(load=load)
     for outcome in executor.run(jobs, settings, lambda *_: None):
         done.append((time.perf_counter(), outcome))
-    counted = done[size if on_gpu else 1 :]  # the first batch comes at once
+    counted = done[size if on_gpu else 1 :]  # the recordings of the first batch finish together
     began = done[size - 1 if on_gpu else 0][0]
     return sum(outcome.duration_s for _, outcome in counted) / max(1e-9, counted[-1][0] - began)

@@ -1,4 +1,4 @@
-"""The machine that is measured: what it is, and what a fresh process takes on it."""
+"""Describes the measured machine, and measures fresh processes on it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ print(1000 * float(numpy.median(took)))
 
 
 def startup_s(checkpoint: Path | None, device: str) -> float:
-    """Seconds from starting Python to a transcriber that is ready."""
+    """Seconds from starting Python until a transcriber is ready."""
     began = time.perf_counter()
     _python("-c", _START, str(checkpoint or ""), device)
     return time.perf_counter() - began
@@ -64,22 +64,22 @@ def help_s() -> float:
 
 
 def fresh_peak_rss_mib(checkpoint: Path | None, device: str, threads: int, seconds: float) -> float:
-    """The most memory, in MiB, that a new process takes for ``seconds`` of sound, offline and live."""
+    """Peak memory, in MiB, of a new process that transcribes ``seconds`` of sound offline, and 1 s live."""
     return float(_python("-c", _PEAK, str(checkpoint or ""), device, str(threads), str(seconds)))
 
 
 def unit_ms() -> float:
-    """Milliseconds that NumPy takes for a product of two 1024 x 1024 float32 matrices with one thread.
+    """Milliseconds that NumPy needs to multiply two 1024 x 1024 float32 matrices with one thread.
 
-    Figures in this unit compare between machines. A process of its own measures it, without what other
-    settings of OpenBLAS this one may have.
+    Figures in this unit are comparable between machines. A separate process measures it, without the
+    settings that OpenBLAS may have in this one.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS_")}
     return float(_python("-c", _UNIT, environment={**kept, "OPENBLAS_NUM_THREADS": "1"}))
 
 
 def _python(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
-    """Runs a new Python; its output. Raises RuntimeError with the last line that it complained in."""
+    """Run a new Python and return its output. Raises RuntimeError with the last line of its error output."""
     done = subprocess.run(python(*arguments), capture_output=True, text=True, env=environment)
     if done.returncode:
         complaint = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
@@ -88,7 +88,7 @@ def _python(*arguments: str, environment: Mapping[str, str] | None = None) -> st
 
 
 def machine(transcriber: Transcriber) -> dict[str, Any]:
-    """What the figures were measured on and with."""
+    """The hardware and software that the figures were measured with."""
     return {
         "cpu": cpu_name(),
         "cores": cores(),
@@ -102,7 +102,7 @@ def machine(transcriber: Transcriber) -> dict[str, Any]:
 
 
 def cpu_name() -> str:
-    """What the processor calls itself, on Linux as lscpu names its model."""
+    """The name of the processor's model, on Linux as lscpu prints it."""
     try:
         if sys.platform == "darwin":
             return subprocess.run(

@@ -1,4 +1,4 @@
-"""Where the time goes: the share of each part of the road from samples to notes."""
+"""Where the time goes: the share of each part of the path from samples to notes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ PARTS: list[tuple[str, object, str]] = [
 
 
 class Stopwatch:
-    """Adds up the seconds that functions take, without those of the watched functions they call."""
+    """Adds up the time of watched functions. Nested calls count for the inner function only."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
-        #: For each watched call under way the seconds spent in other watched calls.
+        #: For each active watched call, the seconds spent in other watched calls.
         self._inner: list[float] = []
 
     def watched(self, function: Callable, part: str) -> Callable:
@@ -43,7 +43,7 @@ class Stopwatch:
 
 
 def where_time_goes(work: Callable[[], object]) -> dict[str, float]:
-    """The share of each part in ``work`` of a transcriber on a CPU: percent, adding up to 100."""
+    """The share of each part in the time of ``work``, in percent, adding up to 100. For a CPU transcriber."""
     watch = Stopwatch()
     with ExitStack() as stack:
         for part, owner, name in PARTS:

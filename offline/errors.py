@@ -1,19 +1,19 @@
-"""The errors of this folder, apart so that every file can raise them."""
+"""The exceptions of this package, in a module of their own that all others can import."""
 
 from __future__ import annotations
 
 
 class UsageError(ValueError):
-    """Arguments that cannot be meant: no such path, two recordings for one output file."""
+    """Arguments are invalid, for example a missing path or two recordings for one output file."""
 
 
 class AudioError(Exception):
-    """A recording that cannot be used. One line: the file, what was expected, what came, what to do."""
+    """A recording cannot be used. The message is one line: file, what was expected and found, what to do."""
 
 
 class MissingExtra(ValueError):
-    """A package that is not installed is needed. One line: for what, and how to install it."""
+    """A required package is not installed. The message is one line: what needs it, how to install it."""
 
 
 class LoadError(RuntimeError):
-    """The checkpoint or the device cannot be used: no recording could be transcribed."""
+    """The checkpoint or the device cannot be used, so no recording can be transcribed."""

@@ -1,4 +1,4 @@
-"""Outputs that are there already: may a job replace them, and are they what it would write now?"""
+"""Checks existing outputs: whether a job may replace them, and whether they are up to date."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from .provenance import Origin, digest_of, is_whole, origin_of, place_digest, wr
 
 
 class ExistingOutputs:
-    """Looks at the outputs of jobs, one job after the other, which go below ``output`` or beside recordings.
+    """Checks the outputs of jobs, one job after the other.
 
-    ``settings`` in the words of ``describe_settings``; ``checkpoint`` gives the weights' digest. ``force``:
-    whatever is there is replaced. ``skip``: jobs are left out whose outputs are there, whole, and made of the
-    same sound with the same weights and settings.
+    ``settings``: the line of ``describe_settings``. ``checkpoint``: returns the digest of the weights.
+    ``output``: where outputs go; None: beside the recordings. ``force``: replace whatever exists. ``skip``:
+    leave out jobs whose outputs exist, are complete, and were made from the same sound with the same weights
+    and settings.
     """
 
     def __init__(
@@ -37,9 +38,9 @@ class ExistingOutputs:
         self._root = Root.above(output) if isinstance(output, Path) else None
 
     def pending(self, job: Job) -> Job | None:
-        """The job, with what it may replace; None for one that is done.
+        """The job with the kinds that it may replace; None for a job that is done.
 
-        Raises FileExistsError where an output was not written here, or is another recording's.
+        Raises FileExistsError for an output that hppnet did not write or that belongs to another recording.
         """
         job = replace(job, root=self._root)
         present = {kind: place for kind, place in job.outputs.items() if there(place)}
@@ -61,17 +62,17 @@ class ExistingOutputs:
         return job
 
     def _recorded(self, places: Iterable[Place]) -> bool:
-        """Whether the manifest, if there is one, knows them: a run may be killed before it has said so."""
+        """Whether the manifest, if any, lists all places. A killed run may have left outputs out of it."""
         return self._manifest is None or all(self._manifest.origin(place) is not None for place in places)
 
     def _origin(self, place: Place) -> Origin | None:
-        """By its own words, or the manifest's. Raises FileExistsError for what was not written here."""
+        """The origin in an output or the manifest. Raises FileExistsError if hppnet did not write it."""
         if not place.is_file():
-            return None  # check_free says what it is instead
+            return None  # check_free raises the error
         entry = None if self._manifest is None else self._manifest.origin(place)
         own = written_here(place)
-        # Version 0.1 left no words in pictures, and what broke has lost them; but what is whole without them
-        # is somebody's, who put it in the place of ours.
+        # Version 0.1 did not mark pictures, and a damaged output has lost its mark. Any other complete file
+        # without the mark is somebody else's, put in place of our output.
         if not own and (entry is None or (place.suffix != ".png" and is_whole(place, None))):
             raise foreign(place)
         return (origin_of(place) if own else None) or entry
@@ -80,7 +81,7 @@ class ExistingOutputs:
         return "" if self._manifest is None else self._manifest.input_of(place)
 
     def _right(self, place: Place, origin: Origin | None, known: list[Origin], source: _SourceDigest) -> bool:
-        if origin is None:  # a CSV says nothing: what was written with it does
+        if origin is None:  # a CSV holds no origin: use that of an output written with it
             kind = place.suffix[1:]
             origin = next((other for other in known if kind in other.formats.split("+")), None)
         return (
@@ -92,7 +93,7 @@ class ExistingOutputs:
 
 
 class _SourceDigest:
-    """A job's recording, compared with those that outputs were made of."""
+    """Compares a job's recording with the recordings that outputs were made from."""
 
     def __init__(self, job: Job) -> None:
         self._source = job.source
@@ -100,7 +101,7 @@ class _SourceDigest:
 
     @property
     def _digest(self) -> str:
-        """Empty where the recording cannot be read: who transcribes it will say why."""
+        """Empty if the recording cannot be read: transcribing it reports the error."""
         if self._known is None:
             try:
                 with local_copy(self._source) as file:
@@ -112,27 +113,27 @@ class _SourceDigest:
     def is_of(self, origin: Origin, output: Place) -> bool:
         if origin.digest:
             return origin.digest == self._digest
-        # Version 0.1 left no digest.
+        # Version 0.1 stored no digest.
         return origin.input == self._source.name and not _newer(self._source, output)
 
     def is_other_than(self, origin: Origin, path: str) -> bool:
-        """Whether the output was made of another recording; ``path`` as the manifest has it, "" unknown."""
+        """Whether an output holds another recording's notes. ``path``: the manifest's input for it, or ""."""
         if origin.place and origin.digest:
             return origin.place != place_digest(self._source) and origin.digest != self._digest
         if origin.input != self._source.name:
             return True
         if not path or isinstance(self._source, Url) or not os.path.isfile(path):
-            return False  # moved away, or never known
+            return False  # moved, or unknown
         return not os.path.samefile(path, self._source) and digest_of(Path(path)) != self._digest
 
 
 def _newer(source: Place, output: Place) -> bool:
-    """Whether a recording was changed after its output, as far as their times tell."""
+    """Whether a recording is newer than its output by modification time; False for URLs."""
     if isinstance(source, Url) or isinstance(output, Url):
         return False
     try:
         return os.path.getmtime(source) > os.path.getmtime(output)
-    except OSError:  # not there: who transcribes it will say so
+    except OSError:  # missing: transcribing it reports the error
         return True
 
 

@@ -1,6 +1,6 @@
-"""Which recordings the arguments and the list of a command mean, one after the other as they are found.
+"""Finds the recordings that a command's arguments and list name, and yields them one by one.
 
-A list is a text, one recording a line, or a CSV with a column ``input``, ``path`` or ``url``.
+A list is a text with one recording per line, or a CSV with a column ``input``, ``path`` or ``url``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from . import places
 from .errors import UsageError
 from .places import Place, Url, place_of
 
-#: Looked for in folders and patterns; a file named outright may have any suffix.
+#: Searched for in folders and patterns. A file named directly may have any suffix.
 SOUND_SUFFIXES = frozenset(
     [
         *(".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
@@ -33,25 +33,25 @@ SOUND_SUFFIXES = frozenset(
 )
 
 _LIST_COLUMNS = ("input", "path", "url")
-#: Told of a folder without recordings or beyond reading, and why.
+#: Called with a place where no recording was found or read, and the reason.
 Failed = Callable[[Place, str], object]
 
 
 @dataclass(frozen=True)
 class FoundRecording:
-    """A recording, and its place under an output folder (``rec/a/take.wav`` of ``rec``: ``a/take.wav``)."""
+    """A recording and its path below an output folder (``a/take.wav`` for ``rec/a/take.wav`` in ``rec``)."""
 
     path: Place
     relative: Path
-    output: str | None = None  #: where a list says that it goes
+    output: str | None = None  #: output given by a list
 
 
 def find_recordings(arguments: Sequence[str], failed: Failed) -> Iterator[FoundRecording]:
     """Files, folders (recursively), patterns (``*``, ``?``, ``[]``, ``**``) and URLs of all three.
 
-    What two arguments mean comes twice. ``failed`` is told of folders without or beyond reading. Raises
-    UsageError for a path that does not exist and a pattern that fits nothing, MissingExtra for URLs that
-    need a package.
+    A recording named by two arguments is yielded twice. ``failed`` is called for empty and unreadable
+    folders. Raises UsageError for a path that does not exist and a pattern without a match, MissingExtra for
+    URLs that need a package.
     """
     several = len(arguments) > 1
     for argument in arguments:
@@ -98,12 +98,12 @@ def _in_folder(folder: Path, root: Path, failed: Failed) -> Iterator[FoundRecord
 
 
 def looks_like_sound(name: str) -> bool:
-    """Hidden files are left alone: macOS keeps ``._take.wav``, which is no sound, beside ``take.wav``."""
+    """Whether a name has a sound suffix and is not hidden. macOS's hidden ``._take.wav`` holds no sound."""
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in SOUND_SUFFIXES
 
 
 def _fitting(pattern: str, failed: Failed) -> Iterator[FoundRecording]:
-    """A pattern that names a suffix gets what it asks for, any other what looks like sound."""
+    """Files that match a pattern; only those with a sound suffix, unless the pattern names a suffix."""
     root = Path(pattern)
     while glob.has_magic(str(root)):
         root = root.parent
@@ -114,8 +114,8 @@ def _fitting(pattern: str, failed: Failed) -> Iterator[FoundRecording]:
     found = False
     for match in map(Path, matches):
         if match.is_dir():
-            if "**" not in pattern:  # there the files come by themselves
-                found = True  # or it says so itself
+            if "**" not in pattern:  # ** also matches the files in it
+                found = True  # _in_folder reports an empty folder
                 yield from _in_folder(match, root, failed)
         elif looks_like_sound(match.name) or (wanted and not glob.has_magic(wanted)):
             found = True
@@ -125,7 +125,7 @@ def _fitting(pattern: str, failed: Failed) -> Iterator[FoundRecording]:
 
 
 def _of_url(url: Url, several: bool, failed: Failed) -> Iterator[FoundRecording]:
-    """A web server rarely says what its folders hold: there a URL is a file unless it ends in a slash."""
+    """Recordings of a URL. Web servers rarely list folders: http URLs of folders must end in a slash."""
     try:
         if glob.has_magic(url.text.split("::")[0]) and url.scheme not in ("http", "https"):
             yield from _fitting_urls(url)
@@ -173,12 +173,12 @@ class _ListEntry:
 
 
 def find_listed(list_file: str, failed: Failed) -> Iterator[FoundRecording]:
-    """The recordings of a list (``-``: standard input), read as they are asked for.
+    """The recordings of a list (``-``: standard input), which is read as they are requested.
 
-    Paths mean what they would mean on the command line. What has a sound file's suffix is taken as a
-    recording without a look at it, so that a million of them need not be touched twice; below an output
-    folder they keep their folders beneath the one that all have in common. Raises UsageError for a list
-    that cannot be read or has no such column.
+    Paths, but not patterns, are interpreted as on the command line. An entry with a sound suffix is taken as
+    a recording without a check that it exists, so a million files are not accessed twice. In an output
+    folder recordings keep their folders below the common folder of all entries. Raises UsageError for a list
+    that cannot be read, is empty or has no such column.
     """
     with _read_twice(list_file) as path:
         common = _common_folder(path, list_file)
@@ -192,7 +192,7 @@ def find_listed(list_file: str, failed: Failed) -> Iterator[FoundRecording]:
 
 @contextmanager
 def _read_twice(list_file: str) -> Iterator[Path]:
-    """A file that can be read twice."""
+    """Yields a path that can be read twice; standard input is saved to a temporary file."""
     if list_file != "-":
         yield Path(list_file)
         return
@@ -223,12 +223,12 @@ def _entries(path: Path, name: str) -> Iterator[_ListEntry]:
 
 
 def _says_something(line: str) -> bool:
-    """A line that begins with # is a remark; a file of such a name can be written ``./#name``."""
+    """Whether a line is neither blank nor a comment (``#...``). A file ``#name`` is written ``./#name``."""
     return bool(line.strip()) and not line.startswith("#")
 
 
 def _header(file: IO[str], name: str) -> tuple[str, int, int | None] | None:
-    """Delimiter and columns where the first line names them; None for a plain text."""
+    """Delimiter, input column and output column of a table; None for a plain text."""
     first = file.readline()
     delimiter = "\t" if name.lower().endswith(".tsv") else ","
     names = [field.strip().lower() for field in next(csv.reader([first], delimiter=delimiter), [])]
@@ -242,7 +242,7 @@ def _header(file: IO[str], name: str) -> tuple[str, int, int | None] | None:
 
 
 def _common_folder(path: Path, name: str) -> str | None:
-    """The folder that all entries without an output of their own lie in; None where there is none."""
+    """The lowest folder that contains all entries; None where there is none."""
     common: str | None = None
     for entry in _entries(path, name):
         folder = _folder(entry.text)
@@ -251,7 +251,7 @@ def _common_folder(path: Path, name: str) -> str | None:
         elif folder != common:
             try:
                 common = os.path.commonpath([common, folder])
-            except ValueError:  # an absolute path beside a relative one, or two drives
+            except ValueError:  # an absolute and a relative path, or two drives
                 return None
     return common
 

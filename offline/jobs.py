@@ -1,4 +1,4 @@
-"""A job: a recording and the outputs to make of it, how they are called, and what became of it."""
+"""Jobs: a recording with its outputs, their names, and the outcome."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from ..model.notes import Note
 
 INSTEAD = "move it away, name a folder with -o, or replace it with --force"
-_LONGEST_NAME = 255  #: bytes, on all file systems that are common
+_LONGEST_NAME = 255  #: bytes; the limit of all common file systems
 
 
 @dataclass(frozen=True)
 class Root:
-    """A folder that was there when the work began, on one of a machine's file systems."""
+    """An existing folder above the outputs, and the disk it was on when the work began."""
 
     folder: str
     device: int
@@ -31,36 +31,37 @@ class Root:
 
     @classmethod
     def above(cls, folder: Path) -> Root:
-        """The folder, or the nearest above it that is there."""
+        """The folder, or its nearest parent that exists."""
         whole = Path(os.path.abspath(folder))
         while not whole.exists() and whole != whole.parent:
             whole = whole.parent
         return cls(str(whole), whole.stat().st_dev, machine_name())
 
     def check(self) -> None:
-        """Where a share was, there may be an empty folder now, on another disk: nothing is written there.
+        """Raises OSError if the folder is on another disk now.
 
-        Raises OSError.
+        An unmounted share leaves an empty folder behind, in which nothing must be written.
         """
         if self.machine != machine_name():
-            return  # it has other names for its disks
+            return  # another machine numbers its disks differently
         if os.stat(self.folder).st_dev != self.device:
             raise OSError(errno.ENODEV, "another disk than when the work began; is it mounted?", self.folder)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One recording and the files to make of it: kind (one of FORMATS, or ``png``) -> place."""
+    """One recording and its outputs: a mapping from kind (one of FORMATS, or ``png``) to place."""
 
     source: Place
     outputs: dict[str, Place]
-    replaceable: frozenset[str] = frozenset()  #: kinds that may be replaced whatever they hold
-    root: Root | None = None  #: of the folders that may be made
+    replaceable: frozenset[str] = frozenset()  #: kinds that may be replaced whatever they contain
+    root: Root | None = None  #: existing folder above the outputs
 
     def check_free(self) -> None:
-        """An output that is there and was not written here may be the labels of somebody's data set.
+        """Check that all outputs may be written.
 
-        Raises FileExistsError for one, OSError for a name that no file can have, or a disk that has gone.
+        Raises FileExistsError for a file that hppnet did not write (it may be labels of a data set), OSError
+        for a name that is too long, or a disk that is no longer mounted.
         """
         if self.root is not None:
             self.root.check()
@@ -70,28 +71,29 @@ class Job:
 
 @dataclass
 class Outcome:
-    """What became of one recording."""
+    """The result of one recording."""
 
     source: Place
     error: str | None = None  #: one line that names the file
-    trace: str | None = None  #: where the error arose
-    outputs: list[Place] = field(default_factory=list)  #: written, or meant to be
+    trace: str | None = None  #: traceback of the error
+    outputs: list[Place] = field(default_factory=list)  #: written, or planned if it failed
     note_count: int = 0
-    notes: list[Note] | None = None  #: with ``keep_notes``
-    duration_s: float = 0.0  #: of sound
+    notes: list[Note] | None = None  #: only with ``keep_notes``
+    duration_s: float = 0.0  #: length of the recording
     wall_s: float = 0.0
-    found_cents: float | None = None  #: with tuning "auto"
-    digest: str = ""  #: of the recording: see ``digest_of``
+    found_cents: float | None = None  #: estimated tuning, only with tuning "auto"
+    digest: str = ""  #: digest of the recording, see ``digest_of``
     engine: str = ""  #: what computed it: library, version and precision
-    warnings: list[str] = field(default_factory=list)  #: what is wrong with the recording, a line each
+    warnings: list[str] = field(default_factory=list)  #: problems of the recording, one line each
 
 
 def check_free(
     place: Place, kind: str | None = None, instead: str = INSTEAD, *, replaceable: bool = False
 ) -> None:
-    """Raises FileExistsError for what is no file, or was not written by this program and is not replaceable.
+    """Check that an output may be written. ``kind`` None: by its suffix; ``instead``: advice for the user.
 
-    Of a kind (None: by its name). Raises OSError for a name that no file can have.
+    Raises FileExistsError for anything but a file, and for a file that hppnet did not write unless it is
+    ``replaceable``; OSError for a name that is too long.
     """
     if len(os.fsencode(place.name)) > _LONGEST_NAME:
         why = f"the name is longer than {_LONGEST_NAME} bytes; name the output with -o"
@@ -105,36 +107,36 @@ def check_free(
 
 
 def there(place: Place) -> bool:
-    """Whether anything has this name, a link that leads nowhere included."""
+    """Whether the place exists; a dangling link counts as existing."""
     return place.exists() if isinstance(place, Url) else os.path.lexists(place)
 
 
 def foreign(place: Place, instead: str = INSTEAD) -> FileExistsError:
-    """``instead``: what can be done."""
+    """The error for a file that hppnet did not write. ``instead``: what the user can do."""
     why = f"it was not written by hppnet and may be labels or other work; {instead}"
     return FileExistsError(errno.EEXIST, why, str(place))
 
 
 def output_kind(output: Place) -> str | None:
-    """The format a name asks for; None for a folder."""
+    """The format that a name's suffix asks for; None for a folder."""
     kind = {"midi": "mid"}.get(output.suffix[1:].lower(), output.suffix[1:].lower())
     return kind if kind in FORMATS and not output.is_dir() else None
 
 
 def stem_of(place: Place) -> Place:
-    """Without the suffix; ``Op.27 No.2`` has none."""
+    """The place without its suffix. ``Op.27 No.2`` has none."""
     suffix = place.suffix
     is_suffix = suffix.lower() in SOUND_SUFFIXES or suffix[1:2].isalpha()
     return place.with_suffix("") if is_suffix else place
 
 
 def outputs_of(stem: Place, kinds: tuple[str, ...]) -> dict[str, Place]:
-    """An output a kind, all called like ``stem``."""
+    """One output per kind, named ``stem`` with the kind as suffix."""
     return {kind: stem.with_name(f"{stem.name}.{kind}") for kind in kinds}
 
 
 def named_outputs(output: Place, kinds: tuple[str, ...]) -> dict[str, Place]:
-    """The output that is called ``output``, and beside it those of the other kinds."""
+    """The file ``output``, named by the user, and beside it the outputs of the other kinds."""
     named = output_kind(output)
     if named is None:
         return outputs_of(output, kinds)

@@ -1,8 +1,8 @@
-"""What has been done with which weights and settings: ``manifest.csv``, a line for every recording.
+"""The manifest ``manifest.csv``: a line for every recording, with the weights and settings used.
 
-One process writes a manifest, whoever does the work: each line is one write, at the end of the file, so
-two commands on one machine may share it. Network file systems do not promise that between machines; there
-each part of a job array (``--shard``) has a manifest of its own beside the others, and all are read.
+Only the command's own process writes a manifest, not its workers. Each line is a single write at the end of
+the file, so two commands on one machine may share it. Network file systems do not guarantee this between
+machines, so each part of a job array (``--shard``) writes its own manifest beside the others. All are read.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from .settings import Settings, describe_settings
 MANIFEST_NAME = "manifest.csv"
 COLUMNS_0_1 = ("input", "output", "duration_s", "notes", "checkpoint", "settings", "seconds", "error")
 COLUMNS = (*COLUMNS_0_1, "warning", "digest", "place", "engine")
-#: The columns of manifests that earlier versions wrote: each begins as today's do.
+#: Columns of manifests by earlier versions. Each is a prefix of COLUMNS.
 _OLDER_COLUMNS = (COLUMNS_0_1, COLUMNS[:-1])
 _HEADER, *_OLDER_HEADERS = (",".join(names).encode() + b"\n" for names in (COLUMNS, *_OLDER_COLUMNS))
 _TABLE = "CREATE TABLE made (output BLOB PRIMARY KEY, input BLOB, origin BLOB)"
 
 
 class Manifest:
-    """The manifest of one run. Use with ``with``; the file appears with the first line.
+    """The manifest of one run, a context manager. The file is created with the first line.
 
-    Raises FileExistsError for a file that is no manifest, unless ``force`` says to replace it.
+    Raises FileExistsError if the file exists and is not a manifest, unless ``force`` is set.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Manifest:
             self._file = None
 
     def add(self, outcome: Outcome) -> None:
-        """Raises OSError when it cannot be written; what was written before stays."""
+        """Append the line of an outcome. Raises OSError if that fails; earlier lines stay."""
         done = outcome.error is None
         kinds = "+".join(sorted(output.suffix[1:] for output in outcome.outputs))
         row = (
@@ -100,26 +100,26 @@ class Manifest:
         if os.fstat(file).st_size == 0:
             _write_whole(file, _HEADER)
         elif not _ends_in_a_line(self.path):
-            _write_whole(file, b"\n")  # of a machine that was switched off: half a line is nobody's
+            _write_whole(file, b"\n")  # end an incomplete line, as a power failure leaves it
         return file
 
     def _named(self, output: Place) -> str:
-        """Below the manifest's folder without it, so that the whole may be moved."""
+        """An output's path, relative within the manifest's folder, so that the folder may be moved."""
         if isinstance(output, Url):
             return str(output)
         whole, folder = os.path.abspath(output), os.path.abspath(self.path.parent)
         below = os.path.relpath(whole, folder)
         return whole if below.startswith("..") else Path(below).as_posix()
 
-    # --- what is done ---
+    # --- finished outputs ---
 
     def origin(self, output: Place) -> Origin | None:
-        """What an output was made of, by the last line of any run that made it."""
+        """The origin of an output by the latest line of any manifest; None if there is none."""
         row = self._row("origin", output)
         return None if row is None else _origin(row)
 
     def input_of(self, output: Place) -> str:
-        """The recording that an output was made of, as it was named then; "" unknown."""
+        """The recording that an output was made from, as the manifest names it; "" if unknown."""
         return self._row("input", output) or ""
 
     def _row(self, column: str, output: Place) -> str | None:
@@ -130,14 +130,14 @@ class Manifest:
         return None if row is None else os.fsdecode(row[0])
 
     def _read(self) -> sqlite3.Connection:
-        """The outputs that all manifests here know, in a temporary file of its own."""
+        """All outputs listed by the manifests of this folder, in a temporary database."""
         made = sqlite3.connect("", isolation_level=None)
         made.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN; {_TABLE}")
         files = [self._main, *self._main.parent.glob(f"{self._main.stem}-*-of-*{self._main.suffix}")]
         for file in sorted((file for file in files if _is_manifest(file)), key=lambda f: f.stat().st_mtime):
             for row in _rows(file):
                 if row["error"] or not row["output"]:
-                    continue  # then nothing was written, and what was there before is still there
+                    continue  # nothing was written, so earlier outputs are still there
                 stem = row["output"].rpartition(".")[0]
                 for kind in row["settings"].rpartition(" formats=")[2].split("+"):
                     fields = (f"{stem}.{kind}", row["input"], "\n".join(row.values()))
@@ -149,7 +149,7 @@ class Manifest:
 
 
 def check_manifest(path: Path) -> None:
-    """Raises FileExistsError for what is there and no manifest of ours."""
+    """Raises FileExistsError if the file exists and is not a manifest of hppnet."""
     if os.path.lexists(path) and not _is_manifest(path):
         why = "it is no manifest of hppnet; name another with --manifest, or replace it with --force"
         raise FileExistsError(errno.EEXIST, why, str(path))
@@ -167,7 +167,7 @@ def _first_line(path: Path) -> bytes:
 
 def _rows(file: Path) -> Iterator[dict[str, str]]:
     with open(file, newline="", encoding="utf-8", errors="surrogateescape") as lines:
-        for line in lines:  # each by itself: half a line does not take the next with it
+        for line in lines:  # parsed one by one: an incomplete line does not affect the next
             row = next(csv.reader([line.replace("\0", "")]), [])
             if any(len(row) == len(names) and tuple(row) != names for names in _OLDER_COLUMNS):
                 row += [""] * (len(COLUMNS) - len(row))
@@ -184,7 +184,7 @@ def _origin(row: str) -> Origin:
 
 
 def _rewrite(path: Path) -> None:
-    """A manifest of an earlier version with the columns of today; its lines keep what they say."""
+    """Add the columns of today to a manifest of an earlier version; its lines keep their content."""
     count = len(next(csv.reader([_first_line(path).decode()])))
     more = "," * (len(COLUMNS) - count)
     with replacing(path) as part, open(path, "rb") as old, open(part, "wb") as new:
@@ -197,14 +197,14 @@ def _rewrite(path: Path) -> None:
 
 
 def _write_whole(file: int, data: bytes) -> None:
-    """All of it or nothing. Raises OSError."""
+    """Write all data or nothing. Raises OSError."""
     before = os.fstat(file).st_size
     written = 0
     try:
         while written < len(data):
             written += os.write(file, data[written:])
     except OSError:
-        if os.fstat(file).st_size == before + written:  # nobody else has written since
+        if os.fstat(file).st_size == before + written:  # no other process has written since
             os.ftruncate(file, before)
         raise
 

@@ -1,4 +1,4 @@
-"""A piano roll as a PNG: notes coloured by velocity over what the network thought."""
+"""Draws a piano roll as a PNG: notes coloured by velocity over the network's probabilities."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PICTURE_S = 600.0  #: a picture holds at most this much, from the start
-ROW_S = 30.0  #: longer recordings go on in the next row
+PICTURE_S = 600.0  #: longest part of a recording that is drawn, from its start
+ROW_S = 30.0  #: longer recordings continue in the next row
 _SHORTEST_ROW_S = 4.0
 _ROW_INCHES = (14.0, 3.4)
 _DPI = 110
@@ -39,10 +39,10 @@ def draw_piano_roll(
     pedal: Sequence[Press] | None = None,
     comment: str = "",
 ) -> None:
-    """Write a PNG of the first ``PICTURE_S`` seconds in rows of ``ROW_S``; the pedal below the keys.
+    """Write a PNG of the first ``PICTURE_S`` seconds in rows of ``ROW_S``, with the pedal below the keys.
 
     ``probabilities`` [T, 88, 4] (onset, frame, offset, velocity), 0 to 1, at 50 frames a second, may end
-    early or be None. ``comment``, ASCII, becomes a text chunk. Raises OSError when it cannot be written.
+    early or be None. ``comment``, ASCII, becomes a text chunk. Raises OSError if the file cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -68,7 +68,7 @@ def draw_piano_roll(
     figure.suptitle(_heading(title, notes, duration_s), x=0.01, ha="left", color=_INK, fontsize=11)
     _add_velocity_scale(figure, list(axes))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # a name in a script that the font lacks shows as boxes
+        warnings.filterwarnings("ignore", "Glyph")  # characters that the font lacks appear as boxes
         figure.savefig(Path(path), format="png", metadata=picture_facts(comment))
 
 
@@ -90,7 +90,7 @@ def _pitch_range(notes: Sequence[Note], shown_s: float) -> tuple[int, int]:
 
 
 def _draw_keyboard(axes: Axes, low: int, high: int) -> None:
-    """Shade black keys, a line at each C."""
+    """Shade the black keys and draw a line at each C."""
     for pitch in range(low, high + 1):
         if pitch % 12 in _BLACK:
             axes.axhspan(pitch - 0.5, pitch + 0.5, color=_BLACK_KEYS, lw=0, zorder=0)
@@ -99,7 +99,7 @@ def _draw_keyboard(axes: Axes, low: int, high: int) -> None:
 
 
 def _draw_probabilities(axes: Axes, probabilities: np.ndarray, begin: float, row_s: float) -> None:
-    """Frame probability as a grey-blue veil, onsets in dark green on top; transparent where nothing is."""
+    """Draw frame probabilities in transparent grey-blue, with onsets in dark green on top."""
     first = round(begin * FRAMES_PER_SECOND)
     part = probabilities[first : first + round(row_s * FRAMES_PER_SECOND)]
     if not len(part):
@@ -129,7 +129,7 @@ def _draw_notes(axes: Axes, notes: Sequence[Note], begin: float, end: float) -> 
 
 
 def _draw_pedal(axes: Axes, pedal: Sequence[Press], low: int) -> None:
-    """A bar below the lowest key while the pedal is down."""
+    """Draw a bar below the lowest key while the pedal is down."""
     height = 1.6
     lengths, begins = [press.up_s - press.down_s for press in pedal], [press.down_s for press in pedal]
     axes.barh([low - 0.7 - height / 2] * len(pedal), lengths, height, begins, color=_PEDAL, lw=0, zorder=3)

@@ -1,8 +1,8 @@
-"""Files and folders by URL, next to paths: whatever fsspec reaches (s3, gs, http, zip and tar members, ...).
+"""Files and folders by URL, beside local paths, through fsspec (s3, gs, http, zip and tar members, ...).
 
 ``s3://bucket/take.wav``, ``https://host/take.wav``, ``zip://in/take.wav::takes.zip``,
-``tar://take.wav::s3://bucket/takes.tar``. A recording is copied to a temporary file for reading; an output
-is written there and copied when it is whole.
+``tar://take.wav::s3://bucket/takes.tar``. A recording is copied to a temporary file for reading. An output
+is written to a temporary file and uploaded when it is complete.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from urllib.parse import unquote, urlsplit
 
 from .errors import AudioError, MissingExtra
 
-#: An object is there when it has come whole; elsewhere a name ending in .part becomes the file's.
+#: Stores in which a file appears only when its upload is complete. Elsewhere a .part file is renamed.
 _WHOLE_OR_NOT = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss", "memory"}
 _READ_ONLY = {"http", "https", "zip", "tar", "libarchive", "github", "git", "data", "reference"}
 
 
 @dataclass(frozen=True)
 class Url:
-    """A place by URL, with the few words of ``pathlib.Path`` that recordings and outputs need."""
+    """A place given by URL, with the part of ``pathlib.Path`` that recordings and outputs need."""
 
     text: str
 
@@ -44,7 +44,7 @@ class Url:
 
     @property
     def inner(self) -> str:
-        """Without the archive that it lies in, and without a web address's query."""
+        """The URL without the archive around it and without the query of a web address."""
         inner = self.text.split("::", 1)[0]
         return inner.split("?", 1)[0] if self.scheme in ("http", "https") else inner
 
@@ -76,7 +76,7 @@ class Url:
         return Url(folder + Path(below).as_posix() + self._outer)
 
     def beside(self, path: str) -> Url:
-        """What this URL's file system calls ``path``."""
+        """The URL of ``path``, a path in this URL's file system."""
         return Url(_system(self)[0].unstrip_protocol(path) + self._outer)
 
     def is_dir(self) -> bool:
@@ -94,7 +94,7 @@ class Url:
         return bool(getattr(system, question)(path))
 
     def first_bytes(self, count: int | None) -> bytes:
-        """None: all of them."""
+        """The first ``count`` bytes; None: the whole file."""
         system, path = _system(self)
         return cast(bytes, system.cat_file(path, start=0, end=count))
 
@@ -103,13 +103,13 @@ Place = Path | Url
 
 
 def place_of(text: str) -> Place:
-    """A path, or a URL where there is ``://``. ``file://`` is a path, and so is whatever has this name."""
+    """A URL for text with ``://``, else a path. ``file://`` and names of existing files are paths too."""
     if os.path.lexists(text):
         return Path(text)
     if "://" not in text:
         try:
             return Path(text).expanduser()
-        except RuntimeError:  # ~ and a name that is no user's
+        except RuntimeError:  # ~NAME without a user of this name
             return Path(text)
     if text.startswith("file://") and "::" not in text:
         return Path(unquote(urlsplit(text).path))
@@ -117,7 +117,7 @@ def place_of(text: str) -> Place:
 
 
 def walk(folder: Url) -> Iterator[tuple[Url, list[str]]]:
-    """Each folder below, sorted, and the names of its files. Raises OSError."""
+    """Yields ``folder`` and all folders below that are not hidden, with sorted file names. Raises OSError."""
     system, root = _system(folder)
     if not system.isdir(root):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder.text)
@@ -126,21 +126,22 @@ def walk(folder: Url) -> Iterator[tuple[Url, list[str]]]:
         for name in [name for name in folders_here if name.startswith(".")]:
             folders_here.pop(name) if isinstance(folders_here, dict) else folders_here.remove(name)
         with suppress(AttributeError):
-            system.dircache.clear()  # of a million objects it would keep every name
+            system.dircache.clear()  # the cache would keep the name of every object
         yield folder.beside(parent), sorted(files)
 
 
 def glob(pattern: Url) -> list[Url]:
-    """What fits a pattern, sorted. Raises OSError."""
+    """The URLs that match a pattern, sorted. Raises OSError."""
     system, path = _system(pattern)
     return [pattern.beside(found) for found in sorted(system.glob(path))]
 
 
 @contextmanager
 def local_copy(place: Place) -> Iterator[Path]:
-    """The file itself, or for as long as the ``with`` block lasts a copy of what a URL names.
+    """Yields a path as it is, or a temporary copy of a URL that exists until the ``with`` block ends.
 
-    Raises AudioError, one line, when it cannot be fetched; and has errors name the URL, not the copy.
+    Raises AudioError, one line, if the URL cannot be fetched. Each AudioError from the block names the URL,
+    not the copy.
     """
     if isinstance(place, Path):
         yield place
@@ -162,9 +163,9 @@ def local_copy(place: Place) -> Iterator[Path]:
 
 @contextmanager
 def uploaded(place: Url) -> Iterator[Path]:
-    """A temporary file that is copied to the URL if nothing went wrong, whole or not at all.
+    """Yields a temporary file, and uploads it to the URL if the ``with`` block raises nothing.
 
-    Raises OSError when it cannot be.
+    The URL receives the whole file or nothing. Raises OSError if the upload fails.
     """
     with tempfile.TemporaryDirectory(prefix="hppnet-") as folder:
         copy = Path(folder, place.name)
@@ -194,9 +195,9 @@ def _put(copy: Path, place: Url) -> None:
 
 
 def _system(place: Url) -> tuple[Any, str]:
-    """fsspec's file system and its own name of the place.
+    """The fsspec file system of a place, and the place's path in it.
 
-    Raises MissingExtra without fsspec, or without the package that a store needs.
+    Raises MissingExtra without fsspec, or without the package that the store needs.
     """
     try:
         import fsspec
@@ -206,6 +207,6 @@ def _system(place: Url) -> tuple[Any, str]:
         system, path = fsspec.core.url_to_fs(place.text)
     except ImportError as error:
         raise MissingExtra(f"{place}: {' '.join(str(error).split())}") from None
-    except ValueError as error:  # a protocol that nobody knows
+    except ValueError as error:  # an unknown protocol
         raise MissingExtra(f"{place}: {' '.join(str(error).split())}") from None
     return system, path

@@ -1,6 +1,6 @@
-"""Which outputs all recordings get, before the first is read: what two of one name become; and its shards.
+"""The plan: the outputs of all recordings, fixed before the first is read; name clashes; shards.
 
-The plan lies in a temporary SQLite file, so a million recordings take no more memory than ten.
+The plan is stored in a temporary SQLite file, so a million recordings take no more memory than ten.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ CREATE TABLE found (
 
 @dataclass(frozen=True)
 class Shard:
-    """A slice of the plan, for job arrays: every ``count``-th recording from number ``index`` (from 0) on.
+    """A slice of the plan, for job arrays: every ``count``-th recording, starting at ``index`` (from 0).
 
-    Long recordings spread over all shards, and no shard needs to know of another.
+    Long recordings are spread over all shards, and shards need not communicate.
     """
 
     index: int
@@ -41,14 +41,14 @@ class Shard:
 
     @property
     def label(self) -> str:
-        """For a file name of its own: ``3-of-16``."""
+        """The shard as part of a file name: ``3-of-16``."""
         return f"{self.index + 1}-of-{self.count}"
 
 
 def parse_shard(text: str, environment: Mapping[str, str] = os.environ) -> Shard:
-    """``3/16``, or ``slurm``: what a SLURM job array says in its environment.
+    """The shard for ``3/16``, or for ``slurm`` by the environment variables of a SLURM job array.
 
-    All N tasks must be given the same inputs. Raises ValueError for anything else.
+    All N tasks must have the same inputs. Raises ValueError for any other text.
     """
     if text.strip().lower() == "slurm":
         return _slurm_shard(environment)
@@ -79,11 +79,11 @@ def _slurm_shard(environment: Mapping[str, str]) -> Shard:
 
 
 class Plan:
-    """A job for every recording, each recording once; iterate over it as often as you like.
+    """One job per recording, without duplicates. May be iterated repeatedly.
 
-    ``output`` None: beside each recording; a name that ends in .mid, .midi, .csv or .json: this file (one
-    recording only); else a folder, which mirrors the folders searched. ``remarks`` say whose names had to
-    differ from the recording's.
+    ``output``: None puts outputs beside each recording. A name ending in .mid, .midi, .csv, .json or .jsonl
+    is the output file of a single recording. Any other name is a folder, which mirrors the folders searched.
+    ``remarks`` lists the outputs whose names must differ from their recordings' names.
     """
 
     def __init__(
@@ -93,8 +93,9 @@ class Plan:
         output: Place | None = None,
         shard: Shard | None = None,
     ) -> None:
-        """Raises UsageError for several recordings and one file, a file where a folder is needed, an
-        output in a place that cannot be written to, and one output that is named for two recordings."""
+        """Raises UsageError for several recordings with one output file, a file in place of a folder, a
+        read-only place, and an output that is named for two recordings.
+        """
         self._kinds, self._output, self._shard = tuple(kinds), output, shard or Shard(0, 1)
         self._one_file = output is not None and output_kind(output) is not None
         if output is not None and not self._one_file and output.exists() and not output.is_dir():
@@ -103,7 +104,7 @@ class Plan:
             raise UsageError(f"{output}: expected a folder above it, {above} is a file")
         if isinstance(output, Url) and not output.writable:
             raise UsageError(f"{output}: expected a place that can be written to; {output.scheme} cannot")
-        self._rows = sqlite3.connect("", isolation_level=None)  # a temporary file of its own
+        self._rows = sqlite3.connect("", isolation_level=None)  # a temporary file
         self._rows.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_TABLE}")
         self._rows.execute("BEGIN")
         self._count = 0
@@ -116,7 +117,7 @@ class Plan:
             raise UsageError(f"{output}: expected one recording, got {self._count}; name a folder")
 
     def __len__(self) -> int:
-        """Jobs of this shard."""
+        """Number of jobs in this shard."""
         return len(range(self._shard.index, self._count, self._shard.count))
 
     def __iter__(self) -> Iterator[Job]:
@@ -149,10 +150,10 @@ class Plan:
             return own, True
         return (item.path if self._output is None else self._output / item.relative), False
 
-    # --- names that meet ---
+    # --- name clashes ---
 
     def _apart(self) -> list[str]:
-        """Takes care that no two recordings have one output, and turns places into outputs' stems."""
+        """Give all outputs different names, and reduce places to stems. Returns remarks."""
         remarks: list[str] = []
         if self._output is not None:
             for key in self._clashes():
@@ -164,7 +165,7 @@ class Plan:
         return remarks
 
     def _clashes(self) -> Iterator[bytes]:
-        """Keys that several recordings have, from a table of its own: they may be changed meanwhile."""
+        """Keys shared by several recordings, copied to a table, since keys change during the iteration."""
         self._rows.execute("DROP TABLE IF EXISTS temp.clash")
         self._rows.execute(
             "CREATE TEMP TABLE clash AS SELECT key FROM found GROUP BY key HAVING count(*) > 1 "
@@ -173,7 +174,7 @@ class Plan:
         return (key for (key,) in self._rows.execute("SELECT key FROM temp.clash ORDER BY rowid"))
 
     def _group(self, key: bytes) -> list[tuple[int, Place, Place, bool]]:
-        """(number, source, place, named) of all with one key. Raises UsageError for two named ones."""
+        """(number, source, place, named) of all with one key. Raises UsageError if two of them are named."""
         query = "SELECT number, source, place, named FROM found WHERE key = ? ORDER BY number"
         rows = [(n, _place(s), _place(p), bool(m)) for n, s, p, m in self._rows.execute(query, (key,))]
         sources = [str(source) for _, source, _, named in rows if named]
@@ -182,12 +183,12 @@ class Plan:
         return rows
 
     def _apart_by_folder(self, key: bytes) -> list[str]:
-        """``a/take.wav b/take.wav`` named one by one: under ``a`` and ``b``."""
+        """Put ``a/take.wav`` and ``b/take.wav``, given as separate arguments, below ``a`` and ``b``."""
         group = [row for row in self._group(key) if not row[3]]
         parents = [_identity(source.parent) for _, source, _, _ in group]
         try:
             common = os.path.commonpath(parents)
-        except ValueError:  # two drives, a path and a URL
+        except ValueError:  # two drives, or a path and a URL
             return []
         if len(set(parents)) < 2 or self._output is None:
             return []
@@ -197,7 +198,7 @@ class Plan:
         return [f"{_listed([row[1] for row in group])}: one name, so each goes below its own folder's name"]
 
     def _apart_by_suffix(self, key: bytes) -> str:
-        """``take.wav`` and ``take.flac`` of one folder: ``take.wav.mid`` and ``take.flac.mid``."""
+        """Keep the suffixes of ``take.wav`` and ``take.flac`` in one folder: ``take.wav.mid`` and so on."""
         group = self._group(key)
         for number, _, place, named in group:
             if not named:
@@ -206,7 +207,7 @@ class Plan:
         return f"{names}: one name without the suffix, so it is kept ({group[0][2].name}.mid)"
 
     def _apart_by_number(self, key: bytes) -> list[str]:
-        """What is left: ``a.wav`` and ``A.WAV`` on a system that tells them apart."""
+        """Number the remaining clashes, such as ``a.wav`` and ``A.WAV`` on a case-sensitive file system."""
         remarks = []
         group = self._group(key)
         free = [row for row in group if not row[3]]
@@ -222,13 +223,13 @@ class Plan:
         return bool(self._rows.execute("SELECT 1 FROM found WHERE key = ?", (_key(stem),)).fetchone())
 
     def _set(self, number: int, place: Place, kept: bool = False) -> None:
-        """``kept``: with all of its name for a stem."""
+        """Change a recording's place. ``kept``: its stem includes the suffix."""
         key = _key(place if kept else stem_of(place))
         row = (_bytes(place), key, number)
         self._rows.execute("UPDATE found SET place = ?, key = ? WHERE number = ?", row)
 
     def _strip(self) -> None:
-        """Places become stems: the key tells whether the suffix is kept."""
+        """Replace places by stems. The key tells whether the suffix is kept."""
         self._rows.create_function("stem", 2, _stem_by_key, deterministic=True)
         self._rows.execute("UPDATE found SET place = stem(place, key) WHERE NOT named")
 
@@ -243,7 +244,7 @@ def _listed(places: Sequence[Place]) -> str:
 
 
 def _identity(place: Place) -> str:
-    """One for all names of a file or folder."""
+    """The same text for all names of a file or folder; resolves links."""
     if isinstance(place, Url):
         return str(place)
     whole = os.path.join(_real_folder(os.path.abspath(place.parent)), place.name)
@@ -256,7 +257,7 @@ def _real_folder(folder: str) -> str:
 
 
 def _key(stem: Place) -> bytes:
-    """Equal for names that would be one file, on some systems in either case."""
+    """Equal for names that may be the same file. Ignores case, as some file systems do."""
     return os.fsencode(str(stem).casefold())
 
 

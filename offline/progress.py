@@ -1,4 +1,4 @@
-"""What the user sees of a batch: a bar on a terminal, a line for every file, a summary."""
+"""Shows the progress of a batch: a bar on a terminal, a line for every file, a summary."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from .reading import likely_duration_s
 
 
 def clock(seconds: float) -> str:
-    """75.4 -> 1:15, 3675 -> 1:01:15."""
+    """Format seconds: 75.4 -> 1:15, 3675 -> 1:01:15."""
     whole = round(seconds)
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
 
 
 class _Rate(ProgressColumn):
-    """Seconds of sound in a second."""
+    """Column for the speed, in seconds of sound per second."""
 
     def render(self, task: Task) -> Text:
         sound_s, elapsed_s = task.fields["sound_s"], task.elapsed or 0.0
@@ -43,19 +43,19 @@ class _Rate(ProgressColumn):
 
 
 class BatchScreen:
-    """Shows a batch. Used with ``with``; the bar only where standard error is a terminal.
+    """Shows the progress of a batch; a context manager. The bar requires a terminal (standard error).
 
-    The bar counts seconds of sound where ``jobs`` are given: few enough to look up how long each is.
-    Otherwise it counts recordings, of which there are ``total``, done ones included.
+    With ``jobs``, few enough to look up their lengths, the bar counts seconds of sound. Otherwise it counts
+    recordings; ``total`` is their number, including those already done.
     """
 
     def __init__(self, jobs: Sequence[Job], total: int, *, quiet: bool, verbose: bool) -> None:
         self._quiet = quiet
         self._verbose = verbose
         self._bar = _bar() if total and not quiet else None
-        # Only the bar wants to know beforehand how much there is.
+        # Only the bar needs the expected lengths.
         self._expected_s = {str(job.source): _likely_s(job) for job in jobs} if self._bar else {}
-        self._read_s: dict[str, float] = {}  # of those under way
+        self._read_s: dict[str, float] = {}  # seconds read of each unfinished recording
         whole = sum(self._expected_s.values()) if jobs else float(total)
         self._by_sound = bool(jobs)
         self._total = whole
@@ -76,7 +76,7 @@ class BatchScreen:
             self._bar.stop()
 
     def report_read(self, job: Job, seconds: float) -> None:
-        """A job has been read up to here, in seconds."""
+        """Report that ``seconds`` of a job have been read."""
         if self._bar:
             source = str(job.source)
             self._read_s[source] = seconds
@@ -84,7 +84,7 @@ class BatchScreen:
             self._show(printable(job.source.name))
 
     def finished(self, outcome: Outcome) -> None:
-        """One line for this file; an error, and what is wrong with the recording, to standard error."""
+        """Print one line for the outcome. Errors and warnings go to standard error."""
         if outcome.error is not None:
             self.failed += 1
             print(f"error: {printable(outcome.error)}", file=sys.stderr, flush=True)
@@ -100,13 +100,13 @@ class BatchScreen:
         if self._bar:
             source = str(outcome.source)
             self._read_s.pop(source, None)
-            # A failed file weighs nothing: nobody will wait for the rest of it.
+            # A failed file has a duration of 0 here, so the bar does not wait for its rest.
             self._expect(source, outcome.duration_s)
             self._expected_s.pop(source, None)
             self._show("")
 
     def summary(self) -> str:
-        """Files, hours of sound, × real time, failures."""
+        """One line: files, hours of sound, × real time, failures."""
         wall_s = max(1e-9, time.monotonic() - self._started)
         words = [
             f"{self.done} file{'' if self.done == 1 else 's'} transcribed",
@@ -117,7 +117,7 @@ class BatchScreen:
         return ", ".join(words + ([f"{self.skipped} skipped"] if self.skipped else []))
 
     def _expect(self, source: str, seconds: float) -> None:
-        """A job is as long as this after all."""
+        """Correct the expected length of a recording."""
         if self._by_sound and source in self._expected_s:
             self._total += seconds - self._expected_s[source]
             self._expected_s[source] = seconds
@@ -143,7 +143,7 @@ def _bar() -> Progress | None:
         *(TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn()),
         *(_Rate(), TimeRemainingColumn(), TextColumn("left")),
     )
-    # Standard output may be a file: then its lines must not be drawn above the bar.
+    # Where standard output is a file, its lines must not be drawn above the bar.
     return Progress(*columns, console=console, transient=True, redirect_stdout=sys.stdout.isatty())
 
 
@@ -158,7 +158,7 @@ def _line(outcome: Outcome) -> str:
 
 
 def show_notes(outcome: Outcome) -> None:
-    """The notes as a table on standard output."""
+    """Print the notes as a table on standard output."""
     table = Table(title=Text(printable(outcome.source.name)), title_justify="left")
     for name in ("onset s", "offset s", "name", "pitch", "velocity"):
         table.add_column(name, justify="right")

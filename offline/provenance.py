@@ -1,7 +1,7 @@
-"""The provenance of outputs: the recording, weights and settings that each says it was made with.
+"""The origin of outputs: the recording, weights and settings that each was made with.
 
-MIDI has a text event for it, JSON a field, JSONL one in its first line, PNG a text chunk. CSV has no room:
-its line in the manifest, or an output beside it, speaks for it.
+MIDI stores it in a text event, JSON in a field, JSONL in a field of the first line, PNG in a text chunk. CSV
+has no place for it: its line in the manifest, or another output of the recording, provides it.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from ..model.config import ModelConfig
     from .jobs import Job
 
-MARK = "hppnet "  #: before the origin in a text event or chunk
-_HEAD_BYTES = 8192  #: of an output, within which the origin stands
-SCORES_HEADER = b"run,file,onset_10ms_p,"  #: begins the table of ``hppnet evaluate``
+MARK = "hppnet "  #: precedes the origin in a text event or chunk
+_HEAD_BYTES = 8192  #: the origin lies within these first bytes of an output
+SCORES_HEADER = b"run,file,onset_10ms_p,"  #: start of the table of ``hppnet evaluate``
 _REPORT, _SOFTWARE = b'{\n  "program": "hppnet ', b"Software\0hppnet "  #: see ``hppnet.program``
 _END_OF_TRACK = b"\xff\x2f\x00"
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"\x00\x00\x00\x00IEND\xaeB`\x82"
@@ -36,23 +36,23 @@ _CSV_HEADERS = tuple(",".join((*CSV_COLUMNS, *more)).encode() + b"\r\n" for more
 
 @dataclass(frozen=True)
 class Origin:
-    """What an output was made of. What is not known (version 0.1 wrote less) is empty."""
+    """What an output was made from. Unknown fields are empty (version 0.1 stored fewer)."""
 
     input: str  #: name of the recording, without its folder
     place: str  #: see ``place_digest``
     digest: str  #: see ``digest_of``
     checkpoint: str  #: digest of the weights
     settings: str  #: see ``describe_settings``
-    formats: str  #: all outputs written with this one: ``csv+mid``
+    formats: str  #: formats of all outputs written together: ``csv+mid``
     notes: int | None = None
 
     def line(self) -> str:
-        """In one line of ASCII."""
+        """The mark and the origin as one line of ASCII."""
         return MARK + json.dumps(asdict(self), ensure_ascii=True)
 
 
 class DescribedModel(Protocol):
-    """What an output says of the model: a Transcriber, or what is left of it without the network."""
+    """What outputs say about the model: a Transcriber or its ModelFacts."""
 
     @property
     def config(self) -> ModelConfig: ...
@@ -66,7 +66,7 @@ class DescribedModel(Protocol):
 def origin_for(
     job: Job, model: DescribedModel, settings: Settings, digest: str, notes: int | None = None
 ) -> Origin:
-    """``digest``: of the recording's bytes; ``notes``: None before they are known."""
+    """The origin of a job's outputs. ``digest``: see ``digest_of``; ``notes``: None before they are known."""
     return Origin(
         job.source.name,
         place_digest(job.source),
@@ -81,7 +81,7 @@ def origin_for(
 def describe(
     source: str, model: DescribedModel, settings: Settings, duration_s: float | None = None
 ) -> dict[str, Any]:
-    """What JSON says beside the notes; without a duration where it is not known yet."""
+    """The fields of JSON other than the notes; no duration while it is unknown."""
     config = model.config
     return {
         "source": source,
@@ -99,7 +99,7 @@ def describe(
 
 
 def digest_of(file: Path) -> str:
-    """32 hexadecimal digits for the bytes of a file. Raises OSError, also for a folder, device or pipe."""
+    """32 hexadecimal digits of a file's SHA-256. Raises OSError, also for a folder, device or pipe."""
     if not stat.S_ISREG(os.stat(file).st_mode):
         raise OSError(errno.EINVAL, "expected a file", str(file))
     digest = hashlib.sha256()
@@ -110,20 +110,20 @@ def digest_of(file: Path) -> str:
 
 
 def place_digest(place: Place) -> str:
-    """12 hexadecimal digits for where a recording lies: the path itself is nobody's business."""
+    """12 hexadecimal digits for the path of a recording, which itself stays private."""
     whole = str(place) if isinstance(place, Url) else os.path.realpath(place)
     return hashlib.sha256(os.fsencode(whole)).hexdigest()[:12]
 
 
 def written_here(place: Place, kind: str | None = None) -> bool:
-    """Whether the first bytes of an output or a report say that this program wrote it, or it is empty.
+    """Whether hppnet wrote an output or a report, by its first bytes. True for an empty file.
 
-    ``kind``: mid, csv, json or png; None: by its name. PNG and reports of version 0.1 do not say it. Raises
-    OSError.
+    ``kind``: mid, csv, json, jsonl or png; None: by its suffix. PNG and reports of version 0.1 are not
+    recognised. Raises OSError.
     """
     head, kind = _head(place), kind or _kind(place)
     if not head:
-        return True  # nobody's work is lost
+        return True  # an empty file holds no work
     if kind == "mid":
         return TRACK_NAME.encode() in head or MARK.encode() + b"{" in head
     if kind == "csv":
@@ -131,13 +131,13 @@ def written_here(place: Place, kind: str | None = None) -> bool:
     if kind == "json":
         of_0_1 = head.startswith(b'{\n "source": ') and b'\n "tuning_cents": ' in head
         return of_0_1 or head.startswith(_REPORT) or _parsed(head, kind) is not None
-    if kind == "jsonl":  # not what ``hppnet live`` wrote: nobody can play it once more
+    if kind == "jsonl":  # not the output of ``hppnet live``: a performance cannot be repeated
         return begins_events(head)
     return kind == "png" and head.startswith(_PNG) and (MARK.encode() + b"{" in head or _SOFTWARE in head)
 
 
 def origin_of(place: Place) -> Origin | None:
-    """What an output says of itself; None where it says nothing. Raises OSError."""
+    """The origin stored in an output; None without one. Raises OSError."""
     return _parsed(_head(place), _kind(place))
 
 
@@ -150,12 +150,12 @@ def _parsed(head: bytes, kind: str) -> Origin | None:
         text = head[at + len(begin) :].decode("ascii", "replace")
         found, _ = json.JSONDecoder().raw_decode(text)
         return Origin(**found)
-    except (ValueError, TypeError):  # broken, or of a version that says something else
+    except (ValueError, TypeError):  # damaged, or the fields of another version
         return None
 
 
 def is_whole(place: Place, notes: int | None) -> bool:
-    """Whether an output is of its format from the first byte to the last, with so many notes (None: any)."""
+    """Whether an output is a complete file of its format, with ``notes`` notes (None: any number)."""
     try:
         data = place.first_bytes(None) if isinstance(place, Url) else place.read_bytes()
     except OSError:

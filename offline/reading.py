@@ -1,8 +1,9 @@
-"""Recordings as blocks of mono samples, in bounded memory.
+"""Reads recordings as blocks of mono samples, in bounded memory.
 
-How files become samples stands in ``decoding``: libsndfile decodes what it knows (wav, flac, ogg, opus, mp3,
-aiff, ...), ffmpeg the rest and what libsndfile fails at, where it is installed. A recording that is cut short
-or damaged is read as far as it goes, with a warning; one that gives nothing is refused in one line.
+``decoding`` turns files into samples. libsndfile decodes the formats that it supports (wav, flac, ogg, opus,
+mp3, aiff, ...). ffmpeg, where it is installed, decodes the rest, and files on which libsndfile fails. A
+truncated or damaged recording is read as far as possible, with a warning. A recording without any sound is
+refused in one line.
 """
 
 from __future__ import annotations
@@ -30,17 +31,17 @@ __all__ = ["AudioError", "OpenRecording", "likely_duration_s", "open_recording",
 log = logging.getLogger("hppnet")
 
 BLOCK_S = 10.0
-_LARGEST_BLOCK = 1 << 22  #: samples of all channels together
+_LARGEST_BLOCK = 1 << 22  #: samples, all channels together
 _UNKNOWN_LENGTH = 1 << 62
-_LOUDEST = 64.0  #: samples of sound are within 1, or little more
-_LOUD_INTEGER = 2.0  #: beyond this, samples that are all integers are integers by mistake
+_LOUDEST = 64.0  #: largest plausible sample; sound hardly exceeds 1
+_LOUD_INTEGER = 2.0  #: a block of whole numbers with at least this peak holds integers stored as floats
 
 
 class OpenRecording:
     """An open recording.
 
-    ``sample_rate`` in Hz, ``channels``, ``duration_s`` (None where only decoding will tell). ``warnings``
-    has a line, without the file's name, for everything that is wrong with it; complete once it is read.
+    ``sample_rate`` in Hz, ``channels``, ``duration_s`` (None if only decoding can tell). ``warnings`` has one
+    line per problem, without the file's name; it is complete when all blocks have been read.
     """
 
     def __init__(
@@ -71,10 +72,10 @@ class OpenRecording:
         return list(self._report.warnings)
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """One channel (see ``model.downmix``), float32 [n], about 10 s at a time. To be read once.
+        """Yields mono samples (see ``model.downmix``), float32 [n], about 10 s at a time. Call it once.
 
-        Raises AudioError for a file without samples, or with samples that are not numbers or integers; and,
-        opened with ``whole``, for one that cannot be read to its end.
+        Raises AudioError for a file without samples, for samples that are not finite, and for integers stored
+        as floats; opened with ``whole``, also for a file that cannot be read to its end.
         """
         frames = max(1, min(round(BLOCK_S * self.sample_rate), _LARGEST_BLOCK // self.channels))
         mix = Downmix(self.channels, self.sample_rate)
@@ -95,7 +96,7 @@ class OpenRecording:
         self._check_end(total)
 
     def _check(self, samples: np.ndarray, before: int) -> None:
-        """Checks every channel, the unused ones too."""
+        """Check the samples of every channel, unused ones included."""
         peak = float(np.abs(samples).max(initial=0.0))
         if not np.isfinite(peak):
             first = before + int(np.argmin(np.isfinite(samples).all(axis=1)))
@@ -127,9 +128,9 @@ def open_recording(
 ) -> Iterator[OpenRecording]:
     """Open a recording for reading; closes it at the end of the ``with`` block.
 
-    ``channel`` (from 1) takes that channel alone, ``track`` (from 1) that audio track of a container; with
-    ``whole`` a recording that cannot be read to its end is refused. Raises AudioError, one line that names
-    the file, for whatever cannot be transcribed.
+    ``channel`` (from 1): read only this channel. ``track`` (from 1): read this audio track of a container.
+    ``whole``: refuse a recording that cannot be read to its end. Raises AudioError, one line that names the
+    file, if the recording cannot be transcribed.
     """
     path = Path(path)
     report = ReadReport()
@@ -148,7 +149,7 @@ def open_recording(
 def open_saying(
     path: str | os.PathLike[str], *, channel: int | None = None, track: int | None = None, whole: bool = False
 ) -> Iterator[OpenRecording]:
-    """As ``open_recording``; the warnings go to the log ``hppnet``, and so to standard error by default."""
+    """As ``open_recording``; logs the warnings to ``hppnet``, by default to standard error."""
     with open_recording(path, channel=channel, track=track, whole=whole) as recording:
         yield recording
         for line in recording.warnings:
@@ -156,7 +157,7 @@ def open_saying(
 
 
 def likely_duration_s(path: str | os.PathLike[str]) -> float:
-    """Seconds of sound by the header, or by size (128 kbit/s) where that takes decoding; never raises."""
+    """Estimated seconds of sound, by the header's length or else by size (128 kbit/s). Never raises."""
     try:
         info = soundfile.info(as_bytes(path))
         if 0 < info.frames < _UNKNOWN_LENGTH:
@@ -170,7 +171,7 @@ def likely_duration_s(path: str | os.PathLike[str]) -> float:
 
 
 def _check_file(path: Path) -> None:
-    """What can be said before decoding. Raises AudioError or OSError."""
+    """Check the file before decoding. Raises AudioError or OSError."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or pipe"

@@ -1,8 +1,8 @@
-"""One recording: read, transcribed, written. The one body that every executor runs.
+"""The task that every executor runs for a recording: read, transcribe, write.
 
-It is a generator, so that windows of many recordings can share a batch: it gives the sound of its next
-window, takes the network's predictions for it, and returns the outcome. A transcriber that has its own
-network (``transcribe_whole``) gives nothing in between.
+It is a generator, so that windows of many recordings can share a batch: it yields the sound of its next
+window, receives the network's predictions for it, and returns the outcome. With a transcriber that has its
+own network (``transcribe_whole``) it yields nothing.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ ReadUpTo = Callable[[float], None]  #: called with the seconds of a recording th
 
 @dataclass(frozen=True)
 class WindowSound:
-    """What the next window of a recording adds."""
+    """The sound that the next window of a recording adds."""
 
-    samples: np.ndarray  #: [n] as ``Slices`` cuts them; or spectra [T, 352], of a piano tuned otherwise
+    samples: np.ndarray  #: [n] as ``Slices`` cuts them; or spectra [T, 352], with tuning "auto"
     last: bool
 
 
 Model = TypeVar("Model", bound="TunableModel")
-#: Gives the sound of a window, takes the network's predictions for it, returns what became of the recording.
+#: Yields the sound of a window, receives the network's predictions for it, returns the outcome.
 RecordingTask = Generator[WindowSound, "Probable", Outcome]
-#: As a task, for an open recording: see ``transcribe_whole``.
+#: The same for an open recording; returns its transcription. See ``transcribe_whole``.
 Transcribing = Generator[WindowSound, "Probable", "Transcription"]
 Transcribe = Callable[
     [OpenRecording, Model, Settings, ReadUpTo, EventText | None],
@@ -54,7 +54,7 @@ Transcribe = Callable[
 
 
 class TunableModel(DescribedModel, Protocol):
-    """A Transcriber, or what is left of it without the network."""
+    """A model whose tuning can be changed: a Transcriber or its ModelFacts."""
 
     def with_tuning(self: Model, cents: float) -> Model: ...
 
@@ -66,9 +66,9 @@ def transcribe_recording(
     read_up_to: ReadUpTo,
     tell: TellLines | None = None,
 ) -> Outcome:
-    """All of a recording by one transcriber, with whatever goes wrong in the outcome. Ctrl-C passes.
+    """Read, transcribe and write a recording. Exceptions are returned in the outcome; Ctrl-C is raised.
 
-    ``tell``: receives the lines of jsonl as they are known; its file is empty then.
+    ``tell``: receives JSONL lines as they are known; the JSONL file is empty then.
     """
     task = recording_task(job, transcriber, settings, read_up_to, transcribe_whole, tell)
     try:
@@ -87,7 +87,7 @@ def recording_task(
     transcribe: Transcribe[Model],
     tell: TellLines | None = None,
 ) -> RecordingTask:
-    """The whole of a recording, with whatever goes wrong in its outcome."""
+    """The task of one recording. Exceptions are returned in its outcome."""
     started = time.monotonic()
     try:
         outcome = yield from _read_transcribe_write(job, model, settings, read_up_to, transcribe, tell)
@@ -105,7 +105,7 @@ def _read_transcribe_write(
     transcribe: Transcribe[Model],
     tell: TellLines | None,
 ) -> RecordingTask:
-    """Raises AudioError for a bad recording and OSError when it cannot write."""
+    """Raises AudioError for a bad recording and OSError if an output cannot be written."""
     job.check_free()
     with local_copy(job.source) as file:
         tuning = find_tuning(file, settings) if settings.tuning == "auto" else None
@@ -126,7 +126,7 @@ def transcribe_whole(
     read_up_to: ReadUpTo,
     events: EventText | None,
 ) -> Transcribing:
-    """By a transcriber that has its network: gives no windows."""
+    """Transcribe an open recording with the transcriber's own network; yields no windows."""
     keep = settings.picture and fits_picture(recording.duration_s)
     result = transcriber.transcribe_blocks(
         _counted(recording.blocks(), recording.sample_rate, read_up_to),
@@ -139,14 +139,14 @@ def transcribe_whole(
         shown = _first_probabilities(recording.path, transcriber, settings)
         result = replace(result, probabilities=shown)
     return result
-    yield  # a generator, as every ``Transcribe``
+    yield  # makes this a generator, as every ``Transcribe`` is
 
 
 def failed(job: Job, error: Exception) -> Outcome:
-    """What an error makes of a job: whatever one file brings about, the next ones are not to suffer."""
+    """The outcome of a job that raised an error, so that the next jobs can go on."""
     if isinstance(error, AudioError):
         said = str(error)
-    elif isinstance(error, OSError):  # reading has its own error, so this is writing
+    elif isinstance(error, OSError):  # reading raises AudioError, so this is writing
         said = f"{job.source}: {cannot_write(error)}"
     else:
         said = f"{job.source}: {one_line(error)}"
@@ -155,7 +155,7 @@ def failed(job: Job, error: Exception) -> Outcome:
 
 
 def one_line(error: Exception) -> str:
-    """An error's words without line breaks; those of errors that are not ours, with their kind."""
+    """An error's message without line breaks, with its type unless it is ours or a ValueError."""
     said = " ".join(str(error).split())
     ours = type(error).__module__.startswith(__name__.split(".")[0]) or isinstance(error, ValueError)
     return said if ours and said else f"{type(error).__name__}: {said or 'no further words'}"
@@ -163,15 +163,15 @@ def one_line(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class RecordingFacts:
-    """What reading a recording brought to light beside its notes."""
+    """What reading a recording found, apart from its notes."""
 
     digest: str  #: see ``digest_of``
     warnings: list[str]
-    cents: float | None = None  #: with tuning "auto"
+    cents: float | None = None  #: estimated tuning, only with tuning "auto"
 
     @classmethod
     def of(cls, digest: str, recording: OpenRecording, tuning: Tuning | None) -> RecordingFacts:
-        """Once the recording has been read; ``tuning``: the one that was found, if any."""
+        """To be called after the recording has been read. ``tuning``: the estimate, if there is one."""
         if tuning is None:
             return cls(digest, recording.warnings)
         drift = [tuning.warning] if tuning.warning else []
@@ -187,14 +187,14 @@ def _digest(file: Path) -> str:
 
 
 def opened(file: Path, settings: Settings) -> AbstractContextManager[OpenRecording]:
-    """The recording, as the settings want it read."""
+    """Open a recording with the settings' channel and track."""
     return open_recording(file, channel=settings.channel, track=settings.track)
 
 
 def event_text(
     job: Job, model: DescribedModel, settings: Settings, digest: str, tell: TellLines | None = None
 ) -> EventText | None:
-    """What receives the events as they are known, where jsonl is to be written."""
+    """Collects the events as they are known, if the job writes JSONL; otherwise None."""
     if "jsonl" not in job.outputs:
         return None
     origin = origin_for(job, model, settings, digest)
@@ -209,7 +209,7 @@ def write_result(
     facts: RecordingFacts,
     events: EventText | None = None,
 ) -> Outcome:
-    """Writes a job's outputs. ``events``: see ``event_text``. Raises OSError when it cannot write."""
+    """Write a job's outputs and return its outcome. ``events``: see ``event_text``. Raises OSError."""
     origin = origin_for(job, model, settings, facts.digest, len(result.notes))
     about = {"origin": asdict(origin), **describe(str(job.source), model, settings, result.duration_s)}
     if facts.warnings:
@@ -228,7 +228,7 @@ def write_result(
             result.pedal,
             origin.line(),
         )
-    job.check_free()  # again: transcribing took its time
+    job.check_free()  # again: an output may have appeared during transcription
     write_outputs({place: kinds[kind] for kind, place in job.outputs.items()})
     return Outcome(
         job.source,
@@ -244,7 +244,7 @@ def write_result(
 
 
 def find_tuning(file: Path, settings: Settings) -> Tuning:
-    """Against A = 440 Hz. Raises AudioError."""
+    """Estimate the tuning of a recording against A = 440 Hz. Raises AudioError."""
     from ..model.tuning import estimate_tuning
 
     with opened(file, settings) as recording:
@@ -257,17 +257,17 @@ def _counted(
     samples = 0
     for block in blocks:
         yield block
-        samples += len(block)  # when the next is asked for, this one has been worked on
+        samples += len(block)  # the next block is requested, so this one has been processed
         read_up_to(samples / sample_rate)
 
 
 def fits_picture(duration_s: float | None) -> bool:
-    """Whether a picture shows all of it, or nearly."""
+    """Whether a picture shows the whole recording, or nearly."""
     return duration_s is not None and duration_s <= 1.1 * PICTURE_S
 
 
 def _first_probabilities(file: Path, transcriber: Transcriber, settings: Settings) -> np.ndarray | None:
-    """A second look at as much as a picture shows: probabilities of hours would fill the memory."""
+    """Transcribe the part shown in a picture once more: probabilities of hours would fill the memory."""
     with opened(file, settings) as recording:
         blocks = _first_seconds(recording.blocks(), round(PICTURE_S * recording.sample_rate))
         start = transcriber.transcribe_blocks(

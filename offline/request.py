@@ -1,6 +1,6 @@
-"""What ``hppnet transcribe`` is asked for: settings, recordings, outputs, and how the work is shared.
+"""A request of ``hppnet transcribe``: settings, recordings, outputs, and how the work is shared.
 
-``-`` stands for standard input and output: files take their place while the command works.
+``-`` stands for standard input or output. Temporary files replace them while the command runs.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _IN = "standard-input"
 
 
 class ReaderGone(BaseException):
-    """Nobody reads standard output any more. No fault of a recording, so it passes what catches those."""
+    """Standard output has no reader any more. A BaseException: ``except Exception`` must not catch it."""
 
 
 class StandardOutputLines:
-    """Writes lines to standard output at once. Raises ReaderGone, or OSError for a full disk."""
+    """Writes lines to standard output and flushes it. Raises ReaderGone, or OSError, as for a full disk."""
 
     def __init__(self, out: TextIO) -> None:
         self.used = False
@@ -60,14 +60,14 @@ class StandardOutputLines:
 
 @dataclass(frozen=True)
 class Pipes:
-    """The files that stand for standard input and output, where they are asked for."""
+    """Temporary files in place of standard input and output; None where ``-`` is not used."""
 
     recording: Path | None = None
     output: Path | None = None
-    tell: StandardOutputLines | None = None  #: takes the lines of jsonl in place of ``output``
+    tell: StandardOutputLines | None = None  #: receives JSONL lines instead of ``output``
 
     def with_user_names(self, outcome: Outcome) -> Outcome:
-        """The outcome with the names by which the user knows recording and output."""
+        """The outcome with ``-``, "standard input" and "standard output" instead of temporary file names."""
         error = outcome.error
         if self.output is not None:
             outcome = replace(outcome, outputs=[Path(PIPE)] * len(outcome.outputs))
@@ -87,7 +87,7 @@ def check_options(
     streaming: bool,
     force_and_skip: bool,
 ) -> None:
-    """Raises ValueError for options that do not go together."""
+    """Raises ValueError for options that exclude each other."""
     if force_and_skip:
         raise ValueError("--force does everything again, --skip-existing does not: expected one of them")
     if not paths and list_file is None:
@@ -104,7 +104,7 @@ def check_options(
 def check_pipes(
     paths: list[str], output: str | None, formats: str | None, plot: bool, cluster: str | None
 ) -> None:
-    """Raises ValueError for a - that cannot be meant."""
+    """Raises ValueError for a ``-`` that contradicts the other options."""
     if PIPE in paths:
         if paths.count(PIPE) > 1:
             raise ValueError("expected - once: there is one standard input")
@@ -129,10 +129,11 @@ def check_pipes(
 def piped(
     paths: list[str], output: str | None, formats: str | None
 ) -> Iterator[tuple[list[str], str | None, Pipes]]:
-    """The paths and the output with files for ``-``. What is printed goes to standard error instead.
+    """Yields the paths and the output with temporary files instead of ``-``, and the Pipes.
 
-    At the end of the ``with`` block the output, where there is one, is written to standard output; lines of
-    jsonl as they come. Raises OSError where standard input cannot be kept, or nobody takes the output.
+    If the output is ``-``, text printed in the ``with`` block goes to standard error. After the block the
+    output, if there is one, is copied to standard output; JSONL lines are written as they come. Raises
+    OSError if standard input cannot be saved or standard output has no reader.
     """
     if PIPE not in paths and output != PIPE:
         yield paths, output, Pipes()
@@ -165,7 +166,7 @@ def piped(
 
 @dataclass
 class TranscribeRequest:
-    """The options of the command, and what they lead to: recordings, outputs, what of it is left to do."""
+    """The options of the command, and what follows from them: recordings, outputs and pending jobs."""
 
     settings: Settings
     arguments: list[str]
@@ -179,11 +180,11 @@ class TranscribeRequest:
     cluster: str | None
     force: bool = False
     pipes: Pipes = field(default_factory=Pipes)
-    failures: list[tuple[Place, str]] = field(default_factory=list)  #: folders without or beyond reading
+    failures: list[tuple[Place, str]] = field(default_factory=list)  #: places without recordings, and why
     plan: Plan = field(init=False)
 
     def find(self, quiet: bool) -> None:
-        """The plan. Raises ValueError for what cannot be meant."""
+        """Find the recordings and make the plan. Raises ValueError for invalid arguments."""
         kinds = kinds_of(self.formats, self.output, self.settings.picture)
         self._check_manifest()
         with _count_shower(quiet) as tell:
@@ -211,7 +212,7 @@ class TranscribeRequest:
 
     @property
     def manifest_path(self) -> Path | None:
-        """Where it is asked for, or in an output folder."""
+        """The path given by the user, else the default in an output folder, or None."""
         if self.manifest is None and isinstance(self.output, Path) and output_kind(self.output) is None:
             from .manifest import MANIFEST_NAME
 
@@ -219,14 +220,14 @@ class TranscribeRequest:
         return self.manifest
 
     def open_manifest(self) -> Manifest | None:
-        """Raises OSError: no checkpoint, or a file that is no manifest where this one would be."""
+        """The manifest, or None. Raises OSError without a checkpoint, or for another file at its path."""
         from .manifest import Manifest
 
         path = self.manifest_path
         return None if path is None else Manifest(path, self.digest(), self.settings, self.shard, self.force)
 
     def existing_outputs(self, manifest: Manifest | None) -> ExistingOutputs:
-        """What looks at the outputs that are there already."""
+        """The check of outputs that exist already."""
         from .existing_outputs import ExistingOutputs
         from .settings import describe_settings
 
@@ -247,7 +248,7 @@ class TranscribeRequest:
 
 
 def kinds_of(formats: str | None, output: Place | None, plot: bool) -> list[str]:
-    """What to write for each recording; the name after -o may ask for a format. Raises ValueError."""
+    """The kinds of outputs, by --format or the suffix after -o; png with ``plot``. Raises ValueError."""
     named = None if output is None else output_kind(output)
     kinds = [kind.strip().lower() for kind in formats.split(",")] if formats else [named or "mid"]
     for kind in kinds:
@@ -259,7 +260,7 @@ def kinds_of(formats: str | None, output: Place | None, plot: bool) -> list[str]
 
 
 def _count_shower(quiet: bool) -> AbstractContextManager[Callable[[int], None]]:
-    """Tells how many were found so far, where somebody is looking."""
+    """Shows how many recordings were found so far, if standard error is a terminal."""
     from rich.console import Console
 
     console = Console(stderr=True)

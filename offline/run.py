@@ -1,4 +1,4 @@
-"""A request carried out: which executor does the work, and what manifest and screen say of it."""
+"""Runs a request: chooses the executor, and reports outcomes to the manifest and the screen."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from .manifest import Manifest
     from .progress import BatchScreen
 
-#: So few that the bar may look up how long each is.
+#: Up to this many jobs, the bar looks up the length of each recording.
 _FEW = 200
 
 
 def dry_run(request: TranscribeRequest) -> int:
-    """Says what would be done; returns the exit code."""
+    """Print what would be done. Returns the exit code."""
     refused = 0
     try:
         existing = request.existing_outputs(request.open_manifest())
@@ -52,7 +52,7 @@ def _refuse(error: OSError) -> int:
 
 
 def transcribe_all(request: TranscribeRequest, *, show: bool, verbose: bool, quiet: bool) -> int:
-    """Does the work and says what happened; returns the exit code."""
+    """Transcribe all recordings and print the results. Returns the exit code."""
     from ..model.tuning import AUTO_LIMIT
     from .progress import BatchScreen, show_notes
 
@@ -87,9 +87,9 @@ def transcribe_all(request: TranscribeRequest, *, show: bool, verbose: bool, qui
 
 
 class _PendingJobs:
-    """The jobs that are to be done, as they are taken, without those that are done or cannot be.
+    """Iterates over the jobs to be done, without those that are done or refused.
 
-    Each new folder is cleaned of what a killed process left half written.
+    Removes files that killed processes left unfinished from each new output folder.
     """
 
     def __init__(self, request: TranscribeRequest, manifest: Manifest | None) -> None:
@@ -132,11 +132,11 @@ def _run(
     manifest: Manifest | None,
     show: Callable[[Outcome], None] | None,
 ) -> int:
-    """Every job's outcome to the manifest and the screen; 1 when nothing can go on, else 0."""
+    """Report each job's outcome to the manifest and the screen. Returns 1 if the run had to stop, else 0."""
     from .errors import LoadError, MissingExtra
 
     running = _executor(request, few).run(jobs, request.settings, screen.report_read)
-    with closing(running) as outcomes:  # however the loop ends
+    with closing(running) as outcomes:  # ends the executor however the loop ends
         try:
             for outcome in map(request.pipes.with_user_names, outcomes):
                 if manifest is not None:
@@ -151,7 +151,7 @@ def _run(
 
 
 class ManifestError(Exception):
-    """The manifest cannot be written: nobody would know what is done."""
+    """The manifest cannot be written, so later runs would not know what is done."""
 
 
 def _add_to_manifest(outcome: Outcome, manifest: Manifest) -> None:
@@ -162,7 +162,7 @@ def _add_to_manifest(outcome: Outcome, manifest: Manifest) -> None:
 
 
 def _executor(request: TranscribeRequest, few: int) -> Executor:
-    """On a cluster, in batches, in several processes or in this one. ``few``: how many jobs; 0: many."""
+    """The executor: cluster, batches, several processes or this one. ``few``: number of jobs; 0: many."""
     settings = request.settings
     count = few or len(request.plan)
     if request.cluster is not None:
@@ -189,7 +189,7 @@ def _processes(request: TranscribeRequest, count: int) -> int:
 
 
 def _has_gpu(device: str) -> bool:
-    """Whether a GPU of PyTorch's kind cuda is meant; without loading PyTorch where there can be none."""
+    """Whether the device is a CUDA GPU. Does not load PyTorch where there can be none."""
     from ..model.device import gpus
 
     return device == "cuda" or (device == "auto" and "cuda" in gpus())

@@ -1,4 +1,4 @@
-"""How recordings are transcribed: what the options of ``hppnet transcribe`` become, and what they load."""
+"""Transcription settings, made from the options of ``hppnet transcribe``, and the transcriber they load."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..model.transcriber import Transcriber
 
 NOTE_ENDS = ("keys", "sounding")
-#: What changes no note: the weights have a name of their own, and the outputs say which they are.
+#: Settings that change no note. The checkpoint is among them since outputs name the weights separately.
 _NO_MATTER = {"checkpoint", "device", "picture", "keep_notes", "batch"}
 _IN_WORDS = {"latency_ms", "tuning", "onset_threshold", "frame_threshold", "offset_threshold", "note_ends"}
 
@@ -21,19 +21,19 @@ _IN_WORDS = {"latency_ms", "tuning", "onset_threshold", "frame_threshold", "offs
 class Settings:
     """How recordings are transcribed. Raises ValueError for values outside their range."""
 
-    checkpoint: str | None = None  #: path; None: the one that comes with the package
+    checkpoint: str | None = None  #: path; None: the checkpoint shipped with the package
     device: str = "auto"  #: auto, cpu, cuda or mps
-    latency_ms: float | None = None  #: None: full context; else what live gives at this latency
-    tuning: float | str | None = None  #: cents against A = 440 Hz, "auto", or None for the checkpoint's
-    onset_threshold: float | None = None  #: 0 to 1; None: the checkpoint's, as for the next two
+    latency_ms: float | None = None  #: None: full context; otherwise the same result as live at this latency
+    tuning: float | str | None = None  #: cents against A = 440 Hz, "auto", or None: the checkpoint's tuning
+    onset_threshold: float | None = None  #: each threshold: 0 to 1, or None for the checkpoint's
     frame_threshold: float | None = None
     offset_threshold: float | None = None
-    note_ends: str = "keys"  #: where notes end in MIDI files: "keys", with the pedal beside, or "sounding"
-    picture: bool = False  #: also a PNG, with the probabilities
-    keep_notes: bool = False  #: hand the notes back in the outcome
-    channel: int | None = None  #: of the recordings, from 1; None: all, see ``model.downmix``
-    track: int | None = None  #: of files with several audio tracks, from 1; None: the default one
-    batch: int | None = None  #: recordings in one batch; None: by the device and its memory
+    note_ends: str = "keys"  #: note ends in MIDI files: "keys", with pedal events, or "sounding"
+    picture: bool = False  #: also write a PNG with the probabilities
+    keep_notes: bool = False  #: return the notes in the outcome
+    channel: int | None = None  #: channel to read, from 1; None: all, see ``model.downmix``
+    track: int | None = None  #: audio track to read where a file has several, from 1; None: the default one
+    batch: int | None = None  #: recordings per batch; None: chosen by device and memory
 
     def __post_init__(self) -> None:
         if self.latency_ms is not None:
@@ -54,7 +54,7 @@ class Settings:
 
 
 def describe_settings(settings: Settings) -> str:
-    """All that the notes depend on beside the weights, in one line: equal words, equal notes."""
+    """All settings that affect the notes, in one line. Equal lines and equal weights give equal notes."""
 
     def said(value: object) -> str:
         return "default" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
@@ -65,7 +65,7 @@ def describe_settings(settings: Settings) -> str:
         f"context={context} tuning={said(settings.tuning)} thresholds={'/'.join(map(said, thresholds))}",
         f"offsets={settings.note_ends}",
     ]
-    for field in fields(settings):  # whatever is added to the settings counts from then on, where it is used
+    for field in fields(settings):  # a setting added later appears where it is not the default
         value = getattr(settings, field.name)
         if field.name not in _NO_MATTER | _IN_WORDS and value != field.default:
             words.append(f"{field.name}={said(value)}")
@@ -73,7 +73,7 @@ def describe_settings(settings: Settings) -> str:
 
 
 def load_transcriber(settings: Settings) -> Transcriber:
-    """The checkpoint with the settings' thresholds and tuning. Raises what ``Transcriber.load`` raises."""
+    """Load the checkpoint with the settings' thresholds and tuning. Raises as ``Transcriber.load`` does."""
     from ..model.checkpoint import CheckpointError
     from ..model.device import keep_memory, one_thread
     from ..model.transcriber import Transcriber

@@ -1,4 +1,4 @@
-"""Notes and events as MIDI, CSV, JSON and JSONL files (JSONL: model/EVENTS.md), whole or not there at all."""
+"""Writes notes and events as MIDI, CSV, JSON and JSONL (model/EVENTS.md) files: whole or not at all."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .places import Place, Url, uploaded
 
 FORMATS = ("mid", "csv", "json", "jsonl")
 CSV_COLUMNS = ("onset_s", "offset_s", "pitch", "name", "velocity")
-TellLines = Callable[[str], None]  #: receives lines, each with its "\n"
-_DECIMALS = 6  #: of a second, in CSV and JSON
+TellLines = Callable[[str], None]  #: receives lines, each ending in "\n"
+_DECIMALS = 6  #: decimals of seconds in CSV and JSON
 _EVENTS_HEAD = f'{{"v": {VERSION}, "type": "{BEGIN}", "origin": {{'.encode()
 _NOTE_ON = b'"type": "note_on"'
 _EVENTS_END = f'"type": "{END}"'.encode()
@@ -27,9 +27,9 @@ _EVENTS_END = f'"type": "{END}"'.encode()
 def write_csv(
     notes: Sequence[Note], path: str | os.PathLike[str], pedal: Sequence[Press] | None = None
 ) -> None:
-    """One line a note: onset_s, offset_s (seconds), pitch (MIDI number), name, velocity (1 to 127).
+    """Write one line per note: onset_s, offset_s (seconds), pitch (MIDI number), name, velocity (1 to 127).
 
-    Where it is known what the pedal did, sounding_s too: when the note stops sounding.
+    With ``pedal`` also sounding_s: when the note stops sounding, in seconds.
     """
     rows = _rows(notes, pedal)
     with open(path, "w", newline="", encoding="utf-8") as file:
@@ -44,10 +44,10 @@ def write_json(
     about: Mapping[str, Any],
     pedal: Sequence[Press] | None = None,
 ) -> None:
-    """``about`` (source, duration_s, settings, ...), the pedal's presses, the notes with CSV's names."""
+    """Write ``about`` (source, duration_s, settings, ...), pedal presses, and notes with the CSV's fields."""
     held = {} if pedal is None else {"pedal": [_press(press) for press in pedal]}
     with open(path, "w", encoding="utf-8") as file:
-        # A name that is no UTF-8 must not stop the writing: JSON escapes it.
+        # Escapes file names that are not valid UTF-8, which could not be written otherwise.
         json.dump({**about, **held, "notes": _rows(notes, pedal)}, file, indent=1, ensure_ascii=True)
         file.write("\n")
 
@@ -82,11 +82,11 @@ def writers(
     note_ends: str = "keys",
     text: str = "",
 ) -> dict[str, Callable[[Path], None]]:
-    """For each of FORMATS but jsonl what writes it to a path.
+    """For each of FORMATS except jsonl, a function that writes it to a path.
 
-    In MIDI files notes end with their keys beside the pedal as a controller, or with ``note_ends`` sounding
-    when they stop sounding, and the pedal is left out: it would hold them once more. ``text`` becomes a text
-    event of theirs.
+    In MIDI files notes end when their keys are released, and the pedal is a controller. With ``note_ends``
+    "sounding" they end when they stop sounding, without the pedal, which would prolong them once more.
+    ``text`` becomes a text event of the MIDI file.
     """
     presses = pedal or ()
     midi = (sounding(notes, presses), ()) if note_ends == "sounding" else (notes, presses)
@@ -98,7 +98,7 @@ def writers(
 
 
 def write_outputs(outputs: Mapping[Place, Callable[[Path], object]]) -> None:
-    """Write each place through its function, making folders; all appear, or what was there before stays.
+    """Write each place with its function, creating folders. All appear, or earlier files stay.
 
     Raises OSError when a folder or file cannot be written.
     """
@@ -113,15 +113,14 @@ def write_outputs(outputs: Mapping[Place, Callable[[Path], object]]) -> None:
 
 
 def cannot_write(error: OSError) -> str:
-    """In words, with the file or folder that is in the way."""
+    """An error message with the file or folder that cannot be written."""
     name = str(error.filename2 or error.filename or "the outputs")
     place = os.path.dirname(name) if os.path.basename(name).startswith(PART_PREFIX) else name
     return f"cannot write {place}: {error.strerror or error}"
 
 
 class EventText:
-    """What ``--format jsonl`` writes of a recording. ``tell`` receives the lines as they come,
-    and then nothing is kept."""
+    """The JSONL output of a recording. ``tell`` receives the lines as they come; then none are kept."""
 
     def __init__(self, about: Mapping[str, Any], tell: TellLines | None = None) -> None:
         self._kept: list[str] = []
@@ -139,12 +138,12 @@ class EventText:
 
 
 def begins_events(head: bytes) -> bool:
-    """Whether a file's first bytes are those of a recording's events, as ``EventText`` writes them."""
+    """Whether a file's first bytes are those of a recording's JSONL, as written by ``EventText``."""
     return head.startswith(_EVENTS_HEAD)
 
 
 def are_whole_events(data: bytes, notes: int | None) -> bool:
-    """Whether a file holds such events to the last line, with so many notes (None: as many as it says)."""
+    """Whether JSONL of a recording is complete, with ``notes`` notes (None: the number in its last line)."""
     if not begins_events(data) or not data.endswith(b"\n"):
         return False
     last = data[data.rfind(b"\n", 0, -1) + 1 :]

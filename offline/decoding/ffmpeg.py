@@ -1,4 +1,4 @@
-"""Sound through ffmpeg: what libsndfile does not read (m4a, video, ...), as a pipe of samples."""
+"""Decodes with ffmpeg what libsndfile does not read (m4a, video, ...), through a pipe of samples."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from .ffprobe import Track, choose_track, ffmpeg_commands, probe
 from .parts import Part, PartFile, ReadReport
 
 _PROBLEM = re.compile(r"\[(?:error|fatal|panic)\] (.*)")
-#: Said of good files: bytes between or after mp3 frames (tags, padding).
+#: Messages about intact files: bytes between or after mp3 frames (tags, padding).
 _HARMLESS = ("Header missing",)
-_GAP_S = 0.01  #: times that differ by less from the samples before them are rounding
+_GAP_S = 0.01  #: seconds; a smaller deviation of a timestamp from the samples before it is rounding
 _FIRST_PACKET_SHORT = ("opus", "vorbis")
 _MOVED_S = 0.04
-_FED = 1 << 16  #: bytes handed to ffmpeg at a time
+_FED = 1 << 16  #: bytes written to ffmpeg at a time
 
 
 @dataclass(frozen=True)
 class _Options:
-    """What stands before and after the input on ffmpeg's command line."""
+    """Options before and after the input on ffmpeg's command line."""
 
     of_input: Sequence[str] = ()
     of_output: Sequence[str] = ("-map", "0:a:0")
 
 
 class FfmpegSource:
-    """A sound track of a file, decoded by an ffmpeg process. Close it; closing twice is safe.
+    """An audio track of a file, decoded by an ffmpeg process. Close it; closing twice is safe.
 
-    Its times are those that a player shows: silence stands before a track that starts late, and in gaps.
-    ``frames`` is None where the container does not say how long it is. ``part`` is a part of a file, which
-    has one track. Raises AudioError when ffmpeg is not installed or finds no sound.
+    Times match those of a player: silence fills gaps and precedes a track that starts late. ``frames`` is
+    None if the container states no length. ``part`` is a part of a file, which has one track. Raises
+    AudioError if ffmpeg is not installed or finds no sound.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class FfmpegSource:
         self._expected_s: float | None = None
         input_file = None if part is None or not part.pieces else PartFile(path, part.pieces)
         options = _Options() if input_file is not None else self._options(commands[1], track)
-        # A pipe could fill up and stop ffmpeg while we read the sound. Closed in close().
+        # A pipe for messages could fill up and stop ffmpeg while we read the sound. Closed in close().
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             _arguments(commands[0], path if input_file is None else None, options),
@@ -77,7 +77,7 @@ class FfmpegSource:
             raise
 
     def _options(self, ffprobe: str, wanted: int | None) -> _Options:
-        """By what the file says of itself."""
+        """The options for the wanted track, by what ffprobe finds."""
         facts = probe(ffprobe, self._path)
         number, remark = choose_track(facts, wanted, self._path)
         track = facts.tracks[number]
@@ -93,7 +93,7 @@ class FfmpegSource:
         )
 
     def _read_header(self) -> None:
-        """AU: the one format with a fixed header that ffmpeg can stream; big-endian."""
+        """Read the header of AU, the only format with a fixed header that ffmpeg can stream; big-endian."""
         header = self._read(24)
         if len(header) < 24 or header[:4] != b".snd":
             self._process.wait()
@@ -106,7 +106,7 @@ class FfmpegSource:
         self.frames = None if self._expected_s is None else round(self._expected_s * self.sample_rate)
 
     def chunks(self, frames: int) -> Iterator[np.ndarray]:
-        """float32 [n, channels], n <= frames. Reports at the end what could not be read."""
+        """Yields float32 [n, channels], n <= frames. Reports at the end what could not be read."""
         width = 4 * self.channels
         total = 0
         while data := self._read(frames * width):
@@ -129,13 +129,13 @@ class FfmpegSource:
         return self._process.stdout.read(size)
 
     def _problems(self) -> list[str]:
-        """What ffmpeg called errors, without the part of ffmpeg that said so."""
+        """ffmpeg's error messages, except harmless ones, without the name of the component."""
         self._log.seek(0)
         found = _PROBLEM.findall(self._log.read().decode("utf-8", "replace"))
         return [line.strip() for line in found if not any(sign in line for sign in _HARMLESS)]
 
     def _check_end(self, decoded_s: float) -> None:
-        """A stated length decides; without one, any decoding error may be a cut."""
+        """Report sound missing from the stated length, otherwise any error: the file may be truncated."""
         problems = self._problems()
         expected_s = self._expected_s
         if expected_s is not None and decoded_s < expected_s - max(0.5, 0.01 * expected_s):
@@ -146,9 +146,10 @@ class FfmpegSource:
 
 
 def _true_times(track: Track, absolute: bool) -> str:
-    """A filter that puts silence where the times of the container leave some out."""
+    """A filter that fills gaps between the container's timestamps with silence."""
     gaps = f"aresample=async=1:min_hard_comp={_GAP_S}:first_pts=0"
-    # Writers move a first packet before time 0 to 0, and with it all: it holds less sound than it says.
+    # Some writers shift all packets so that the first begins at 0, not before it. It then holds less sound
+    # than its duration states.
     moved = absolute and track.codec in _FIRST_PACKET_SHORT and track.start_s < _MOVED_S
     if absolute and not moved:
         return gaps
@@ -158,21 +159,21 @@ def _true_times(track: Track, absolute: bool) -> str:
 
 
 def _end_s(track: Track) -> float | None:
-    """When the sound ends, counted from the first sample that is given."""
+    """The end of the sound in seconds, counted from the first sample that is output; None if unknown."""
     if track.duration_s is None:
         return None
     return track.duration_s + max(0.0, track.start_s)
 
 
 def _feed(part: BinaryIO | PartFile, pipe: BinaryIO) -> None:
-    """In a thread, until the part or ffmpeg ends."""
+    """Write a part to ffmpeg's input, in a thread, until the part or ffmpeg ends."""
     with part, suppress(OSError, ValueError), pipe:
         while data := part.read(_FED):
             pipe.write(data)
 
 
 def _arguments(command: str, path: Path | None, options: _Options) -> list[str]:
-    """``file:`` keeps a name with a colon from being an address; a playlist may name local files only."""
+    """With ``file:`` a name with a colon is not read as a URL; playlists may name local files only."""
     return [
         *(command, "-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+error", *options.of_input),
         *("-protocol_whitelist", "file,pipe", "-i", "pipe:0" if path is None else f"file:{path}"),

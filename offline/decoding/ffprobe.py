@@ -1,4 +1,4 @@
-"""What ffprobe says of a file: its audio tracks, when they start and how long they are."""
+"""Reads the audio tracks of a file with ffprobe: when they start and how long they are."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 
 from ..errors import AudioError
 
-#: Formats whose time 0 is that of the player: there a track that starts late is late.
+#: Formats whose time 0 is the player's: silence precedes a track that starts later.
 _ABSOLUTE = {"mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm"}
-#: Formats with times of their own: gaps between them are silence.
+#: Formats with timestamps: gaps between them are silence.
 _TIMED = _ABSOLUTE | {"mpegts", "mpeg", "avi", "flv", "asf", "nut", "mxf", "rm", "wtv", "dvr", "dash"}
-#: Said of files whose beginning or end is missing.
+#: ffmpeg's messages for files whose beginning or end is missing.
 _CUT_SHORT = ("moov atom not found", "partial file", "End of file", "Truncat")
 
 
@@ -23,33 +23,33 @@ _CUT_SHORT = ("moov atom not found", "partial file", "End of file", "Truncat")
 class Track:
     """An audio track."""
 
-    index: int  #: of the stream in its file
+    index: int  #: index of the stream in the file
     codec: str
     sample_rate: int  #: Hz
     channels: int
-    start_s: float  #: by the player's time
+    start_s: float  #: start, in the player's time
     duration_s: float | None
     default: bool
-    name: str  #: language and title, or nothing
+    name: str  #: language and title, or empty
 
 
 @dataclass(frozen=True)
 class FileTracks:
-    """What there is in a file."""
+    """The audio tracks of a file, and the meaning of its times."""
 
     tracks: tuple[Track, ...]
-    timed: bool  #: the format has times: silence stands for what they leave out
-    absolute: bool  #: its time 0 is the player's, rather than that of its first sample or picture
+    timed: bool  #: the format has timestamps: gaps between them are silence
+    absolute: bool  #: time 0 is the player's, not that of the first sample or picture
 
 
 def ffmpeg_commands() -> tuple[str, str] | None:
-    """Where ffmpeg and ffprobe are, or None unless both are installed."""
+    """Paths of ffmpeg and ffprobe; None unless both are installed."""
     ffmpeg, ffprobe = shutil.which("ffmpeg"), shutil.which("ffprobe")
     return (ffmpeg, ffprobe) if ffmpeg and ffprobe else None
 
 
 def probe(ffprobe: str, path: Path) -> FileTracks:
-    """Raises AudioError for what is no sound or video file."""
+    """The audio tracks of a file. Raises AudioError if it is no sound or video file."""
     command = [
         *(ffprobe, "-v", "error", "-of", "json", "-show_streams", "-show_format"),
         *("-protocol_whitelist", "file,pipe", "-i", f"file:{path}"),
@@ -71,9 +71,9 @@ def probe(ffprobe: str, path: Path) -> FileTracks:
 
 
 def choose_track(facts: FileTracks, wanted: int | None, path: Path) -> tuple[int, str | None]:
-    """The number (from 0) of the wanted track, of the default one or of the first; and what is to be said.
+    """The index (from 0) of the wanted, the default or the first track; and a remark for the user, or None.
 
-    Raises AudioError when there is no such track.
+    Raises AudioError if there is no such track.
     """
     tracks = facts.tracks
     if not tracks:
@@ -115,7 +115,7 @@ def _track(stream: dict[str, Any], lone_duration: str | None, zero_s: float) -> 
 
 
 def _seconds(text: str | None) -> float | None:
-    """From seconds, or hours:minutes:seconds."""
+    """Parse seconds, or hours:minutes:seconds; None for other text."""
     try:
         parts = [float(part) for part in str(text).split(":")]
     except ValueError:

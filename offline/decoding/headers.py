@@ -1,7 +1,7 @@
-"""Lengths in headers that were never written, or are not true: wav, rf64, w64, aiff, caf, au, flac.
+"""Corrects missing and wrong lengths in headers: wav, rf64, w64, aiff, caf, au, flac.
 
-A recorder that crashed, or a pipe, leaves 0, -1 or more than there is. Decoders believe it, or refuse the
-file. Here the header is corrected in memory: what is there is read, and what was wrong is reported. Sources:
+A crashed recorder, or a pipe, leaves a length of 0, -1 or too much. Decoders trust it, or refuse the file.
+Here the header is corrected in memory: all existing sound is read, and the problem is reported. Sources:
 RFC 2361 and EBU Tech 3306 (wav, rf64), AIFF-C 1991, Apple's CAF 1.0, RFC 9639 8.2 (flac), Sony's W64.
 """
 
@@ -14,14 +14,14 @@ from typing import BinaryIO
 
 from .parts import Part, ReadReport, Window
 
-_SLACK = 64  #: bytes; sloppy writers count a chunk header or a pad byte too much
+_SLACK = 64  #: tolerated bytes; some writers count a chunk header or a pad byte too many
 _W64_MAGIC = b"riff\x2e\x91\xcf\x11"
-_MP3 = 0x55  #: a WAV's codec
-_FILES = (b"RIFF", b"RF64", b"FORM")  #: another file that was joined to this one
-_NEARLY = 8192  #: bytes below 2 or 4 GiB that a pipe may leave as the length
+_MP3 = 0x55  #: codec number in a WAV
+_FILES = (b"RIFF", b"RF64", b"FORM")  #: beginning of another file that was joined to this one
+_NEARLY = 8192  #: bytes; a length this close below 2 or 4 GiB is a pipe's placeholder
 
 _FLAC_MARK = b"fLaC"
-_FLAC_UNKNOWN = 2**36 - 1  #: all bits of the field; 0 is what the format provides for it
+_FLAC_UNKNOWN = 2**36 - 1  #: all bits of the length set; the format itself uses 0 for unknown
 
 
 @dataclass(frozen=True)
@@ -29,23 +29,23 @@ class Chunk:
     """A chunk whose header lies within the file."""
 
     name: bytes
-    begin: int  #: of the body
-    length: int  #: as it says
-    field: int  #: where the length stands
+    begin: int  #: position of the body
+    length: int  #: stated length of the body
+    field: int  #: position of the length
 
 
 @dataclass(frozen=True)
 class Container:
-    """How a format writes its chunks."""
+    """The layout of a format's chunks."""
 
-    start: int  #: of the first chunk
-    header: str  #: of a chunk: name and length
+    start: int  #: position of the first chunk
+    header: str  #: struct format of a chunk's name and length
     align: int
     data: bytes  #: the name of the chunk with the sound
-    field: str  #: the length
+    field: str  #: struct format of the length
     counts_header: bool = False
-    whole: int | None = None  #: where the length of the file stands
-    before: int = 0  #: bytes of the data chunk that are no sound
+    whole: int | None = None  #: position of the file's length
+    before: int = 0  #: bytes of the data chunk before the sound
 
 
 _WAV = Container(12, "<4sI", 2, b"data", "<I", whole=4)
@@ -55,7 +55,7 @@ _CAF = Container(8, ">4sq", 1, b"data", ">q", before=4)
 
 
 def container_of(magic: bytes) -> Container | None:
-    """By a file's first 12 bytes."""
+    """The layout by a file's first 12 bytes; None for other formats."""
     if magic[:4] in (b"RIFF", b"RF64") and magic[8:12] == b"WAVE":
         return _WAV
     if magic[:8] == _W64_MAGIC:
@@ -66,7 +66,7 @@ def container_of(magic: bytes) -> Container | None:
 
 
 def chunked_part(file: BinaryIO, size: int, container: Container, report: ReadReport) -> Part:
-    """The sound of a file that consists of chunks; reports what is wrong with its length."""
+    """The part with the sound of a chunked file. Reports problems with its length."""
     window = Window(file, size)
     chunks: list[Chunk] = []
     for chunk in _chunks(window, container):
@@ -96,7 +96,7 @@ def chunked_part(file: BinaryIO, size: int, container: Container, report: ReadRe
 
 
 def mpeg_in_wav(file: BinaryIO, size: int) -> tuple[int, int] | None:
-    """Where the data of a WAV whose codec is MP3 begins and ends; None for other files."""
+    """Begin and end of the data in a WAV whose codec is MP3; None for other files."""
     window = Window(file, size)
     codec = 0
     for chunk in _chunks(window, _WAV):
@@ -109,7 +109,7 @@ def mpeg_in_wav(file: BinaryIO, size: int) -> tuple[int, int] | None:
 
 
 def au_part(file: BinaryIO, size: int, report: ReadReport) -> Part:
-    """The sound of an AU file, whose header has a single length."""
+    """The sound of an AU file, whose header has a single length. Reports problems with it."""
     header = Window(file, size).read(0, 24)
     if len(header) < 24:
         return Part()
@@ -146,7 +146,7 @@ def _chunks(window: Window, container: Container) -> Iterator[Chunk]:
 
 
 def _long_length(window: Window, chunks: list[Chunk]) -> int:
-    """RF64 keeps the length of its data chunk, which may exceed 4 GiB, in ``ds64``."""
+    """The data chunk's length in RF64, which may exceed 4 GiB and is stored in ``ds64``."""
     for chunk in chunks:
         if chunk.name == b"ds64":
             return int(struct.unpack("<QQ", window.read(chunk.begin, 16))[1])
@@ -157,7 +157,7 @@ def _never_written(window: Window, container: Container, data: Chunk, said: int,
     if said <= container.before and there > container.before:
         follows = next(_chunks(window, replace(container, start=data.begin)), None)
         return follows is None or not _sound_name(follows.name) or follows.length > window.size
-    wrapped = container is _WAV and there - said >= 2**32 - _SLACK  # a 4 GiB counter that began anew
+    wrapped = container is _WAV and there - said >= 2**32 - _SLACK  # a 4 GiB counter that wrapped around
     return wrapped or (said > there and _is_placeholder(said))
 
 
@@ -167,12 +167,12 @@ def _sound_name(name: bytes) -> bool:
 
 
 def _is_placeholder(length: int) -> bool:
-    """-1, and values just below 2 or 4 GiB or 2^63."""
+    """Whether a length is negative, or just below 2 or 4 GiB, 2^63 or 2^64."""
     return length < 0 or any(limit - _NEARLY <= length <= limit for limit in (2**31, 2**32, 2**63, 2**64))
 
 
 def _frame_bytes(window: Window, container: Container, chunks: list[Chunk]) -> tuple[int, float]:
-    """Bytes of a frame (or block) of samples, and how many there are in a second; 0 where it is not known."""
+    """Bytes per frame (or block) of samples, and frames per second; 0 if unknown."""
     for chunk in chunks:
         body = window.read(chunk.begin, 40)
         if chunk.name == b"fmt " and len(body) >= 16:
@@ -200,7 +200,7 @@ def _amount(length: int, frame: int, rate: float) -> str:
 def _report_rest(
     window: Window, container: Container, data: Chunk, said: int, frame: int, rate: float, report: ReadReport
 ) -> None:
-    """What lies after the sound: more of it, or bytes that are no chunk."""
+    """Report what follows the sound: further data chunks, or bytes that are not a chunk."""
     position = data.begin + said
     position += -position % container.align
     more = 0
@@ -222,7 +222,7 @@ def _report_rest(
 def _corrected(
     window: Window, container: Container, chunks: list[Chunk], there: int, frame: int
 ) -> tuple[bytes, tuple[int, int]]:
-    """The header with true lengths, and the sound in whole frames."""
+    """The header with correct lengths, and the sound's begin and end in whole frames."""
     data = chunks[-1]
     sound = there - container.before
     length = container.before + sound - sound % (frame or 1)
@@ -249,9 +249,9 @@ def _corrected(
 
 
 def flac_parts(file: BinaryIO, size: int, report: ReadReport) -> list[Part]:
-    """A part for each file that was joined to this one. Their lengths are left to the decoder to find.
+    """One part for each FLAC file that was joined to this one. The decoder finds their lengths.
 
-    Reports a length that was never written. One that is too large shows when the decoder has come to the end.
+    Reports a missing length. A length that is too large is noticed at the end of decoding.
     """
     window = Window(file, size)
     begins = list(_flac_begins(window))
@@ -264,7 +264,7 @@ def flac_parts(file: BinaryIO, size: int, report: ReadReport) -> list[Part]:
             report.warn("its header does not say how long it is: read to the end of the file")
         elif len(begins) == 1:
             return [Part()]
-        # Total samples 0: the decoder reads to the end, whatever the header says.
+        # With a total of 0 samples, the decoder reads to the end.
         header[21] &= 0xF0
         header[22:26] = bytes(4)
         parts.append(Part((bytes(header), (begin + 26, end)), None if unknown else stated))
@@ -272,7 +272,7 @@ def flac_parts(file: BinaryIO, size: int, report: ReadReport) -> list[Part]:
 
 
 def _flac_begins(window: Window) -> list[int]:
-    """Where a stream's marker stands before a block of stream information (type 0, 34 bytes)."""
+    """Positions of stream markers before a block of stream information (type 0, 34 bytes)."""
     found = []
     at = window.find(_FLAC_MARK, 0)
     while at is not None:

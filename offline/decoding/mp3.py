@@ -1,11 +1,11 @@
-"""MP3 frame by frame: joined files, damaged places and the true length.
+"""Reads MP3 frame by frame: joined files, damaged places and the true length.
 
-Decoders trust the first Xing or Info tag, and stop at its end or where frames are missing. Here all are
-counted. A file falls into parts: one for each tag (files that were joined), and one for frames that follow
-after as many as the tag counts. What lies between frames is a tag (ID3, APE, Lyrics3), or damage: then silent
-frames take the place of those that were there.
+Decoders trust the first Xing or Info tag, and stop after its number of frames or where frames are missing.
+This module counts all frames. A file is divided into parts: one for each tag (joined files), and one for
+frames beyond the tag's count. Bytes between frames are a tag (ID3, APE, Lyrics3), or damage, which silent
+frames replace.
 
-Each part starts with a tag that counts its frames rightly. Encoder delay and padding are those of the file's
+Each part starts with a tag that has the true number of frames. Encoder delay and padding come from the file's
 own tag (LAME's extension), if it has one.
 """
 
@@ -18,19 +18,19 @@ from typing import BinaryIO
 from .mp3_frames import Header, after_tags, chain, parse_header, read_tag, syncs
 from .parts import Part, Piece, ReadReport, Window
 
-_DECODER_DELAY = 529  #: samples that decoders take away with the declared delay
-_FORGIVEN = 0.01  #: frames that an editor added without changing the tag
-_MOST_SILENT = 10_000  #: frames in place of damage
+_DECODER_DELAY = 529  #: samples that decoders remove in addition to the declared delay
+_FORGIVEN = 0.01  #: share of frames that an editor may add without changing the tag
+_MOST_SILENT = 10_000  #: most silent frames in place of one damage
 
 
 @dataclass
 class _Sound:
-    """A part as it is found."""
+    """A part during the scan."""
 
     header: Header
-    tagged: int | None = None  #: frames by its tag; 0: the tag does not say
-    delay: bytes = b""  #: of the tag: the encoder's name, and twelve bits each of delay and of padding
-    more: bool = False  #: follows after as many frames as the tag before counts
+    tagged: int | None = None  #: frames by its tag; 0: not stated; None: no tag
+    delay: bytes = b""  #: the encoder's name in the tag, and twelve bits each for delay and padding
+    more: bool = False  #: begins after the last frame that the tag before counts
     pieces: list[Piece] = field(default_factory=list)
     frames: int = 0
 
@@ -56,10 +56,7 @@ class _Sound:
 
 
 def mp3_parts(file: BinaryIO, begin: int, end: int, report: ReadReport) -> list[Part]:
-    """The sounds between two places one after the other; reports damage, and what misses at the end.
-
-    No parts where there is no frame.
-    """
+    """The parts between two positions, in order; empty without a frame. Reports damage and a missing end."""
     sounds = _merged(_Scan(Window(file, end), begin, report).sounds())
     if sounds and (tagged := sounds[-1].tagged):
         last = sounds[-1]
@@ -70,12 +67,12 @@ def mp3_parts(file: BinaryIO, begin: int, end: int, report: ReadReport) -> list[
 
 
 class _Scan:
-    """One walk through a file."""
+    """A single pass over a file."""
 
     def __init__(self, window: Window, begin: int, report: ReadReport) -> None:
         self._window, self._begin, self._report = window, begin, report
         self._sounds: list[_Sound] = []
-        self._since: int | None = None  # bytes of sound since damage
+        self._since: int | None = None  # bytes of sound since the last damage
 
     def sounds(self) -> list[_Sound]:
         position = self._next_frame(self._begin)
@@ -110,7 +107,7 @@ class _Scan:
             self._sounds[-1].add(position, end)
 
     def _starved(self, header: Header, position: int) -> bool:
-        """Whether a frame's sound begins in frames that are damaged (MPEG's bit reservoir)."""
+        """Whether a frame's data begins in damaged frames before it (MPEG's bit reservoir)."""
         if self._since is None:
             return False
         begin = position + 4 + (0 if header.word[1] & 1 else 2)
@@ -121,7 +118,7 @@ class _Scan:
         return starved
 
     def _next_frame(self, position: int) -> int | None:
-        """Where the next frame begins; reports what is neither frame nor tag before it."""
+        """The position of the next frame; reports bytes before it that are neither frame nor tag."""
         window = self._window
         position = after_tags(window, position)
         header = parse_header(window.read(position, 4))
@@ -133,14 +130,14 @@ class _Scan:
                 self._damaged(position, found)
             return found
         goes_on = header and self._sounds and self._sounds[-1].header.kind == header.kind
-        return position if goes_on else None  # the last frame, before whatever comes
+        return position if goes_on else None  # the last frame, whatever follows it
 
     def _damaged(self, begin: int, end: int) -> None:
-        """Silent frames in place of what is missing, so that times after it stay right."""
+        """Put silent frames in place of damage, so that later times stay correct."""
         sound = self._sounds[-1]
         header = parse_header(self._window.read(end, 4))
         if header is None or read_tag(header, self._window.read(end, min(header.size, 256))):
-            return  # what lies between joined files
+            return  # bytes between joined files
         missing = min(_MOST_SILENT, round((end - begin) / _mean_size(sound, header)))
         silent_s = missing * header.samples / header.sample_rate
         self._report.lose(
@@ -151,13 +148,13 @@ class _Scan:
         self._since = 0
 
     def _cut(self) -> None:
-        """The file ends within a frame."""
+        """Report that the file ends within a frame."""
         if not self._sounds or not self._sounds[-1].tagged:
             self._report.lose(f"cut short: it ends within a frame, at {self._so_far_s:.1f} s")
 
 
 def _merged(sounds: list[_Sound]) -> list[_Sound]:
-    """A few frames more than the tag counts are an editor's; more are another file's."""
+    """Join a few frames beyond a tag's count, added by an editor, to their part. More are another file."""
     merged: list[_Sound] = []
     for sound in sounds:
         before = merged[-1] if merged else None
@@ -175,15 +172,15 @@ def _mean_size(sound: _Sound, header: Header) -> float:
 
 
 def _silent_frame(header: Header) -> bytes:
-    """No bits of sound: the side information is 0. Without a checksum."""
+    """A frame without sound: its side information is 0. Without a checksum."""
     word = bytes([header.word[0], header.word[1] | 1, *header.word[2:]])
     return word + bytes(header.size - 4)
 
 
 def _pieces(sound: _Sound) -> tuple[Piece, ...]:
-    """With a tag in front that counts truly, and has the delays of the file's own tag.
+    """The pieces after a tag with the true number of frames and the delays of the file's own tag.
 
-    Where none are declared nothing is taken away: the decoder's own delay takes a silent frame instead.
+    Without declared delays a silent frame is added: the decoder's own delay removes it instead of sound.
     """
     if sound.delay:
         return (_tag(sound, sound.delay, 0), *sound.pieces)

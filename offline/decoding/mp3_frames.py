@@ -13,29 +13,29 @@ from .parts import Window
 _RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
 _KBITS_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _KBITS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
-_ENCODERS = (b"LAME", b"Lavf", b"Lavc", b"GOGO")  #: whose tags declare delay and padding
+_ENCODERS = (b"LAME", b"Lavf", b"Lavc", b"GOGO")  #: encoders whose tags declare delay and padding
 _SEARCHED = 1 << 16  #: bytes after the tags in which the first frame must begin
 
 
 @dataclass(frozen=True)
 class Header:
-    """The four bytes with which a frame begins."""
+    """The header of a frame, its first four bytes."""
 
     word: bytes
     size: int  #: bytes of the frame
     sample_rate: int  #: Hz
     channels: int
-    samples: int  #: of one frame
-    side: int  #: where the tag would begin in the frame
+    samples: int  #: samples of each channel in a frame
+    side: int  #: offset of a tag in the frame
 
     @property
     def kind(self) -> tuple[int, int, int]:
         return self.sample_rate, self.channels, self.samples
 
 
-@lru_cache(maxsize=1024)  # few words occur, each very often
+@lru_cache(maxsize=1024)  # few different headers occur, each very often
 def parse_header(word: bytes) -> Header | None:
-    """None for what is no layer III frame (or one of free format, whose size is not said)."""
+    """Parse a header. None for anything but a layer III frame of stated size (not free format)."""
     if len(word) < 4 or word[0] != 0xFF or word[1] & 0xE6 != 0xE2:
         return None
     version, kbit, rate = word[1] >> 3 & 3, word[2] >> 4, word[2] >> 2 & 3
@@ -51,7 +51,7 @@ def parse_header(word: bytes) -> Header | None:
 
 
 def is_mp3(file: BinaryIO, size: int) -> bool:
-    """Whether, after tags, frames follow each other."""
+    """Whether several frames in a row follow the tags at the beginning."""
     window = Window(file, size)
     start = after_tags(window, 0)
     return chain(window, start, 3) or any(
@@ -60,7 +60,7 @@ def is_mp3(file: BinaryIO, size: int) -> bool:
 
 
 def read_tag(header: Header, frame: bytes) -> tuple[int, bytes] | None:
-    """Frames (0: not said) and delays of a Xing, Info or VBRI tag; None for a frame of sound."""
+    """Frames (0: not stated) and delays of a Xing, Info or VBRI tag; None for a frame of sound."""
     if frame[36:40] == b"VBRI" and len(frame) >= 54:
         return struct.unpack(">I", frame[50:54])[0], b""
     at = header.side if frame[header.side : header.side + 4] in (b"Xing", b"Info") else header.side + 2
@@ -74,13 +74,13 @@ def read_tag(header: Header, frame: bytes) -> tuple[int, bytes] | None:
 
 
 def chain(window: Window, position: int, count: int) -> bool:
-    """Whether as many frames of one kind follow each other, or end the file or come before a tag."""
+    """Whether ``count`` frames of one kind follow each other, or fewer before the file's end or a tag."""
     kind = None
     for number in range(count):
         header = parse_header(window.read(position, 4))
         if header is None or kind not in (None, header.kind):
             at_end = position + 4 > window.size or after_tags(window, position) != position
-            # Joined files may change their kind: then a tag follows at once.
+            # Joined files may change their kind: then the next file begins with a tag.
             return number > 0 and (at_end or (header is not None and _tagged(window, position, header)))
         kind = header.kind
         position += header.size
@@ -92,7 +92,7 @@ def _tagged(window: Window, position: int, header: Header) -> bool:
 
 
 def syncs(window: Window, position: int, end: int | None) -> Iterator[int]:
-    """Where frames may begin."""
+    """Yields the positions where frames may begin."""
     at = window.find(b"\xff", position, end)
     while at is not None:
         if parse_header(window.read(at, 4)):
@@ -101,15 +101,15 @@ def syncs(window: Window, position: int, end: int | None) -> Iterator[int]:
 
 
 def after_tags(window: Window, position: int) -> int:
-    """Where what follows after any number of tags begins."""
+    """The position after any number of tags."""
     while (length := _tag_length(window.read(position, 32))) > 0:
         position += length
     return min(position, window.size)
 
 
 def _tag_length(data: bytes) -> int:
-    """Bytes of the tag that begins here, 0 for none."""
-    if data[:3] == b"ID3" and len(data) >= 10:  # version 2: its length has 7 bits a byte
+    """Length in bytes of the tag at the beginning, 0 without one."""
+    if data[:3] == b"ID3" and len(data) >= 10:  # version 2: its length has 7 bits per byte
         size = 0
         for byte in data[6:10]:
             size = size << 7 | byte & 0x7F

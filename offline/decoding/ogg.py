@@ -1,4 +1,4 @@
-"""Ogg page by page: chained streams, cuts, and what lies between pages. SoundSource: RFC 3533, section 6."""
+"""Reads Ogg page by page: chained streams, truncation, damage. Source: RFC 3533, section 6."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Page:
 
 @dataclass
 class _Link:
-    """Streams that begin at the same time."""
+    """A link of the chain: streams that begin at the same time."""
 
     streams: set[int]
     ranges: list[list[int]] = field(default_factory=list)
@@ -45,9 +45,9 @@ class _Link:
 
 
 def ogg_parts(file: BinaryIO, size: int, report: ReadReport) -> list[Part] | None:
-    """A part for each link of the chain; None where streams lie beside each other (video, several tracks).
+    """One part for each link of the chain; None for parallel streams (video, several tracks).
 
-    Reports a cut, and bytes that belong to no page.
+    Reports truncation, and bytes that belong to no page.
     """
     links: list[_Link] = []
     at_start = False
@@ -91,7 +91,7 @@ def _pages(window: Window, report: ReadReport) -> Iterator[_Page]:
 
 
 def _page(window: Window, position: int) -> _Page | None:
-    """None where there is none; one that goes beyond the end of the file was cut."""
+    """The page at a position; None without one. A truncated page ends beyond the end of the file."""
     header = window.read(position, _HEADER.size)
     if header[:4] != b"OggS":
         return None

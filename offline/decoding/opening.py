@@ -1,4 +1,4 @@
-"""Which decoder reads a file, and which parts of it, one after the other."""
+"""Chooses the decoder of a file, divides the file into parts, and joins them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .ogg import ogg_parts
 from .parts import Part, ReadReport, SoundSource, resampled
 from .sndfile import open_part
 
-#: Formats in which ffmpeg alone finds tracks and times, though libsndfile or our reading may find sound.
+#: Formats for ffmpeg only: it alone finds their tracks and times, even if others find sound in them.
 _CONTAINERS = (b"\x1aE\xdf\xa3", b"\x30\x26\xb2\x75", b"FLV\x01", b"G@")
 
 
 def open_source(path: Path, track: int | None, report: ReadReport) -> SoundSource:
-    """The sound of a file, or its track ``track`` (from 1).
+    """Open the sound of a file, or its track ``track`` (from 1).
 
-    Raises AudioError where nothing can be read; what else is wrong is reported.
+    Raises AudioError if nothing can be read. Other problems are reported.
     """
     parts = find_parts(path, report)
     if not parts:
@@ -35,7 +35,7 @@ def open_source(path: Path, track: int | None, report: ReadReport) -> SoundSourc
 
 
 def find_parts(path: Path, report: ReadReport) -> list[Part] | None:
-    """The sounds of which a file consists, for libsndfile; none where ffmpeg is to find them."""
+    """The parts of a file for libsndfile; none if ffmpeg is to read the file."""
     size = path.stat().st_size
     with open(path, "rb") as file:
         magic = file.read(12)
@@ -60,7 +60,7 @@ def find_parts(path: Path, report: ReadReport) -> list[Part] | None:
 
 
 def _report_joined_mp4(file: BinaryIO, size: int, report: ReadReport) -> None:
-    """Another mp4 after the first: players and ffmpeg do not look at it."""
+    """Report another mp4 after the first: players and ffmpeg ignore it."""
     position = 0
     while position + 16 <= size:
         file.seek(position)
@@ -75,9 +75,9 @@ def _report_joined_mp4(file: BinaryIO, size: int, report: ReadReport) -> None:
 
 
 class JoinedSource:
-    """Parts of a file as one sound with the rate and channels of the first, each opened when it is reached.
+    """Joins parts of a file, with the rate and channels of the first. Each is opened when it is reached.
 
-    A part that cannot be read is reported.
+    A later part that cannot be opened is reported.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class JoinedSource:
         self.frames: int | None = None if len(parts) > 1 else self._current.frames
 
     def chunks(self, frames: int) -> Iterator[np.ndarray]:
-        """float32 [n, channels], n <= frames."""
+        """Yields float32 [n, channels], n <= frames."""
         yield from self._current.chunks(frames)
         for number, part in enumerate(self._parts[1:], 2):
             self._current.close()

@@ -1,4 +1,4 @@
-"""Parts of a file that are decoded as one sound each: how their bytes are found, and what decoders offer."""
+"""Parts of a file that are decoded as one sound each: their bytes, and the interface of decoders."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import soxr
 
 from ...model.downmix import Downmix
 
-Piece = bytes | tuple[int, int]  #: bytes in place of those of the file, or where those begin and end
+Piece = bytes | tuple[int, int]  #: replacement bytes, or begin and end of bytes in the file
 _WINDOW_BYTES = 1 << 20
 
 
 @dataclass
 class ReadReport:
-    """What is to be said of a file: a line each, without the file's name."""
+    """Warnings about a file, one line each, without the file's name."""
 
     warnings: list[str] = field(default_factory=list)
     lost: bool = False  #: some of the sound cannot be read
@@ -29,27 +29,27 @@ class ReadReport:
             self.warnings.append(line)
 
     def lose(self, line: str) -> None:
-        """Warn of sound that is not read."""
+        """Warn about sound that is not read."""
         self.lost = True
         self.warn(line)
 
 
 @dataclass(frozen=True)
 class Part:
-    """One sound in a file."""
+    """A part of a file that is decoded as one sound."""
 
-    pieces: tuple[Piece, ...] = ()  #: of which it consists; none: the file as it is
-    expected_frames: int | None = None  #: as its header says, where the decoder is not to be asked
+    pieces: tuple[Piece, ...] = ()  #: content of the part; empty: the file as it is
+    expected_frames: int | None = None  #: length stated by the header, used instead of the decoder's
 
     def open(self, path: Path) -> Path | PartFile:
-        """For a decoder."""
+        """The input for a decoder: the path, or a file made of the pieces."""
         return PartFile(path, self.pieces) if self.pieces else path
 
 
 class SoundSource(Protocol):
-    """An open sound, as every decoder offers it.
+    """An open sound: the interface of all decoders.
 
-    ``sample_rate`` in Hz; ``frames`` is None where only decoding will tell.
+    ``sample_rate`` in Hz; ``frames`` is None if only decoding can tell.
     """
 
     sample_rate: int
@@ -57,14 +57,14 @@ class SoundSource(Protocol):
     frames: int | None
 
     def chunks(self, frames: int) -> Iterator[np.ndarray]:
-        """float32 [n, channels], n <= frames. To be called once."""
+        """Yields float32 [n, channels], n <= frames. Call it once."""
 
     def close(self) -> None:
         """May be called twice."""
 
 
 class PartFile(io.RawIOBase):
-    """The pieces one after the other, as a file to read. Raises OSError where the file cannot be read."""
+    """A readable file made of pieces in a row. Raises OSError if the underlying file cannot be read."""
 
     def __init__(self, path: Path, pieces: Sequence[Piece]) -> None:
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed in close()
@@ -107,7 +107,7 @@ class PartFile(io.RawIOBase):
         super().close()
 
     def _some(self, most: int) -> bytes:
-        """What lies at the position in one piece."""
+        """Bytes from the position on, at most ``most``, within one piece."""
         number = next(n for n, begin in enumerate(self._begins[1:]) if self._position < begin)
         piece, inside = self._pieces[number], self._position - self._begins[number]
         most = min(most, self._begins[number + 1] - self._position)
@@ -118,7 +118,7 @@ class PartFile(io.RawIOBase):
 
 
 class Window:
-    """Bytes of a file by their position, a mebibyte at a time, for a walk from its beginning to its end."""
+    """Reads bytes by position through a buffer of 1 MiB, for access from the file's beginning to its end."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self.size = size
@@ -126,7 +126,7 @@ class Window:
         self._begin, self._bytes = 0, b""
 
     def read(self, position: int, count: int) -> bytes:
-        """Fewer at the end of the file."""
+        """``count`` bytes at a position; fewer at the end of the file."""
         inside = position - self._begin
         if inside < 0 or inside + count > len(self._bytes):
             self._file.seek(position)
@@ -134,7 +134,7 @@ class Window:
         return self._bytes[inside : inside + count]
 
     def find(self, wanted: bytes, position: int, end: int | None = None) -> int | None:
-        """The first place from ``position`` on, before ``end``, where ``wanted`` stands."""
+        """The first position of ``wanted`` from ``position`` on and before ``end``; None without one."""
         end = self.size if end is None else min(end, self.size)
         while position < end:
             data = self.read(position, min(_WINDOW_BYTES // 2, end - position + len(wanted) - 1))
@@ -148,7 +148,7 @@ class Window:
 
 
 def resampled(source: SoundSource, sample_rate: int, channels: int, frames: int) -> Iterator[np.ndarray]:
-    """A source's chunks, float32 [n, channels], at another rate and with another number of channels."""
+    """Yields a source's chunks, float32 [n, channels], with another rate and number of channels."""
     mix = Downmix(source.channels, source.sample_rate) if source.channels != channels else None
     stream = None
     if source.sample_rate != sample_rate:
@@ -165,7 +165,7 @@ def resampled(source: SoundSource, sample_rate: int, channels: int, frames: int)
 
 
 def after(chunks: Iterator[np.ndarray], frames: int) -> Iterator[np.ndarray]:
-    """What comes after the first ``frames`` frames."""
+    """Yields the chunks without the first ``frames`` frames."""
     for chunk in chunks:
         if len(chunk) > frames:
             yield chunk[frames:]

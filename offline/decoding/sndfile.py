@@ -1,4 +1,4 @@
-"""Sound through libsndfile, and through ffmpeg from where libsndfile fails."""
+"""Decodes with libsndfile, and with ffmpeg from where libsndfile fails."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from .parts import Part, ReadReport, SoundSource, after, resampled
 
 _UNKNOWN_LENGTH = 1 << 62
 _UNKNOWN_FORMAT = 1  #: libsndfile's error code
-_DECODERS_DIFFER_S = 0.05  #: about a packet, by which the lengths of two decoders may differ
-_MP3_PADDING = 2 * 1152  #: samples by which an mp3's tag may exceed what decodes
+_DECODERS_DIFFER_S = 0.05  #: tolerated difference between the lengths of two decoders, about a packet
+_MP3_PADDING = 2 * 1152  #: samples by which the length in an mp3's tag may exceed the decoded one
 
 
 def as_bytes(path: str | os.PathLike[str]) -> str | bytes:
-    """A file's name as soundfile takes it, also where it is no UTF-8."""
+    """A file name in the form that soundfile accepts, even if it is not valid UTF-8."""
     return os.fspath(path) if os.name == "nt" else os.fsencode(path)
 
 
 class _Forward(soundfile.SoundFile):
-    """Read from beginning to end: soundfile seeks after each block of others, and mp3 does not stand that."""
+    """Not seekable. In a seekable file soundfile seeks after each block, which mp3 does not tolerate."""
 
     def seekable(self) -> bool:
         return False
 
 
 class SndfileSource:
-    """A part of a file. What libsndfile cannot decode is left to ffmpeg, where that is installed.
+    """A part of a file. What libsndfile cannot decode is left to ffmpeg, if it is installed.
 
-    Raises soundfile.LibsndfileError for what libsndfile cannot open.
+    Raises soundfile.LibsndfileError if libsndfile cannot open the part.
     """
 
     def __init__(self, path: Path, part: Part, report: ReadReport) -> None:
@@ -54,7 +54,7 @@ class SndfileSource:
         self._other: SoundSource | None = None
 
     def chunks(self, frames: int) -> Iterator[np.ndarray]:
-        """float32 [n, channels], n <= frames. Reports frames that the header promises in vain."""
+        """Yields float32 [n, channels], n <= frames. Reports frames that the file lacks."""
         total = 0
         try:
             while len(chunk := self._file.read(frames, dtype="float32", always_2d=True)):
@@ -80,7 +80,7 @@ class SndfileSource:
             self._input.close()
 
     def _go_on(self, frames: int, done: int, why: str) -> Iterator[np.ndarray]:
-        """By ffmpeg from here on."""
+        """Yields the frames after the first ``done``, decoded by ffmpeg."""
         of = "" if self.frames is None else f" of {self._clock(self.frames)}"
         if ffmpeg_commands() is None:
             self._report.lose(
@@ -106,7 +106,7 @@ class SndfileSource:
 
 
 def open_part(path: Path, part: Part, *, report: ReadReport, track: int | None = None) -> SoundSource:
-    """By libsndfile, or by ffmpeg where libsndfile refuses. Raises AudioError when both do."""
+    """Open a part with libsndfile, or with ffmpeg if libsndfile fails. Raises AudioError if both fail."""
     try:
         source = SndfileSource(path, part, report)
     except soundfile.LibsndfileError as error:

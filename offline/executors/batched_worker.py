@@ -1,4 +1,4 @@
-"""Windows of many recordings in one batch, in one process: as a worker of a cluster computes on a GPU."""
+"""Batches windows of many recordings in one process, as the workers of a cluster do on a GPU."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ..settings import Settings
 from .executor import Outcomes, ReportRead
 from .window_task import ModelFacts, window_task
 
-_MOST = 128  #: recordings: more gain nothing, and wait for each other
-_SHARE = 0.6  #: of the free memory; the allocator cannot use all of the rest
+_MOST = 128  #: recordings; more gain nothing, and wait for each other
+_SHARE = 0.6  #: share of the free memory that is used; the allocator cannot use all of it
 
 
 class Batcher:
-    """The network, and how many rows it is given at once: ``size``, halved when memory runs out."""
+    """The network and its batch size: ``size`` rows, halved when memory runs out."""
 
     def __init__(self, transcriber: Transcriber, size: int | None = None) -> None:
         half = transcriber.precision == "bf16"
@@ -32,9 +32,9 @@ class Batcher:
         self.size = size or default_batch(self.windows, transcriber.device)
 
     def predict(self, rows: Sequence[Row]) -> tuple[int, Predicted]:
-        """How many of the rows, from the first on, fitted into a batch; and the predictions for them.
+        """Predict as many of the first rows as fit into a batch. Returns their number and predictions.
 
-        Raises MemoryError when not even one fits into the device's memory.
+        Raises MemoryError if the device's memory is too small for a single row.
         """
         while True:
             count = min(self.size, len(rows))
@@ -47,7 +47,7 @@ class Batcher:
 
 
 def default_batch(windows: WindowEngine, device: str) -> int:
-    """By the free memory of a GPU; 1 on a processor, where more gain nothing (measured)."""
+    """The batch size for a GPU's free memory; 1 on a CPU, where larger batches gain nothing (measured)."""
     if device != "cuda":
         return 1
     import torch
@@ -57,7 +57,7 @@ def default_batch(windows: WindowEngine, device: str) -> int:
 
 
 def _bytes_a_row(windows: WindowEngine) -> float:
-    """What the largest window takes on a GPU, by trying. The convolutions warm up by the way."""
+    """Memory that the largest window needs on a GPU, by trial, which also warms up the convolutions."""
     import torch
 
     before = torch.cuda.memory_allocated()
@@ -73,7 +73,7 @@ _Waiting = tuple[
 
 
 def uses_batches(transcriber: Transcriber, settings: Settings) -> bool:
-    """Whether recordings share batches: on a GPU, or where it is asked for; never as live would."""
+    """Whether recordings share batches: on a GPU or if ``batch`` is set, but never at a live latency."""
     return settings.latency_ms is None and (settings.batch is not None or transcriber.device == "cuda")
 
 
@@ -81,7 +81,7 @@ class BatchedWorker:
     """An executor without other processes: reading, the network and writing take turns."""
 
     def __init__(self, transcriber: Transcriber, batch: int | None = None) -> None:
-        """``batch``: recordings at once; None: by the device and its memory."""
+        """``batch``: recordings per batch; None: chosen by device and memory."""
         self._model = ModelFacts.of(transcriber)
         self._batcher = Batcher(transcriber, batch)
 
@@ -109,7 +109,7 @@ class BatchedWorker:
 def _advance(
     waiting: list[_Waiting], task: RecordingTask, answer: Probable | Exception | None, past: Any
 ) -> Iterator[Outcome]:
-    """Tells a task what it waits for: it gives its next window, or comes to its end."""
+    """Send a task its predictions or an error. Its next window joins ``waiting``; an outcome is yielded."""
     try:
         sound = task.throw(answer) if isinstance(answer, Exception) else task.send(cast("Probable", answer))
         waiting.append((task, past, sound))

@@ -1,8 +1,8 @@
-"""Many recordings on many machines, by Dask: groups of them as tasks, a model a worker.
+"""Transcribes recordings on many machines with Dask: a task is a group of recordings, a worker has a model.
 
-The driver keeps a few groups for each of the workers' threads and no more, so its memory does not depend
-on how many recordings there are. A worker tells of each recording as it is done. When one dies, Dask gives
-its group to another; what had been told of is not told twice.
+The driver submits only a few groups per worker thread, so its memory does not depend on the number of
+recordings. A worker reports each recording when it is done. If a worker dies, Dask gives its group to
+another; recordings reported before are not reported again.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from ..settings import Settings, load_transcriber
 from .cluster_workers import WorkerReport, local_client, transcribe_group
 from .executor import Load, Outcomes, ReportRead, died, remove_parts_of
 
-_GROUP_S = 3.0  #: of work that a group should be: a long one leaves the others idle at the end
+_GROUP_S = 3.0  #: computing time that a group should take: long groups leave workers idle at the end
 _LARGEST_GROUP = 256
 _GROUPS_A_THREAD = 2
-_CENSUS_S = 5.0  #: workers come and go
-_PATIENCE_S = 30.0  #: for a scheduler to answer
+_CENSUS_S = 5.0  #: interval between counts of workers: they come and go
+_PATIENCE_S = 30.0  #: time limit for a scheduler's answer
 
 
 @dataclass
 class _Group:
-    """A task that the scheduler has, and what is not known to be done of it."""
+    """A task submitted to the scheduler, and its recordings that are not known to be done."""
 
     future: Any
     left: dict[int, Job]
@@ -48,15 +48,15 @@ class _Group:
 
 @dataclass(frozen=True)
 class Cluster:
-    """The workers of a Dask scheduler.
+    """Transcribes recordings on the workers of a Dask scheduler.
 
-    Its ``run`` raises MissingExtra without Dask, and LoadError also when there is no scheduler. Closing the
-    iterator has the workers leave what they have not finished.
+    ``run`` raises MissingExtra without Dask, and LoadError also without a scheduler. When the iterator is
+    closed, the workers abandon unfinished recordings.
     """
 
-    address: str  #: ``local``, ``local:N``, a scheduler's, or its file
-    digest: str | None = None  #: of the weights that all workers must have
-    say: Callable[[str], object] = lambda line: None  #: is told where the dashboard is
+    address: str  #: ``local``, ``local:N``, a scheduler's address, or its scheduler file
+    digest: str | None = None  #: digest of the weights that all workers must have
+    say: Callable[[str], object] = lambda line: None  #: receives the dashboard's address
     load: Load = load_transcriber
 
     def run(self, jobs: Iterable[Job], settings: Settings, report_read: ReportRead) -> Outcomes:
@@ -105,8 +105,8 @@ class _Driver:
         self._topic = f"hppnet-{uuid.uuid4().hex}"
         self._received: queue.SimpleQueue[WorkerReport | _Group] = queue.SimpleQueue()
         self._groups: list[_Group] = []
-        self._begun: dict[int, tuple[str, int]] = {}  # machine and process that have a job
-        self._seconds = _GROUP_S  # that a recording takes: the first groups are of one
+        self._begun: dict[int, tuple[str, int]] = {}  # machine and process working on each job
+        self._seconds = _GROUP_S  # computing time per recording; the first groups have one recording each
         self._given = 0
         self._room, self._counted = 1, 0.0
         client.subscribe_topic(self._topic, lambda event: self._received.put(pickle.loads(event[1])))
@@ -125,13 +125,13 @@ class _Driver:
                 )
 
     def stop(self) -> None:
-        """Also after Ctrl-C: workers look between two pieces of sound whether they are still wanted."""
-        with suppress(Exception):  # a scheduler that is gone
+        """Cancel all groups, also after Ctrl-C. Workers check for cancellation after each block of sound."""
+        with suppress(Exception):  # the scheduler may be gone
             self._client.cancel([group.future for group in self._groups], force=True)
             self._client.unsubscribe_topic(self._topic)
 
     def tidy(self) -> None:
-        """After workers of this machine were ended; those of others clean up behind themselves."""
+        """Remove unfinished files after the local workers have ended. Workers elsewhere do so themselves."""
         for group in self._groups:
             for number, job in group.left.items():
                 machine, process = self._begun.get(number, ("", 0))
@@ -139,7 +139,7 @@ class _Driver:
                     remove_parts_of(process, job, machine)
 
     def _capacity(self) -> int:
-        """Groups that the scheduler may have."""
+        """How many groups may be submitted at once."""
         if time.monotonic() - self._counted > _CENSUS_S:
             self._room = max(1, sum(self._client.nthreads().values()))
             self._counted = time.monotonic()
@@ -168,10 +168,10 @@ class _Driver:
         future.add_done_callback(lambda _: self._received.put(group))
 
     def _receive(self, report: WorkerReport) -> Iterator[Outcome]:
-        """A worker's report of a recording that is under way."""
+        """Handle a worker's report about a recording in progress."""
         group = next((group for group in self._groups if report.number in group.left), None)
         if group is None:
-            return  # it was told before
+            return  # already reported
         job = group.left[report.number]
         before = self._begun.get(report.number)
         if before is not None and before != (report.machine, report.process):
@@ -188,7 +188,7 @@ class _Driver:
         return outcome
 
     def _take(self, group: _Group) -> Iterator[Outcome]:
-        """The end of a group; a recording that alone brought down several workers is given up."""
+        """Handle the end of a group. A recording that on its own killed several workers is given up."""
         from distributed import KilledWorker
 
         self._groups.remove(group)
@@ -203,9 +203,9 @@ class _Driver:
             return
         except LoadError:
             raise
-        except Exception as error:  # no hppnet on the worker, a scheduler that is gone
+        except Exception as error:  # as without hppnet on the worker, or without a scheduler
             raise LoadError(f"the cluster cannot do it: {one_line(error)}") from error
         self._seconds = 0.5 * self._seconds + 0.5 * seconds / group.size
         for number, outcome in outcomes:
-            if number in group.left:  # what was told did not come through
+            if number in group.left:  # its report was lost
                 yield self._done(group, number, outcome)

@@ -1,8 +1,8 @@
-"""The workers of a cluster: what each does with a group of recordings, and how this machine starts its own.
+"""Workers of a cluster: how they transcribe a group of recordings, and how local workers are started.
 
-Workers of this machine live as long as a run. Before the first recording they wait for imports: of
-PyTorch and of Dask. On Linux one process imports both while this one imports Dask and starts the
-scheduler, and each worker is a fork of that process, also one in place of a worker that died.
+Local workers live as long as a run. They must import hppnet and Dask before the first recording. On Linux a
+fork server imports both while this process imports Dask and starts the scheduler. Each worker, including the
+replacement of one that died, is a fork of that server.
 """
 
 from __future__ import annotations
@@ -33,11 +33,10 @@ if TYPE_CHECKING:
     from ...model.transcriber import Transcriber
 
 _loading = threading.Lock()
-_executors: dict[Settings, Executor] = {}  #: of this process; the last one alone
-_TELL_S = 0.5  #: how often a recording's progress is told of
-#: The workers' environment, from their first moment on: one thread each, and memory that is kept, as
-#: ``keep_memory`` does. Tasks run in a thread, whose memory glibc would give back whenever it is empty: a
-#: tenth of the time.
+_executors: dict[Settings, Executor] = {}  #: executors of this process; only the latest is kept
+_TELL_S = 0.5  #: interval between progress reports of a recording
+#: Environment of the workers from their start: one thread each, and memory is kept as in ``keep_memory``.
+#: Tasks run in a thread. If glibc released its memory when empty, this would take a tenth of the time.
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -45,8 +44,8 @@ _ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
 }
-#: Dask looks at itself a hundred times a second, which is a twentieth of each core; the dashboard is as
-#: good with less.
+#: By default Dask profiles itself a hundred times a second, which takes a twentieth of each core. The
+#: dashboard does not need that.
 _CALM = {
     "distributed.worker.profile.interval": "200ms",
     "distributed.worker.profile.cycle": "10s",
@@ -61,7 +60,7 @@ _IMPORTED = [
 
 @dataclass(frozen=True)
 class WorkerReport:
-    """What a worker says of one recording: the seconds that it has read, or the outcome."""
+    """A worker's report about a recording: the seconds that have been read, or the outcome."""
 
     number: int
     machine: str
@@ -70,7 +69,7 @@ class WorkerReport:
 
 
 class Unwanted(BaseException):
-    """The driver has stopped or is gone: what is not finished is left."""
+    """The driver has stopped or is gone, so unfinished recordings are abandoned."""
 
 
 def transcribe_group(
@@ -80,9 +79,10 @@ def transcribe_group(
     topic: str,
     load: Load = load_transcriber,
 ) -> tuple[list[tuple[int, Outcome]], float]:
-    """Outcomes by their numbers, and the seconds all took. Each is told of under ``topic`` as it comes.
+    """Transcribe a group. Returns numbers with outcomes, and the seconds that all took.
 
-    Raises LoadError where there is no model, or not the one that the driver has.
+    Each outcome is also sent under ``topic`` as it comes. Raises LoadError if the model cannot be loaded or
+    is not the driver's.
     """
     started = time.monotonic()
     executor = _executor(settings, digest, load)
@@ -98,7 +98,7 @@ def transcribe_group(
 
 
 class _Teller:
-    """Tells the driver, and asks whether it still listens."""
+    """Sends reports to the driver, and checks whether the task was cancelled."""
 
     def __init__(self, topic: str) -> None:
         from distributed import get_worker
@@ -109,7 +109,7 @@ class _Teller:
         self._told_s = 0.0
 
     def report_read(self, number: int, seconds: float) -> None:
-        """Raises Unwanted when the task was cancelled."""
+        """Report progress, not too often. Raises Unwanted when the task was cancelled."""
         task = self._worker.state.tasks.get(self._key)
         if task is None or task.state in ("cancelled", "resumed"):
             raise Unwanted
@@ -125,7 +125,7 @@ class _Teller:
 def _outcomes(
     jobs: dict[int, Job], executor: Executor, settings: Settings, teller: _Teller
 ) -> Iterator[tuple[int, Outcome]]:
-    """With the numbers of the jobs."""
+    """Run the executor; yields outcomes with the numbers of their jobs."""
     numbers = {str(job.source): number for number, job in jobs.items()}
 
     def begun() -> Iterator[Job]:
@@ -141,7 +141,7 @@ def _outcomes(
 
 
 def _executor(settings: Settings, digest: str | None, load: Load) -> Executor:
-    """One with a loaded model, kept for all threads of a worker: in batches where there is a GPU."""
+    """An executor with a loaded model, kept for all threads of a worker; with batches on a GPU."""
     from .batched_worker import BatchedWorker, uses_batches
 
     with _loading:
@@ -169,15 +169,15 @@ def _check(transcriber: Transcriber, digest: str | None) -> None:
         )
 
 
-# --- workers of this machine ---
+# --- local workers ---
 
 
 @contextmanager
 def local_client(count: str) -> Iterator[Any]:
-    """A client of ``count`` new workers ("": one a core). Raises LoadError for what is no number."""
+    """Yields a client of ``count`` new workers ("": one per core). Raises LoadError for an invalid count."""
     if count and (not count.isdecimal() or int(count) < 1):
         raise LoadError(f"--cluster local:{count}: expected local:N with N workers, 1 or more")
-    with interrupts_held_back():  # the workers inherit that: Ctrl-C is ours
+    with interrupts_held_back():  # workers inherit this: only this process handles Ctrl-C
         method = _begin_imports()
         cluster = _start(int(count or cores()), method)
     try:
@@ -189,9 +189,9 @@ def local_client(count: str) -> Iterator[Any]:
 
 
 def _begin_imports() -> str:
-    """Returns how Dask is to start its workers."""
+    """Start the fork server, which begins to import. Returns the method by which Dask starts workers."""
     if sys.platform != "linux":
-        return "spawn"  # elsewhere a fork of a process that has imported much may fail
+        return "spawn"  # elsewhere, forking a process that has imported much may fail
     from multiprocessing import forkserver
 
     multiprocessing.get_context("forkserver").set_forkserver_preload(_IMPORTED)

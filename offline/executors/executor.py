@@ -1,4 +1,4 @@
-"""What every executor is, what several of them share, and the simplest: one recording after the other."""
+"""The interface of executors, the code they share, and the simplest one: one recording after the other."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 ReportRead = Callable[[Job, float], None]
 Load = Callable[[Settings], "Transcriber"]
 Outcomes = Generator[Outcome, None, None]
-TRIES = 2  #: of a recording over which processes die
+TRIES = 2  #: attempts for a recording whose process dies
 
 
 class Executor(Protocol):
-    """Transcribes recordings. One that cannot be transcribed is an outcome with an error, not an end."""
+    """Transcribes recordings. If one fails, its outcome has an error, and the others go on."""
 
     def run(self, jobs: Iterable[Job], settings: Settings, report_read: ReportRead) -> Outcomes:
-        """One outcome a job, as they come.
+        """Yields one outcome per job, in order of completion.
 
-        Raises LoadError, one line, when there is no model to do it. Closing the iterator, or Ctrl-C, ends
-        what was started and removes unfinished files.
+        Raises LoadError, one line, if the model cannot be loaded. Closing the iterator, or Ctrl-C, ends all
+        workers and removes unfinished files.
         """
 
 
 @dataclass(frozen=True)
 class OneProcess:
-    """One recording after the other, in order, in this process."""
+    """Transcribes one recording after the other, in order, in this process."""
 
-    tell: TellLines | None = None  #: receives the lines of jsonl as they are known, in place of its files
+    tell: TellLines | None = None  #: receives JSONL lines as they are known, instead of JSONL files
     load: Load = load_transcriber
 
     def run(self, jobs: Iterable[Job], settings: Settings, report_read: ReportRead) -> Outcomes:
@@ -52,7 +52,7 @@ class OneProcess:
 
 
 def loaded(settings: Settings, load: Load) -> Transcriber:
-    """Raises LoadError for whatever stands in the way."""
+    """Load the transcriber. Raises LoadError for any exception."""
     try:
         return load(settings)
     except Exception as error:  # CheckpointError, ValueError or what a device's driver raises
@@ -60,7 +60,7 @@ def loaded(settings: Settings, load: Load) -> Transcriber:
 
 
 class JobSupply:
-    """Jobs as they are asked for, and those that come back from processes that died."""
+    """Supplies jobs one by one, including those put back because their process died."""
 
     def __init__(self, jobs: Iterable[Job]) -> None:
         self._jobs = iter(jobs)
@@ -75,7 +75,7 @@ class JobSupply:
         return bool(self._again) or self._following is not None
 
     def next(self) -> Job:
-        """The next one, while ``has_next``: first those that came back."""
+        """The next job, those put back first. Requires ``has_next``."""
         if self._again:
             return self._again.popleft()
         assert self.has_next and self._following is not None, "there are no more jobs"
@@ -83,7 +83,7 @@ class JobSupply:
         return job
 
     def give_back(self, job: Job) -> bool:
-        """Whether the job will be tried again."""
+        """Put back a job whose process died. Returns whether it will be tried again."""
         self._tried[str(job.source)] = tries = self._tried.get(str(job.source), 1) + 1
         if tries <= TRIES:
             self._again.append(job)
@@ -95,13 +95,13 @@ class JobSupply:
 
 
 def died(job: Job, how: str) -> Outcome:
-    """The outcome of a recording over which processes ended."""
+    """The outcome of a recording whose processes died."""
     said = f"{job.source}: the process that transcribed it ended {how}, twice; the others go on"
     return Outcome(job.source, said, outputs=list(job.outputs.values()))
 
 
 def remove_parts_of(process: int | None, job: Job, machine: str = "") -> None:
-    """What a process that ended has left half written of a job."""
+    """Remove the unfinished files of a job that an ended process left behind."""
     for folder in {place.parent for place in job.outputs.values()}:
         if process is not None and not isinstance(folder, Url):
             remove_parts(folder, process, machine or machine_name())

@@ -4,8 +4,8 @@
         read, resample, cut  --- samples --->  batch -> network
         decode, write        <- probabilities -/
 
-Each recording has one window under way at most; there are more recordings under way than fit in a batch,
-so the network finds a batch waiting when it has done one, and memory stays bounded.
+Each recording has at most one window in progress, so memory stays bounded. More recordings are in progress
+than fit into a batch, so the next batch is ready when the network has finished one.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ from .window_task import ModelFacts, work
 from .worker_processes import PATIENCE_S
 
 _MOST_PROCESSES = 16
-_MOST_SLOTS = 16  #: recordings that one process holds
-_IDLE_S = 0.2  #: a batch that does not fill up goes as it is
+_MOST_SLOTS = 16  #: most recordings in progress per process
+_IDLE_S = 0.2  #: wait for a batch to fill up before it is computed incomplete
 _POLL_S = 0.002
 
 
 def default_helpers() -> int:
-    """Processes that help the network, to which a core is left."""
+    """Default number of helper processes; leaves one core to the network."""
     return max(1, min(cores() - 1, _MOST_PROCESSES))
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """All recordings by one network in this process and helpers beside it.
+    """Runs one network in this process, and everything else in helper processes.
 
-    Its ``run`` raises LoadError also when the device fails.
+    ``run`` also raises LoadError if the device fails.
     """
 
-    helpers: int | None = None  #: processes; None: by the cores
+    helpers: int | None = None  #: helper processes; None: by the number of cores
     load: Load = load_transcriber
 
     def run(self, jobs: Iterable[Job], settings: Settings, report_read: ReportRead) -> Outcomes:
@@ -57,7 +57,7 @@ class Pipeline:
             batcher = Batcher(transcriber, settings.batch)
             running = _Running(transcriber, settings, self.helpers or default_helpers(), batcher, report_read)
             yield from running.outcomes(JobSupply(jobs))
-        except RuntimeError as error:  # a device that is lost is lost for every file: they are left for later
+        except RuntimeError as error:  # a lost device fails for every file: the rest is left for later
             raise LoadError(one_line(error)) from error
         finally:
             with interrupts_held_back():
@@ -67,16 +67,16 @@ class Pipeline:
 
 @dataclass(eq=False)
 class _Helper:
-    """A process, and the recordings it has."""
+    """A helper process and its recordings."""
 
     worker: Worker[None]
     jobs: dict[int, Job] = field(default_factory=dict)
-    alone: bool = False  #: has a recording over which another process died, and no other
+    alone: bool = False  #: has one recording only, over which another process died
 
 
 @dataclass
 class _Window:
-    """One that waits for the network."""
+    """A window that waits for the network."""
 
     helper: _Helper
     number: int
@@ -85,14 +85,14 @@ class _Window:
 
 @dataclass
 class _UnderWay:
-    """A batch that the device has been given."""
+    """A batch that the device is computing."""
 
     windows: list[_Window]
     predicted: Predicted
 
 
 class _Running:
-    """A pipeline at work."""
+    """The state of a running pipeline."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class _Running:
             if self._full or (self._waiting and self._under_way is None and not received):
                 following = self._launch()
             if self._under_way is not None and (following is not None or self._under_way.predicted.ready):
-                self._answer(self._under_way)  # while the device does the next
+                self._answer(self._under_way)  # while the device computes the next batch
                 self._under_way = None
             self._under_way = following or self._under_way
 
@@ -138,7 +138,7 @@ class _Running:
     # --- jobs to the processes ---
 
     def _hand_out(self, supply: JobSupply) -> None:
-        """Jobs to the processes by turns, as many as each may hold; more processes while there are jobs."""
+        """Give jobs to the least loaded helpers, up to their limit; start helpers while there are jobs."""
         while supply.has_next and (helper := self._free_helper(supply.has_returned)) is not None:
             helper.alone = supply.has_returned
             job = supply.next()
@@ -147,7 +147,7 @@ class _Running:
             helper.worker.give(None, (self._given, job))
 
     def _free_helper(self, again: bool) -> _Helper | None:
-        """A job over which a process died goes to one that has no other: it is not to take those with it."""
+        """The helper for the next job. ``again``: a process died over it, so its helper has no other."""
         room = [
             helper
             for helper in self._helpers
@@ -170,7 +170,7 @@ class _Running:
     # --- messages from the processes ---
 
     def _ready(self) -> list[_Helper]:
-        """Those that have sent something; waits while there is nothing better to do."""
+        """The helpers that have sent a message; waits for one if nothing else is to be done."""
         patience_s = _IDLE_S
         if self._full:
             patience_s = 0
@@ -180,7 +180,7 @@ class _Running:
         return [helper for helper in self._helpers if helper.worker.pipe in said]
 
     def _receive(self, helper: _Helper, supply: JobSupply) -> Iterator[Outcome]:
-        """A message of a process; one whose pipe has ended has died."""
+        """Handle a message of a helper. If its pipe has ended, it has died."""
         try:
             number, said = helper.worker.pipe.recv()
         except (EOFError, OSError):

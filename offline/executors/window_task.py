@@ -1,6 +1,6 @@
-"""A recording task that leaves the network to others: it reads, cuts, decodes and writes, window by window.
+"""A recording task without a network: it reads, cuts, decodes and writes, window by window.
 
-One process holds many such tasks, and none waits for another.
+Another process or the caller runs the network. One process holds many such tasks; none waits for another.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class ModelFacts:
         return cls(transcriber.config, transcriber.checkpoint_name, transcriber.computed_by(None))
 
     def computed_by(self, latency_ms: float | None) -> str:
-        """What computes whole recordings: library, version and precision."""
+        """The library, version and precision that compute whole recordings."""
         return self.engine
 
     def with_tuning(self, cents: float) -> ModelFacts:
@@ -59,7 +59,7 @@ class ModelFacts:
 
 
 def window_task(job: Job, model: ModelFacts, settings: Settings, read_up_to: ReadUpTo) -> RecordingTask:
-    """The whole of a recording, with whatever goes wrong in its outcome."""
+    """The task of one recording. Exceptions are returned in its outcome."""
     return recording_task(job, model, settings, read_up_to, transcribe_windows)
 
 
@@ -70,8 +70,8 @@ def transcribe_windows(
     read_up_to: ReadUpTo,
     lines: EventText | None,
 ) -> Transcribing:
-    """The windows of an open recording for ``recording_task``: gives their sound, decodes the predictions."""
-    # A piano tuned otherwise needs a front end of its own: the network's is for all recordings of a batch.
+    """Yields the windows of an open recording and decodes their predictions, for ``recording_task``."""
+    # Tuning "auto" needs a front end of its own: the network's is shared by all recordings of a batch.
     own = SpectrumSession(model.config.front_end) if settings.tuning == "auto" else None
     slices = Slices(model.config.front_end, recording.sample_rate)
     decoder = Decoder(model.config.decoder)
@@ -96,14 +96,14 @@ def transcribe_windows(
     return Transcription(notes_from(events), frames * FRAME_S, shown, presses)
 
 
-# --- in a process of its own ---
+# --- helper process ---
 
 
 def work(pipe: Connection, settings: Settings, model: ModelFacts) -> None:
-    """A process's life: jobs and probabilities come, sounds and outcomes go, until the parent is gone."""
+    """A helper's main loop: receive jobs and predictions, send sound and outcomes, until the parent ends."""
     leave_signals_to_parent()
     received: queue.SimpleQueue[tuple[int, object] | None] = queue.SimpleQueue()
-    # What comes is always taken at once: else this process and the network's could each wait for the other.
+    # Messages are received at once: otherwise this process and the network's could block each other.
     threading.Thread(target=_receive, args=(pipe, received), daemon=True).start()
     tasks: dict[int, RecordingTask] = {}
     with suppress(BrokenPipeError):
@@ -126,7 +126,7 @@ def _reporter(pipe: Connection, number: int) -> Callable[[float], None]:
 
 
 def _advance(tasks: dict[int, RecordingTask], number: int, said: object) -> WindowSound | Outcome:
-    """The sound that a recording gives next, or its outcome."""
+    """The sound of a recording's next window, or its outcome."""
     try:
         if isinstance(said, Exception):
             return tasks[number].throw(said)

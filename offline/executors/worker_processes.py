@@ -1,7 +1,7 @@
-"""Many recordings at once: a process each with its own copy of the model.
+"""Several recordings at once, each in a process with its own copy of the model.
 
-A pool of the standard library stops as a whole when one process dies; here the recording it had is tried once
-more by another, and only then is lost. The caller's thread starts, stops and replaces them all.
+A pool of the standard library stops completely if one process dies. Here another process tries the recording
+once more before it counts as failed. The caller's thread starts, stops and replaces all processes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _JobWorker = Worker[Job]
 
 
 def default_processes(jobs: int, device: str) -> int:
-    """As many as there are cores, at most 8 (some 350 MB each), with two recordings or more for each."""
+    """One per core, at most 8 (some 350 MB each), each with two or more recordings."""
     if device in ("cuda", "mps"):
         return 1  # one process keeps the device busy
     return max(1, min(cores(), 8, jobs // 2))
@@ -33,7 +33,7 @@ def default_processes(jobs: int, device: str) -> int:
 
 @dataclass(frozen=True)
 class WorkerProcesses:
-    """The recordings by ``count`` processes. ``load`` must be importable by name."""
+    """Transcribes recordings in ``count`` processes. ``load`` must be importable by name."""
 
     count: int
     load: Load = load_transcriber
@@ -48,11 +48,11 @@ class WorkerProcesses:
                     return
                 yield from _receive(workers, supply, report_read)
         finally:
-            with interrupts_held_back():  # an impatient second Ctrl-C waits for the cleaning up
+            with interrupts_held_back():  # a second Ctrl-C must not interrupt the cleanup
                 stop_workers(workers)
 
     def _hand_out(self, supply: JobSupply, workers: list[_JobWorker], settings: Settings) -> None:
-        """A job for every idle worker, and a worker more where there is still one."""
+        """Give a job to every idle worker; start workers, up to ``count``, while there are jobs."""
         idle = [worker for worker in workers if worker.item is None]
         while (idle or len(workers) < self.count) and supply.has_next:
             if not idle:
@@ -74,7 +74,7 @@ def stop_workers(workers: list[_JobWorker]) -> None:
 
 
 def _receive(workers: list[_JobWorker], supply: JobSupply, report_read: ReportRead) -> Iterator[Outcome]:
-    """Wait for messages from any worker and pass them on; a worker whose pipe has ended has died."""
+    """Wait for messages from any worker and handle them. If a worker's pipe has ended, it has died."""
     for ready in wait([worker.pipe for worker in workers]):
         worker = next(worker for worker in workers if worker.pipe is ready)
         try:
@@ -102,7 +102,7 @@ def _bury(worker: _JobWorker, supply: JobSupply) -> Iterator[Outcome]:
 
 
 def _work(pipe: Connection, settings: Settings, load: Load) -> None:
-    """A worker's life: load the model once, then jobs until the parent is gone."""
+    """A worker's main loop: load the model once, then transcribe jobs until the parent ends."""
     leave_signals_to_parent()
     try:
         transcriber = load(settings)
@@ -117,7 +117,7 @@ def _work(pipe: Connection, settings: Settings, load: Load) -> None:
 
 
 def leave_signals_to_parent() -> None:
-    """Ctrl-C is the parent's to answer, and SIGTERM ends this process."""
+    """Ignore Ctrl-C, which the parent handles; end this process on SIGTERM."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # At once: an exception could come up anywhere, even while garbage is collected. The parent tidies up.
+    # Exit at once: an exception could occur anywhere, even during garbage collection. The parent cleans up.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
