@@ -1,4 +1,4 @@
-# Everything here makes its own environment first: .venv in this folder, with the versions of constraints.txt.
+# Targets first make the environment that they need: .venv in this folder, with the versions of constraints.txt.
 # PYTHON=python3.12 chooses another Python for it.
 
 PYTHON ?= python3
@@ -30,7 +30,7 @@ help:
 
 setup: $(STAMP)
 
-# The stamps are written last: an installation that was broken off is taken up again.
+# The stamps are written last, so that an interrupted installation is resumed.
 $(STAMP): pyproject.toml constraints.txt | $(MADE)
 	@echo "Installing everything (a few minutes the first time)"
 	@$(INSTALL) -e ".[train,cluster,dev]"
@@ -38,7 +38,7 @@ $(STAMP): pyproject.toml constraints.txt | $(MADE)
 		echo "make: going on without live: python-rtmidi could not be built (Debian: libasound2-dev, libjack-dev, g++)"
 	@touch $(STAMP)
 
-# What the demo needs and nothing else; after make setup there is nothing left to do.
+# Installs only what the demo needs; after make setup, nothing.
 $(DEMO_STAMP): pyproject.toml constraints.txt | $(MADE)
 	@[ -e $(STAMP) ] || echo "Installing what the demo needs"
 	@[ -e $(STAMP) ] || $(INSTALL) -e ".[plot]"
@@ -67,8 +67,8 @@ demo: $(DEMO_STAMP)
 test: setup
 	@$(BIN)/pytest -q -n auto
 
-# mypy looks at an installed copy, where the folders have their package names (pyproject.toml). A build folder
-# of setuptools that was left behind would bring back files that are no longer there.
+# mypy checks an installed copy, where the folders have their package names (pyproject.toml). An old build
+# folder of setuptools would bring back deleted files.
 lint: setup
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/ruff format --check $(SOURCES)
@@ -89,7 +89,7 @@ $(NODE_MODULES): $(WEB)/package.json $(WEB)/package-lock.json
 	@cd $(WEB) && npm ci --silent --ignore-scripts --no-audit --no-fund
 	@touch $@
 
-# onnxruntime-web has the same source and notices as onnxruntime, and its package holds no copy of them.
+# The package onnxruntime-web lacks the notices. It shares source and notices with onnxruntime, which has them.
 $(RUNTIME): $(NODE_MODULES) $(STAMP)
 	@mkdir -p $(WEB)/runtime/samples
 	@cp $(WEB)/node_modules/onnxruntime-web/dist/ort.wasm.bundle.min.mjs $(WEB)/runtime

@@ -1,9 +1,9 @@
-"""Shows what is played on a web page, with nothing but Python's standard library.
+"""Shows the played keys on a web page, with only Python's standard library.
 
     hppnet live --output none --events - | python examples/events_page.py
 
 and open the address it prints. It reads events as lines of JSON (model/EVENTS.md) and sends each to every
-page that is open; the page draws the keys. Change PAGE into what you want to see.
+open page, which draws the keys. Change PAGE to show something else.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python examples/live_split.py --output FluidSynth --split 60
 
 sends keys from middle C (60) upwards on MIDI channel 1, and those below it on channel 2. Give the two
-channels different sounds in the synthesiser. Ctrl-C ends it, and every note that sounds. (`hppnet live` plays
-one channel, each event a fixed time after it was played; here they leave as soon as they are known.)
+channels different sounds in the synthesiser. Ctrl-C ends the program and every note that sounds. Events are
+sent as soon as they are detected. (`hppnet live` has one channel, and a fixed time from playing to event.)
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> None:
     )
     right = hppnet.MidiOutput(arguments.output, channel=1)
     left = hppnet.MidiOutput(arguments.output, channel=2)
-    with suppress(KeyboardInterrupt), right, left:  # closing a port ends what sounds on it
+    with suppress(KeyboardInterrupt), right, left:  # closing a port ends the notes that sound on it
         for event in events:
             if isinstance(event, hppnet.Pedal):
                 right.send(event)

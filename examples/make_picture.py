@@ -1,9 +1,9 @@
-"""Makes live.gif, the moving picture of the README: what `hppnet live` shows of the recording.
+"""Makes live.gif, the moving picture of the README: what `hppnet live` shows for the recording.
 
     python examples/make_picture.py
 
-A real session, without a port; the terminal's view draws its snapshots, and their cells are painted here. Its
-clock counts the processor's time alone, so other programs change nothing of what it shows. It needs Pillow
+Runs a real session without a port. The terminal's view draws its snapshots, and this script paints their
+cells. The session's clock counts CPU time only, so other programs do not change the picture. Needs Pillow
 and the font that come with matplotlib: pip install 'hppnet[plot]'.
 """
 
@@ -39,7 +39,7 @@ QUARTERS = " ▘▝▀▖▌▞▛▗▚▐▜▄▙▟█"  # by bits: 1 upper 
 
 
 class OwnTime:
-    """A clock of an idle machine: computing takes the time that the processor needs for it, waiting none."""
+    """The clock of an idle machine: computing takes its CPU time, sleeping advances the clock at once."""
 
     def __init__(self) -> None:
         self._slept_s = 0.0
@@ -52,7 +52,7 @@ class OwnTime:
 
 
 def played(recording: Path, seconds: float, checkpoint: Path | None) -> list[Status]:
-    """A snapshot every EVERY_S of a session that receives the recording's beginning."""
+    """Runs a session with the recording's beginning; returns a snapshot every EVERY_S seconds."""
     with soundfile.SoundFile(recording) as file:
         rate = file.samplerate
         sound = file.read(round(seconds * rate), dtype="float32", always_2d=True).mean(axis=1)
@@ -117,7 +117,7 @@ def main() -> None:
     snapshots = played(arguments.recording, arguments.seconds, arguments.checkpoint)
     picture, font = Picture((f"input    {arguments.recording.name}",)), ImageFont.truetype(FONT, 13)
     images = [painted(status, picture, font) for status in snapshots]
-    # One palette for all: what does not change from one image to the next then takes no room.
+    # One palette for all images, so that parts that do not change take no room in the file.
     palette = images[len(images) // 2].quantize(32)
     images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     duration = round(1000 * EVERY_S)

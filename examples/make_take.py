@@ -1,9 +1,9 @@
 """Makes the bundled recording: a short piece played from a score with a pianist's touch, and rendered.
 
 The piece is Robert Schumann, "Von fremden Ländern und Menschen" (Kinderszenen op. 15 no. 1, 1838), once
-through without the repeats. The score below holds the notes; everything between the notes (tempo, balance
-of the voices, spread chords, pedal) is added here, always in the same way: the MIDI file comes out the same
-each time. FluidSynth then plays it on the grand piano of FluidR3 (MIT licence).
+through without the repeats. The score below holds the notes. This script adds the expression (tempo, balance
+of the voices, spread chords, pedal), always in the same way, so the MIDI file is the same each time.
+FluidSynth then plays it on the grand piano of FluidR3 (MIT licence).
 
     python examples/make_take.py                # take.mid and take.opus beside this script
     python examples/make_take.py --midi-only    # take.mid alone; needs no FluidSynth
@@ -57,15 +57,15 @@ BASS = """
 
 BARS = 22
 BEATS = 2 * BARS
-UNITS = 12  # of score time to a beat
+UNITS = 12  # units of score time per beat
 BEAT_S = 60 / 73
 LEAD_IN_S = 0.5
 LAST_CHORD_S = 3.0  # how long the pedal holds the end
-#: First beat and length in beats of each phrase: it sets out calmly, moves on, and comes to rest.
+#: First beat and length in beats of each phrase. Each starts calmly, speeds up and slows down again.
 PHRASES = ((0, 4), (4, 4), (8, 8), (16, 4), (20, 4), (24, 4), (28, 4), (32, 4), (36, 8))
-#: Beats that are broadened, as a factor: "ritard." and the fermata before the return, and the close.
+#: Factors for beats that are lengthened: "ritard." and fermata before the return, and the close.
 BROADENED = {24: 1.08, 25: 1.14, 26: 1.24, 27: 1.85, 28: 1.1, 40: 1.06, 41: 1.16, 42: 1.35, 43: 1.5}
-#: How loud each phrase is (MIDI velocity of its melody); a phrase that comes again comes back softer.
+#: MIDI velocity of each phrase's melody; a repeated phrase is softer.
 LEVELS = (66, 59, 70, 62, 56, 60, 68, 60, 66)
 
 
@@ -74,8 +74,8 @@ class Voice:
     """How one hand part is played."""
 
     score: str
-    balance: int  #: velocity against the melody
-    lag_s: float  #: after the beat; a melody stands out when it is a little early
+    balance: int  #: velocity relative to the melody
+    lag_s: float  #: delay after the beat; a melody stands out if it is slightly early
     legato: float  #: part of the written length for which the key stays down
     unit: int  #: length of a token without one
 
@@ -132,7 +132,7 @@ def beat_length_s(beat: float) -> float:
 
 
 def clock() -> list[float]:
-    """When each twelfth of a beat falls, in seconds: the tempo added up."""
+    """The time of each twelfth of a beat, in seconds: the sum of the beats' lengths."""
     times = [LEAD_IN_S]
     for unit in range(BEATS * UNITS):
         times.append(times[-1] + beat_length_s(unit / UNITS) / UNITS)
@@ -140,7 +140,7 @@ def clock() -> list[float]:
 
 
 def loudness(beat: float, pitch: int) -> float:
-    """The melody's velocity: each phrase swells and dies away, and rises with its notes."""
+    """The melody's velocity: it rises and falls within each phrase, and rises with the pitch."""
     phrase, along = phrase_at(beat)
     return LEVELS[phrase] + 7 * math.sin(math.pi * along) - 5 * along + 0.45 * (pitch - 72)
 
@@ -150,7 +150,7 @@ def play_voice(voice: Voice, times: list[float], hand: random.Random) -> Iterato
         beat = start / UNITS
         held_s = (times[start + length] - times[start]) * voice.legato
         for place, pitch in enumerate(sorted(pitches)):
-            spread_s = 0.011 * place  # no hand strikes all keys of a chord at once
+            spread_s = 0.011 * place  # no hand plays all keys of a chord at once
             start_s = times[start] + voice.lag_s + spread_s + hand.gauss(0, 0.004)
             below_top = 9 * (len(pitches) - 1 - place)  # the top note of a chord is the tune
             level = loudness(beat, max(pitch, 60)) + voice.balance - below_top + hand.gauss(0, 1.8)
@@ -158,7 +158,7 @@ def play_voice(voice: Voice, times: list[float], hand: random.Random) -> Iterato
 
 
 def one_key_one_note(strokes: list[Stroke]) -> list[Stroke]:
-    """Where two voices meet on a key it is played once; a key still down comes up before its next stroke."""
+    """Merges notes that two voices play on one key; releases a key still down before its next note."""
     kept: list[Stroke] = []
     for stroke in sorted(strokes, key=lambda s: (s.pitch, s.start_s)):
         before = kept[-1] if kept and kept[-1].pitch == stroke.pitch else None
@@ -173,10 +173,10 @@ def one_key_one_note(strokes: list[Stroke]) -> list[Stroke]:
 
 
 def pedal(times: list[float]) -> Iterator[tuple[float, int]]:
-    """(time, position 0-127) of the right pedal: changed just after each new harmony, down while it sounds.
+    """(time, position 0-127) of the sustain pedal: lifted just after each new harmony, then down again.
 
-    The foot takes its time: a few positions on the way up and down. In the quiet middle part it rises only
-    half way at the weak beats, so that some of the old harmony stays. The last bar is one pedal.
+    The pedal takes a few positions on the way up and down. In the quiet middle part it rises only half way
+    at the weak beats, so that some of the old harmony stays. It stays down through the last bar.
     """
     for beat in range(BEATS - 1):
         now = times[beat * UNITS]
@@ -213,7 +213,7 @@ def play() -> mido.MidiFile:
 
 
 def render(midi_path: Path, sound_font: Path) -> tuple[np.ndarray, int]:
-    """The sound of a MIDI file, [samples, 2], with a little of a room."""
+    """A MIDI file's sound [samples, 2], with some reverberation, and its sample rate."""
     room = {"room-size": 0.45, "damp": 0.5, "width": 0.6, "level": 0.25}
     options = [f"-osynth.reverb.{name}={value}" for name, value in room.items()]
     with tempfile.TemporaryDirectory() as folder:
@@ -225,7 +225,7 @@ def render(midi_path: Path, sound_font: Path) -> tuple[np.ndarray, int]:
 
 
 def finish(sound: np.ndarray, rate: int, end_s: float) -> np.ndarray:
-    """Peak at -4 dBFS, as a careful engineer sets it; the reverberation fades out after the last note."""
+    """Scales the peak to -4 dBFS and fades the reverberation out after the last note."""
     sound = sound[: round((end_s + 1.2) * rate)] * (10 ** (-4 / 20) / np.abs(sound).max())
     fade = round(0.8 * rate)
     sound[-fade:] *= np.cos(np.linspace(0, np.pi / 2, fade))[:, None] ** 2
@@ -233,7 +233,7 @@ def finish(sound: np.ndarray, rate: int, end_s: float) -> np.ndarray:
 
 
 def write_opus(sound: np.ndarray, rate: int, path: Path, compression: float) -> None:
-    """Second by second: libsndfile's Ogg encoders overflow the stack when a long take comes at once."""
+    """Writes second by second: libsndfile's Ogg encoders overflow the stack if a long take comes at once."""
     with soundfile.SoundFile(
         path, "w", rate, sound.shape[1], format="OGG", subtype="OPUS", compression_level=compression
     ) as file:

@@ -1,9 +1,9 @@
-"""Transcribes a piano with ONNX Runtime and none of hppnet's code: a pattern for other languages.
+"""Transcribes a piano with ONNX Runtime and none of hppnet's code: a template for other languages.
 
     hppnet export -o graphs
     python examples/onnx_alone.py graphs/step.onnx take-16k-mono.wav
 
-prints time, MIDI key and velocity of each onset. model/ONNX.md describes the graph; this is all it takes.
+prints time, MIDI key and velocity of each onset. model/ONNX.md describes the graph.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import soundfile
 
 graph, recording = sys.argv[1:3]
 options = onnxruntime.SessionOptions()
-options.intra_op_num_threads = 1  # a step is too small to share
+options.intra_op_num_threads = 1  # a step is too small for several threads
 session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 about = session.get_modelmeta().custom_metadata_map
 before, after, hop, ahead, rate, lowest = (
@@ -39,7 +39,7 @@ padded = np.pad(sound[:, 0], (before, after + (ahead + 1) * hop))
 
 names = [output.name for output in session.get_outputs()]
 state = {s["name"]: np.full(s["shape"], s["start"], np.float32) for s in states}
-probabilities = []  # a frame's: [88, 4], for onset, frame, offset, velocity
+probabilities = []  # [88, 4] per frame: onset, frame, offset, velocity
 for i in range(frames + ahead):
     samples = padded[None, hop * i : hop * i + before + after]
     out = dict(zip(names, session.run(names, {"samples": samples, **state}), strict=True))

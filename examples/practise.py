@@ -2,8 +2,8 @@
 
     python examples/practise.py examples/take.mid
 
-The score is any MIDI file; keys that begin within 50 ms of each other are one chord. `stream.expect` makes
-the keys that come next be found earlier; `stream.expected` says which keys were played, wanted or not.
+The score is any MIDI file; notes that begin within 50 ms of each other are one chord. With `stream.expect`
+the next keys are detected earlier; `stream.expected` returns the keys that were played, wanted or not.
 """
 
 from __future__ import annotations

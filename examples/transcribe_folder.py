@@ -25,7 +25,7 @@ def main() -> int:
     parser.add_argument("--checkpoint", type=Path, help="other weights than those that come with hppnet")
     arguments = parser.parse_args()
 
-    transcriber = hppnet.load(arguments.checkpoint)  # once: it takes as long as a short file
+    transcriber = hppnet.load(arguments.checkpoint)  # once: loading takes as long as a short file
     arguments.out.mkdir(parents=True, exist_ok=True)
     failed = 0
     with (arguments.out / "summary.csv").open("w", newline="", encoding="utf-8") as file:

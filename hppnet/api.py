@@ -1,4 +1,4 @@
-"""Where the model meets the files: ``hppnet.load``."""
+"""Connects the model with sound files: ``hppnet.load``."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def load(
     """The shipped checkpoint, or the one at ``path``, ready to transcribe files, samples and streams.
 
     ``device`` is auto, cpu, cuda or mps; ``precision`` auto, fp32 or bf16 (auto takes bf16 for whole
-    recordings where the processor has it). Raises CheckpointError for a bad checkpoint, ValueError for
-    a device that is not there.
+    recordings if the processor supports it). Raises CheckpointError for a bad checkpoint, ValueError
+    for a missing device.
     """
     return Transcriber.load(path, device, precision, reader=read_sound)
 
@@ -28,7 +28,7 @@ def load(
 def read_blocks(path: Path, channel: int | None = None) -> tuple[Iterator[np.ndarray], int]:
     """Blocks of mono samples [n] of a sound file, and their sample rate. Raises AudioError.
 
-    ``channel`` (from 1) takes one channel alone. What is wrong with the file is logged, a line each.
+    ``channel`` (from 1) selects one channel. Warnings about the file are logged, one line each.
     """
     opened = open_saying(path, channel=channel)
     recording = opened.__enter__()
@@ -38,7 +38,7 @@ def read_blocks(path: Path, channel: int | None = None) -> tuple[Iterator[np.nda
 def read_sound(
     path: Path, channel: int | None = None
 ) -> tuple[Iterator[np.ndarray], int, Callable[[], Sequence[str]]]:
-    """As ``read_blocks``, and what gives the warnings, which are not logged, once the last block is read."""
+    """As ``read_blocks``, and a function that returns the warnings after the last block. Logs nothing."""
     opened = open_recording(path, channel=channel)
     recording = opened.__enter__()
     return _closing(opened, recording), recording.sample_rate, lambda: recording.warnings

@@ -1,4 +1,4 @@
-"""The command ``hppnet``: every module of ``hppnet.commands`` is a verb."""
+"""The command line ``hppnet``: every module of ``hppnet.commands`` is a command."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .system import is_reader_gone
 
 
 class Group(TyperGroup):
-    """Says what is wrong with a command line in one line, as everything else that goes wrong."""
+    """Reports wrong use of the command line in one line, like all other errors."""
 
     def main(self, *arguments: Any, **more: Any) -> Any:
         standalone_mode = more.pop("standalone_mode", True)
@@ -78,7 +78,7 @@ def _register(name: str) -> None:
     verb = name.replace("_", "-")
     if hasattr(module, "app"):
         app.add_typer(module.app, name=verb)
-    elif hasattr(module, name):  # else it holds what verbs share
+    elif hasattr(module, name):  # else it holds what commands share
         app.command(verb)(getattr(module, name))
 
 
@@ -89,7 +89,7 @@ for _module in pkgutil.iter_modules(commands.__path__):
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 something failed and was named, 2 wrong use, 130 Ctrl-C.
 
-    Where nobody reads the output any more it ends without a word, with 1 as click and rich have it.
+    If the reader of standard output has gone, it ends silently with 1, like click and rich.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -103,7 +103,7 @@ def main() -> None:
                 sys.stdout.flush()
     except Exception as error:
         if isinstance(error, OSError) and is_reader_gone(error):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still to be flushed goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # discards what is still to be flushed
             sys.exit(1)
         if {"-v", "--verbose"} & set(sys.argv):
             raise

@@ -1,6 +1,6 @@
-"""Checks of a machine: what it is, how fast, what is installed; what is wrong with it, and how to mend that.
+"""Examines a machine: hardware, speed and what is installed; finds its problems and how to fix them.
 
-Nothing here raises for what is missing: that is a finding, under a key that ends in ``fault``.
+Nothing here raises for a missing part: that is a finding, under a key that ends in ``fault``.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any
 
 from .system import before_other_programs
 
-ReportStage = Callable[[str], object]  #: is told what comes next
-_PATIENCE_S = 60.0  #: for another program
-#: What the extras whose lack is told are for.
+ReportStage = Callable[[str], object]  #: called with the name of the next step
+_PATIENCE_S = 60.0  #: longest run of another program
+#: The purposes of the extras that are reported if missing.
 _EXTRAS = {"live": "microphones and MIDI ports (hppnet live)", "web": "the page (hppnet serve)"}
-_RTMIDI = "python-rtmidi"  #: needed also by newer Pythons, for which none is built and none required
-_BUSY = 1.0  #: load for each core from which other programs disturb a measurement
+_RTMIDI = "python-rtmidi"  #: needed on newer Pythons too, which have no wheels and so do not require it
+_BUSY = 1.0  #: load per core above which other programs disturb a measurement
 _SOUND_DEVICES = Path("/dev/snd")
 
 
@@ -42,7 +42,7 @@ def examine_machine(checkpoint: Path | None, report: ReportStage) -> dict[str, A
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, how busy they are, and whether live may run before other programs."""
+    """Processor, cores, load, and whether live may run before other programs."""
     from .processes import cores
 
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
@@ -54,13 +54,13 @@ def machine() -> dict[str, Any]:
 def _processor() -> str:
     try:
         from .offline.bench_machine import cpu_name
-    except ImportError:  # a package is missing, which is told elsewhere
+    except ImportError:  # a package is missing, which is reported elsewhere
         return platform.processor() or platform.machine()
     return cpu_name()
 
 
 def unit() -> dict[str, Any]:
-    """Milliseconds of the unit in which times compare between machines."""
+    """Milliseconds of the unit by which times are compared between machines."""
     try:
         from .offline.bench_machine import unit_ms
 
@@ -70,7 +70,7 @@ def unit() -> dict[str, Any]:
 
 
 def network(checkpoint: Path | None, report: ReportStage) -> dict[str, Any]:
-    """The weights, what computes them, and the time of a step at each named latency."""
+    """The weights, the engine, and the time of a step at each named latency."""
     try:
         return _network(checkpoint, report)
     except Exception as error:  # a damaged file, a library that does not load, a processor that is too old
@@ -102,7 +102,7 @@ def _network(checkpoint: Path | None, report: ReportStage) -> dict[str, Any]:
 
 
 def programs() -> dict[str, Any]:
-    """ffmpeg, and the versions of what is installed."""
+    """The version of ffmpeg; None if it is not installed."""
     from .offline.decoding.ffprobe import ffmpeg_commands
 
     commands = ffmpeg_commands()
@@ -168,12 +168,12 @@ def _one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
-# --- what is wrong ---
+# --- problems ---
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong."""
+    """One problem of the machine."""
 
     what: str
     mend: str  #: what to do or type, one line
@@ -181,7 +181,7 @@ class Problem:
 
 
 def find_problems(facts: dict[str, Any]) -> list[Problem]:
-    """All that is wrong; what stops ``hppnet live`` first."""
+    """All problems; those that stop ``hppnet live`` come first."""
     found = [*_packages(facts), *_weights(facts), *_sound(facts), *_midi(facts), *_programs(facts)]
     return sorted(found, key=lambda problem: not problem.stops_live)
 
@@ -199,7 +199,7 @@ def _packages(facts: dict[str, Any]) -> Iterator[Problem]:
 
 
 def _how_to_install(extra: str, missing: list[str]) -> str:
-    if missing == [_RTMIDI]:  # not every Python has a built package of it
+    if missing == [_RTMIDI]:  # not every Python has wheels of it
         from .realtime.midi_ports import how_to_get_rtmidi
 
         return how_to_get_rtmidi()
@@ -232,7 +232,7 @@ def _weights(facts: dict[str, Any]) -> Iterator[Problem]:
 
 def _sound(facts: dict[str, Any]) -> Iterator[Problem]:
     if "sounddevice" in facts["extras"].get("live", ()):
-        return  # already said
+        return  # _packages reports it
     fault = facts.get("inputs_fault")
     if fault is not None:
         what, _, mend = fault.partition(": ")
@@ -274,7 +274,7 @@ def _programs(facts: dict[str, Any]) -> Iterator[Problem]:
 
 
 def _forbidden(folder: Path) -> bool:
-    """Whether it holds devices, none of which this user may read."""
+    """Whether a folder holds devices but this user may read none of them."""
     try:
         devices = [entry.path for entry in os.scandir(folder) if not entry.is_dir()]
     except OSError:

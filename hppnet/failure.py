@@ -1,4 +1,4 @@
-"""How a verb gives up: one line on standard error and an exit code."""
+"""How a command fails: one line on standard error and an exit code."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import typer
 
 
 def fail(line: str, code: int = 1) -> NoReturn:
-    """Exit code 1: something failed and is named; 2: wrong use."""
+    """Ends the command. Exit code 1: something failed and is named; 2: wrong use."""
     print(f"error: {printable(line)}", file=sys.stderr)
     raise typer.Exit(code)
 
 
 def printable(text: str) -> str:
-    """In one line, whatever the names in it: bytes that are not UTF-8 and control characters are escaped."""
+    """``text`` in one line: bytes that are not UTF-8 and control characters are escaped."""
     escaped = (c if c.isprintable() or c == "\xa0" else c.encode("unicode_escape").decode() for c in text)
     return "".join(escaped)

@@ -1,4 +1,4 @@
-"""Where the model meets microphones and MIDI ports: ``hppnet.live``, and sessions for the command line."""
+"""Connects the model with microphones and MIDI ports: ``hppnet.live``, and sessions for the command line."""
 
 from __future__ import annotations
 
@@ -28,20 +28,21 @@ def live(
     pedal: bool = True,
     report: Callable[[str], None] | None = None,
 ) -> LiveTranscriber:
-    """The notes that are being played, as they are played:
+    """Returns an iterator over notes and pedal moves as they are played:
 
         for event in hppnet.live("USB"):
             print(event)
 
-    gives NoteOn(time_s, pitch, velocity), NoteOff(time_s, pitch) where the key comes up and, unless ``pedal``
-    is False or the checkpoint detects none, Pedal(time_s, down), times in seconds since listening began,
-    each ``latency_ms`` (and the computing) after it sounded. ``input`` is a sound device's index or part of
-    its name (None: the usual one), an AudioInput or a FileInput; ``channel`` counts from 1 (None: the first
-    two, mixed); ``checkpoint`` a path, a loaded Transcriber or None for the shipped one; ``report`` is called
-    with a line when sound was lost or a device failed, which is waited for and found again.
+    prints NoteOn(time_s, pitch, velocity), NoteOff(time_s, pitch) at key release and Pedal(time_s, down),
+    without Pedal if ``pedal`` is False or the checkpoint does not detect it. Times are in seconds since
+    listening began. Each event comes ``latency_ms`` plus the computing time after its sound. ``input`` is a
+    sound device's index or part of its name (None: the default one), an AudioInput or a FileInput;
+    ``channel`` counts from 1 (None: the first two, mixed); ``checkpoint`` is a path, a loaded Transcriber or
+    None for the shipped one; ``report`` is called with a line when sound was lost or a device failed;
+    a failed device is reopened once it is back.
 
-    Raises ValueError for a latency that cannot be reached, CheckpointError, and InputFault when listening
-    begins and the device is not there.
+    Raises ValueError for a latency that cannot be reached, CheckpointError, and InputFault if the device is
+    missing when listening begins.
     """
     transcriber = checkpoint if isinstance(checkpoint, Transcriber) else load(checkpoint, live_device(device))
     if tuning_cents:
@@ -59,10 +60,9 @@ def open_session(
     device: str = "auto",
     report: Callable[[str], None] | None = None,
 ) -> LiveSession:
-    """What ``hppnet live`` runs, not yet started.
+    """The session that ``hppnet live`` runs, not started yet.
 
-    Raises CheckpointError, AudioError for a file that cannot be played, ValueError for a device that is not
-    there.
+    Raises CheckpointError, AudioError for a file that cannot be played, ValueError for a missing device.
     """
     transcriber = load(checkpoint, live_device(device))
     if isinstance(settings.tuning, (int, float)):
@@ -87,5 +87,5 @@ def open_input(settings: LiveSettings, **more: Any) -> AudioInput | FileInput:
 
 
 def live_device(name: str = "auto") -> str:
-    """auto means the processor: a step of one frame is a millisecond or two of work for one core."""
+    """The device that computes; auto is cpu: a step of one frame takes one core a millisecond or two."""
     return "cpu" if name == "auto" else name

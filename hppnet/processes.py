@@ -1,7 +1,6 @@
-"""Processes that work for this one: started, given things to do over a pipe, ended; a lock for all.
+"""Worker processes: starts them, sends them work over a pipe, ends them; and a lock between processes.
 
-What they do with them, and what they answer, is their callers' own. Only the thread that started a worker
-may use it.
+The callers define the messages and the answers. Only the thread that started a worker may use it.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from typing import Any, Generic, TypeVar
 from . import system
 
 Item = TypeVar("Item")
-#: Whether Python itself can leave the working folder out of where it imports from.
+#: Whether Python has an option (-P) to import nothing from the working folder.
 SAFE_PATH = sys.version_info >= (3, 11)
-#: One that cannot is given this code with -c, and then what it is to do. No file is sys: it is built in.
+#: Without -P, Python gets this code with -c, then the real arguments. sys is built in: no file replaces it.
 _LEAVE_FOLDER = """
 import sys
 if sys.path[0] == "":
@@ -45,20 +44,20 @@ def cores() -> int:
 
 @dataclass
 class Worker(Generic[Item]):
-    """A process and what it has to do."""
+    """A worker process and the item it works on."""
 
     process: Any  # multiprocessing's SpawnProcess
     pipe: Connection
-    item: Item | None = None  #: None: it waits
+    item: Item | None = None  #: None: the worker is idle
 
     def give(self, item: Item, message: object) -> None:
-        """Sends ``message``, to do ``item``. A worker that has died says so when its answer is read."""
+        """Sends ``message`` as the order for ``item``. A dead worker is noticed when its answer is read."""
         self.item = item
         with suppress(BrokenPipeError):
             self.pipe.send(message)
 
     def bury(self, patience_s: float) -> str:
-        """After a worker that died: how it did."""
+        """Cleans up after a dead worker; returns how it died."""
         self.process.join(patience_s)
         self.pipe.close()
         code = self.process.exitcode
@@ -67,19 +66,19 @@ class Worker(Generic[Item]):
 
 
 def start(work: Callable[..., None], *arguments: object) -> Worker[Any]:
-    """A process of its own that calls ``work(pipe, *arguments)``; a fork may hang PyTorch's threads."""
+    """Spawns a process that calls ``work(pipe, *arguments)``: after a fork, PyTorch's threads may hang."""
     context = multiprocessing.get_context("spawn")
     keep_to_installed_modules()
     ours, theirs = context.Pipe()
     process = context.Process(target=work, args=(theirs, *arguments), daemon=True)
     with interrupts_held_back():
         process.start()
-    theirs.close()  # so that reading ours ends when the worker does
+    theirs.close()  # so that reading from ``ours`` ends when the worker ends
     return Worker(process, ours)
 
 
 def end(workers: Sequence[Worker[Any]], patience_s: float) -> None:
-    """Asks all to end; kills those that have not after so long."""
+    """Terminates all workers; kills those still alive after ``patience_s``."""
     for worker in workers:
         worker.process.terminate()
     for worker in workers:
@@ -92,7 +91,7 @@ def end(workers: Sequence[Worker[Any]], patience_s: float) -> None:
 
 @contextmanager
 def alone(lock: Path) -> Iterator[None]:
-    """Waits until no other process holds this file, which the system releases when a process ends.
+    """Locks a file; waits while another process holds it. The system releases it when a process ends.
 
     On a file system without locks it does not wait.
     """
@@ -102,22 +101,22 @@ def alone(lock: Path) -> Iterator[None]:
 
 
 def python(*arguments: str) -> list[str]:
-    """The command for a new Python with ``-m MODULE`` or ``-c CODE`` and what follows.
+    """The command for a new Python with ``-m MODULE`` or ``-c CODE`` and their arguments.
 
-    It imports nothing from the working folder: whoever transcribes a folder must not run its numpy.py.
+    It imports nothing from the working folder: a numpy.py among the recordings must not be run.
     """
     return [sys.executable, *(("-P",) if SAFE_PATH else ("-c", _LEAVE_FOLDER)), *arguments]
 
 
 def keep_to_installed_modules() -> None:
-    """Has the Python processes that multiprocessing starts from here import nothing from the working folder.
+    """Keeps the processes that multiprocessing starts from importing from the working folder.
 
-    Nor do other children, from Python 3.11 on; before, they are started with ``python``.
+    From Python 3.11 on this holds for other child processes too; before, start them with ``python``.
     """
     if SAFE_PATH:
         os.environ.setdefault("PYTHONSAFEPATH", "1")
     else:
-        # Workers, the resource tracker and the fork server are all started with these and -c CODE.
+        # Workers, the resource tracker and the fork server are all started with these flags and -c CODE.
         util._args_from_interpreter_flags = _flags_and_leave_folder  # type: ignore[attr-defined]
 
 
@@ -128,12 +127,12 @@ def _flags_and_leave_folder() -> list[str]:
 
 @contextmanager
 def interrupts_held_back() -> Iterator[None]:
-    """A worker inherits the block: Ctrl-C, which the terminal sends to all, is the parent's to answer."""
+    """Blocks SIGINT. A worker started here inherits the block, so that only the parent handles Ctrl-C."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
     keep_to_installed_modules()
-    resource_tracker.ensure_running()  # starting it, the first worker would lift the block again
+    resource_tracker.ensure_running()  # started later, by the first worker, it would lift the block
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

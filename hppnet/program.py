@@ -1,6 +1,6 @@
-"""What this program calls itself in the files that it writes, so that it knows them again.
+"""This program's name in the files that it writes, by which it recognises them later.
 
-JSON says it in its first key, PNG in the text chunk for software; tables are known by their header.
+JSON has it in the first key, PNG in the text chunk Software. Tables are recognised by their header.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ NAME = "hppnet"
 
 
 def program() -> str:
-    """``hppnet 1.2.3``"""
+    """Name and version: ``hppnet 1.2.3``."""
     from importlib.metadata import version
 
     return f"{NAME} {version(NAME)}"

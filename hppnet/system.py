@@ -1,7 +1,7 @@
-"""What Windows does otherwise than POSIX, so that no other file need ask which of the two runs it.
+"""Differences between Windows and POSIX, so that no other file needs to check which of the two it runs on.
 
-``model/files.py`` has what concerns files that are replaced. Untested on a real Windows;
-``tests/test_system.py`` takes away here what is missing there.
+``model/files.py`` handles the replacement of files. Untested on a real Windows; ``tests/test_system.py``
+removes from this module what is missing there.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from typing import IO, Any
 
 from .model.files import WINDOWS as WINDOWS
 
-#: What asks a program to end: Ctrl-C, a shutdown, a terminal that is closed (Ctrl-Break on Windows).
+#: Signals that ask a program to end: Ctrl-C, a shutdown, a closed terminal (Ctrl-Break on Windows).
 ENDING_SIGNALS = tuple(n for n in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, n))
 #: For ``os.open``: without it Windows writes two bytes for a line feed.
 BINARY = getattr(os, "O_BINARY", 0)
 LOOK_S = 0.05
-REAL_TIME_PRIORITY = 2  #: of 1 to 99; below the threads of JACK (5) and PipeWire, which bring the sound
-_HIGH_PRIORITY_CLASS = 0x80  #: Windows' name
+REAL_TIME_PRIORITY = 2  #: 1 to 99; below the sound threads of JACK (5) and PipeWire
+_HIGH_PRIORITY_CLASS = 0x80  #: from the Windows API
 
 
 def lock(file: IO[Any], wait: bool = True) -> bool:
-    """Locks this open file for this process; closing it gives it free.
+    """Locks this open file for this process, until it is closed. Returns whether the lock was taken.
 
-    Waits until no other process has it. Without ``wait`` it does not, and returns False where another has it.
-    On a file system without locks it returns True at once.
+    Waits while another process holds the lock; without ``wait`` it returns False instead. On a file system
+    without locks it returns True at once.
     """
     try:
         import fcntl
@@ -62,7 +62,7 @@ def _lock_on_windows(file: IO[Any], wait: bool) -> bool:
 
 
 def out_of_reach() -> dict[str, Any]:
-    """For ``subprocess.Popen``: Ctrl-C, which the terminal sends to all, does not reach the new process."""
+    """Arguments for ``subprocess.Popen`` that keep the terminal's Ctrl-C from the new process."""
     if WINDOWS:
         return {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0x200)}
     return {"start_new_session": True}
@@ -70,10 +70,10 @@ def out_of_reach() -> dict[str, Any]:
 
 @contextmanager
 def before_other_programs() -> Iterator[bool]:
-    """Meanwhile this thread, and the threads and processes that it starts, run before other programs.
+    """Runs this thread, and the threads and processes that it starts, before other programs.
 
-    Gives whether the system granted it: on Windows a high priority; on Linux real-time priority (to root, and
-    to whom limits.conf allows ``rtprio``), which is not asked for on a single core: others need that too.
+    Yields whether the system granted it: high priority on Windows, real-time priority on Linux (for root, and
+    for users with ``rtprio`` in limits.conf). It is not requested on a single core, which others need too.
     """
     give_back = _take_high_priority() if WINDOWS else _take_real_time()
     try:
@@ -85,8 +85,8 @@ def before_other_programs() -> Iterator[bool]:
 
 
 def _take_real_time() -> Callable[[], object] | None:
-    """What gives it back; None where it was not granted."""
-    from .processes import cores  # which itself needs this module
+    """Takes real-time priority; returns what gives it back, None if it was refused."""
+    from .processes import cores  # imported here, as it imports this module
 
     try:
         import resource
@@ -94,7 +94,7 @@ def _take_real_time() -> Callable[[], object] | None:
         if cores() < 2:
             return None
         if resource.getrlimit(resource.RLIMIT_RTTIME)[0] != resource.RLIM_INFINITY:
-            return None  # loading the network takes longer, and would end the program
+            return None  # loading the network exceeds such a limit, which would end the program
         usual, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(REAL_TIME_PRIORITY))
     except (OSError, ImportError, AttributeError):  # refused; macOS has no such calls
@@ -113,6 +113,6 @@ def _take_high_priority() -> Callable[[], object] | None:
 
 
 def is_reader_gone(error: OSError) -> bool:
-    """Whether writing failed since nobody reads the pipe any more: Windows calls that an invalid argument."""
+    """Whether writing failed because the pipe's reader has gone. Windows calls that an invalid argument."""
     invalid = WINDOWS and error.errno == errno.EINVAL and error.filename is None
     return isinstance(error, BrokenPipeError) or invalid

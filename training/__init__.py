@@ -1,1 +1,1 @@
-"""Labels, augmentation, the loop and the scores."""
+"""Training: data, labels, augmentation, the training loop and evaluation."""

@@ -1,4 +1,4 @@
-"""How fast training is: whole steps of the default network on made-up sound, features on the fly."""
+"""Measures the speed of training: whole steps on synthetic sound, features computed on the fly."""
 
 from __future__ import annotations
 
@@ -37,9 +37,10 @@ WARM_UP = 2  #: steps before the clock starts
 def measure(
     seconds: float, processes: int | None, threads: int, device: str, config: str = "default", batch: int = 4
 ) -> dict[str, Any]:
-    """Trains for so many seconds on sound made up here, with every augmentation; returns the figures.
+    """Trains for ``seconds`` on synthetic sound, with every augmentation; returns the measurements.
 
-    ``audio_s_per_s`` counts the excerpts of all processes. Raises ValueError for what cannot be had.
+    ``audio_s_per_s`` counts the excerpts of all processes. Raises ValueError for a device or a number of
+    processes that is not available, and for a batch that cannot be divided among the processes.
     """
     with _made_up() as folder:
         settings = TrainingSettings(
@@ -56,7 +57,7 @@ def measure(
             processes = math.gcd(batch, usable)
         fabric = fabric_for(settings.precision, device, processes)
         check_batches(settings, fabric)
-        compiled()  # once, not in every process at once
+        compiled()  # built here once, rather than in every process
         figures = launch(fabric, partial(_work, settings=settings, seconds=seconds, threads=threads))
     figures["detail"] |= {
         "config": config,
@@ -71,7 +72,7 @@ def measure(
 
 
 def _work(fabric: Fabric, settings: TrainingSettings, seconds: float, threads: int) -> dict[str, Any]:
-    """One process's part; the figures are those of the first one."""
+    """Trains in one process and returns its measurements; :func:`measure` uses the first process's."""
     torch.set_num_threads(threads)
     stepper = set_up(fabric, settings)
     _warm_front_ends(settings.augmentation)
@@ -88,7 +89,7 @@ def _work(fabric: Fabric, settings: TrainingSettings, seconds: float, threads: i
             batch = next(coming)
         stepper.take(batch)
         steps += 1
-        # The first process decides: all take as many steps.
+        # The first process decides, so that all take the same number of steps.
         going = bool(fabric.broadcast(time.perf_counter() - began < seconds))
     took, used = time.perf_counter() - began, time.process_time() - used
     audio_s = steps * settings.batch * settings.frames * FRAME_S
@@ -106,7 +107,7 @@ def _work(fabric: Fabric, settings: TrainingSettings, seconds: float, threads: i
 
 
 def _warm_front_ends(how: Augmentation) -> None:
-    """Transforms for all transpositions and tunings, as a run has them after some minutes."""
+    """Builds the front ends of all transpositions and tunings, which a run has cached after some minutes."""
     for keys in range(-how.keys, how.keys + 1):
         for steps in range(-int(how.cents // 5), int(how.cents // 5) + 1):
             detuned(5 * steps - 100 * keys)
@@ -114,7 +115,7 @@ def _warm_front_ends(how: Augmentation) -> None:
 
 @contextmanager
 def _made_up() -> Iterator[Path]:
-    """A folder with music, rooms and noises that sound like none but take as long."""
+    """A temporary folder of synthetic music, rooms and noises that take as long to process as real ones."""
     folder = Path(tempfile.mkdtemp(prefix="hppnet-bench-"))
     try:
         rng = np.random.default_rng(0)
@@ -131,7 +132,7 @@ def _made_up() -> Iterator[Path]:
 
 
 def _make_recording(path: Path, rng: np.random.Generator) -> None:
-    """A minute with ten notes a second."""
+    """Writes a minute of sound with ten notes a second, and its labels."""
     onsets = np.sort(rng.uniform(0, RECORDING_S - 1, 10 * RECORDING_S))
     sound = 0.001 * rng.standard_normal(RECORDING_S * SAMPLE_RATE)
     times = np.arange(SAMPLE_RATE // 2) / SAMPLE_RATE

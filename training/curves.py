@@ -31,7 +31,10 @@ Curves = dict[str, tuple[np.ndarray, np.ndarray]]  #: name -> steps and values
 
 
 def read_curves(path: Path) -> Curves:
-    """The columns of a log by step, each without its empty cells. Raises ValueError for other files."""
+    """Reads each column of a log as steps and values, without empty and non-finite cells.
+
+    Raises ValueError for a file that is not a table of numbers by step.
+    """
     columns, rows = read_table(path)
     curves = {}
     for name in columns[1:]:
@@ -78,7 +81,7 @@ def _draw_losses(axes: Axes, curves: Curves) -> None:
 
 
 def _draw_rate(axes: Axes, curves: Curves) -> None:
-    """The learning rate; the gradient's norm on an axis of its own."""
+    """Draws the learning rate, and the gradient norm on a second axis."""
     if "norm" in curves:
         norm = axes.twinx()
         norm.plot(*curves["norm"], color="#b8bcc8", lw=0.8)

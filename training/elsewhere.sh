@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Trains on a machine that is there for some minutes and reaches nothing else; leaves weights, logs and scores.
+# Trains on a machine without network, available for some minutes only; writes weights, logs and scores.
 #
 #   hppnet prepare pack RECIPE --data ROOT -o DATA                   # first, where the data are
-#   training/elsewhere.sh RECIPE DATA OUT MINUTES [EVALUATE...]      # then, there
+#   training/elsewhere.sh RECIPE DATA OUT MINUTES [EVALUATE...]      # then, on that machine
 #
-# RECIPE is a file or a name, DATA what pack wrote (or a folder laid out like ROOT), EVALUATE folders of
-# recordings with labels. OUT gets final.safetensors, the logs, and NAME.json and NAME-132.json for each of
-# those: the scores offline and live. The run itself lies in OUT/run: the same command goes on with it.
+# RECIPE is a file or a name, DATA the output of pack (or a folder laid out like ROOT), EVALUATE folders of
+# recordings with labels. OUT receives final.safetensors, the logs, and for each EVALUATE folder NAME its
+# scores: NAME.json (offline) and NAME-132.json (live). The run is in OUT/run; the same command resumes it.
 #
-# MINUTES is how long it trains; choosing thresholds and scores come on top. HPPNET="python -m hppnet" calls it
-# otherwise, SETS="schedule.steps=30 batch=4" changes settings.
+# MINUTES is the training time, without choosing thresholds and scoring. HPPNET="python -m hppnet" sets the
+# command, SETS="schedule.steps=30 batch=4" changes settings.
 set -euo pipefail
 
 fail() { printf 'elsewhere.sh: %s\n' "$*" >&2; exit 2; }

@@ -3,10 +3,10 @@
 #include "simd.h"
 
 #ifdef __AVX512F__
-constexpr int OT = 8, FV = 2;  // outputs, and vectors of bins, of a product that stays in registers
-constexpr int CT = 8, OV = 2;  // of the weights' gradient: inputs, and vectors of outputs
+constexpr int OT = 8, FV = 2;  // a product's tile in registers: outputs, and vectors of bins
+constexpr int CT = 8, OV = 2;  // a tile of the weights' gradient: inputs, and vectors of outputs
 #else
-constexpr int OT = 4, FV = 2;  // there are 16 registers only
+constexpr int OT = 4, FV = 2;  // only 16 registers
 constexpr int CT = 4, OV = 2;
 #endif
 
@@ -21,13 +21,13 @@ static Edges edges(const std::vector<int64_t>& shifts, int bins) {
   return {-low, high, bins, padded, -low + padded + high};
 }
 
-// One frame x [C][F] of planes, with zeros on both sides of each row.
+// Copies one frame x [C][F] of planes into rows with zeros on both sides.
 template <typename T>
 static void fetch_frame(const T* x, size_t plane, int C, const Edges& e, float* rows) {
   for (int c = 0; c < C; c++) fetch(x + c * plane, e.bins, rows + c * e.width + e.below);
 }
 
-// One frame. out [O][padded]; OT outputs by FV vectors of bins stay in registers.
+// Convolves one frame into out [O][padded], a tile of OT outputs by FV vectors of bins at a time.
 static void frame_product(const float* rows, const float* w, const std::vector<int64_t>& shifts, int C, int O,
                           const Edges& e, float* out) {
   for (int f = 0; f < e.padded; f += FV * L) {
@@ -35,7 +35,7 @@ static void frame_product(const float* rows, const float* w, const std::vector<i
     for (int o = 0; o < O; o += OT) {
       vf acc[OT][FV] = {};
       for (size_t h = 0; h < shifts.size(); h++) {
-        if (f + shifts[h] >= e.bins || f + FV * L + shifts[h] <= 0) continue;  // nothing but zeros
+        if (f + shifts[h] >= e.bins || f + FV * L + shifts[h] <= 0) continue;  // only zeros
         for (int c = 0; c < C; c++) {
           const float* from = rows + c * e.width + e.below + shifts[h] + f;
           const float* weight = w + (h * C + c) * O + o;
@@ -67,8 +67,8 @@ static void harmonic(const Tensor& x, const Tensor& w, const float* bias, const 
     }
 }
 
-// dw[shift, c, o] = sum over frames and bins of x[c, f + shift] * dy[o, f], db[o] of dy[o, f]. The outputs of
-// a bin lie side by side, so that whole vectors of them are added up and none has to be summed across.
+// dw[shift, c, o] = sum over frames and bins of x[c, f + shift] * dy[o, f]; db[o] = the sum of dy[o, f].
+// The outputs of a bin lie side by side, so that whole vectors are accumulated without horizontal sums.
 template <typename T>
 static void harmonic_weights(const Tensor& x, const Tensor& dy, const std::vector<int64_t>& shifts, Tensor& dw,
                              Tensor& db) {

@@ -1,10 +1,10 @@
-// Training's hot spots, one core at a time: the heads' LSTM, the harmonic dilated convolution, norms and pooling.
+// Single-threaded kernels for training: the heads' LSTM, the harmonic dilated convolution, norms and pooling.
 //
-// PyTorch spends most of a training step here on memory traffic: an LSTM step over a few hundred
-// short rows is too small for its matrix product, the harmonic convolution first copies its input ten
-// times, and a norm goes through its frames six times. All fit into the caches when a few rows (or one
-// frame) are carried through. Nothing here is needed to transcribe; training/kernels.py falls back to
-// PyTorch where there is no compiler.
+// In PyTorch these take most of a training step, mainly with memory traffic: an LSTM step over a few
+// hundred short rows is too small for its matrix product, the harmonic convolution first copies its input
+// ten times, and a norm makes six passes over its frames. Here a few rows (or one frame) are processed at a
+// time, so that the data stay in the caches. Transcription does not need these kernels; training/kernels.py
+// falls back to PyTorch where there is no compiler.
 #include "harmonic.h"
 #include "lstm.h"
 #include "norm.h"

@@ -1,7 +1,7 @@
-"""Faster training steps: LSTMs, harmonic convolutions, norms and pooling in C++, or PyTorch's LSTMs.
+"""Faster kernels for training: LSTMs, harmonic convolutions, norms and pooling in C++, or PyTorch's LSTMs.
 
-The C++ (kernels.cpp) is for CPUs, compiled at first use where a compiler is found; otherwise training is
-slower and has the same results.
+The C++ code (kernels.cpp) is for CPUs. It is compiled at first use where a compiler is found; without it
+training is slower, with the same results.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ def compiled() -> Any:
 
     try:
         source = Path(__file__).with_name("kernels.cpp")
-        # A name for each place, Python, PyTorch and processor: installations that shared one would build it
-        # anew in turns, and on another machine with the same home folder -march=native may mean instructions
-        # that it does not have.
+        # The name depends on path, Python, PyTorch and processor. Installations that shared a name would keep
+        # rebuilding it, and a machine that shares the home folder may lack instructions that -march=native
+        # used on another machine.
         telling = f"{source} {sys.version} {torch.__version__} {processor()}"
         name = f"hppnet_kernels_{hashlib.sha256(telling.encode()).hexdigest()[:8]}"
         root = os.environ.get("TORCH_EXTENSIONS_DIR") or cpp_extension.get_default_build_root()
         folder = Path(root) / name
         with alone_in(folder):
             return cpp_extension.load(name, [str(source)], FLAGS, build_directory=str(folder))
-    except Exception as error:  # no compiler, no ninja, no headers: all the same to the user
+    except Exception as error:  # compiler, ninja or headers missing: the consequence is the same
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         warnings.warn(f"training without its C++ kernels, several times slower: {reason}", stacklevel=2)
         return None
 
 
 def processor() -> str:
-    """What -march=native sees of this machine's processor, as far as the system tells."""
+    """What -march=native depends on: the processor's model and features, as reported by the system."""
     try:
         first = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
     except OSError:
@@ -64,10 +64,10 @@ def processor() -> str:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """One process at a time builds in a folder.
+    """Lets one process at a time build in a folder.
 
-    PyTorch locks it by a file that a killed process leaves behind, and waits for its end for ever. Here the
-    system holds the lock and releases it when its process ends, so that such a file belongs to nobody.
+    PyTorch's lock is a file, which a killed process leaves behind; PyTorch then waits for ever. Here the
+    operating system holds the lock and releases it when the process ends; PyTorch's stale file is removed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with alone(folder / "building"):
@@ -76,9 +76,10 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def accelerate(network: HPPNet, device: str = "cpu", harmonic: bool = True) -> bool:
-    """Gives a network that is trained faster kernels; returns whether the compiled ones are among them.
+    """Sets faster kernels on a network for training; returns whether the compiled ones are among them.
 
-    That is for CPUs, and for the sizes it was made for. Other LSTMs run by PyTorch's own, on a GPU cuDNN's.
+    The compiled kernels are for CPUs and for certain layer sizes. Other LSTMs run as PyTorch's own, which on
+    a GPU is cuDNN's.
     """
     there = device == "cpu" and compiled() is not None
     for module in network.modules():
@@ -98,12 +99,12 @@ def accelerate(network: HPPNet, device: str = "cpu", harmonic: bool = True) -> b
 
 
 def _in_eights(module: HarmonicDilatedConv) -> bool:
-    """Whether kernels.cpp has this convolution's channels, forward and backward."""
+    """Whether kernels.cpp supports this convolution's numbers of channels, forward and backward."""
     return module.conv.out_channels % 8 == 0 and module.conv.in_channels // len(module.shifts) % 8 == 0
 
 
 def _fits(features: int, units: int) -> bool:
-    """Whether kernels.cpp has an LSTM's sizes: its units, and the rows of its weights in steps of 64."""
+    """Whether kernels.cpp supports an LSTM's sizes: its units, and its weights' rows in multiples of 64."""
     rows = -(-(features + units) // 64) * 64
     return (units, rows) in {(24, 64), (24, 128), (32, 64), (32, 128), (64, 128), (64, 192)}
 
@@ -118,25 +119,28 @@ def lstm(
     chunk: int,
     look_ahead: int,
 ) -> Tensor:
-    """As ``FineGrainedLSTM.run``: x [S, N, C] to projected states [H, chunk, n * N] of n windows, in fp32."""
+    """Kernel of ``FineGrainedLSTM.run``, in fp32.
+
+    x [S, N, C] to projected states [H, chunk, n * N] of n windows.
+    """
     weight = torch.cat([weight_x, weight_h], dim=1)
     x, bias, output = x.float().contiguous(), bias[:, 0].contiguous(), output.contiguous()
     return _LSTMScan.apply(x, weight, bias, output, reverse, chunk, look_ahead).transpose(0, 1)
 
 
 def norm(x: Tensor, weight: Tensor, bias: Tensor, relu: bool, passing: Tensor | None) -> Tensor:
-    """As ``FrequencyNorm.forward``: x [B, C, T, F] to the same, in x's type."""
+    """Kernel of ``FrequencyNorm.forward``: x [B, C, T, F] to the same shape, in x's type."""
     passing = None if passing is None else passing.to(x.dtype).contiguous()
     return _Norm.apply(x.contiguous(), weight, bias, relu, passing)
 
 
 def pool(x: Tensor) -> Tensor:
-    """As ``PoolToKeys.forward``: x [B, C, T, 4 P] to [B, C, T, P], in x's type."""
+    """Kernel of ``PoolToKeys.forward``: x [B, C, T, 4 P] to [B, C, T, P], in x's type."""
     return _Pool.apply(x.contiguous())
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor, shifts: tuple[int, ...]) -> Tensor:
-    """As ``HarmonicDilatedConv.forward``: x [B, C, T, F] to [B, O, T, F], in x's type."""
+    """Kernel of ``HarmonicDilatedConv.forward``: x [B, C, T, F] to [B, O, T, F], in x's type."""
     outputs = weight.shape[0]
     kernel = weight[:, :, 0, 0].view(outputs, len(shifts), -1).permute(1, 2, 0).contiguous()
     return _Harmonic.apply(x.contiguous(), kernel, bias, shifts)

@@ -1,7 +1,7 @@
 """Where training runs: one process or several, on CPUs or GPUs, on one machine or many.
 
-Started by ``torchrun``, ``fabric run`` or ``srun`` the processes are there already and only have to
-find each other; else this one starts the others.
+``torchrun``, ``fabric run`` and ``srun`` have already started all processes, which only have to connect.
+Otherwise this process starts the others.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ class Mixed(MixedPrecision):
     """Autocast, and a gradient scaler with fp16, on any device."""
 
     def convert_input(self, data: Any) -> Any:
-        """Leaves spectra alone: in half precision a level would be rounded to half a decibel."""
+        """Leaves spectra unchanged: half precision would round their levels to half a decibel."""
         return data
 
 
 def fabric_for(precision: str, device: str = "auto", processes: int | None = None) -> Fabric:
-    """Fabric for this process, in whatever way it was started.
+    """Fabric for this process, however it was started.
 
-    ``device`` is auto, cpu, cuda or mps; ``processes`` on this machine, by default as many as there are
-    GPUs, or one; ``precision`` as in the settings. Raises ValueError for what cannot be had.
+    ``device`` is auto, cpu, cuda or mps. ``processes`` is their number on this machine, by default one per
+    GPU, or one. ``precision`` is that of the settings. Raises ValueError for a device or a number of
+    processes that is not available.
     """
     device = _device(device)
     plugin = precision_plugin(precision, device)
-    if "LT_CLI_USED" in os.environ:  # fabric run, which says the rest in variables of its own
+    if "LT_CLI_USED" in os.environ:  # fabric run passes the other arguments in its own variables
         return Fabric(accelerator=device, plugins=[plugin])
     started = started_by(os.environ)
     if started is not None:
@@ -66,14 +67,14 @@ def _device(device: str) -> str:
 
 
 def precision_plugin(precision: str, device: str) -> Precision:
-    """auto, bf16, fp16 or fp32; the LSTMs compute in float32 with any."""
+    """The plugin for ``precision`` (auto, bf16, fp16 or fp32). The LSTMs always compute in float32."""
     if precision == "auto":
         precision = "bf16" if computes_bf16(device) else "fp32"
     if precision == "fp32":
         return Precision()
     if precision == "bf16":
         return Mixed("bf16-mixed", device)
-    # Losses a note begin in the hundreds: from the usual 2 ** 16 the first ten steps would be lost.
+    # Losses per note start in the hundreds: with the usual 2 ** 16 the first ten steps would be lost.
     return Mixed("16-mixed", device, torch.amp.GradScaler(device, init_scale=2.0**8))
 
 
@@ -98,7 +99,7 @@ def started_by(environment: Mapping[str, str]) -> tuple[int, int] | None:
 
 @dataclass(frozen=True)
 class _Leaving(Generic[T]):
-    """Work after which a process leaves the others."""
+    """Does the work of a process, then leaves the process group."""
 
     work: Callable[[Fabric], T]
 
@@ -106,14 +107,14 @@ class _Leaving(Generic[T]):
         try:
             return self.work(fabric)
         finally:
-            # Else Gloo's threads live on while Python shuts down; one that drops a tensor then aborts the
-            # process ("terminate called without an active exception").
+            # Otherwise Gloo's threads still run while Python shuts down. A thread that then frees a tensor
+            # aborts the process ("terminate called without an active exception").
             if torch.distributed.is_available() and torch.distributed.is_initialized():
                 torch.distributed.destroy_process_group()
 
 
 def launch(fabric: Fabric, work: Callable[[Fabric], T]) -> T:
-    """Runs ``work`` in every process; returns what the first one's came to.
+    """Runs ``work`` in every process; returns the result of the first one.
 
     Where processes have yet to be started, ``work`` must be picklable.
     """

@@ -1,4 +1,4 @@
-"""What is written and shown about a run: CSV tables for any plotting tool, TensorBoard, a progress bar."""
+"""The logs of a run: CSV tables for any plotting tool, TensorBoard, a progress bar."""
 
 from __future__ import annotations
 
@@ -25,38 +25,38 @@ if TYPE_CHECKING:
 
 
 class Watch:
-    """Is told how a run goes on; this one keeps it to itself."""
+    """Receives the progress of a run. This base class ignores it."""
 
     def begin(self, step: int) -> None:
-        """Training goes on from this step."""
+        """Training starts, or resumes, after ``step`` steps."""
 
     def planned(self, steps: int) -> None:
-        """How many steps the run will have had in the end."""
+        """The run will take ``steps`` steps in total."""
 
     def step(self, step: int, values: dict[str, float]) -> None:
         """A step was taken: losses, learning rate, norm of the gradient, seconds."""
 
     def validating(self, done: int, total: int) -> None:
-        """So many recordings of a validation have been transcribed."""
+        """``done`` of ``total`` recordings of a validation have been transcribed."""
 
     def validated(self, step: int, values: dict[str, float], picture: np.ndarray) -> None:
-        """Scores in percent, and a picture [H, W, 3] (bytes) of an excerpt, targets and predictions."""
+        """A validation has ended: scores in percent, picture [H, W, 3] (bytes) of targets and predictions."""
 
 
 class Means:
-    """Gathers the values of ``every`` steps into their means."""
+    """Collects the values of ``every`` steps and averages them."""
 
     def __init__(self, every: int = 50) -> None:
         self._every = every
         self._rows: list[dict[str, float]] = []
 
     def add(self, step: int, values: dict[str, float]) -> dict[str, float] | None:
-        """Takes a step's values; the means where a row is complete."""
+        """Adds a step's values; returns the means after every ``every`` steps, else None."""
         self._rows.append(values)
         return None if step % self._every else self.take()
 
     def take(self) -> dict[str, float] | None:
-        """The means of what was added since; seconds (``s``) and learning rate are the last ones."""
+        """The means since the last row, or None; seconds (``s``) and learning rate are the last values."""
         if not self._rows:
             return None
         last = self._rows[-1]
@@ -66,16 +66,16 @@ class Means:
 
 
 def _mean(values: list[float]) -> float:
-    """Over those that are numbers: a step that was skipped has no finite norm."""
+    """The mean of the finite values: a skipped step has no finite gradient norm."""
     finite = [value for value in values if math.isfinite(value)]
     return float(np.mean(finite)) if finite else math.nan
 
 
-TABLES = {"log.csv": "onset", "validation.csv": "offline_onset"}  #: of a run, and a column that is in each
+TABLES = {"log.csv": "onset", "validation.csv": "offline_onset"}  #: a run's tables, with a required column
 
 
 def check_tables(folder: Path) -> None:
-    """Raises ValueError where a run's tables would take the place of others."""
+    """Raises ValueError where a run's tables would overwrite other files."""
     for name, column in TABLES.items():
         columns, _ = read_table(folder / name)
         if columns and column not in columns:
@@ -86,16 +86,16 @@ def check_tables(folder: Path) -> None:
 
 
 class CsvTable:
-    """A CSV file of values by step. Rows beyond ``from_step`` are dropped: they are about to come again.
+    """A CSV file of values by step. Rows after ``from_step`` are dropped: a resumed run writes them again.
 
-    New columns are added to a table that lacks them; earlier rows leave them empty.
+    New columns are added to the table; earlier rows leave them empty.
     """
 
     def __init__(self, path: Path, from_step: int = 0) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._columns, rows = read_table(path)
-        if self._columns:  # also for the sake of a last line that was cut short
+        if self._columns:  # this also removes an incomplete last line
             self._rewrite([row for row in rows if int(row["step"]) <= from_step])
 
     def append(self, step: int, values: dict[str, float]) -> None:
@@ -118,9 +118,9 @@ class CsvTable:
 
 
 def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """Columns and rows of a table; none of either where there is no such file.
+    """The columns and rows of a table, both empty where there is no file.
 
-    Raises ValueError for a file that is no table by step. A last line that was cut short is left out.
+    Raises ValueError where the first column is not ``step``. An incomplete last line is left out.
     """
     if not path.exists():
         return [], []
@@ -137,16 +137,16 @@ def _whole(row: dict[str, str]) -> bool:
     return None not in row and None not in row.values() and (row.get("step") or "").isdigit()
 
 
-FOLDER = "tensorboard"  #: within the run's
+FOLDER = "tensorboard"  #: subfolder of the run's folder
 
 
 class Board:
-    """Writes to ``FOLDER``. Raises ModuleNotFoundError where TensorBoard is not installed."""
+    """Writes to TensorBoard, in ``FOLDER``. Raises ModuleNotFoundError where TensorBoard is not installed."""
 
     def __init__(self, folder: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        # What was written beyond the step is about to come again.
+        # Entries after this step are dropped: the resumed run writes them again.
         self._writer: SummaryWriter = SummaryWriter(str(folder / FOLDER), purge_step=step + 1)
 
     def scalars(self, step: int, values: dict[str, float], group: str) -> None:
@@ -154,7 +154,7 @@ class Board:
             self._writer.add_scalar(f"{group}/{name}", value, step)
 
     def image(self, step: int, image: np.ndarray) -> None:
-        """A picture [H, W, 3] in bytes."""
+        """Writes a picture [H, W, 3] of bytes."""
         self._writer.add_image("excerpt, onsets above frames", image, step, dataformats="HWC")
         self._writer.flush()
 
@@ -163,7 +163,7 @@ class Board:
 
 
 class TrainView(Watch):
-    """Shows a run and writes it down, while entered."""
+    """Shows the progress of a run and writes its logs; a context manager."""
 
     def __init__(self, settings: TrainingSettings, visible: bool = True) -> None:
         self._settings = settings
@@ -198,7 +198,7 @@ class TrainView(Watch):
                 print(f"going on without TensorBoard: pip install {error.name}", file=sys.stderr)
         self._last_step, self._last_s = step, time.monotonic()
         self._bar.update(self._task, completed=step)
-        self._bar.start()  # not before: what cannot be begun is one line
+        self._bar.start()  # not earlier: if the run cannot begin, only the error is shown
 
     def planned(self, steps: int) -> None:
         self._bar.update(self._task, total=steps)

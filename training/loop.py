@@ -1,7 +1,7 @@
-"""The training loop: set up, fit, validate, save. Lightning Fabric places it on one or many processes.
+"""The training loop: set up, fit, validate, save. Lightning Fabric runs it in one or many processes.
 
-A run interrupted and resumed sees the same excerpts and takes the same steps as one that was not:
-what is drawn depends on (seed, step, place) alone, and all that changes is saved together (run.py).
+A resumed run sees the same excerpts and takes the same steps as an uninterrupted one: an excerpt depends
+only on (seed, step, place in the batch), and the whole state of a run is saved together (run.py).
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from .validation import validate
 
 
 def train(fabric: Fabric, settings: TrainingSettings, watch: Watch | None = None) -> Path:
-    """Trains (or goes on training) as the settings say; returns the newest checkpoint's path.
+    """Trains, or resumes training, with these settings; returns the newest checkpoint's path.
 
-    ``watch`` is told of it in the first process. Raises ValueError for folders or a saved run that
-    cannot be used, Interrupted after a signal, when everything has been saved.
+    ``watch`` receives the progress, in the first process only. Raises ValueError for folders or a saved run
+    that cannot be used, and Interrupted after a signal, once everything has been saved.
     """
     watch = watch if watch is not None and fabric.is_global_zero else Watch()
     check_batches(settings, fabric)
@@ -54,7 +54,7 @@ def train(fabric: Fabric, settings: TrainingSettings, watch: Watch | None = None
             watch.step(run.step, {**values, "s": time.monotonic() - began})
             if (plan := budget.plan(run.step, settings)) is not None:
                 settings = _go_by(plan, stepper, watch)
-                coming = iter(_batches(settings, fabric, run.step))  # the phases are others now
+                coming = iter(_batches(settings, fabric, run.step))  # the phases have changed
             ends = budget.ends(run.step, settings.schedule.steps)
             if settings.validate_every and (ends or run.step % settings.validate_every == 0):
                 _validate(stepper, data, watch)
@@ -78,7 +78,7 @@ def check_batches(settings: TrainingSettings, fabric: Fabric) -> None:
 
 
 def _go_by(plan: TrainingSettings, stepper: Stepper, watch: Watch) -> TrainingSettings:
-    """What a run of so many minutes goes by from here on."""
+    """Makes ``plan`` the settings of the run from here on, and returns it."""
     stepper.settings, stepper.run.steps = plan, plan.schedule.steps
     watch.planned(plan.schedule.steps)
     return plan
@@ -96,7 +96,7 @@ def set_up(fabric: Fabric, settings: TrainingSettings, data: Mapping[str, str] |
     if teaches is not None:
         accelerate(teaches, device)
     if settings.compile:
-        # Not the LSTMs: their loops over frames would be compiled anew for every look-ahead.
+        # Without the LSTMs: their loops over frames would be recompiled for every look-ahead.
         run.network.features = torch.compile(run.network.features)  # type: ignore[method-assign]
     module, optimiser = fabric.setup(run.network, run.optimiser)
     run.average.to(fabric.device)
@@ -109,7 +109,7 @@ def set_up(fabric: Fabric, settings: TrainingSettings, data: Mapping[str, str] |
 
 
 def _asked(fabric: Fabric, request: Request) -> int:
-    """The signal that any process was sent: all have to end after the same step."""
+    """The signal that any process received, or 0: all processes must end after the same step."""
     if fabric.world_size == 1:
         return request.signal_number
     asked = torch.tensor(request.signal_number, device=fabric.device)
@@ -117,7 +117,7 @@ def _asked(fabric: Fabric, request: Request) -> int:
 
 
 def _validate(stepper: Stepper, data: TrainingData, watch: Watch) -> None:
-    """In the first process; the others wait."""
+    """Validates in the first process; the others wait."""
     run, settings = stepper.run, stepper.settings
     if stepper.fabric.is_global_zero and (kept := data.kept):
         config = config_of(settings, data.note_ends)
@@ -138,9 +138,9 @@ def _save(stepper: Stepper, data: TrainingData) -> None:
 
 
 def train_in_process(fabric: Fabric, settings: TrainingSettings, threads: int) -> int:
-    """One process's part; a function of the module, so that it can be spawned.
+    """Trains in one process; a module-level function, so that it can be spawned.
 
-    Returns the signal that ended it, 0 for none.
+    Returns the signal that ended the training, or 0.
     """
 
     torch.set_num_threads(threads)

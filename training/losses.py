@@ -1,23 +1,24 @@
-"""What the network is taught by: a loss for each head, counted per note, and how much each head counts.
+"""The losses: one for each head, per note, and the weight of each head.
 
 bce
-    Binary cross-entropy; ``positive`` weighs what there is to find.
+    Binary cross-entropy; ``positive`` is the weight of positive targets.
 focal
     Lin et al., "Focal Loss for Dense Object Detection" (ICCV 2017), in the form that also takes
     targets between 0 and 1 (Li et al., "Generalized Focal Loss", NeurIPS 2020, section 3.2): the
-    cross-entropy times |target - probability| ** gamma, what there is to find times alpha and the
-    rest times 1 - alpha.
+    cross-entropy times |target - probability| ** gamma, positive targets times alpha and negative ones
+    times 1 - alpha.
 combo
     Taghanaki et al., "Combo Loss" (Computerized Medical Imaging and Graphics 75, 2019): a share of
-    cross-entropy, the rest Dice; Dice of each excerpt, times its frames, so that excerpts add up.
+    cross-entropy, the rest Dice. The Dice loss of each excerpt is multiplied by the sum of its targets, so
+    that excerpts add up.
 
-Velocity is taught by a square error where the onset target is above zero and the velocity known.
+The loss of velocity is a squared error, where the onset target is above zero and the velocity is known.
 
-``balance = "uncertainty"`` lets the weights follow the losses, so that no head drowns another: uncertainty
+With ``balance = "uncertainty"`` the weights follow the losses, so that no head dominates: uncertainty
 weighting (Kendall, Gal and Cipolla, "Multi-task learning using uncertainty to weigh losses", CVPR 2018) in
 the closed form of Kirchdorfer et al., "Analytical uncertainty-based loss weighting in multi-task learning"
-(GCPR 2024, section 3.2): where the learned variances would settle, each loss weighs one over itself. Here it
-is one over the loss's running mean, which is smoother than one batch.
+(GCPR 2024, section 3.2): at the optimum of the learned variances, the weight of a loss is its reciprocal.
+Here it is the reciprocal of the loss's running mean, which is smoother than a single batch.
 """
 
 from __future__ import annotations
@@ -33,29 +34,29 @@ from ..model.config import HEADS, NOTE_HEADS
 from ..model.network import Logits
 
 KINDS = ("bce", "focal", "combo")
-NEAR_FRAMES = 10  #: of a change of the pedal: 0.2 s
+NEAR_FRAMES = 10  #: frames on each side of a pedal change that count more: 0.2 s
 BALANCES = ("fixed", "uncertainty")
 
 
 @dataclass(frozen=True)
 class Losses:
-    """How each head is taught, and how much it counts."""
+    """The kind and the weight of each head's loss."""
 
     onset: float = 1.0
     frame: float = 0.15
     offset: float = 0.4
     velocity: float = 1.0
-    pedal: float = 1.0  #: of a head that shares nothing with the others: it moves itself alone
-    features: float = 8.0  #: how near they come to the teacher's, where there is one
+    pedal: float = 1.0  #: weight of the pedal head, whose gradient reaches no other part
+    features: float = 8.0  #: weight of the distance from a teacher's features
     onset_kind: str = "bce"
     frame_kind: str = "bce"
     offset_kind: str = "bce"
-    positive: float = 1.0  #: of a cross-entropy, where there is something to find
-    onset_positive: float = 0.0  #: in its place for onsets; 0: the same
+    positive: float = 1.0  #: weight of positive targets in the cross-entropy
+    onset_positive: float = 0.0  #: replaces ``positive`` for onsets, unless 0
     focal_alpha: float = 0.25
     focal_gamma: float = 2.0
-    combo_share: float = 0.5  #: of cross-entropy; the rest is Dice
-    balance: str = "fixed"  #: or "uncertainty", see :mod:`.balance`
+    combo_share: float = 0.5  #: share of cross-entropy; the rest is Dice
+    balance: str = "fixed"  #: "fixed" or "uncertainty"
 
     def __post_init__(self) -> None:
         for head in NOTE_HEADS:
@@ -78,7 +79,7 @@ class Losses:
         return {head: getattr(self, head) for head in HEADS}
 
     def of(self, head: str) -> Losses:
-        """How one head is taught: ``positive`` is the head's."""
+        """These settings for one head, with its own ``positive``."""
         return replace(self, positive=self.onset_positive or self.positive) if head == "onset" else self
 
 
@@ -92,9 +93,9 @@ def head_losses(
 ) -> dict[str, Tensor]:
     """Each head's loss, from the network's logits and targets [B, T, 88, 4].
 
-    Everything is summed and divided by the number of notes, so that a dense passage counts as much a
-    note as a sparse one, and parts of a batch add up: ``notes`` is the number of the whole batch.
-    ``ends`` [B, T] weighs the frame and offset losses, where labels are less sure about ends.
+    Each loss is a sum divided by ``notes``, the number of notes in the whole batch: a note counts as much
+    in a dense passage as in a sparse one, and parts of a batch add up. ``ends`` [B, T] are weights of the
+    frame and offset losses, lower where the labels of note ends are less reliable.
     """
     notes = notes.clamp_min(1.0)
     parts = {}
@@ -109,10 +110,10 @@ def head_losses(
 
 
 def pedal_loss(logits: Tensor, wanted: Tensor, frames: Tensor) -> Tensor:
-    """Cross-entropy of the pedal's logits [B, T] where the target is known (not -1), a frame's mean.
+    """Mean cross-entropy per frame of the pedal's logits [B, T], where the target is known (not -1).
 
-    Frames near a change count three times: most lifts of the pedal last a few frames among many.
-    ``frames`` is how many are known in the whole batch, so that parts of it add up.
+    Frames near a change count three times: most lifts of the pedal last only a few frames.
+    ``frames`` is the number of known frames in the whole batch, so that its parts add up.
     """
     known = (wanted >= 0).to(logits.dtype)
     changes = F.pad((wanted[:, 1:] != wanted[:, :-1]).to(logits.dtype), (1, 0))
@@ -122,7 +123,7 @@ def pedal_loss(logits: Tensor, wanted: Tensor, frames: Tensor) -> Tensor:
 
 
 def _loss(logits: Tensor, wanted: Tensor, kind: str, how: Losses, share: Tensor | None) -> Tensor:
-    """The sum over logits and targets [B, T, 88] of one head, weighted by ``share`` [B, T, 1]."""
+    """The summed loss of one head's logits and targets [B, T, 88], weighted by ``share`` [B, T, 1]."""
     if kind == "focal":
         return _focal(logits, wanted, how.focal_alpha, how.focal_gamma, share)
     if kind == "combo":
@@ -154,19 +155,21 @@ def _dice(logits: Tensor, wanted: Tensor, share: Tensor | None) -> Tensor:
     return ((1 - overlap) * frames).sum()
 
 
-MEMORY = 0.98  #: of the running means, a step
-MOST = 100.0  #: no loss is raised further above the others' mean
+MEMORY = 0.98  #: share of a running mean that stays at each step
+MOST = 100.0  #: largest factor by which balancing raises a weight
 
 
 class Balance:
-    """The running mean of each head's loss: state of a run."""
+    """The running means of the heads' losses, which are part of a run's state."""
 
     def __init__(self, means: dict[str, float] | None = None) -> None:
         self.means = dict(means or {})
 
     def weights(self, how: Losses) -> dict[str, float]:
-        """What each head's loss is multiplied by. With ``uncertainty`` the heads that count at all
-        (weight above zero) contribute equally, times their weights."""
+        """The factor of each head's loss.
+
+        With ``uncertainty`` all heads of weight above zero contribute equally, times their weights.
+        """
         heads = [head for head, weight in how.weights.items() if weight]
         if how.balance == "fixed" or not self.means:
             return how.weights
@@ -175,7 +178,7 @@ class Balance:
         return {head: w * level / max(self.means[head], floor) for head, w in how.weights.items()}
 
     def update(self, parts: dict[str, float]) -> None:
-        """Takes note of a step's losses; of those that are no number, not."""
+        """Adds a step's losses to the means, except those that are not finite."""
         for head, part in parts.items():
             if math.isfinite(part):
                 self.means[head] = MEMORY * self.means.get(head, part) + (1 - MEMORY) * part

@@ -1,11 +1,11 @@
-// The heads' LSTM, one sequence a key, with its output weights: a few sequences are carried through all steps.
+// The heads' LSTM, one sequence per key, with its output weights; runs a few sequences at a time.
 #pragma once
 #include "simd.h"
 
-// R rows by TILE vectors of a product stay in registers, AVX2's 16 too, and keep its multipliers busy.
-constexpr int R = 6;  // sequences carried together
+// A product's tile of R rows by TILE vectors fits into registers, even AVX2's 16, and keeps multipliers busy.
+constexpr int R = 6;  // sequences processed together
 constexpr int TILE = 2;
-constexpr int BLOCK = 16;  // steps whose gradients of the weights are added up together
+constexpr int BLOCK = 16;  // steps whose weight gradients are accumulated together
 
 // out[R][V * L] (+)= a[R][K] @ w[K][V * L], tiles of TILE vectors kept in registers.
 template <int V>
@@ -25,8 +25,8 @@ static inline void multiply(const float* a, int K, const float* w, float* out) {
   }
 }
 
-// The cell of R sequences. gates[R][4U] (i, f, o, g before their functions) become activations;
-// cell[R][U] moves on, tc is its tanh, hidden the output.
+// One LSTM step of R sequences: activates gates[R][4U] (i, f, o, g) in place, updates cell[R][U], writes its
+// tanh to tc and the output to hidden.
 template <int U>
 static inline void activate(float* gates, float* cell, float* tc, float* hidden) {
   constexpr int G = 4 * U;
@@ -54,10 +54,10 @@ static inline float dot(const float* a, const float* b) {
 
 struct Sizes {
   int S, N, C, H, U;  // N: sequences of all windows, each of S steps
-  int keep;  // the first steps, whose outputs were asked for; the next window starts after them
+  int keep;  // number of first steps whose outputs are returned; the next window starts after them
   int P;  // sequences of a window, side by side in x [T, P, C]
 
-  // Where in x the first step of a sequence is, and how far from it step s.
+  // Offset of a sequence's first step in x, and of step s from there.
   size_t start(int n) const { return (size_t(n / P) * keep * P + n % P) * C; }
   size_t step(int s) const { return size_t(s) * P * C; }
 };
@@ -67,7 +67,7 @@ static inline void begin_gates(float* gates, const float* bias, int G) {
 }
 
 // x [T, P, C], w [H, C + U, 4U], bias [H, 4U], output weights [H, U] -> hidden, cell [S, H, N, U] and the
-// weighed hidden states [keep, H, N]; starts at zero.
+// hidden states times the output weights [keep, H, N]. The initial state is zero.
 template <int U>
 static void lstm_forward(Sizes z, const float* x, const float* w, const float* bias, const float* output, bool reverse,
                          float* hidden, float* cells, float* weighed) {
@@ -126,8 +126,8 @@ static void add_products(const float* a, int K, const float* d, int rows, float*
     }
 }
 
-// Gradients through time. The activations are computed again from the states that were kept: cheaper
-// than keeping and fetching them. wt [H, 4U, KP] is w transposed, its rows padded to KP; grad [keep, H, N].
+// Backpropagation through time. The activations are recomputed from the stored states, which is cheaper than
+// storing and loading them. wt [H, 4U, KP] is w transposed, its rows padded to KP; grad [keep, H, N].
 template <int U, int KP>
 static void lstm_backward(Sizes z, const float* x, const float* w, const float* wt, const float* bias,
                           const float* output, bool reverse, const float* hidden, const float* cells, const float* grad,

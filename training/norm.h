@@ -1,4 +1,4 @@
-// Normalisation over frequency, and pooling of bins to keys: what PyTorch does in many passes over memory.
+// Normalisation over frequency, and pooling of bins to keys, in fewer passes over memory than PyTorch.
 #pragma once
 #include "simd.h"
 
@@ -18,7 +18,7 @@ static inline Moments moments(const float* row, int F, int padded) {
   return {mean, 1.f / std::sqrt(variance + 1e-3f)};
 }
 
-// x [B, C, T, F], weight and bias [C] -> y: relu(normal * weight + bias), or that without relu plus what passes by.
+// x [B, C, T, F], weight and bias [C] -> y: relu(normal * weight + bias), or without relu, plus passing.
 template <typename T>
 static void norm(const Tensor& x, const Tensor& weight, const Tensor& bias, bool relu, const T* passing, Tensor& y) {
   const int C = x.size(1), frames = x.size(2), F = x.size(3), padded = (F + L - 1) / L * L;
@@ -90,7 +90,7 @@ std::vector<Tensor> norm_backward(Tensor x, Tensor weight, Tensor bias, bool rel
   return {dx, dw, db};
 }
 
-// x [..., F] -> relu of the largest of each four [..., F / 4], and which that was (4: none is above 0).
+// x [..., F] -> relu of the maximum of each four bins [..., F / 4], and its index (4: none is above 0).
 template <typename T>
 static void pool(const Tensor& x, Tensor& y, Tensor& which) {
   const int F = x.size(-1);

@@ -1,4 +1,4 @@
-"""Recipes: TOML files that say what a training run does, found by path or name and changed by ``--set``."""
+"""Recipes: TOML files that describe a training run, found by path or name and changed by ``--set``."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ else:
     import tomli as tomllib
 
 SHIPPED = Path(__file__).parent / "recipes"
-#: What may change between the start of a run and its continuation: nothing that a step depends on.
+#: Settings that may change when a run is resumed: no step depends on them.
 FREE = ("folder", "cache", "data", "workers", "minutes", "tensorboard", "text")
 
 
 def find(name: str) -> Path:
-    """The recipe file that a path, or the name of a recipe that comes with the package, stands for."""
+    """The file of a recipe, given by path or by the name of a recipe in the package."""
     path = Path(name).expanduser()
     shipped = SHIPPED / f"{name}.toml"
     return shipped if not path.is_file() and shipped.is_file() else path
@@ -46,7 +46,7 @@ def read(
     """The settings of a recipe, given by path or name.
 
     ``sets`` are changes such as ``schedule.steps=30``; ``folder`` is by default ``runs/NAME``. Raises
-    ValueError naming the file and what is wrong in it.
+    ValueError that names the file and what is wrong in it.
     """
     path = find(str(name))
     try:
@@ -72,24 +72,24 @@ def read(
 
 
 def default_cache() -> Path:
-    """Where the platform keeps files that can be made again."""
+    """The default cache: a folder where the platform keeps files that can be recreated."""
     return user_cache_path("hppnet", appauthor=False) / "training"
 
 
 def resolved(settings: TrainingSettings) -> dict[str, Any]:
-    """All settings that steps depend on, one a dotted name, as JSON has them."""
+    """All settings that steps depend on, by dotted name, with JSON's types."""
     raw = json.loads(json.dumps(dataclasses.asdict(settings)))
     return dict(_flat({name: value for name, value in raw.items() if name not in FREE}))
 
 
 def digest_of(recipe: dict[str, Any]) -> str:
-    """SHA-256 over what :func:`resolved` gave; ``data.NAME`` is no part of it."""
+    """SHA-256 over the result of :func:`resolved`, without entries ``data.NAME``."""
     kept = {name: value for name, value in recipe.items() if not name.startswith("data.")}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:
-    """The first setting that differs and both its values, in words; None where nothing differs."""
+    """Describes the first setting that differs, with both values; None where nothing differs."""
     for name in [*before, *(name for name in now if name not in before)]:
         was, here = (json.dumps(side[name]) if name in side else "not set" for side in (before, now))
         if was != here:
@@ -111,12 +111,12 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _set(raw: dict[str, Any], change: str) -> None:
-    """Changes a setting: ``change`` is a line of TOML whose dotted key may count tables from 0."""
+    """Changes a setting: ``change`` is a line of TOML whose dotted key may index tables from 0."""
     try:
         given = tomllib.loads(change)
     except ValueError:
         key, equals, value = change.partition("=")
-        try:  # a word without quotes
+        try:  # a string without quotes
             given = tomllib.loads(f"{key} = {json.dumps(value.strip())}") if equals and value.strip() else {}
         except ValueError:
             given = {}
@@ -168,7 +168,7 @@ def _source(table: dict[str, Any], where: str) -> DataSource:
 
 
 def _weighted(table: dict[str, Any], name: str, where: str) -> dict[str, Any]:
-    """The table with one of its tables as pairs of a name and a weight."""
+    """The table with its sub-table ``name`` as pairs of a name and a weight."""
     weights = table.get(name)
     numbers = isinstance(weights, dict) and all(
         isinstance(weight, (int, float)) and not isinstance(weight, bool) for weight in weights.values()
@@ -179,7 +179,7 @@ def _weighted(table: dict[str, Any], name: str, where: str) -> dict[str, Any]:
 
 
 def _phase(table: dict[str, Any], base: dict[str, dict[str, Any]]) -> Phase:
-    """A phase says what differs from [losses] and [augmentation]."""
+    """Builds a phase from its differences from [losses] and [augmentation]."""
     merged = _weighted(table, "weights", "[[phases]]") if "weights" in table else dict(table)
     for name, kind in (("losses", Losses), ("augmentation", Augmentation)):
         if name in table:
@@ -216,7 +216,7 @@ def _build(kind: Any, values: dict[str, Any], where: str = "") -> Any:
     return kind(**given)
 
 
-#: What a setting of a type may be in TOML; a whole number may stand for any number.
+#: The Python type of a TOML value, by the type of a setting. A float may be given as a whole number.
 _IN_TOML: dict[str, Any] = {
     "int": int,
     "float": (int, float),

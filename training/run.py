@@ -21,21 +21,21 @@ from .losses import Balance
 from .recipe import difference, digest_of, resolved
 from .settings import TrainingSettings
 
-SHIPPED = "default"  #: in ``initialize_from`` and ``teacher``: the weights that come with the package
+SHIPPED = "default"  #: name of the package's weights in ``initialize_from`` and ``teacher``
 NEEDED = {"network", "average", "optimiser", "step", "recipe"}
 
 
 @dataclass
 class TrainingRun:
-    """All that changes while training, and what it must go on with."""
+    """The state that changes during training, and the recipe it must be resumed with."""
 
     network: HPPNet
-    average: AveragedModel  #: of the weights over steps: what is saved as a checkpoint
+    average: AveragedModel  #: weights averaged over steps, saved as a checkpoint
     optimiser: torch.optim.Optimizer
-    recipe: dict[str, Any] = field(default_factory=dict)  #: all settings it was begun with, by dotted name
+    recipe: dict[str, Any] = field(default_factory=dict)  #: all initial settings, by dotted name
     balance: Balance = field(default_factory=Balance)
     step: int = 0
-    steps: int = 0  #: of a run that was given minutes, once they are known
+    steps: int = 0  #: total of a run limited by minutes, once known; else 0
     best: float = -1.0  #: highest validation F1 so far, in percent
     scaler: dict[str, Any] = field(default_factory=dict)  #: the gradient scaler's state (fp16)
 
@@ -61,11 +61,11 @@ class TrainingRun:
 def begin(
     settings: TrainingSettings, data: Mapping[str, str] | None = None
 ) -> tuple[TrainingRun, Callable[[], None]]:
-    """A fresh run, or the saved one where the folder holds one.
+    """The folder's saved run, or a new one, and a function that restores the optimiser.
 
-    The function that comes with it restores the optimiser; call it when the network is on its device,
-    where the optimiser's state has to go too. ``data`` are digests by source. Raises ValueError for a saved
-    run that cannot be read, or that was begun with other settings or data.
+    Call the function when the network is on its device, since the optimiser's state must be there too.
+    ``data`` are digests by source. Raises ValueError for a saved run that cannot be read, or that was begun
+    with other settings or data.
     """
     torch.manual_seed(settings.seed)
     network = HPPNet(settings.sizes)
@@ -100,7 +100,7 @@ def _recipe(settings: TrainingSettings, data: Mapping[str, str] | None) -> dict[
 
 
 def check_saved(settings: TrainingSettings, data: Mapping[str, str] | None = None) -> dict[str, Any] | None:
-    """What the folder's saved run holds; None where there is none.
+    """The state of the folder's saved run; None where there is none.
 
     Raises ValueError for one that cannot be read, or was begun with other settings or data.
     """
@@ -122,7 +122,7 @@ def weights_of(name: str) -> Path:
 
 
 def network_of(path: Path, setting: str) -> HPPNet:
-    """The network of a checkpoint. Raises ValueError, naming the setting, for what is none."""
+    """The network of a checkpoint. Raises ValueError, naming the setting, for other files."""
     try:
         return checkpoint.load(path)[0]
     except checkpoint.CheckpointError as error:
@@ -130,14 +130,14 @@ def network_of(path: Path, setting: str) -> HPPNet:
 
 
 def config_of(settings: TrainingSettings, note_ends: str) -> ModelConfig:
-    """What a run's weights are saved with: the thresholds of what it began with, until others are chosen."""
+    """The configuration saved with a run's weights, with the thresholds of ``initialize_from``, if given."""
     name = settings.initialize_from
     begun = checkpoint.load(weights_of(name))[1] if name else ModelConfig()
     return ModelConfig(settings.sizes, decoder=begun.decoder, note_ends=note_ends)
 
 
 def _take_over(network: HPPNet, path: Path) -> None:
-    """The weights of a checkpoint of these sizes. Raises ValueError for others."""
+    """Loads the weights of a checkpoint. Raises ValueError where its sizes differ."""
     known = network_of(path, "initialize_from")
     sizes = vars(known.config)
     pairs = ((name, sizes.get(name), size) for name, size in vars(network.config).items())
@@ -159,13 +159,13 @@ def _read(saved: Path) -> dict[str, Any]:
 
 
 def save(run: TrainingRun, settings: TrainingSettings, note_ends: str = "keys") -> None:
-    """Writes what resuming needs (run.pt) and the averaged weights (last.safetensors), each atomically."""
+    """Writes the state of the run (run.pt) and the averaged weights (last.safetensors), each atomically."""
     folder = Path(settings.folder)
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / "run.pt") as part, open(part, "wb") as handle:
         torch.save(run.state(), handle)
         handle.flush()
-        os.fsync(handle.fileno())  # else a power cut could leave an empty file under the new name
+        os.fsync(handle.fileno())  # otherwise a power cut could leave an empty file under the new name
     save_weights(folder / "last.safetensors", run, settings, note_ends)
 
 
@@ -178,7 +178,7 @@ def save_weights(
 
 
 def about_run(run: TrainingRun, settings: TrainingSettings) -> dict[str, object]:
-    """Where a run's weights come from, for the checkpoint."""
+    """The origin of a run's weights, stored in the checkpoint."""
     data = {name.removeprefix("data."): d for name, d in run.recipe.items() if name.startswith("data.")}
     return {
         "recipe": settings.text,

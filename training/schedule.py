@@ -1,4 +1,4 @@
-"""Steps, learning rates and phases: what changes as a training goes on.
+"""Steps, learning rates and phases: the course of a training run.
 
 Numbers of steps may be given as shares: ``0.3`` is three tenths of all steps, ``300`` is 300 steps.
 """
@@ -21,22 +21,22 @@ def count(value: float, steps: int) -> int:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Steps and learning rates: a short warm-up, then by its ``shape``.
+    """The number of steps and the learning rate: a short warm-up, then a course of a given ``shape``.
 
-    linear: a long constant part and a fall to zero over the last ``decay`` steps.
+    linear: a long constant part and a linear fall to zero over the last ``decay`` steps.
     cosine: half a cosine from the warm-up to the last step (Loshchilov and Hutter, "SGDR", ICLR
-    2017, without restarts); ``decay`` does not count.
+    2017, without restarts); ``decay`` is ignored.
     """
 
     steps: int = 10_000
-    warm_up: float = 200  #: steps, or below 1 a share of them, over which the rate rises
+    warm_up: float = 200  #: steps (or share, if below 1) over which the rate rises
     shape: str = "linear"
-    decay: float = 2_000  #: the last steps, or a share, over which a linear rate falls to zero
+    decay: float = 2_000  #: last steps (or share) over which a linear rate falls to zero
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
-    clip: float = 3.0  #: largest norm of the gradient, applied before the step
-    ema: float = 0.998  #: of the averaged weights, a step: what is saved as a checkpoint
-    mean_from: float = 0  #: step, or share, from which on the average is a plain mean; 0: never
+    clip: float = 3.0  #: largest norm of the gradient; above it the gradient is clipped
+    ema: float = 0.998  #: share of the averaged weights (the checkpoint's) that stays at each step
+    mean_from: float = 0  #: step (or share) from which on the average is a plain mean; 0: never
 
     def __post_init__(self) -> None:
         if self.shape not in SHAPES:
@@ -52,7 +52,7 @@ class Schedule:
             raise ValueError(f"mean_from must lie between 0 and steps ({self.steps}), got {self.mean_from}")
 
     def over(self, steps: int) -> Schedule:
-        """The same course over another number of steps."""
+        """This schedule, stretched to another number of steps."""
 
         def scaled(value: float) -> float:
             return value if value < 1 else int(value * steps / self.steps)
@@ -66,18 +66,18 @@ class Schedule:
         )
 
     def keeps(self, step: int) -> float:
-        """How much of the averaged weights stays in a step, counted from 1.
+        """The share of the averaged weights that stays at a step, counted from 1.
 
-        From ``mean_from`` on, 1 / (1 - ema) steps are in them already and each new one counts as much
+        From ``mean_from`` on, the average so far counts as 1 / (1 - ema) steps, and each new step as one
         (stochastic weight averaging, Izmailov et al., UAI 2018).
         """
         known = min(step, count(self.mean_from, self.steps) or step)
-        # A young average would be mostly the random start: let it forget faster.
+        # An early average would be mostly the random initial weights: it must decay faster.
         keeps = min(self.ema, (known + 1) / (known + 10))
         return 1 - 1 / (1 / (1 - keeps) + step - known)
 
     def rate(self, step: int, peak: float | None = None) -> float:
-        """The learning rate of a step, counted from 0; ``peak`` in place of ``learning_rate``."""
+        """The learning rate of a step, counted from 0; ``peak`` replaces ``learning_rate``."""
         warm_up = count(self.warm_up, self.steps)
         up = min(1.0, (step + 1) / max(1, warm_up))
         fall = count(self.decay, self.steps) if self.shape == "linear" else self.steps - warm_up
@@ -88,16 +88,16 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Phase:
-    """What differs from the run's settings for so many steps; a setting that is None does not."""
+    """Settings that replace those of the run for a number of steps; None keeps the run's setting."""
 
-    steps: float  #: how many, or below 1 a share of all
+    steps: float  #: number of steps, or a share of all if below 1
     learning_rate: float | None = None
     batch: int | None = None
     frames: int | None = None
     chunk: int | None = None
     full_context: float | None = None
     look_ahead: tuple[int, int] | None = None
-    weights: tuple[tuple[str, float], ...] | None = None  #: of sources, by name; 0 leaves one out
+    weights: tuple[tuple[str, float], ...] | None = None  #: sources' weights, by name; 0 leaves a source out
     losses: Losses | None = None
     augmentation: Augmentation | None = None
 

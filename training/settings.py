@@ -14,31 +14,31 @@ from .data.augmentation import Augmentation
 from .losses import Losses
 from .schedule import Phase, Schedule, count
 
-#: Settings of a source that mean nothing where it holds arrays.
+#: Settings of a source that have no meaning for arrays.
 _OF_SOUND = ("delay_ms", "kept", "offset_weight", "pedalled_weight", "render")
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """How a source's MIDI performances are rendered, one after another while the training goes on.
+    """How a source's MIDI performances are rendered, one after another during training.
 
-    A step draws from the first ``first + step // every`` of them, in an order that ``seed`` shuffles: what
-    a step sees depends on its number alone, not on how fast a machine renders.
+    A step draws from the first ``first + step // every`` performances, in an order shuffled by ``seed``. The
+    excerpts of a step depend on its number alone, not on how fast a machine renders.
     """
 
-    pianos: tuple[tuple[str, float], ...]  #: sound fonts, and how often each is drawn
+    pianos: tuple[tuple[str, float], ...]  #: sound fonts and their relative frequencies
     first: int = 8  #: performances that step 0 draws from
-    every: int = 8  #: steps until there is one more
+    every: int = 8  #: steps after which one more performance is added
     seed: int = 0
     velocity_exponent: tuple[float, float] = (0.75, 2.0)  #: range of the exponent that bends velocities
-    velocity_spread: tuple[float, float] = (1.0, 1.0)  #: of the factor on their distance from the mean
-    velocity_shift: tuple[float, float] = (0.0, 0.0)  #: of the MIDI steps that are added to all
-    restrike_chance: float = 0.0  #: how often a performance has repeated notes added
-    chord_chance: float = 0.0  #: how often other keys are played together with some of its notes
+    velocity_spread: tuple[float, float] = (1.0, 1.0)  #: range of the factor on their distance from the mean
+    velocity_shift: tuple[float, float] = (0.0, 0.0)  #: range of the MIDI steps added to all velocities
+    restrike_chance: float = 0.0  #: chance that a performance has repeated notes added
+    chord_chance: float = 0.0  #: chance that other keys are played together with some of its notes
     pedal_threshold: tuple[int, int] = (64, 64)  #: range of the value from which the pedal frees the strings
     key_releases: str = ""  #: folder of recorded key releases, KEY.flac, to mix in where keys come up
-    key_release_chance: float = 2 / 3  #: how often a performance has them
+    key_release_chance: float = 2 / 3  #: chance that a performance has them
 
     def __post_init__(self) -> None:
         if not self.pianos or min(weight for _, weight in self.pianos) <= 0:
@@ -64,15 +64,15 @@ class DataSource:
 
     folder: str  #: relative to --data
     weight: float = 1.0
-    delay_ms: float = 0.0  #: how much later than its labels its onsets are audible, against other sources
-    name: str = ""  #: by default the folder
+    delay_ms: float = 0.0  #: delay of its audible onsets after its labels, relative to other sources
+    name: str = ""  #: default: the folder
     only: str = "*"  #: pattern of names to take
     without: tuple[str, ...] = ()  #: patterns of names to leave out
-    kept: tuple[str, ...] = ()  #: names to keep back, in place of the rule of ``held_out``
-    offset_weight: float = 1.0  #: of the frame and offset losses, where labels are less sure about ends
-    pedalled_weight: float = 1.0  #: in place of ``offset_weight`` while the pedal is down
+    kept: tuple[str, ...] = ()  #: names to hold out, instead of the rule of ``held_out``
+    offset_weight: float = 1.0  #: weight of the frame and offset losses: lower for less reliable note ends
+    pedalled_weight: float = 1.0  #: replaces ``offset_weight`` while the pedal is down
     render: Rendering | None = None
-    arrays: bool = False  #: spectra and targets as hppnet prepare --arrays leaves them, in place of sound
+    arrays: bool = False  #: whether it holds spectra and targets (hppnet prepare --arrays) instead of sound
 
     def __post_init__(self) -> None:
         if self.arrays:
@@ -94,45 +94,45 @@ class DataSource:
         return self.name or self.folder
 
     def takes(self, name: str) -> bool:
-        """Whether the recording or performance of this name belongs to it."""
+        """Whether the recording or performance of this name belongs to the source."""
         return fnmatchcase(name, self.only) and not any(fnmatchcase(name, one) for one in self.without)
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """One training run."""
+    """The settings of one training run."""
 
     sources: tuple[DataSource, ...]
     folder: str = ""  #: where checkpoints and logs go
     cache: str = ""  #: where decoded and rendered sound is kept
     data: str = ""  #: the folder that sources, rooms, noises and pianos are relative to
     config: str = "default"  #: a named network
-    network: NetworkConfig | None = None  #: other sizes than that network's: a table of what differs
+    network: NetworkConfig | None = None  #: sizes other than ``config``'s; a recipe lists the differences
     initialize_from: str = ""  #: a checkpoint whose weights a new run begins with, or "default"
     teacher: str = ""  #: a checkpoint, or "default", whose features without room and noise are the target
     batch: int = 4  #: excerpts a step, over all processes
-    accumulate: int = 1  #: turns in which a process takes its part of a batch, to save memory
-    frames: int = 256  #: of an excerpt
+    accumulate: int = 1  #: parts into which a process splits its share of a batch, to save memory
+    frames: int = 256  #: length of an excerpt
     chunk: int = 8  #: frames that share a backward window
-    full_context: float = 0.33  #: how often the backward LSTM sees the whole excerpt
-    look_ahead: tuple[int, int] = (0, 8)  #: R is drawn from here otherwise
-    precision: str = "auto"  #: of the convolutions: bf16 (auto: where a device has it), fp16 (scaled), fp32
-    compile: bool = False  #: the convolutions by torch.compile
+    full_context: float = 0.33  #: chance that the backward LSTM sees the whole excerpt
+    look_ahead: tuple[int, int] = (0, 8)  #: range of the look-ahead R (frames) otherwise
+    precision: str = "auto"  #: convolutions in bf16 (auto: if the device has it), fp16 (scaled), fp32
+    compile: bool = False  #: compile the convolutions with torch.compile
     workers: int = 0  #: processes that draw excerpts ahead, for each process that trains
-    held_out: int = 20  #: of every so many recordings one is kept back, at least one a source; 0: none
-    held_out_most: int = 0  #: how many of those a source contributes to validation and thresholds; 0: all
-    validation: tuple[DataSource, ...] = ()  #: folders to validate on; then nothing is kept back
-    validate_every: int = 1_000  #: steps; 0: never
-    validate_s: float = 20.0  #: of each recording
-    save_every: int = 250  #: steps
+    held_out: int = 20  #: one recording in this many is held out, at least one a source; 0: none
+    held_out_most: int = 0  #: held-out recordings used per source, to validate and for thresholds; 0: all
+    validation: tuple[DataSource, ...] = ()  #: folders to validate on; nothing is held out then
+    validate_every: int = 1_000  #: steps between validations; 0: never
+    validate_s: float = 20.0  #: length validated of each recording
+    save_every: int = 250  #: steps between saves
     tensorboard: bool = True  #: scalars and pictures, where TensorBoard is installed
     seed: int = 0
-    minutes: float = 0.0  #: how long to train: the schedule is stretched to as many steps; 0: as it is
+    minutes: float = 0.0  #: training time; the schedule is stretched to the steps that fit; 0: no limit
     schedule: Schedule = field(default_factory=Schedule)
     losses: Losses = field(default_factory=Losses)
     phases: tuple[Phase, ...] = ()
     augmentation: Augmentation = field(default_factory=Augmentation)
-    text: str = ""  #: of the recipe, for the checkpoint
+    text: str = ""  #: the recipe's text, stored in the checkpoint
 
     def __post_init__(self) -> None:
         if self.config not in CONFIGS:
@@ -158,7 +158,7 @@ class TrainingSettings:
         self._check_phases()
 
     def _check_arrays(self) -> None:
-        """All sources hold arrays or none: what is done to sound cannot be done to them."""
+        """Raises ValueError where only some sources hold arrays, or where a setting needs their sound."""
         if any(source.arrays for source in self.validation):
             raise ValueError(
                 "[[validation]]: expected recordings, they are transcribed whole; leave arrays out"
@@ -184,7 +184,7 @@ class TrainingSettings:
             if unknown := set(dict(phase.weights or ())) - set(titles):
                 known = ", ".join(titles)
                 raise ValueError(f"phases.{number}.weights: no source {sorted(unknown)}; known are {known}")
-            self._with(phase)  # checks itself
+            self._with(phase)  # the new settings check themselves
         steps = self.schedule.steps
         taken = sum(phase.steps if phase.steps >= 1 else phase.steps * steps for phase in self.phases)
         if taken > steps + 1e-6:
@@ -197,14 +197,14 @@ class TrainingSettings:
 
     @property
     def phase_ends(self) -> list[int]:
-        """The step after the last one of each phase; after the last phase the run's own settings hold."""
+        """The step after the last one of each phase. After the last phase the run's own settings apply."""
         ends, steps = [0], self.schedule.steps
         for phase in self.phases:
             ends.append(min(steps, ends[-1] + max(1, count(phase.steps, steps))))
         return ends[1:]
 
     def at(self, step: int) -> TrainingSettings:
-        """The settings of a step, counted from 0: with its phase's changes, and without phases."""
+        """The settings of a step, counted from 0: its phase's changes are applied, ``phases`` is empty."""
         phase = self._phase(step)
         return replace(self, phases=()) if phase is None else self._with(phase)
 
@@ -220,7 +220,7 @@ class TrainingSettings:
         return sum(n * how.batch * how.frames * FRAME_S for n, how in parts) / 3600
 
     def path(self, name: str) -> Path:
-        """A file or folder that the recipe names."""
+        """The path of a file or folder named in the recipe, relative to ``data``."""
         return Path(self.data, name).expanduser()
 
     def _phase(self, step: int) -> Phase | None:

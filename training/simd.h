@@ -1,4 +1,4 @@
-// Vectors of floats by GCC/Clang's extensions, so that any instruction set will do.
+// Vectors of floats with the vector extensions of GCC and Clang, for any instruction set.
 #pragma once
 #include <cstring>
 #include <vector>
@@ -6,7 +6,7 @@
 #include <torch/extension.h>
 
 using at::Tensor;
-// A vector is a register: compilers make a poor job of wider ones.
+// A vector fills one register: compilers generate poor code for wider ones.
 #if defined(__AVX512F__)
 constexpr int L = 16;  // lanes
 #elif defined(__AVX__)
@@ -21,7 +21,7 @@ static inline vf load(const float* p) { return *reinterpret_cast<const vf*>(p); 
 static inline void store(float* p, vf v) { *reinterpret_cast<vf*>(p) = v; }
 static inline vf all(float x) { return x - vf{}; }
 
-// exp by 2^n * 2^f with a polynomial for 2^f on [-0.5, 0.5]; relative error below 2e-7.
+// exp as 2^n * 2^f with a polynomial for 2^f on [-0.5, 0.5]; relative error below 2e-7.
 static inline vf vexp(vf x) {
   x = x > 87.f ? all(87.f) : x;
   x = x < -87.f ? all(-87.f) : x;
@@ -38,14 +38,15 @@ static inline vf vexp(vf x) {
 static inline vf sigmoid(vf x) { return 1.f / (1.f + vexp(-x)); }
 static inline vf tanh_(vf x) { return 2.f * sigmoid(2.f * x) - 1.f; }
 
-// The sum of a vector's values, in four chains: in one each addition would wait for the last.
+// The sum of a vector's values, in four chains: in one chain, each addition waits for the one before.
 static inline float total(vf v) {
   float sums[4] = {};
   for (int k = 0; k < L; k++) sums[k % 4] += v[k];
   return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
-// n values as floats; and back, with something added. Compilers make vectors of bfloat16's bits, not of its class.
+// fetch reads n values as floats, put writes them back with plus added. Compilers vectorise operations on
+// bfloat16's bits, but not on its class.
 template <typename T>
 static inline void fetch(const T* from, int n, float* to) {
   for (int k = 0; k < n; k++) to[k] = float(from[k]);

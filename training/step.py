@@ -1,4 +1,4 @@
-"""One training step: a batch in turns, its gradients clipped, the weights moved, the average after them."""
+"""One training step: gradients of a batch in parts, clipping, the optimiser, the averaged weights."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from .run import TrainingRun
 from .settings import TrainingSettings
 from .teacher import by_excerpt, feature_loss, features_of, moments
 
-PARTS = (*HEADS, "pedal", "features")  #: what has a loss of its own
+PARTS = (*HEADS, "pedal", "features")  #: all losses
 
 
 @dataclass
 class StepClock:
     """Adds up the seconds of each part of a step."""
 
-    settle: Callable[[], None] = lambda: None  #: waits for a device that works on by itself
+    settle: Callable[[], None] = lambda: None  #: waits until the device has finished its work
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     @contextmanager
@@ -42,30 +42,31 @@ class StepClock:
 
 
 class Whole(NamedTuple):
-    """What a part of a batch must know of all of it, so that parts add up."""
+    """Figures of the whole batch that each part needs, so that the parts' losses add up."""
 
-    excerpts: int  #: of this process
+    excerpts: int  #: number in this process
     notes: Tensor
-    pedal_frames: Tensor  #: in which the pedal is known
-    spread: Tensor | None = None  #: of the teacher's features, see ``moments``
+    pedal_frames: Tensor  #: number of frames in which the pedal is known
+    spread: Tensor | None = None  #: ``moments`` of the teacher's features
 
 
 @dataclass
 class Stepper:
-    """All that a step needs beside its batch."""
+    """Takes training steps; holds everything that a step needs besides its batch."""
 
     fabric: Fabric
     settings: TrainingSettings
     run: TrainingRun
-    module: torch.nn.Module  #: the run's network, as Fabric has set it up
-    optimiser: torch.optim.Optimizer  #: the run's, likewise
+    module: torch.nn.Module  #: the run's network, set up by Fabric
+    optimiser: torch.optim.Optimizer  #: the run's optimiser, set up by Fabric
     teacher: HPPNet | None = None
     clock: StepClock = field(default_factory=StepClock)
 
     def take(self, batch: Batch) -> dict[str, float]:
-        """One step on this process's part of a batch.
+        """Takes one step on this process's part of a batch.
 
-        Returns what the log wants to know, of the whole batch: the same in all processes.
+        Returns losses, gradient norm and learning rate for the log. They are those of the whole batch, and
+        the same in all processes.
         """
         run, settings = self.run, self.settings.at(self.run.step)
         how = settings.losses
@@ -98,13 +99,13 @@ class Stepper:
         return {**parts, "loss": loss, "norm": norm, "rate": rate}
 
     def _weights(self, how: Losses) -> dict[str, float]:
-        """How much each of PARTS counts."""
+        """The weight of each loss in PARTS."""
         return {**self.run.balance.weights(how), "pedal": how.pedal, "features": how.features}
 
     def _look_over(self, batch: Batch) -> tuple[Batch, Whole]:
-        """The batch, what the teacher makes of it in ``plain``; and what its parts must know of it all.
+        """The batch, with the teacher's features in ``plain``, and figures of the whole batch.
 
-        Figures are means over processes, since their gradients are averaged too.
+        The figures are means over the processes, since the gradients are averaged too.
         """
         counts = self._mean(torch.stack([count_notes(batch.wanted), (batch.pedal >= 0).sum()]))
         if self.teacher is None:
@@ -115,7 +116,7 @@ class Stepper:
         return batch._replace(plain=told), Whole(len(batch.spectra), counts[0], counts[1], spread)
 
     def _turn(self, part: Batch, look_ahead: int | None, whole: Whole, settings: TrainingSettings) -> Tensor:
-        """Gradients of a share of the batch; its losses [PARTS], of which the parts' sum is the whole's."""
+        """Adds the gradients of a part of the batch; returns its losses [PARTS], which add up over parts."""
         how = settings.losses
         with self.clock("forward"):
             onsets = (part.wanted[..., 0] > 0) & (part.wanted[..., 3] > 0)
@@ -134,7 +135,7 @@ class Stepper:
         return torch.stack([parts[head].detach() for head in PARTS])
 
     def _move(self, rate: float) -> float:
-        """Clips, then moves the weights; returns the gradient's norm before clipping."""
+        """Clips the gradient and updates the weights; returns the gradient's norm before clipping."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         clip = self.settings.schedule.clip
@@ -142,7 +143,7 @@ class Stepper:
             self.module, self.optimiser, max_norm=clip, error_if_nonfinite=False
         )
         assert norm is not None
-        # One broken excerpt must not cost the run. A gradient scaler finds such steps itself, and has to.
+        # A broken excerpt must not ruin the run. The gradient scaler of fp16 must skip such steps itself.
         if torch.isfinite(norm) or self.settings.precision == "fp16":
             self.optimiser.step()
         return float(norm)
@@ -153,7 +154,7 @@ class Stepper:
 
 
 def draw_look_ahead(settings: TrainingSettings, step: int) -> int | None:
-    """R of a step, the same in every process; None for full context."""
+    """The look-ahead R of a step in frames, the same in every process; None for full context."""
     rng = np.random.default_rng([settings.seed, step])
     if rng.random() < settings.full_context:
         return None
@@ -168,6 +169,6 @@ def taught_frames(settings: TrainingSettings, look_ahead: int | None) -> int:
 
 
 def average(run: TrainingRun, keeps: float) -> None:
-    """Lets the averaged weights follow; so much of them stays."""
+    """Updates the averaged weights, of which the share ``keeps`` stays."""
     run.average.multi_avg_fn = get_ema_multi_avg_fn(keeps)
     run.average.update_parameters(run.network)

@@ -1,9 +1,8 @@
-"""When a training ends: after its steps, after so many minutes, or after a signal.
+"""When a training run ends: after its steps, after a number of minutes, or after a signal.
 
-Given minutes, the first steps are timed and the schedule is stretched to the steps that the rest of the time
-holds. From there on the run is one like any other: saved with its number of steps, it goes on where it
-stopped. After Ctrl-C, or the SIGTERM of a scheduler that wants its machine back, the step is finished and the
-run saved.
+With ``minutes``, the first steps are timed and the schedule is stretched to the steps that fit into the
+remaining time. From then on the run is like any other: its number of steps is saved, and it can be resumed.
+After Ctrl-C, or SIGTERM from a scheduler, the current step is finished and the run is saved.
 """
 
 from __future__ import annotations
@@ -21,23 +20,23 @@ from lightning.fabric import Fabric
 from .settings import TrainingSettings
 
 TIMED_STEPS = 20
-UNTIMED_STEPS = 3  #: before them: compiling, caches, the first batches of the workers
-SHARE = 0.97  #: of the time is planned for: steps differ, and the last one has to be saved
+UNTIMED_STEPS = 3  #: steps before those: compiling, filling caches, the workers' first batches
+SHARE = 0.97  #: share of the time to plan for: steps vary, and the run has to be saved
 
 
 @dataclass
 class Budget:
-    """Says when a run ends. Given ``minutes``, it plans the steps from how long the first ones take."""
+    """Decides when a run ends. With ``minutes``, it plans the number of steps from the first steps' time."""
 
     fabric: Fabric
     minutes: float
     first: int  #: the step that this process began with
     began: float = field(default_factory=lambda: time.monotonic())
     timed_from: float = 0.0
-    planned: bool = False  #: whether it is known how many steps the minutes hold
+    planned: bool = False  #: whether the number of steps is known
 
     def plan(self, step: int, settings: TrainingSettings) -> TrainingSettings | None:
-        """After a step: the settings with their schedule stretched, once it is known how far; else None."""
+        """Called after each step; returns the settings with their schedule stretched, once, else None."""
         if self.planned or not self.minutes:
             return None
         if step == self.first + UNTIMED_STEPS:
@@ -47,11 +46,11 @@ class Budget:
         step_s = (time.monotonic() - self.timed_from) / TIMED_STEPS
         left_s = SHARE * 60 * self.minutes - (time.monotonic() - self.began)
         self.planned = True
-        # The first process decides: all take as many steps.
+        # The first process decides, so that all take the same number of steps.
         return over(settings, int(self.fabric.broadcast(step + max(1, int(left_s / step_s)))))
 
     def ends(self, step: int, steps: int) -> bool:
-        """Whether a run of so many steps ends after ``step``; the same in all processes."""
+        """Whether a run of ``steps`` steps ends after ``step``; the same in all processes."""
         if not self.minutes:
             return step >= steps
         late = bool(self.fabric.broadcast(time.monotonic() - self.began > 60 * self.minutes))
@@ -59,9 +58,9 @@ class Budget:
 
 
 def over(settings: TrainingSettings, steps: int) -> TrainingSettings:
-    """The same settings over another number of steps: schedule and phases are stretched."""
+    """The settings with schedule and phases stretched to another number of steps."""
     before = settings.schedule.steps
-    # As shares they stay in proportion; just below 1, since 1 is a step.
+    # As shares, phases keep their proportions. Just below 1, since 1 would mean one step.
     phases = tuple(
         phase if phase.steps < 1 else replace(phase, steps=min(phase.steps / before, 1 - 1e-9))
         for phase in settings.phases
@@ -70,13 +69,13 @@ def over(settings: TrainingSettings, steps: int) -> TrainingSettings:
 
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-#: A signal that follows the first so soon is the same request: `timeout` sends SIGTERM to its child and again
-#: to the group.
+#: A second signal within this time is the same request: `timeout` sends SIGTERM to its child, then to the
+#: group.
 REPEATED_S = 1.0
 
 
 class Interrupted(Exception):
-    """Training was asked to end, and has saved what it had."""
+    """Training was ended by a signal, after the run was saved."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(f"signal {signal_number}")
@@ -84,7 +83,7 @@ class Interrupted(Exception):
 
 
 class Request:
-    """The signal that came, 0 while none has, and when it came."""
+    """The first signal that came (0: none yet), and when it came."""
 
     def __init__(self) -> None:
         self.signal_number = 0
@@ -93,9 +92,9 @@ class Request:
 
 @contextmanager
 def requests() -> Iterator[Request]:
-    """Notes the first signal; a second one, later than ``REPEATED_S``, ends the process as usual.
+    """Records the first signal; a second one, later than ``REPEATED_S``, ends the process as usual.
 
-    In a thread, which cannot receive signals, nothing is noted.
+    Records nothing outside the main thread: other threads cannot handle signals.
     """
     request = Request()
     if threading.current_thread() is not threading.main_thread():

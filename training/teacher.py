@@ -1,10 +1,9 @@
-"""A trained network that says what the features of an excerpt should be.
+"""Feature distillation: a trained network (the teacher) sets the target for the features of an excerpt.
 
-The network that learns receives the excerpt in a room, with noise and clipped; the teacher as it was before.
-That the features come out alike is asked for beside the notes: each of them, not only those that notes
-depend on, is told what it should be (feature distillation after Romero et al., "FitNets", ICLR 2015, with
-the same sound cleaner for the teacher). What else was learned on these features, like the pedal's head,
-stays valid.
+The student receives the excerpt with room, noise and clipping; the teacher receives it without them. A loss
+beside those of the notes draws the student's features to the teacher's (after Romero et al., "FitNets", ICLR
+2015, but with cleaner sound for the teacher). It acts on all features, not only on those that notes depend
+on. Heads that were trained on these features, such as the pedal's, therefore stay valid.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ def teacher(path: Path, taught: NetworkConfig) -> HPPNet:
 
 @torch.no_grad()
 def features_of(network: HPPNet, plain: Tensor) -> Tensor:
-    """A teacher's features [B, T, P, C] of log power [B, T, 352], by its first body."""
+    """A teacher's features [B, T, P, C] of log power [B, T, 352], from its first body."""
     features, _ = network.features(normal(plain), network.start(len(plain)).pasts)
     return by_excerpt(features[..., : network.config.body_channels])
 
@@ -45,12 +44,12 @@ def by_excerpt(features: Tensor) -> Tensor:
 
 
 def moments(features: Tensor) -> Tensor:
-    """Means and mean squares [2, C] of features [..., C]: their mean over processes is that of all."""
+    """Means and mean squares [2, C] of features [..., C]; averaged over processes, those of all features."""
     every = features.flatten(0, -2)
     return torch.stack([every.mean(0), every.square().mean(0)])
 
 
 def feature_loss(features: Tensor, wanted: Tensor, of_all: Tensor) -> Tensor:
-    """Mean square distance of features [..., C] from a teacher's, in the variances that ``moments`` tell."""
+    """Mean squared distance of features [..., C] from a teacher's, over its variances (see ``moments``)."""
     variance = (of_all[1] - of_all[0].square()).clamp_min(0) + 1e-6
     return ((features - wanted).square() / variance).mean()

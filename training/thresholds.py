@@ -1,7 +1,8 @@
-"""Chooses a checkpoint's thresholds on recordings that were kept back from training.
+"""Chooses a checkpoint's thresholds on recordings held out from training.
 
-As they are, and in rooms with noise where the recipe has those: on pianos and in rooms that the network was
-not trained on probabilities are lower, and thresholds chosen on clean recordings alone miss notes there.
+The recordings are used as they are and, where the recipe has rooms and noises, in a room with noise. On
+pianos and in rooms outside the training data, probabilities are lower: thresholds chosen on clean recordings
+alone miss notes there.
 """
 
 from __future__ import annotations
@@ -30,38 +31,41 @@ from .settings import TrainingSettings
 from .validation import MODES, beginning
 
 ONSETS = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55)
-SOONEST_ONSETS = (0.1, 0.15, 0.2, 0.25, 0.3)  #: and the one with full context
-SOONEST = "soonest"  #: the mode without look-ahead, beside those of validation
+SOONEST_ONSETS = (0.1, 0.15, 0.2, 0.25, 0.3)  #: tried beside the threshold for full context
+SOONEST = "soonest"  #: the mode without look-ahead, in addition to those of validation
 FRAMES = (0.2, 0.3, 0.4, 0.5, 0.6)
 OFFSETS = (0.15, 0.2, 0.25, 0.3, 0.4)
 PEDALS = (0.3, 0.4, 0.5, 0.6, 0.7)
-RECORDING_S = 60  #: of each recording at most
-ALL_S = 200  #: of all: a sweep must not take longer than a few minutes
+RECORDING_S = 60  #: longest part used of each recording
+ALL_S = 200  #: total of all recordings: a sweep must not take longer than a few minutes
 NOISE_DB = 15  #: how far below a recording the noise lies
 
-#: Notes are right whose offset is so near, as a share of their length, or whose onset is (None).
+#: Tolerances of the offset, as shares of a note's length; None: only the onset has to match.
 Ratios: TypeAlias = "tuple[float | None, ...]"
 ONSETS_ALONE: Ratios = (None,)
-#: Tells how far choosing has come: recordings transcribed and then candidates tried, of how many.
+#: Receives the progress: an activity, the recordings transcribed or candidates tried, and their total.
 Report = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class PredictedRecording:
-    """A recording's probabilities [T, 88, 4] and its notes; the pedal's where the network has that head."""
+    """A recording's predicted probabilities [T, 88, 4] and its notes; also the pedal's, where predicted."""
 
     probabilities: np.ndarray
     played: NoteArrays
     pedal: np.ndarray | None = None  #: the pedal's probabilities [T]
-    pressed: list[Press] | None = None  #: what it did, where that is known
-    in_room: bool = False  #: with noise
+    pressed: list[Press] | None = None  #: presses of the pedal, where known
+    in_room: bool = False  #: whether in a room with noise
     mode: str = "offline"  #: how it was transcribed: one of MODES, or SOONEST
 
 
 def finish(
     settings: TrainingSettings, report: Report = lambda what, done, total: None
 ) -> tuple[Path, DecoderConfig]:
-    """Writes ``final.safetensors``: the newest weights with thresholds chosen on what was kept back."""
+    """Writes ``final.safetensors``: the newest weights with thresholds chosen on held-out recordings.
+
+    Returns its path and the thresholds.
+    """
     folder = Path(settings.folder)
     network, config, about = checkpoint.load(folder / "last.safetensors")
     recordings = gather(settings).kept
@@ -83,9 +87,9 @@ def predict(
     rooms: Conditions | None = None,
     report: Report = lambda what, done, total: None,
 ) -> list[PredictedRecording]:
-    """What the network says of the beginning of each recording, offline, streaming and without look-ahead.
+    """The predictions for the beginning of each recording: offline, streaming and without look-ahead.
 
-    With ``rooms`` each recording comes a second time, under those conditions.
+    With ``rooms``, each recording is also transcribed under those conditions.
     """
     seconds = min(RECORDING_S, ALL_S / len(recordings))
     modes = {**MODES, SOONEST: 1000 * latency_s(0, transcriber.config.front_end.look_ahead)}
@@ -115,11 +119,12 @@ def choose(
     base: DecoderConfig,
     report: Report = lambda what, done, total: None,
 ) -> DecoderConfig:
-    """One set for all latencies, by mean F1 with full context, at 132 ms and without look-ahead.
+    """Chooses one set of thresholds for all latencies: with full context, at 132 ms, without look-ahead.
 
-    The onset threshold by the onsets at 50 ms, one from 132 ms on and one without look-ahead; then
-    frame and offset together, in all modes, by the onsets and by onset + offset, since the frame probability
-    confirms onsets too; the pedal's by its frames and by when it goes down.
+    The two onset thresholds, one for 132 ms and more and one without look-ahead, maximise the mean F1 of
+    onsets at 50 ms. Frame and offset are then chosen together, in all modes, by the F1 of onsets and of
+    onset + offset, since the frame probability confirms onsets too. The pedal's threshold is chosen by the F1
+    of its frames and of the times at which it goes down.
     """
     pairs = list(itertools.product(FRAMES, OFFSETS))
     tried = itertools.count()
@@ -144,7 +149,7 @@ def choose(
 
 
 def figures_of(predictions: Sequence[PredictedRecording], decoder: DecoderConfig) -> dict[str, float]:
-    """F1 in percent, as a validation names it, of onsets at 50 ms and of notes with their ends."""
+    """F1 in percent of onsets at 50 ms and of notes with offsets, by the names that validation uses."""
     found = {}
     for mode in MODES:
         of_mode = [one for one in predictions if one.mode == mode and not one.in_room]
@@ -188,14 +193,14 @@ def _mean_f1(predictions: Sequence[PredictedRecording], decoder: DecoderConfig, 
 
 
 def _f1(predicted: PredictedRecording, config: DecoderConfig, ratios: Ratios) -> float:
-    """The mean over ``ratios``."""
+    """The mean F1 over ``ratios``, in percent."""
     decoder = Decoder(config.at(0) if predicted.mode == SOONEST else config)
     transcribed = NoteArrays.of(notes_from(decoder.feed(predicted.probabilities) + decoder.flush()))
     return float(np.mean([_one_f1(predicted.played, transcribed, ratio) for ratio in ratios]))
 
 
 def _one_f1(played: NoteArrays, transcribed: NoteArrays, ratio: float | None) -> float:
-    """Percent; 0 where nothing was played nor transcribed."""
+    """F1 in percent; 0 where nothing was played and nothing transcribed."""
     right = len(match(played, transcribed, ONSET_TOLERANCE_S, ratio))
     scored = PRF.of(right, len(transcribed), len(played))
     return scored.f1 if scored else 0.0

@@ -1,6 +1,6 @@
-"""Validation: what the averaged weights make of recordings that were kept back, as users would get it.
+"""Validation: scores of the averaged weights on held-out recordings, offline and streaming.
 
-By the shipped :class:`~hppnet.model.transcriber.Transcriber`, whole recordings and streams alike.
+The shipped :class:`~hppnet.model.transcriber.Transcriber` transcribes, so that users get the same results.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from .evaluate.scores import Scores, mean, score
 
 MODES = {"offline": None, "streaming": DEFAULT_LATENCY_MS}  #: name -> latency in ms
 SCORES = {"onset": "onset_50ms", "note": "onset_offset", "frame": "frame"}  #: name -> field of Scores
-PICTURE_S = 10  #: of the first recording
-PIXELS = 3  #: each way, a frame and key
+PICTURE_S = 10  #: part of the first recording in the picture
+PIXELS = 3  #: width of a frame and height of a key
 
 
 @dataclass(frozen=True)
 class Validated:
-    """How well a network does."""
+    """The result of a validation."""
 
     f1: float  #: percent: the mean of the onset F1 (50 ms) of all modes; NaN where there were no notes
     values: dict[str, float]  #: "offline_onset" and so on, F1 in percent
@@ -42,7 +42,7 @@ def validate(
     first_s: float,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Validated:
-    """Transcribes the first seconds of each piece (at least one), in each mode, and scores them."""
+    """Transcribes and scores the first ``first_s`` seconds of each recording (at least one), in each mode."""
     transcriber = transcriber_of(network, config)
     scores: dict[str, list[Scores]] = {mode: [] for mode in MODES}
     drawn = None
@@ -63,7 +63,7 @@ def validate(
 
 
 def beginning(recording: TrainingRecording, first_s: float) -> tuple[np.ndarray, list[Note]]:
-    """The first seconds of a recording: samples [n] and notes, offsets not beyond their end."""
+    """The first seconds of a recording: samples [n], and notes with offsets cut at their end."""
     samples = np.asarray(recording.samples[: round(first_s * SAMPLE_RATE)], dtype=np.float32) / 32768
     begun = recording.notes[recording.notes[:, 0] < first_s]
     return samples, [Note(on, min(off, first_s), int(pitch), int(v)) for on, off, pitch, v in begun]
@@ -81,7 +81,7 @@ def _values(scores: dict[str, Scores]) -> dict[str, float]:
 def picture(notes: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Targets against predictions as bytes [H, W, 3], high keys on top: onsets above, frames below.
 
-    What was wanted and predicted is black on white, missed orange, predicted for nothing blue.
+    On white, correct predictions are black, missed targets orange, false predictions blue.
     ``notes`` [n, 4], ``probabilities`` [T, 88, 4].
     """
     predicted = probabilities[: PICTURE_S * FRAMES_PER_SECOND]
@@ -93,8 +93,8 @@ def picture(notes: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 
 def _roll(wanted: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """[T, 88] each, 0 to 1, as colours [88, T, 3]."""
+    """Targets and predictions [T, 88], 0 to 1, as colours [88, T, 3]."""
     assert wanted.shape[1] == KEYS
     wanted, predicted = wanted.T[::-1], predicted.T[::-1]
-    # Red fades with what is predicted, blue with what was wanted.
+    # Red falls with the prediction, blue with the target.
     return np.stack([1 - predicted, 1 - (wanted + predicted) / 2, 1 - wanted], axis=-1)

@@ -1,7 +1,7 @@
-"""The verbs: one module each.
+"""The commands, one module each.
 
-``hppnet.cli`` finds them by their names. A module ``some_verb`` offers either a function ``some_verb``,
-whose docstring and annotations become the verb's help and options, or a typer app ``app`` for a verb with
-verbs of its own; a module with neither holds what verbs share. On top a module imports typer and the
-standard library only; what is heavy is imported inside, so that ``hppnet --help`` stays quick.
+``hppnet.cli`` finds them by their names. A module ``some_command`` has either a function ``some_command``,
+whose docstring and annotations become the command's help and options, or a typer app ``app`` for a command
+with subcommands. A module with neither holds what commands share. At the top, a module imports light
+modules only; functions import the rest, so that ``hppnet --help`` stays quick.
 """

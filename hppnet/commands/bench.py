@@ -1,4 +1,4 @@
-"""``hppnet bench``: what this machine does."""
+"""``hppnet bench``: measures the speed of this machine."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _where(shares: dict[str, dict[str, float]]) -> Table:
 
 
 def _batches(figures: dict[str, Any]) -> Table:
-    """Times real time of each part alone, by the batch size where that matters, and of the whole."""
+    """Speed of each part alone (the network by batch size) and of the whole, in times real time."""
     from rich import box
     from rich.table import Table
 

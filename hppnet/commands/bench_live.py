@@ -40,8 +40,8 @@ def live(
 ) -> None:
     """Live: whether this machine keeps up, and how late it is.
 
-    Measures how regular and faithful it is too, end to end through a session in this process: a file plays
-    in real time, and a port keeps what it receives.
+    Measures jitter and accuracy too, end to end through a session in this process: a file plays in real
+    time, and a port keeps the events that it receives.
     """
     from rich.console import Console
 
@@ -67,7 +67,7 @@ def live(
         figures["detail"] |= {"machine": machine(task.transcriber), "unit_ms": sum(units_ms) / 2}
         write_figures(figures, json_file, force)
     except (AudioError, CheckpointError, RuntimeError, OSError, ValueError) as error:
-        fail(str(error))  # ValueError: a device that is not there, no note that came back
+        fail(str(error))  # ValueError: a missing device, or no note arrived
     if print_figures(figures, json_file):
         return
     screen = Console()

@@ -15,7 +15,7 @@ from .reports import print_figures, write_figures
 
 @bench.app.command()
 def page(
-    seconds: Annotated[float, typer.Option(min=5, help="Of playing, in real time.")] = 30,
+    seconds: Annotated[float, typer.Option(min=5, help="Seconds of playing, in real time.")] = 30,
     latency: Annotated[float, typer.Option(help="Algorithmic, ms: 52, 92, 132 or 212.")] = 132,
     checkpoint: Checkpoint = None,
     json_file: FiguresFile = None,
@@ -23,8 +23,8 @@ def page(
 ) -> None:
     """The page that computes in the browser.
 
-    Measures its size, its start, a step against native and how soon a note is seen. Needs Chromium and
-    playwright.
+    Measures its size, its start, its steps compared with native ones and how soon a note is drawn. Needs
+    Chromium and playwright.
     """
     from rich.console import Console
 

@@ -36,7 +36,7 @@ def devices(
 
 
 def find_inputs() -> dict[str, Any]:
-    """Inputs and systems of sound, or why there are none."""
+    """Sound inputs and systems, or why they cannot be listed."""
     from ..realtime.devices import choose_input, list_inputs, sound_systems
     from ..realtime.inputs import InputFault
 
@@ -61,7 +61,7 @@ def find_inputs() -> dict[str, Any]:
 
 
 def find_ports() -> dict[str, Any]:
-    """MIDI ports and systems, or why there are none."""
+    """MIDI ports and systems, or why they cannot be listed."""
     from ..realtime.midi_ports import PortFault, choose_port, list_ports, midi_systems, virtual_systems
 
     try:
@@ -84,7 +84,7 @@ def _compute() -> list[dict[str, Any]]:
 
 
 def _latencies(checkpoint: Path | None) -> list[dict[str, Any]]:
-    """The named latencies, with the F1 that the checkpoint says it reached at each."""
+    """The named latencies, each with the F1 that the checkpoint states for it."""
     from ..model import checkpoint as checkpoints
     from ..model.timebase import LATENCIES, latency_s
     from ..model.transcriber import DEFAULT_LATENCY_MS

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ..doctor import Problem
 
-#: Packages that the table names; --json has all.
+#: Packages in the table; --json has all.
 _SHOWN = (
     "hppnet",
     "python",
@@ -69,7 +69,7 @@ def _show(facts: dict[str, Any], found: list[Problem], can_run: bool) -> None:
 
     console = Console(highlight=False)
     console.print(_table(facts))
-    for problem in found:  # below the table, where a terminal does not cut what is to be copied
+    for problem in found:  # below the table, where a terminal does not cut a line that users copy
         style = "red" if problem.stops_live else "yellow"
         console.print(problem.what, style=style, soft_wrap=True, markup=False)
         console.print(f"  -> {problem.mend}", soft_wrap=True, markup=False)
@@ -131,7 +131,7 @@ def _weights(weights: dict[str, Any]) -> str:
 
 
 def _names(rows: list[dict[str, Any]], fault: str | None) -> str:
-    """One a line, with a star before the one that live would take."""
+    """One name per line, with a star before the one that live would take."""
     lines = [f"{'*' if row['taken'] else ' '} {row['name']} ({row['system']})" for row in rows]
     return "\n".join(lines) or fault or "none"
 

@@ -1,4 +1,4 @@
-"""``hppnet evaluate``: how well a checkpoint, or another program, transcribes what is known."""
+"""``hppnet evaluate``: scores a checkpoint, or another program, on recordings with labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``hppnet evaluate`` reads its recordings by, and the files and tables that it leaves."""
+"""How ``hppnet evaluate`` opens recordings, and the files and tables that it writes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def task_of(options: Options, folder: Path) -> EvaluationTask:
-    """Recordings that are cut short are refused: their labels go on."""
+    """Prepares the evaluation; refuses truncated recordings, whose labels are longer."""
     from ..offline.inputs import SOUND_SUFFIXES
     from ..offline.reading import open_recording, open_saying
     from ..training.evaluate.task import SoundFiles, prepare_task
@@ -27,7 +27,7 @@ def task_of(options: Options, folder: Path) -> EvaluationTask:
 
 
 def write_and_print(done: Sequence[EvaluationOutcome], task: EvaluationTask) -> None:
-    """Writes and prints everything that was asked for. Raises EvaluationRefusal where a file cannot be."""
+    """Writes and prints the results. Raises EvaluationRefusal if a file cannot be written."""
     from ..offline.writing import cannot_write
     from ..training.evaluate.options import EvaluationRefusal
     from ..training.evaluate.report import all_figures, as_csv, picture_of, settings

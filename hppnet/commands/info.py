@@ -1,4 +1,4 @@
-"""``hppnet info``: what a checkpoint is, computes and was made of."""
+"""``hppnet info``: a checkpoint's sizes, computing cost, training data and figures."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def info(
 
 
 def describe(path: Path | None, latency_ms: float) -> dict[str, Any]:
-    """All that is known of a checkpoint, or of the one that ships.
+    """All facts about a checkpoint (None: the shipped one), ready for JSON.
 
-    Raises CheckpointError for a bad file, ValueError for a latency that there is not.
+    Raises CheckpointError for a bad file, ValueError for a latency that does not exist.
     """
     import dataclasses
 
@@ -104,7 +104,7 @@ def _parts(counts: dict[str, float]) -> Table:
 
 
 def _tell(write: Any, name: str, value: Any, indent: str = "") -> None:
-    """Writes what a checkpoint says about itself: tables and texts of several lines below their names."""
+    """Writes one entry of ``about``. Tables and texts of several lines go below their names."""
     name = str(name).replace("_", " ")
     if isinstance(value, dict):
         write(f"{indent}{name}:", markup=False)

@@ -19,7 +19,7 @@ STANDARD_OUTPUT = "-"
 
 
 class EventTarget:
-    """Where events are to go; ``out`` is standard output, None for a file that is not open yet."""
+    """The destination of events. ``out`` is standard output, None for a file that is not open yet."""
 
     def __init__(self, path: Path, out: io.RawIOBase | None) -> None:
         self.path = path
@@ -27,9 +27,9 @@ class EventTarget:
         self._out = out
 
     def attach(self, session: LiveSession, stop: threading.Event) -> None:
-        """Has a prepared session write its events; sets ``stop`` when nobody reads them any more.
+        """Makes a prepared session write its events; sets ``stop`` when their reader has gone.
 
-        Raises OSError where the file cannot be written.
+        Raises OSError if the file cannot be written.
         """
         from ..realtime.event_output import EventOutput, open_events
 
@@ -43,7 +43,7 @@ class EventTarget:
 
 
 def check_events(events: str | None) -> None:
-    """Raises BadParameter for a name that events are not written to."""
+    """Raises BadParameter for a file name that is not allowed for events."""
     if events is None or events == STANDARD_OUTPUT:
         return
     from ..realtime.event_output import check_events_name
@@ -56,7 +56,7 @@ def check_events(events: str | None) -> None:
 
 @contextmanager
 def event_target(events: str | None) -> Iterator[EventTarget | None]:
-    """For a value of --events that was checked. With ``-`` all else goes to stderr."""
+    """The destination for a checked value of --events. With ``-``, all other output goes to stderr."""
     if events is None:
         yield None
         return

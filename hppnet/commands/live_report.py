@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def start_lines(session: LiveSession) -> list[str]:
-    """The input, where its notes go, and how long that takes: one line each."""
+    """The session's input, port, model, device, latency and recordings, one line each."""
     from ..model.tuning import AUTO_LIMIT
 
     model: Any = session.model
@@ -41,7 +41,7 @@ def last_line(session: LiveSession) -> str:
 
 
 def status_every(seconds: float) -> Callable[[Status], None]:
-    """Prints a line of status each time so many seconds have passed."""
+    """A function that prints a line of status whenever ``seconds`` have passed."""
     from ..realtime.view import status_line
 
     due_s = [seconds]
@@ -55,7 +55,7 @@ def status_every(seconds: float) -> Callable[[Status], None]:
 
 
 def say(*lines: str) -> None:
-    with suppress(OSError):  # whoever read us has gone; the music goes on
+    with suppress(OSError):  # the output's reader has gone; the session goes on
         print(*lines, sep="\n", flush=True)
 
 
@@ -65,7 +65,7 @@ def say_fault(line: str) -> None:
 
 
 def draw_take(session: LiveSession, quiet: bool) -> list[str]:
-    """The take, beside it, under its name or the next that is free. Returns why it could not be drawn."""
+    """Draws the take beside its file, under its name or the next free one. Returns errors, one line each."""
     from ..model.notes import read_midi, read_pedal
     from ..offline.pictures import draw_piano_roll
     from ..offline.writing import cannot_write, write_outputs

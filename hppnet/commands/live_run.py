@@ -1,4 +1,4 @@
-"""How ``hppnet live`` runs: the session opened, the process prepared, signals, the view, and how it ends."""
+"""Runs ``hppnet live``: opens the session, prepares the process, handles signals, the view and the end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ log = logging.getLogger("hppnet.live")
 
 @contextmanager
 def ending_signals() -> Iterator[threading.Event]:
-    """An event that the signals that end a program set, instead of what they do otherwise."""
+    """Yields an event that ENDING_SIGNALS set instead of ending the program."""
     stop = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -54,9 +54,9 @@ def run_session(
     quiet: bool,
     target: EventTarget | None,
 ) -> LiveSession:
-    """Runs until ``stop`` is set or the file ends, and returns the session that is over.
+    """Runs a session until ``stop`` is set or the file ends; returns the ended session.
 
-    Raises BadParameter for wrong use; ends the command where something is not there or fails.
+    Raises BadParameter for wrong use; ends the command if something is missing or fails.
     """
     from ..listening import open_session
     from ..model.checkpoint import CheckpointError
@@ -87,29 +87,29 @@ def run_session(
         say(*about)
     try:
         _run(session, stop, about, view, quiet)
-    except Exception as error:  # the engine: everything else is survived
+    except Exception as error:  # the engine's; the session survives all others
         log.debug("the session failed", exc_info=True)
         for fault in session.recording_faults:
             say_fault(f"error: {printable(fault)}")
         fail(f"the session ended: {type(error).__name__}: {error}")
     if session.events is not None and session.events.reader_gone:
-        raise typer.Exit(1)  # without a word, as wherever nobody reads the output any more
+        raise typer.Exit(1)  # silently, as always when the output's reader has gone
     return session
 
 
 def prepare_process() -> None:
-    """One thread that computes, and quick changes between ours. Once the model is loaded."""
+    """Sets one computing thread and fast switches between Python's threads. Call after loading the model."""
     from ..model.device import one_thread
 
     one_thread()
-    sys.setswitchinterval(0.001)  # the sender must not wait 5 ms for the view to let go
+    sys.setswitchinterval(0.001)  # the sender must not wait 5 ms for the view's thread
     gc.collect()
-    gc.freeze()  # what was imported stays: later collections need not look at it
-    atexit.register(gc.unfreeze)  # else soxr complains of what the last collection leaves
+    gc.freeze()  # imported objects stay, so later collections skip them
+    atexit.register(gc.unfreeze)  # else soxr warns of objects that the last collection leaves
 
 
 def _run(session: LiveSession, stop: threading.Event, about: list[str], view: bool, quiet: bool) -> None:
-    """A view that fails (a terminal that went away) must not keep the session from its ending."""
+    """Runs the session. A view that fails (a closed terminal) must not keep the session from ending."""
     if view:
         from ..realtime.view import LiveView
 

@@ -29,7 +29,7 @@ Checkpoint = Annotated[
 ]
 
 
-#: What a command is about, as its argument.
+#: A checkpoint as a command's argument.
 CheckpointFile = Annotated[
     Path | None,
     typer.Argument(
@@ -42,14 +42,14 @@ CheckpointFile = Annotated[
 
 
 def renamed_option(old: str, new: str, parameter: str | None = None) -> Any:
-    """Annotates a hidden option: ``old`` works as ``new`` for one release, and says so on standard error.
+    """Annotates a hidden option: ``old`` works as ``new`` for one release, with a note on standard error.
 
         note_ends: NoteEnds = "keys",
         _offsets: Annotated[str | None, renamed_option("--offsets", "--note-ends")] = None,
 
-    The function takes the old option's value and leaves it alone: it comes as ``new``, with the checks of
-    ``new``, unless ``new`` is given too. ``parameter``: the name of the function's parameter behind ``new``
-    where it is not the option's own. A flag is annotated with ``bool`` and begins as False.
+    The function ignores the parameter of ``old``: its value arrives as ``new``, with the checks of ``new``,
+    unless ``new`` is given too. ``parameter`` is the name of the function's parameter for ``new``, if it
+    differs from the option's name. A flag is annotated with ``bool`` and defaults to False.
     """
     target = parameter or new.lstrip("-").replace("-", "_")
 
@@ -63,7 +63,7 @@ def renamed_option(old: str, new: str, parameter: str | None = None) -> Any:
 
 
 def able_to_draw(wanted: bool) -> bool:
-    """An option's value, where pictures can be drawn; else ends in a line, before any work."""
+    """The option's value. Ends the command before any work if pictures cannot be drawn."""
     from importlib.util import find_spec
 
     if wanted and find_spec("matplotlib") is None:
@@ -74,7 +74,7 @@ def able_to_draw(wanted: bool) -> bool:
 Force = Annotated[
     bool, typer.Option("--force", is_eager=True, help="Replace also files that hppnet did not write.")
 ]
-#: The figures of a benchmark: see ``reports``. Goes with Force.
+#: File for a benchmark's figures: see ``reports``. Use it with Force.
 FiguresFile = Annotated[
     str | None,
     typer.Option(
@@ -143,7 +143,7 @@ def tuning_setting(tuning: str | None) -> float | str | None:
 
 @contextmanager
 def wrong_use() -> Iterator[None]:
-    """What cannot be meant ends the command with exit code 2, what is not there with 1."""
+    """Ends the command with exit code 2 for a ValueError (wrong use), with 1 for an OSError."""
     try:
         yield
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""``hppnet prepare``: data sets as they come become what ``train`` and ``evaluate`` read."""
+"""``hppnet prepare``: converts data sets to what ``train`` and ``evaluate`` read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``hppnet prepare render`` and ``label``: sound of MIDI, labels of sound."""
+"""``hppnet prepare render`` and ``label``: render MIDI to sound, label sound."""
 
 from __future__ import annotations
 

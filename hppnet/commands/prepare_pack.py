@@ -32,9 +32,9 @@ def pack(
 ) -> None:
     """Pack what a recipe trains on, for another machine.
 
-    The other machine needs no more than this folder. Recordings are encoded anew as Opus, performances
-    rendered here; where not all fits, each source gets room by its weight, and what is left out is said.
-    There: hppnet train RECIPE --data DIR --minutes 12.
+    The other machine needs only DIR. Recordings are re-encoded as Opus, performances are rendered here. If
+    not all fits, each source gets room by its weight, and the output says how much is left out. On the other
+    machine: hppnet train RECIPE --data DIR --minutes 12.
     """
     from ..training import recipe as recipes
     from ..training.data.run_files import find_run_files

@@ -1,4 +1,4 @@
-"""What the commands of ``hppnet prepare`` share: options, download, the pieces one by one, the report."""
+"""Shared parts of the commands of ``hppnet prepare``: options, download, making pieces, the report."""
 
 from __future__ import annotations
 
@@ -46,20 +46,20 @@ Pattern = Annotated[
 
 
 def opener_for(channel: int | None, track: int | None) -> Opener:
-    """Recordings that are cut short are refused: their labels go on."""
+    """An opener of recordings. It refuses truncated ones, whose labels are longer."""
     from ..offline.reading import open_saying
 
     return partial(open_saying, channel=channel, track=track, whole=True)
 
 
 def read_as(channel: int | None, track: int | None) -> dict[str, object]:
-    """What the report says of it, so that no other choice is mixed into the same folder."""
+    """The choices for the report; a later run with other ones is refused in the same folder."""
     chosen = {"input_channel": channel, "track": track}
     return {name: value for name, value in chosen.items() if value is not None}
 
 
 def fetch(url: str, folder: Path, sha256: str | None) -> None:
-    """The unpacked data set in ``folder``, unless it is there already."""
+    """Downloads and unpacks a data set into ``folder``, unless it is there already."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.progress import TransferSpeedColumn as Speed
 
@@ -74,7 +74,7 @@ def fetch(url: str, folder: Path, sha256: str | None) -> None:
         TimeRemainingColumn(),
     )
     try:
-        if maestro.contents(folder) is not None:  # it is unpacked last
+        if maestro.contents(folder) is not None:  # the table of contents is unpacked last
             return
         with Progress(*columns, console=_console()) as bar:
             tasks: dict[str, TaskID] = {}
@@ -135,7 +135,7 @@ def carry_out(
 def _make(
     found: FolderContents, out: Path, plan: PreparationPlan, how: How, jobs: int, pattern: str
 ) -> list[PreparationOutcome]:
-    """Makes what is not there yet, with a bar and a line for what is skipped; writes the report."""
+    """Makes the missing pieces, with a bar and a line for each skipped one; writes the report."""
     from ..training.prepare.convert import done
     from ..training.prepare.report import write_report
     from ..training.prepare.run import run
@@ -147,7 +147,7 @@ def _make(
             outcomes.append(outcome)
         elif fnmatchcase(source.name, pattern):
             todo.append(source)
-    write_report(out, plan, outcomes, len(todo))  # also says from the start where notes end
+    write_report(out, plan, outcomes, len(todo))  # so that it says from the start where notes end
     missing = len(todo)
     try:
         with _bar(bool(todo)) as bar, closing(run(todo, how, jobs)) as made:

@@ -1,4 +1,4 @@
-"""Files that options name: figures, tables and pictures. What this program did not write is not replaced."""
+"""Writes figures, tables and pictures to the files that options name. Replaces only this program's files."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ INSTEAD = "move it away, name another file, or replace it with --force"
 
 
 def check_report(file: Path, force: bool, kind: str | None = None) -> None:
-    """Whether a report of a kind (json, csv, png; None: by the name) may be put here.
+    """Checks that a report of a kind (json, csv, png; None: by the name) may be written to ``file``.
 
-    Raises FileExistsError for what is there and was not written by this program, unless ``force``, and
-    OSError for a name that no file can have.
+    Raises FileExistsError for an existing file that this program did not write, unless ``force``, and
+    OSError for an impossible file name.
     """
     from ..model.files import is_special
     from ..offline.jobs import check_free
@@ -29,7 +29,7 @@ def check_report(file: Path, force: bool, kind: str | None = None) -> None:
 
 
 def write_report(file: Path, write: Callable[[Path], object], force: bool, kind: str | None = None) -> None:
-    """Whole or not at all, where it still may; ``write`` is called with a path. Raises OSError."""
+    """Checks ``file`` again; writes it whole or not at all. ``write`` receives a path. Raises OSError."""
     from ..model.files import is_special, write_files
 
     if is_special(file):
@@ -40,9 +40,9 @@ def write_report(file: Path, write: Callable[[Path], object], force: bool, kind:
 
 
 def checked_report(context: typer.Context, file: str | None) -> str | None:
-    """A place that a report in JSON can be written to, before the work that it reports; ``--force`` is eager.
+    """Checks the file of --json before any work. Reads ``--force``, which is eager.
 
-    Raises BadParameter, and ends the command with 1 where something else would be lost.
+    Raises BadParameter; ends the command with 1 if a file of another program would be lost.
     """
     if file is not None and file != "-":
         check_place(file)
@@ -63,19 +63,19 @@ def check_place(file: str) -> None:
 
 
 def write_figures(figures: dict[str, Any], json_file: str | None, force: bool) -> None:
-    """Into the file of --json, if it names one. Raises OSError."""
+    """Writes the figures to the file of --json, if it names one. Raises OSError."""
     if json_file not in (None, "-"):
         text = as_json(figures)
         write_report(Path(json_file), lambda part: part.write_text(text, encoding="utf-8"), force, "json")
 
 
 def print_figures(figures: dict[str, Any], json_file: str | None) -> bool:
-    """True where --json asked for them on standard output, and nothing else belongs there."""
+    """Prints the figures if --json is ``-``; returns True then, as nothing else may be printed."""
     if json_file == "-":
         print(as_json(figures), end="")
     return json_file == "-"
 
 
 def as_json(figures: dict[str, Any]) -> str:
-    """With who says it, as the first key."""
+    """The figures as JSON; the first key names the program."""
     return json.dumps({"program": program(), **figures}, indent=2) + "\n"

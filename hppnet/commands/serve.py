@@ -106,7 +106,7 @@ def serve(
 
 
 def _page_network(checkpoint: Path | None, engine: Engine) -> dict[str, bytes] | None:
-    """The files with which the page computes by itself; None where it cannot."""
+    """The files with which the page computes by itself; None if it cannot."""
     from ..model.checkpoint import CheckpointError
     from ..realtime.web.network_files import network_files
     from ..realtime.web.static_page import NoRuntime, has_runtime
@@ -136,7 +136,7 @@ def _loaded(checkpoint: Path | None, device: str) -> Transcriber:
 
 
 def _open(url: str) -> None:
-    """The socket listens already: the browser waits until the server answers."""
+    """Opens the page. The socket listens already: the browser waits for the server."""
     import webbrowser
 
     if not webbrowser.open(url):

@@ -99,7 +99,7 @@ def train(
 
 
 def _last_line(error: Exception) -> str:
-    """An error in one line; of another process's traceback the last one, without the error's type."""
+    """An error in one line: the last line of another process's traceback, without the error's type."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     kind, _, said = lines[-1].partition(": ")
     return said if kind.endswith("Error") and kind.isidentifier() else lines[-1]

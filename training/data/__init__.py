@@ -1,1 +1,1 @@
-"""What a run is trained on: files, labels, rendered performances, augmentation, excerpts."""
+"""Training data: files, labels, rendered performances, augmentation, excerpts."""

@@ -1,14 +1,14 @@
-"""Spectra and targets of a recording as ``.npy`` files, a folder for each kind, that can be memory-mapped.
+"""Spectra and targets of recordings as memory-mapped ``.npy`` files, one folder for each kind.
 
-``hppnet prepare --arrays`` writes them, as the paper had them:
+``hppnet prepare --arrays`` writes them, as in the paper:
 
-``inputs_hcqt``: log power [T, 352] in dB of our front end (floor -110), float16 (0.06 dB at most between
-two values). ``targets_onset``, ``targets_offset``, ``targets_velocity`` (counts where the onset target is
-above zero; velocity / 127): [T, 88], float16. ``targets_frame``: [T, 88], uint8. Fifty frames a second.
-``inputs_hcqt/front_end.json`` says which front end made the spectra.
+``inputs_hcqt``: log power [T, 352] in dB of our front end (floor -110), float16 (steps of 0.06 dB at most).
+``targets_onset``, ``targets_offset``, ``targets_velocity`` (velocity / 127, valid where the onset target is
+above zero): [T, 88], float16. ``targets_frame``: [T, 88], uint8. Fifty frames a second.
+``inputs_hcqt/front_end.json`` describes the front end that made the spectra.
 
-Training cuts excerpts out of the arrays as they are: nothing of the sound can be varied. An excerpt depends
-only on (seed, step, place in the batch), as those that :mod:`.dataset` draws from sound.
+Training cuts excerpts out of the arrays, without augmentation. An excerpt depends only on (seed, step, place
+in the batch), as in :mod:`.dataset`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ...model.timebase import BINS, FRAME_S, HOP, KEYS, SAMPLE_RATE, frames_in
 from .dataset import Batch
 from .labels import PEDAL_SUFFIX, TRIANGLE_FRAMES, pedal_target, read_presses, targets
 
-#: The folders, and what is in them.
+#: The folders, with the type and the width of their arrays.
 KINDS = {
     "inputs_hcqt": (np.float16, BINS),
     "targets_onset": (np.float16, KEYS),
@@ -40,11 +40,11 @@ KINDS = {
 }
 FRONT_END = "front_end.json"
 _BLOCK = 30 * SAMPLE_RATE
-_REACH_S = (TRIANGLE_FRAMES + 1) * FRAME_S  #: how far a note's targets lie outside it
+_REACH_S = (TRIANGLE_FRAMES + 1) * FRAME_S  #: how far a note's targets extend beyond the note
 
 
 def write_arrays(sound: Path, notes: Sequence[Note], paths: Sequence[Path]) -> None:
-    """Writes an array to each of ``paths`` (as KINDS), of a 16 kHz mono sound file and its notes."""
+    """Writes the arrays of a 16 kHz mono sound file and its notes to ``paths``, in the order of KINDS."""
     table = np.array([(n.onset_s, n.offset_s, n.pitch, n.velocity) for n in notes]).reshape(-1, 4)
     frames = frames_in(soundfile.info(sound).frames)
     arrays = [
@@ -66,7 +66,7 @@ def write_arrays(sound: Path, notes: Sequence[Note], paths: Sequence[Path]) -> N
 
 
 def _spectra(sound: Path) -> Iterator[np.ndarray]:
-    """Log power [T, 352] as it comes."""
+    """Yields log power [T, 352] of one block after another."""
     from ...model.frontend import FrontEndConfig
     from ...model.spectrum import Spectra
 
@@ -99,20 +99,20 @@ def check_front_end(folder: Path) -> None:
 
 
 def say_front_end(folder: Path) -> None:
-    """Writes beside the arrays in ``folder`` which front end makes them.
+    """Writes a description of this version's front end beside the arrays in ``folder``.
 
-    Raises ValueError where another one has made those that are there.
+    Raises ValueError where another front end has made the existing arrays.
     """
     path = folder / next(iter(KINDS)) / FRONT_END
     if path.exists() or any(path.parent.glob("*.npy")):
         return check_front_end(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as part:  # several processes may come here at once
+    with replacing(path) as part:  # several processes may write it at once
         part.write_text(json.dumps(_front_end(), indent=1) + "\n", encoding="utf-8")
 
 
 def _front_end() -> dict[str, object]:
-    """All that decides what a spectrum holds."""
+    """All settings that a spectrum depends on."""
     from ...model.frontend import FLOOR_DB, FrontEndConfig
 
     return {**asdict(FrontEndConfig()), "sample_rate": SAMPLE_RATE, "hop": HOP, "floor_db": FLOOR_DB}
@@ -134,7 +134,7 @@ class ArrayRecording:
 
 
 def open_arrays(folder: Path, takes: Callable[[str], bool]) -> list[ArrayRecording]:
-    """The recordings, of the names that ``takes`` takes, of a folder that ``prepare --arrays`` has made.
+    """The recordings in a folder made by ``prepare --arrays`` whose names ``takes`` accepts.
 
     Raises ValueError, naming the file, for a folder without arrays, arrays of another front end, and arrays
     that are missing, broken or of different lengths.
@@ -152,7 +152,7 @@ def open_arrays(folder: Path, takes: Callable[[str], bool]) -> list[ArrayRecordi
 
 
 def arrays_in(folder: Path, takes: Callable[[str], bool]) -> list[Path]:
-    """The files of spectra, sorted by name."""
+    """The files of spectra whose names ``takes`` accepts, sorted by name."""
     return sorted(path for path in (folder / SPECTRA).glob("*.npy") if takes(path.stem))
 
 
@@ -172,7 +172,7 @@ def _open(folder: Path, name: str) -> ArrayRecording:
 
 
 def _load(path: Path, kind: str) -> np.ndarray:
-    """An array [T, width] of a kind. Raises ValueError, naming it, for what is none."""
+    """An array [T, width] of a kind. Raises ValueError, naming the file, for any other file."""
     dtype, width = KINDS[kind]
     try:
         array = np.load(path, mmap_mode="r")
@@ -187,9 +187,9 @@ def _load(path: Path, kind: str) -> np.ndarray:
 
 
 class ArrayExcerpts:
-    """Cuts excerpts of ``frames`` frames out of several sources, each as likely as its weight says.
+    """Draws excerpts of ``frames`` frames from several sources, in proportion to their weights.
 
-    ``taught``: a teacher is to be given the same spectra.
+    With ``taught``, batches hold the same spectra for a teacher.
     """
 
     def __init__(
@@ -201,14 +201,14 @@ class ArrayExcerpts:
         self._lengths = [each / each.sum() for each in lengths]
 
     def batch(self, seed: int, step: int, places: range) -> Batch:
-        """The given places of a step's batch."""
+        """The excerpts at the given places of a step's batch."""
         drawn = [self.draw(np.random.default_rng([seed, step, place])) for place in places]
         return Batch(*(torch.stack(parts) for parts in zip(*drawn, strict=True)))
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
-        """One excerpt, the parts of a :class:`.dataset.Batch` without its first dimension.
+        """Draws one excerpt: the fields of a :class:`.dataset.Batch` without their first dimension.
 
-        After a recording's end come silence and no notes.
+        After the recording's end, the excerpt holds silence and no notes.
         """
         source = int(rng.choice(len(self.sources), p=self._odds))
         lengths = self._lengths[source]
@@ -228,6 +228,6 @@ class ArrayExcerpts:
 
 
 def _cut(array: np.ndarray, start: int, frames: int, fill: float) -> Tensor:
-    """Rows of [T, n] as float32 [frames, n]; ``fill`` after its end."""
+    """Rows of an array [T, n] as float32 [frames, n], with ``fill`` after its end."""
     inside = np.asarray(array[start : start + frames], dtype=np.float32)
     return torch.from_numpy(np.pad(inside, ((0, frames - len(inside)), (0, 0)), constant_values=fill))

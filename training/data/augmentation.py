@@ -1,7 +1,7 @@
-"""Other pianos, rooms and microphones than the recordings', in sound and in features.
+"""Augmentation: simulates other pianos, rooms and microphones, in the sound and in the features.
 
-After Kusaka and Maezawa, "Mobile-AMT" (EUSIPCO 2024): rooms, noise, detuning, the microphone's response
-and clipping together are what carries a model from close microphones to a phone on the lid.
+After Kusaka and Maezawa, "Mobile-AMT" (EUSIPCO 2024): rooms, noise, detuning, the microphone's response and
+clipping together let a model trained on close microphones work with a phone on the lid.
 """
 
 from __future__ import annotations
@@ -26,37 +26,37 @@ from .rooms_and_noises import (
 )
 from .sounds import read_sound, sounds_in
 
-LOUDNESS_DB = -20.0  #: to which recordings are brought where they are levelled; see ``Piece.loudness_db``
+LOUDNESS_DB = -20.0  #: level of ``levelled`` recordings; see ``TrainingRecording.loudness_db``
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far a training excerpt is varied. Zero switches a part off."""
+    """How far a training excerpt is varied. Zero switches a variation off."""
 
-    clean: float = 0.2  #: how often the recording as it is, but for its key, tuning and level
+    clean: float = 0.2  #: chance of an excerpt as recorded, but for its key, tuning and level
     keys: int = 3  #: transposition, in keys either way
     cents: float = 25.0  #: detuning either way
-    levelled: bool = False  #: whether recordings are made equally loud first: their level tells nothing
+    levelled: bool = False  #: whether recordings are made equally loud first, to hide their own level
     gain_db: tuple[float, float] = (-14.0, 12.0)
     eq_db: float = 5.0  #: standard deviation of a smooth curve over the bins
     uneven_db: float = 3.0  #: largest standard deviation from tone to tone: another soundboard
-    band_limit: float = 0.15  #: how often a small microphone cuts lows or highs
+    band_limit: float = 0.15  #: chance that a small microphone cuts lows, or highs
     resonances_db: float = 4.0  #: standard deviation of a microphone's resonances
-    room: float = 0.5  #: how often a room
-    t60_s: tuple[float, float] = (0.2, 1.6)  #: how long rooms take to fall by 60 dB, measured ones at most
-    made_room: float = 0.3  #: how many of these rooms are made up; without a folder of measured ones, all
-    fully_wet: float = 0.5  #: how many of them leave nothing of the direct recording beside their sound
-    noise: float = 0.5  #: how often noise
-    made_noise: float = 0.4  #: how much of it is made up; without a folder of recorded noise, all
+    room: float = 0.5  #: chance of a room
+    t60_s: tuple[float, float] = (0.2, 1.6)  #: range of reverberation times; measured rooms may be shorter
+    made_room: float = 0.3  #: share of synthetic rooms; without a folder of measured rooms, all
+    fully_wet: float = 0.5  #: share of rooms whose sound replaces the dry recording entirely
+    noise: float = 0.5  #: chance of noise
+    made_noise: float = 0.4  #: share of synthetic noise; without a folder of recorded noise, all
     snr_db: tuple[float, float] = (5.0, 45.0)  #: how far noise lies below the sound
-    noise_in_room: float = 0.7  #: how often it is in the room, too, where there is one
-    gain_control: float = 0.1  #: how often the microphone's level follows the sound
-    clip: float = 0.05  #: how often overdriven
-    codec: float = 0.1  #: how often a codec at a low rate
-    sudden: float = 0.1  #: how often there is silence before the first frame: a stream begun amid the sound
-    sudden_noise: float = 0.4  #: the same where there is no piano
-    mix: float = 0.15  #: how often two excerpts sound at once: soft notes under loud ones, thick textures
-    no_piano: float = 0.1  #: how often noise or speech alone, to which nothing is to be written
+    noise_in_room: float = 0.7  #: chance that the noise is in the room too, if there is a room
+    gain_control: float = 0.1  #: chance of a microphone with automatic gain control
+    clip: float = 0.05  #: chance of clipping
+    codec: float = 0.1  #: chance of a codec at a low bit rate
+    sudden: float = 0.1  #: chance of silence before the first frame, as in a stream started amid sound
+    sudden_noise: float = 0.4  #: the chance of ``sudden`` in an excerpt without piano
+    mix: float = 0.15  #: chance of two excerpts at once: soft notes under loud ones, thick textures
+    no_piano: float = 0.1  #: chance of noise or speech alone, with no notes to predict
     rooms: str = ""  #: folder of impulse responses
     noises: str = ""  #: folder of background noises
 
@@ -72,12 +72,12 @@ class Augmentation:
             raise ValueError(f"t60_s must be above 0, got {self.t60_s[0]:g}")
 
     def drawn(self, rng: np.random.Generator) -> Augmentation:
-        """What holds for one excerpt: all of this, or nothing that a clean one lacks."""
+        """The settings for one excerpt: these or, with probability ``clean``, with ``UNCLEAN`` set to 0."""
         nothing: dict[str, Any] = dict.fromkeys(UNCLEAN, 0)
         return self if rng.random() >= self.clean else replace(self, **nothing)
 
 
-#: Settings that say how often.
+#: Settings that are chances or shares.
 SHARES = (
     *("clean", "band_limit", "room", "made_room", "fully_wet", "noise", "made_noise", "noise_in_room"),
     *("gain_control", "clip", "codec", "sudden", "sudden_noise", "mix", "no_piano"),
@@ -92,7 +92,7 @@ UNCLEAN = (
 def at_another_level(
     samples: np.ndarray, how: Augmentation, rng: np.random.Generator, loudness_db: float | None = None
 ) -> np.ndarray:
-    """Samples [n], softer or louder; from a recording of a loudness, where it is levelled."""
+    """Samples [n] at a random level, independent of the recording's ``loudness_db`` where it is levelled."""
     gain_db = rng.uniform(*how.gain_db)
     if how.levelled and loudness_db is not None:
         gain_db += LOUDNESS_DB - loudness_db
@@ -100,7 +100,7 @@ def at_another_level(
 
 
 def in_the_world(samples: np.ndarray, how: Augmentation, rng: np.random.Generator) -> np.ndarray:
-    """Samples [n] in a room, with noise, by a microphone and a codec; the timing and the level stay."""
+    """Samples [n] with a room, noise, a microphone and a codec; timing and level are kept."""
     level, room = _rms(samples), None
     if rng.random() < how.room:
         room = _room(how, rng)
@@ -132,9 +132,9 @@ def _at_level(samples: np.ndarray, level: float) -> np.ndarray:
 def mixed(
     one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray], rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two excerpts at once, each samples [n] and notes [k, 4], the other up to 12 dB softer.
+    """The sum of two excerpts, each samples [n] and notes [k, 4], the second up to 12 dB softer.
 
-    How loud each note was can no longer be told: velocities become 0, unknown.
+    Velocities become 0 (unknown): the loudness of each note can no longer be determined.
     """
     levels = [float(np.sqrt(np.mean(samples**2))) + 1e-4 for samples, _ in (one, other)]
     gain = levels[0] / levels[1] * 10 ** (-rng.uniform(0, 12) / 20)
@@ -160,14 +160,14 @@ def _room(how: Augmentation, rng: np.random.Generator) -> np.ndarray:
 
 
 def _elsewhere(room: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A room's response to what sounds in another place of it, mostly further away."""
+    """A room's response to a source in another place, mostly further away."""
     response = room.copy()
     response[: FIRST_ARRIVAL + 16] *= rng.uniform(0.0, 1.2)  # the direct sound, up to 1 ms after it
     return response
 
 
 def _noise(n: int, how: Augmentation, rng: np.random.Generator) -> np.ndarray:
-    """Noise [n] of unit power: recorded where there is any, or made up; now and then two at once."""
+    """Noise [n] of unit power, recorded (where available) or synthetic; sometimes two noises at once."""
     noise = np.zeros(n)
     for _ in range(2 if rng.random() < 0.3 else 1):
         if how.noises and rng.random() >= how.made_noise:

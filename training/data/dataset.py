@@ -1,7 +1,7 @@
 """Recordings with their notes, and the excerpts that training draws from them.
 
-An excerpt depends only on (seed, step, place in the batch): resuming, or sharing a batch among
-processes, changes nothing of what is seen.
+An excerpt depends only on (seed, step, place in the batch): resuming a run, or sharing a batch among
+processes, does not change the excerpts.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from .microphones import equaliser_db
 from .performances import pedal_of
 from .sounds import SUFFIXES, read_sound
 
-#: A cache's folder for the notes, named after how they are made of labels: to be raised when that changes.
+#: A cache's folder for notes. Raise its number when the conversion of labels to notes changes.
 NOTES_CACHE = "notes-1"
-LOUDNESS_BLOCK, LOUDNESS_BLOCKS = SAMPLE_RATE // 10, 200  #: samples of a block, and how many are looked at
-MARGIN_S = 0.1  #: notes so far outside an excerpt still reach into it with a target
+LOUDNESS_BLOCK, LOUDNESS_BLOCKS = SAMPLE_RATE // 10, 200  #: samples of a block, number of blocks
+MARGIN_S = 0.1  #: notes this far outside an excerpt still have targets inside it
 
 
 class Batch(NamedTuple):
-    """What a step, or a process's part of it, is taught."""
+    """The excerpts of a step, or of a process's part of it."""
 
     spectra: Tensor  #: log power [B, T, 352]
     wanted: Tensor  #: targets [B, T, 88, 4]
     pedal: Tensor  #: the pedal's targets [B, T]; -1: not known
     plain: Tensor  #: log power before room, noise and clipping [B, T, 352], for a teacher; else [B, 0]
-    ends: Tensor  #: how much the frame and offset losses count [B, T]
+    ends: Tensor  #: weights of the frame and offset losses [B, T]
 
 
 class Ends(NamedTuple):
-    """How far a source's labels are believed about the ends of notes: weights of their losses."""
+    """The weights of a source's frame and offset losses: how reliable its labels of note ends are."""
 
     weight: float = 1.0
     pedalled: float = 1.0  #: while the pedal is down
@@ -61,12 +61,12 @@ class TrainingRecording:
 
     name: str
     samples: np.ndarray  #: int16 [n], memory-mapped
-    notes: np.ndarray  #: [n, 4], likewise: onset (s), offset (s), pitch, velocity
+    notes: np.ndarray  #: [n, 4]: onset (s), offset (s), pitch, velocity
     pedal: np.ndarray | None = None  #: [n, 2]: presses, down and up (s); None: not known
 
     @cached_property
     def loudness_db(self) -> float:
-        """Where it is loud, in dB against full scale: exceeded in a tenth of some blocks all over it."""
+        """The level of loud passages in dB re full scale: the 90th percentile of blocks throughout."""
         starts = np.linspace(0, max(0, len(self.samples) - LOUDNESS_BLOCK), LOUDNESS_BLOCKS).astype(int)
         blocks = [np.asarray(self.samples[at : at + LOUDNESS_BLOCK], dtype=np.float64) for at in starts]
         power = [float(np.mean(np.square(block / 32768))) if len(block) else 0.0 for block in blocks]
@@ -76,7 +76,7 @@ class TrainingRecording:
 def read_notes(path: Path) -> np.ndarray:
     """Notes [n, 4] of a label file (onset, offset, pitch, velocity), sorted by onset, none overlapping.
 
-    Raises LabelError for other files.
+    Raises LabelError for a file that cannot be used.
     """
     return notes_array(without_overlaps(read_labels(path)))
 
@@ -87,7 +87,7 @@ def notes_array(notes: Iterable[Note]) -> np.ndarray:
 
 
 def recordings_in(folder: Path) -> list[tuple[Path, Path]]:
-    """Every recording of a folder that has labels of the same name beside it, with them; sorted by name."""
+    """The recordings of a folder, each with its label file of the same name beside it; sorted by name."""
     found = []
     for sound in sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES):
         labels = (sound.with_suffix(suffix) for suffix in LABEL_SUFFIXES)
@@ -97,7 +97,7 @@ def recordings_in(folder: Path) -> list[tuple[Path, Path]]:
 
 
 def open_folder(folder: Path, cache: Path) -> list[TrainingRecording]:
-    """Every recording of a folder that has labels beside it; both read once, into ``cache``."""
+    """The recordings of a folder that have labels beside them; both are read once, into ``cache``."""
     pairs = recordings_in(Path(folder))
     if not pairs:
         raise ValueError(f"{folder}: expected sound files with .tsv labels beside them, found none")
@@ -105,14 +105,14 @@ def open_folder(folder: Path, cache: Path) -> list[TrainingRecording]:
 
 
 def open_recordings(pairs: Sequence[tuple[Path, Path]], cache: Path) -> list[TrainingRecording]:
-    """Recordings, each with its labels; both read once, into ``cache``."""
+    """Recordings, each with its labels; both are read once, into ``cache``."""
     return [open_recording(sound, labels, cache) for sound, labels in pairs]
 
 
 def open_recording(sound: Path, labels: Path, cache: Path) -> TrainingRecording:
-    """A recording with its labels; both read once, into ``cache``.
+    """A recording with its labels; both are read once, into ``cache``.
 
-    What the pedal does is in ``NAME.pedal``, or in the labels where these are MIDI.
+    Presses of the pedal are read from ``NAME.pedal``, or from the labels where these are MIDI.
     """
     notes = cache / NOTES_CACHE
     notes.mkdir(parents=True, exist_ok=True)
@@ -128,39 +128,39 @@ def open_recording(sound: Path, labels: Path, cache: Path) -> TrainingRecording:
 
 
 def delayed(recording: TrainingRecording, delay_s: float) -> TrainingRecording:
-    """A recording whose sound comes so much later than its labels say: they are moved after it."""
+    """A recording with its labels moved later by ``delay_s``, to where its onsets are audible."""
     pedal = None if recording.pedal is None else recording.pedal + delay_s
     return replace(recording, notes=recording.notes + np.array([delay_s, delay_s, 0, 0]), pedal=pedal)
 
 
 def _cached(source: Path, array: Path, read: Callable[[Path], np.ndarray]) -> np.ndarray:
-    """What ``read`` makes of a file; memory-mapped from ``array`` where that is newer than the file."""
+    """The array that ``read`` makes of a file, memory-mapped from its cache ``array``."""
     if not array.exists() or array.stat().st_mtime < source.stat().st_mtime:
-        # Whole or not at all: a cache that was half written must not be trusted.
+        # Atomic: a partial file must never be read as a cache.
         with replacing(array) as part, open(part, "wb") as file:
             np.save(file, read(source))
     return np.load(array, mmap_mode="r")
 
 
 def _samples(sound: Path) -> np.ndarray:
-    """Samples [n], int16, of a recording of any rate. Raises ValueError, naming it, for what is no sound."""
+    """Samples [n] (int16, 16 kHz) of a recording. Raises ValueError, naming it, for a file without sound."""
     try:
         known = soundfile.info(sound)
         if (known.samplerate, known.channels) == (SAMPLE_RATE, 1):
             return np.asarray(soundfile.read(sound, dtype="int16")[0])
     except (OSError, soundfile.LibsndfileError):
-        pass  # named below
+        pass  # read_sound raises an error that names the file
     return np.clip(np.round(32768 * read_sound(sound)), -32768, 32767).astype(np.int16)
 
 
 @lru_cache(maxsize=256)
 def detuned(cents: float) -> FrontEnd:
-    """A front end so far off A = 440 Hz. A step draws many of a few hundred, so all are kept (8 MB each)."""
+    """A front end ``cents`` off A = 440 Hz. Steps draw from a few hundred, so all are kept (8 MB each)."""
     return FrontEnd(FrontEndConfig(tuning_cents=cents))
 
 
 class Excerpts:
-    """Draws excerpts of ``frames`` frames from several sources, each as likely as its weight says."""
+    """Draws excerpts of ``frames`` frames from several sources, in proportion to their weights."""
 
     def __init__(
         self,
@@ -179,7 +179,7 @@ class Excerpts:
         ]
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
-        """One excerpt, the parts of a :class:`Batch` without its first dimension."""
+        """Draws one excerpt: the fields of a :class:`Batch` without their first dimension."""
         keys, cents = self._shift(rng)
         how = self.how.drawn(rng)
         front = detuned(cents - 100 * keys)
@@ -211,9 +211,9 @@ class Excerpts:
     def _cut_out(
         self, rng: np.random.Generator, before: int, after: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, Ends, float | None]:
-        """Samples of an excerpt and what the front end needs around it, its notes, presses and weights.
+        """Draws an excerpt: samples with the margins of the front end, notes, presses and loss weights.
 
-        And how loud its recording is (dB), where recordings are levelled.
+        The last value is the recording's loudness (dB), where recordings are levelled.
         """
         source = int(rng.choice(len(self.sources), p=self._odds))
         lengths = self._lengths[source]
@@ -233,7 +233,7 @@ class Excerpts:
         )
 
     def _shift(self, rng: np.random.Generator) -> tuple[int, int]:
-        """A transposition in keys and a detuning in cents: the transform's bins move, the sound stays."""
+        """A transposition (keys) and detuning (cents), which move the transform's bins, not the sound."""
         keys = int(rng.integers(-self.how.keys, self.how.keys + 1)) if rng.random() < 0.6 else 0
         steps = int(self.how.cents // 5)
         return keys, 5 * int(rng.integers(-steps, steps + 1))
@@ -244,6 +244,6 @@ class Excerpts:
         return np.pad(inside, (max(0, -start), max(0, stop - max(len(samples), start))))
 
     def batch(self, seed: int, step: int, places: range) -> Batch:
-        """The given places of a step's batch."""
+        """The excerpts at the given places of a step's batch."""
         drawn = [self.draw(np.random.default_rng([seed, step, place])) for place in places]
         return Batch(*(torch.stack(parts) for parts in zip(*drawn, strict=True)))

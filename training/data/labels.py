@@ -1,4 +1,4 @@
-"""Labels: files of notes and pedal presses, and the targets that the network is taught.
+"""Labels: files of notes and pedal presses, and the network's targets.
 
 A table of notes (``NAME.tsv``) is tab separated with one header line that names its columns, in any order::
 
@@ -6,13 +6,13 @@ A table of notes (``NAME.tsv``) is tab separated with one header line that names
     0.52    6.70    62    74
 
 Onset and offset are seconds, ``note`` is the MIDI key (60 is the middle C), velocity is 1 to 127,
-or 0 where it is not known. A Standard MIDI file (``.mid``) may stand in for the table.
+or 0 where it is not known. A Standard MIDI file (``.mid``) may replace the table.
 
-A table of the sustain pedal (``NAME.pedal``) has a press a line, in seconds, under the columns ``down`` and
-``up``. The pedal is down from a control change 64 of 64 or more to one below it. A recording without the
-table teaches nothing of the pedal.
+A table of the sustain pedal (``NAME.pedal``) has one press per line, in seconds, in the columns ``down`` and
+``up``. The pedal is down from a control change 64 with a value of 64 or more until one with a value below 64.
+A recording without the table has no pedal targets.
 
-``prepared.json`` says where the notes of a folder end. ``keys``: at the key's release, as in the labels of
+``prepared.json`` records where the notes of a folder end. ``keys``: at the key's release, as in the labels of
 MAPS. ``sounding``: at the later of the key's release and the pedal's, or where the key is played again, as in
 the published figures on MAESTRO.
 
@@ -40,9 +40,9 @@ NOTE_ENDS = ("keys", "sounding")
 
 
 def note_ends_of(folder: Path) -> str:
-    """``keys`` or ``sounding``, by ``prepared.json`` in ``folder`` or its parent; ``keys`` where none is.
+    """``keys`` or ``sounding``, from ``prepared.json`` in ``folder`` or its parent; ``keys`` without it.
 
-    Raises ValueError, naming the file, for one that cannot be read or says something else.
+    Raises ValueError, naming the file, where it cannot be read or has another value.
     """
     for place in (folder, folder.absolute().parent):
         path = place / REPORT
@@ -65,12 +65,12 @@ def _note_ends(path: Path) -> str:
 
 
 COLUMNS = ("onset", "offset", "note", "velocity")
-#: Kinds of label files; where a recording has both, the first is taken.
+#: Suffixes of label files; where a recording has several, the first in this order is used.
 LABEL_SUFFIXES = (".tsv", ".mid", ".midi")
 
 
 class LabelError(ValueError):
-    """A label file that cannot be used; the message names it and says why."""
+    """A label file that cannot be used; the message names it and the reason."""
 
 
 def read_labels(path: Path) -> list[Note]:
@@ -120,13 +120,13 @@ def _note(onset_s: float, offset_s: float, pitch: float, velocity: float) -> Not
     return Note(onset_s, offset_s, int(pitch), int(velocity))
 
 
-LATE_S = 1.0  #: a note may begin so long after the sound's end before the two are held for no pair
+LATE_S = 1.0  #: a note later than this after the sound's end means that notes and sound do not match
 
 
 def within(notes: Iterable[Note], seconds: float) -> list[Note]:
-    """The notes of a sound of this length: later ones gone, offsets not beyond its end, none overlapping.
+    """The notes that begin within a sound of this length, offsets cut at its end, none overlapping.
 
-    Raises ValueError where the last ones begin so late that they cannot be this sound's.
+    Raises ValueError where the last note begins so late that notes and sound cannot match, or none is left.
     """
     notes = list(notes)
     last_s = max(note.onset_s for note in notes)
@@ -143,7 +143,7 @@ def within(notes: Iterable[Note], seconds: float) -> list[Note]:
 
 
 def write_table(path: Path, notes: Iterable[Note]) -> None:
-    """The notes as ``hppnet.training.notes_table`` reads them, to the microsecond."""
+    """Writes notes in the format of :func:`read_table`, to the microsecond."""
     rows = [f"{n.onset_s:.6f}\t{n.offset_s:.6f}\t{n.pitch}\t{n.velocity}" for n in notes]
     path.write_text("\n".join(["\t".join(COLUMNS), *rows, ""]), encoding="utf-8")
 
@@ -153,9 +153,9 @@ PEDAL_COLUMNS = ["down", "up"]
 
 
 def read_presses(path: Path) -> np.ndarray | None:
-    """Presses [n, 2]: down and up in seconds, in their order; None where there is no table.
+    """Presses [n, 2]: down and up in seconds, in order; None where there is no file.
 
-    Raises LabelError, naming the file and the line, for what is none.
+    Raises LabelError, naming the file and the line, for a table that cannot be used.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -179,7 +179,7 @@ def read_presses(path: Path) -> np.ndarray | None:
 
 
 def write_presses(path: Path, presses: Iterable[tuple[float, float]]) -> None:
-    """As ``read_presses`` reads them, to the microsecond."""
+    """Writes presses in the format of :func:`read_presses`, to the microsecond."""
     rows = [f"{down_s:.6f}\t{up_s:.6f}" for down_s, up_s in presses]
     path.write_text("\n".join(["\t".join(PEDAL_COLUMNS), *rows, ""]), encoding="utf-8")
 
@@ -189,7 +189,7 @@ TRIANGLE_FRAMES = 2
 
 @dataclass(frozen=True)
 class Targets:
-    """Targets [T, 88], each 0 to 1; ``velocity`` counts where ``onset`` is above zero."""
+    """Targets [T, 88], each 0 to 1; ``velocity`` is valid where ``onset`` is above zero."""
 
     onset: np.ndarray
     frame: np.ndarray
@@ -197,16 +197,16 @@ class Targets:
     velocity: np.ndarray
 
     def stacked(self) -> np.ndarray:
-        """[T, 88, 4] in the order of the heads."""
+        """One array [T, 88, 4] in the order of the heads."""
         return np.stack([self.onset, self.frame, self.offset, self.velocity], axis=-1)
 
 
 def targets(notes: np.ndarray, frames: int, transpose: int = 0) -> Targets:
-    """Targets of ``frames`` frames.
+    """The targets for ``frames`` frames.
 
-    ``notes`` [n, 4]: onset and offset (s, from the first frame's time on; notes may reach out of the
-    frames either way), pitch, velocity (1-127, 0 unknown).
-    ``transpose`` is in keys; notes that leave the keyboard are dropped.
+    ``notes`` [n, 4]: onset and offset (s, relative to the first frame; notes may extend beyond the frames on
+    either side), pitch, velocity (1-127, 0 unknown). ``transpose`` is in keys; notes that leave the keyboard
+    are dropped.
     """
     out = Targets(*(np.zeros((frames, KEYS), dtype=np.float32) for _ in range(4)))
     for onset_s, offset_s, pitch, velocity in notes:
@@ -224,9 +224,9 @@ def targets(notes: np.ndarray, frames: int, transpose: int = 0) -> Targets:
 
 
 def pedal_target(presses: np.ndarray | None, frames: int) -> np.ndarray:
-    """Whether the sustain pedal is down in each frame [T], 1 or 0; -1 throughout where it is not known.
+    """Whether the sustain pedal is down in each frame [T], 1 or 0; -1 everywhere if it is not known.
 
-    ``presses`` [n, 2]: down and up, in seconds from the first frame's time on.
+    ``presses`` [n, 2]: down and up, in seconds relative to the first frame.
     """
     if presses is None:
         return np.full(frames, -1, dtype=np.float32)

@@ -1,9 +1,9 @@
-"""Microphones and codecs: frequency responses over the bins, gain control, what low bit rates leave.
+"""Microphones and codecs: frequency responses over the bins, gain control, artefacts of low bit rates.
 
-Opus itself and the imitation of a transform coder (AAC, MP3) keep the timing: libsndfile's Opus decodes at
-the exact length and place of the source, and the imitation works in overlapping windows around where things
-sound. A transform coder rounds bands of the spectrum coarsely, so that soft partials vanish and what begins
-is smeared over a window, also before it.
+Both codecs keep the timing: libsndfile's Opus decodes to the exact length and position of the source, and the
+simulated transform coder (AAC, MP3) works in overlapping windows, which leave sounds in place. A transform
+coder quantises bands of the spectrum coarsely: soft partials vanish, and an onset is smeared over a window,
+also before it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from .augmentation import Augmentation
 
 
-UNEVEN_BINS = 4  #: over so many bins either way a soundboard answers alike
-BLOCK = 160  #: samples for which a gain is decided: 10 ms
-QUIETEST_DB = -70.0  #: below it a gain control no longer follows
+UNEVEN_BINS = 4  #: bins on each side in which a soundboard responds alike
+BLOCK = 160  #: samples between two gains: 10 ms
+QUIETEST_DB = -70.0  #: level below which a gain control no longer follows
 
 
 def equaliser_db(how: Augmentation, rng: np.random.Generator) -> np.ndarray:
@@ -39,7 +39,7 @@ def equaliser_db(how: Augmentation, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < how.band_limit:
         edge, slope = rng.uniform(0.6, 0.9), rng.uniform(40, 120)
         curve = curve - slope * np.maximum(0, x - edge)
-    for _ in range(int(rng.integers(4))):  # of a capsule and the case around it
+    for _ in range(int(rng.integers(4))):  # resonances of a capsule and its case
         width = np.exp(rng.uniform(np.log(0.01), np.log(0.08)))
         height = how.resonances_db * rng.standard_normal()
         curve = curve + height * np.exp(-(((x - rng.uniform(0.1, 1)) / width) ** 2))
@@ -48,15 +48,15 @@ def equaliser_db(how: Augmentation, rng: np.random.Generator) -> np.ndarray:
 
 
 def _uneven(rng: np.random.Generator) -> np.ndarray:
-    """Noise [BINS] of unit power, alike within a semitone or so."""
+    """Noise [BINS] of unit power, correlated within about a semitone."""
     around = np.hanning(2 * UNEVEN_BINS + 1)
     return np.convolve(rng.standard_normal(BINS + 2 * UNEVEN_BINS), around / np.linalg.norm(around), "valid")
 
 
 def gain_controlled(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Samples [n] through a phone's or a computer's gain control, which follows the level by itself.
+    """Samples [n] after the automatic gain control of a phone or a computer.
 
-    It turns down within 5 to 80 ms of a loud onset and up again within 0.2 to 3 s, and knows no future.
+    It is causal: the gain falls within 5 to 80 ms after a loud onset and rises again within 0.2 to 3 s.
     """
     ratio, most_db = rng.uniform(1.5, 6), rng.uniform(6, 20)
     attack_s, release_s = (np.exp(rng.uniform(*np.log(between))) for between in ((0.005, 0.08), (0.2, 3.0)))
@@ -76,16 +76,16 @@ def gain_controlled(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray
     return np.asarray(samples * gain, dtype=np.float32)
 
 
-OPUS = 0.3  #: how often it is Opus itself, which takes ten times as long
+OPUS = 0.3  #: chance of Opus, which takes ten times as long as the simulated coder
 OPUS_KBIT = (10.0, 40.0)
-#: What libsndfile's Opus takes for one channel at compression levels 1 and 0.
+#: Bit rates of libsndfile's Opus for one channel, at compression levels 1 and 0.
 _LEAST_KBIT, _MOST_KBIT = 6.0, 256.0
 BANDS = 24
 WINDOWS = (512, 1024)  #: samples
 
 
 def coded(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Samples [n] as a codec at a low rate leaves them; the timing stays."""
+    """Samples [n] after a codec at a low bit rate; the timing is kept."""
     if len(samples) < WINDOWS[-1]:
         return samples
     if rng.random() < OPUS:
@@ -95,9 +95,9 @@ def coded(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def by_opus(samples: np.ndarray, kbit: float) -> np.ndarray:
-    """Samples [n] through Opus at so many kbit/s."""
+    """Samples [n] after Opus at ``kbit`` kbit/s."""
     file = io.BytesIO()
-    peak = max(1.0, float(np.abs(samples).max()))  # nothing is cut off
+    peak = max(1.0, float(np.abs(samples).max()))  # avoids clipping
     level = (_MOST_KBIT - kbit) / (_MOST_KBIT - _LEAST_KBIT)
     with soundfile.SoundFile(
         file, "w", SAMPLE_RATE, 1, format="OGG", subtype="OPUS", compression_level=level
@@ -109,18 +109,18 @@ def by_opus(samples: np.ndarray, kbit: float) -> np.ndarray:
 
 
 def by_transform(samples: np.ndarray, window: int, snr_db: float, highest_hz: float) -> np.ndarray:
-    """Samples [n], their spectrum rounded in bands to a signal-to-noise ratio that falls with frequency."""
+    """Samples [n] with their spectrum quantised in bands; the signal-to-noise ratio falls with frequency."""
     hop = window // 2
     count = -(-len(samples) // hop) + 1
     padded = np.pad(samples, (hop, (count + 1) * hop - len(samples) - hop))
-    shape = np.sin(np.pi * (np.arange(window) + 0.5) / window)  # its squares overlap to 1
+    shape = np.sin(np.pi * (np.arange(window) + 0.5) / window)  # its overlapping squares add up to 1
     spectra = np.fft.rfft(np.lib.stride_tricks.sliding_window_view(padded, window)[::hop] * shape, axis=1)
     starts, band = _bands(window)
     power = np.add.reduceat(np.abs(spectra) ** 2, starts, axis=1) / np.diff([*starts, spectra.shape[1]])
-    # The noise of rounding to a step is its square over 12, twice for a complex number.
+    # The noise of rounding has the power step ** 2 / 12, twice that for a complex number.
     falling = 10 ** (-(snr_db - np.linspace(0, 6, len(starts))) / 20)
     steps = np.sqrt(6 * power) * falling + 1e-9
-    # What lies far below the loudest band of its window is masked: it is not sent.
+    # Bands far below the loudest band of their window are masked, and not sent.
     steps[power < 1e-5 * power.max(axis=1, keepdims=True)] = np.inf
     step = steps[:, band]
     with np.errstate(invalid="ignore"):
@@ -137,7 +137,7 @@ def by_transform(samples: np.ndarray, window: int, snr_db: float, highest_hz: fl
 
 @lru_cache(maxsize=len(WINDOWS))
 def _bands(window: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where each band begins, and the band of each bin [window / 2 + 1]."""
+    """The first bin of each band, and the band of each bin [window / 2 + 1]."""
     starts = np.unique(np.round(np.geomspace(2, window // 2, BANDS)).astype(int))[:-1]
     starts = np.concatenate([[0], starts])
     return starts, np.searchsorted(starts, np.arange(window // 2 + 1), side="right") - 1

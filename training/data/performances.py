@@ -1,16 +1,16 @@
-"""Performances (MIDI): their notes, their sustain pedal, and more repeated notes and chords than they have.
+"""Performances (MIDI): reads their notes and sustain pedal, and adds repeated notes and chords.
 
-Notes end with their keys or with the pedal. ``keys``: a note ends where its key is released. ``sounding``:
-where the sustain pedal (control change 64, down from 64 on) holds it, at the pedal's release; where the key
-is played again, there (Hawthorne et al., "Onsets and Frames", 2018, section 3, and all published figures on
-MAESTRO since). At one time the pedal moves before the keys, as in note_seq's
-``apply_sustain_control_changes``. The pedal is the piano's: down where any channel holds it. Tempo changes
-count in every track.
+Notes end with their keys or with the pedal. ``keys``: a note ends when its key is released. ``sounding``: a
+note held by the sustain pedal (control change 64, down from 64 on) ends when the pedal is released or the key
+is played again (Hawthorne et al., "Onsets and Frames", 2018, section 3, and all published figures on MAESTRO
+since). Among simultaneous events, the pedal's come before the keys', as in note_seq's
+``apply_sustain_control_changes``. All channels share one pedal: it is down while any channel holds it. Tempo
+changes count in every track.
 
-``with_repeated_notes`` plays keys again while their strings still sound, more often than music has it: a
-stroke on a ringing string raises its sound far less than one on a still string, and many of the notes that a
-transcriber misses are such. ``with_added_chords`` plays other keys together with a stroke: music has few
-chords of more than five keys, and none of keys that do not belong together.
+``with_repeated_notes`` repeats keys while their strings still sound, more often than music does: a stroke on
+a ringing string raises its sound far less than a stroke on a still string, and transcribers miss many such
+notes. ``with_added_chords`` plays other keys together with a note: music has few chords of more than five
+keys, and none of unrelated keys.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ DOWN_FROM = 64  #: the least value of the sustain pedal that holds the strings
 MIDI_SUFFIXES = (".mid", ".midi")
 DRUMS = 9  #: channel, counted from 0
 
-Event = tuple[float, mido.Message]  #: seconds from the start, and what happens
+Event = tuple[float, mido.Message]  #: seconds from the start, and the message
 
 
 def read_performance(path: Path) -> mido.MidiFile:
-    """A MIDI file. Raises ValueError, one line that names it, for what is none or is broken."""
+    """Reads a MIDI file. Raises ValueError, one line that names it, if it is missing, broken or not MIDI."""
     try:
         return mido.MidiFile(path)
     except FileNotFoundError:
         raise ValueError(f"there is no {path}") from None
-    except Exception as error:  # mido has many for a broken file
+    except Exception as error:  # mido raises many kinds of exceptions for a broken file
         said = " ".join(str(error).split()) or "it ends early"
         raise ValueError(f"{path}: expected a MIDI file, could not read it ({said})") from error
 
@@ -59,12 +59,12 @@ def notes_of(performance: mido.MidiFile, note_ends: str) -> list[Note]:
 
 
 def moves_pedal(performance: mido.MidiFile) -> bool:
-    """Whether it says anything of the sustain pedal: many files hold keys alone."""
+    """Whether it has sustain pedal messages: many files record the keys only."""
     return any(m.type == "control_change" and m.control == SUSTAIN for t in performance.tracks for m in t)
 
 
 def presses_of(performance: mido.MidiFile) -> list[tuple[float, float]]:
-    """When the sustain pedal goes down and comes up again, in seconds; by the file's end at the latest."""
+    """Presses of the sustain pedal, (down, up) in seconds; the last one ends with the file at the latest."""
     return _presses(list(_events(performance)))
 
 
@@ -83,7 +83,7 @@ def _events(performance: mido.MidiFile) -> Iterator[Event]:
 
 
 def _played_notes(events: list[Event]) -> Iterator[Note]:
-    """Every key's strokes up to its release; one that is never released is left out."""
+    """Yields every key's strokes up to their release; a key that is never released is left out."""
     down: dict[tuple[int, int], list[tuple[float, int]]] = {}
     for now_s, message in events:
         if message.type not in ("note_on", "note_off") or message.channel == DRUMS:
@@ -98,12 +98,12 @@ def _played_notes(events: list[Event]) -> Iterator[Note]:
         ended = [stroke for stroke in strokes if stroke[0] < now_s]
         for onset_s, velocity in ended:
             yield Note(onset_s, now_s, message.note, velocity)
-        # A release written after the next stroke of the same moment is the earlier stroke's.
+        # A release listed after a simultaneous new stroke belongs to the earlier stroke.
         down[key] = [stroke for stroke in strokes if stroke[0] >= now_s] if ended else []
 
 
 def _pedal(events: list[Event]) -> list[tuple[float, bool]]:
-    """When the pedal goes down (True) and up: one entry a change, at times that rise."""
+    """When the pedal goes down (True) and up (False): one entry per change, in order of time."""
     holding: set[int] = set()
     changes: list[tuple[float, bool]] = []
     for now_s, message in events:
@@ -118,7 +118,7 @@ def _pedal(events: list[Event]) -> list[tuple[float, bool]]:
 
 
 def pedal_of(labels: tuple[Path, ...]) -> list[tuple[float, float]] | None:
-    """Presses of the sustain pedal, in seconds; None where no MIDI file says anything of it.
+    """Presses of the sustain pedal, in seconds; None where no MIDI file has pedal messages.
 
     Raises ValueError for a broken MIDI file.
     """
@@ -129,7 +129,7 @@ def pedal_of(labels: tuple[Path, ...]) -> list[tuple[float, float]] | None:
 
 
 def performed(labels: tuple[Path, ...], note_ends: str) -> list[Note]:
-    """The notes of a MIDI file. Raises ValueError that names it."""
+    """The notes of a MIDI file. Raises ValueError for a file that cannot be used."""
     (path,) = labels
     try:
         return notes_of(read_performance(path), note_ends)
@@ -138,17 +138,18 @@ def performed(labels: tuple[Path, ...], note_ends: str) -> list[Note]:
 
 
 TEMPO = 500_000  #: microseconds a quarter note
-TICKS = 30_000  #: a quarter note: one is 17 microseconds
-SHORTEST_S = 0.05  #: of a stroke
+TICKS = 30_000  #: ticks a quarter note: one tick is 17 microseconds
+SHORTEST_S = 0.05  #: shortest stroke, in seconds
 
-#: Seconds from the start, the order within one moment, what happens.
+#: Seconds from the start, the order among simultaneous messages, the message.
 TimedMessage = tuple[float, int, mido.Message]
 
 
 def with_repeated_notes(midi: mido.MidiFile, share: float, rng: np.random.Generator) -> mido.MidiFile:
-    """The same performance with a ``share`` of its notes played once to five times more, mostly softer.
+    """The performance with a ``share`` of its notes repeated one to five times, mostly softer.
 
-    Notes are those of ``notes_of``, on channel 0. All else keeps its time. Raises ValueError as that does.
+    The notes are those of ``notes_of``, on channel 0. All other messages keep their times. Raises ValueError
+    as ``notes_of`` does.
     """
     strokes: dict[int, list[Note]] = defaultdict(list)
     for note in notes_of(midi, "keys"):
@@ -165,7 +166,7 @@ def with_repeated_notes(midi: mido.MidiFile, share: float, rng: np.random.Genera
 
 
 def _several(stroke: Note, until_s: float, rng: np.random.Generator) -> list[Note]:
-    """A stroke and others after it at about equal distances, all before ``until_s``."""
+    """A stroke and its repetitions at about equal intervals, all before ``until_s``."""
     every_s = float(np.exp(rng.uniform(np.log(0.08), np.log(0.6))))
     times = [stroke.onset_s]
     for _ in range(rng.integers(1, 6)):
@@ -182,10 +183,11 @@ def _several(stroke: Note, until_s: float, rng: np.random.Generator) -> list[Not
 
 
 def with_added_chords(midi: mido.MidiFile, share: float, rng: np.random.Generator) -> mido.MidiFile:
-    """The same performance with one to nine other keys played together with a ``share`` of its notes.
+    """The performance with one to nine other keys played together with a ``share`` of its notes.
 
-    They are struck within 10 ms and released within 50, about as loud as the note, on keys that are at rest
-    all the while. Notes are those of ``notes_of``, on channel 0. Raises ValueError as that does.
+    These keys go down within 10 ms of the note and come up within 50 ms of it, about as loud. Keys in use
+    meanwhile are left out. The notes are those of ``notes_of``, on channel 0. Raises ValueError as
+    ``notes_of`` does.
     """
     notes = notes_of(midi, "keys")
     strokes: dict[int, list[Note]] = defaultdict(list)
@@ -205,7 +207,7 @@ def with_added_chords(midi: mido.MidiFile, share: float, rng: np.random.Generato
 
 
 def _beside(stroke: Note, pitch: int, rng: np.random.Generator) -> Note:
-    """Another key, struck and released at about the time of a stroke."""
+    """A note of another key, at about the times of a stroke."""
     onset_s = stroke.onset_s + float(rng.uniform(0, 0.01))
     offset_s = stroke.offset_s + float(rng.uniform(-0.05, 0.05))
     velocity = int(np.clip(stroke.velocity * rng.uniform(0.6, 1.2), 1, 127))
@@ -213,12 +215,12 @@ def _beside(stroke: Note, pitch: int, rng: np.random.Generator) -> Note:
 
 
 def _apart(one: Note, other: Note) -> bool:
-    """Whether between two strokes of a key it is up for a while."""
+    """Whether a key is up for a while between two strokes."""
     return one.onset_s > other.offset_s + SHORTEST_S or other.onset_s > one.offset_s + SHORTEST_S
 
 
 def _all_but_notes(midi: mido.MidiFile) -> list[TimedMessage]:
-    """All messages but notes and tempos, before the notes of their time; it ends when the file does."""
+    """All messages but notes and tempos, to precede simultaneous notes; the last marks the file's end."""
     out: list[TimedMessage] = []
     now_s = 0.0
     for message in midi:
@@ -229,7 +231,7 @@ def _all_but_notes(midi: mido.MidiFile) -> list[TimedMessage]:
 
 
 def _file(events: list[TimedMessage]) -> mido.MidiFile:
-    """Messages at their times in seconds, in order, as one track."""
+    """A file of one track with messages at their times in seconds; they must be in order."""
     out = mido.MidiFile(type=0, ticks_per_beat=TICKS)
     track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=TEMPO)])
     before = 0

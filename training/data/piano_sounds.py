@@ -1,14 +1,14 @@
-"""What a sampled piano lacks: undamped strings that ring along, the noise of dampers and of released keys.
+"""Adds what a sampled piano lacks: resonance of undamped strings, noise of dampers and of key releases.
 
-A sound font only lets its notes ring on. On a piano every string is free while the pedal is down and answers
-to its own partials in what sounds; here that is a convolution with the sum of all strings' partials
-(Lehtonen, Penttinen, Rauhala and Välimäki, "Analysis and modeling of piano sustain-pedal effects", JASA 122,
-2007, describe it as that: more energy between the partials, longer decay). The dampers leave the strings and
-fall back on them with a soft noise.
+While the pedal is down, a sound font only sustains its notes. On a piano every string is then free and
+resonates at its partials. Here this is a convolution with the sum of all strings' partials (Lehtonen,
+Penttinen, Rauhala and Välimäki, "Analysis and modeling of piano sustain-pedal effects", JASA 122, 2007: more
+energy between the partials, longer decay). The dampers make a soft noise when they leave the strings and when
+they fall back.
 
-Sample libraries play recorded key releases when the pedal comes up, which is the wrong cue: a key makes its
-noise when it is released, with the pedal down or up. Here they are mixed in at each release. On a piano that
-is recorded from further away they may be inaudible, so they are left out often.
+Sample libraries play recorded key releases when the pedal comes up. That is the wrong cue: a key makes its
+noise when it is released, whether the pedal is down or up. Here the recordings are mixed in at each release.
+On a piano recorded from further away they may be inaudible, so they are often left out.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from ...model.notes import Note
 from ...model.timebase import KEYS, LOWEST_PITCH, SAMPLE_RATE
 from .sounds import read_sound, sounds_in
 
-RESPONSE_S = 1.6  #: of the strings; later it is cut with a fade
+RESPONSE_S = 1.6  #: length of the strings' response, faded out at its end
 PARTIALS = 8
-FALL_S = 0.04  #: time constant of the strings once the dampers lie on them
+FALL_S = 0.04  #: time constant of the strings' decay under the dampers
 TAIL_S = 0.2
-NOISE_S = 0.35  #: of one movement of the dampers
-PIANOS = 8  #: different sets of strings
+NOISE_S = 0.35  #: length of the noise of one damper movement
+PIANOS = 8  #: number of different sets of strings
 
-PressTimes = tuple[float, float]  #: the pedal goes down and comes up, in seconds
+PressTimes = tuple[float, float]  #: when the pedal goes down and comes up, in seconds
 
 
 @dataclass(frozen=True)
 class PedalSound:
-    """How a piano's pedal sounds. Levels in dB against the piece's own; -inf is silence."""
+    """The sound of a piano's pedal. Levels are in dB relative to the piece's; -inf is silence."""
 
     strings: int = 0  #: which set of strings, 0 to ``PIANOS`` - 1
     resonance_db: float = -22.0
-    down_db: float = -35.0  #: of the noise when the dampers leave
-    up_db: float = -32.0  #: and when they fall back
+    down_db: float = -35.0  #: noise of the dampers leaving the strings
+    up_db: float = -32.0  #: noise of the dampers falling back
     noise_hz: float = 600.0  #: above this the noise falls off
     seed: int = 0
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> PedalSound:
-        """Any piano's; a quarter of them have silent dampers."""
+        """A random pedal's sound; a quarter of them have silent dampers."""
         noisy = rng.random() < 0.75
         down, up = (float(rng.uniform(-48, -26)) if noisy else -np.inf for _ in range(2))
         return cls(
@@ -61,7 +61,7 @@ class PedalSound:
 
 
 def with_pedal(samples: np.ndarray, presses: Sequence[PressTimes], how: PedalSound) -> np.ndarray:
-    """Samples [n] at 16 kHz with what the pedal adds; the timing and the notes' own level stay."""
+    """Samples [n] at 16 kHz with the pedal's resonance and noise; timing and level of the notes are kept."""
     level = float(np.sqrt(np.mean(samples**2))) + 1e-9
     ringing = resonance(samples, presses, how.strings)
     loud = float(np.sqrt(np.mean(ringing**2))) + 1e-9
@@ -75,7 +75,7 @@ def with_pedal(samples: np.ndarray, presses: Sequence[PressTimes], how: PedalSou
 
 
 def resonance(samples: np.ndarray, presses: Sequence[PressTimes], strings: int = 0) -> np.ndarray:
-    """What free strings answer [n], of any level: each press begins with silent ones."""
+    """The resonance of free strings [n], at any level; at each press they start silent."""
     from scipy.signal import oaconvolve
 
     out = np.zeros(len(samples), dtype=np.float64)
@@ -95,14 +95,14 @@ def resonance(samples: np.ndarray, presses: Sequence[PressTimes], strings: int =
 
 @lru_cache(maxsize=PIANOS)
 def string_response(strings: int) -> np.ndarray:
-    """What all strings together answer to a click [n]: partials of every key, each decaying."""
+    """The impulse response [n] of all strings together: decaying partials of every key."""
     rng = np.random.default_rng(strings)
     t = np.arange(int(RESPONSE_S * SAMPLE_RATE)) / SAMPLE_RATE
     out = np.zeros(len(t))
     for key in range(KEYS):
         fundamental = 440 * 2 ** ((key + LOWEST_PITCH - 69 + rng.normal(0, 0.04)) / 12)
         for partial in range(1, PARTIALS + 1):
-            hz = fundamental * partial * (1 + 2e-4 * partial**2)  # a stiff string's are too wide
+            hz = fundamental * partial * (1 + 2e-4 * partial**2)  # stiffness stretches the partials
             if hz > 0.45 * SAMPLE_RATE:
                 break
             decay_s = 4.0 / (1 + hz / 400) * np.exp(rng.normal(0, 0.3))
@@ -112,7 +112,7 @@ def string_response(strings: int) -> np.ndarray:
 
 
 def _dampers(noise_hz: float, rng: np.random.Generator) -> np.ndarray:
-    """One movement of all dampers [n]: noise that swells and dies away, of unit power at its loudest."""
+    """The noise [n] of one movement of all dampers: it swells and decays, with unit power at its loudest."""
     t = np.arange(int(NOISE_S * SAMPLE_RATE)) / SAMPLE_RATE
     spectrum = np.fft.rfft(rng.standard_normal(len(t)))
     hz = np.fft.rfftfreq(len(t), 1 / SAMPLE_RATE)
@@ -127,24 +127,24 @@ def _add(out: np.ndarray, at_s: float, sound: np.ndarray) -> None:
     room += sound[: len(room)]
 
 
-BLOCK = 16  #: samples over which a recording's energy is looked at: 1 ms
-FADE_S = 0.003  #: before a recording's first knock
-AUDIBLE_DB = -20.0  #: of a recording's loudest millisecond: there the first knock begins
+BLOCK = 16  #: samples over which a recording's energy is averaged: 1 ms
+FADE_S = 0.003  #: fade-in before a recording's first knock
+AUDIBLE_DB = -20.0  #: level at which the first knock begins, relative to the loudest millisecond
 
 
 @dataclass(frozen=True)
 class KeyUp:
-    """How a piano's keys come up."""
+    """The sound of a piano's key releases."""
 
-    level_db: float = -np.inf  #: of a release's loudest 50 ms against the piece's own level
+    level_db: float = -np.inf  #: level of a release's loudest 50 ms, relative to the piece's
     spread_db: float = 4.0  #: standard deviation from note to note
-    delay_s: float = 0.0  #: of the first knock after the release
+    delay_s: float = 0.0  #: delay of the first knock after the release
     spread_s: float = 0.006  #: standard deviation from note to note
     seed: int = 0
 
     @classmethod
     def random(cls, rng: np.random.Generator, chance: float) -> KeyUp:
-        """Any piano's and any microphone's; audible by ``chance``."""
+        """The sound with a random piano and microphone; audible with probability ``chance``."""
         level_db, delay_s = float(rng.uniform(-36, -12)), float(rng.uniform(-0.02, 0.04))
         spread_db, seed = float(rng.uniform(2, 6)), int(rng.integers(2**31))
         level_db = level_db if rng.random() < chance else -np.inf
@@ -176,7 +176,7 @@ def with_releases(samples: np.ndarray, notes: Iterable[Note], folder: Path, how:
 def files_by_key(folder: Path) -> dict[int, Path]:
     """The recordings of a folder, KEY.flac (or .wav ...), by MIDI key.
 
-    Raises ValueError, naming what is wrong, for a folder without sounds and a name that is no key.
+    Raises ValueError, naming the folder or file, for a folder without sounds and a name that is not a key.
     """
     found = {}
     for path in sounds_in(folder):
@@ -188,9 +188,9 @@ def files_by_key(folder: Path) -> dict[int, Path]:
 
 @lru_cache(maxsize=2)
 def recorded_releases(folder: Path) -> dict[int, np.ndarray]:
-    """Key releases by MIDI key, each from shortly before its first knock on, its loudest 50 ms of unit power.
+    """Key releases by MIDI key, cut shortly before the first knock, their loudest 50 ms of unit power.
 
-    Raises ValueError as :func:`files_by_key` does, and for what is no sound.
+    Raises ValueError as :func:`files_by_key` does, and for a file that is not sound.
     """
     return {key: _from_its_knock(read_sound(path)) for key, path in files_by_key(folder).items()}
 

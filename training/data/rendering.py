@@ -1,7 +1,7 @@
-"""A performance (MIDI) rendered on a sampled piano: sound and labels that agree exactly.
+"""Renders a performance (MIDI) on a sampled piano: sound and labels agree exactly.
 
 FluidSynth renders at 44.1 kHz without its own effects (rendering straight to 16 kHz would alias);
-soxr brings it to 16 kHz. What is chosen for a performance depends on the seed and its name alone.
+soxr resamples to 16 kHz. The choices for a performance depend on the seed and its name alone.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ from .rooms_and_noises import in_room
 from .sounds import Take, files_in, read_sound
 
 LONGEST_S = 4 * 3600.0  #: a longer performance is a broken file
-_CUT_S = 0.1  #: by which what FluidSynth renders may be shorter than the performance
+_CUT_S = 0.1  #: FluidSynth's sound may be this much shorter than the performance
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What pieces are rendered with."""
+    """The options from which each piece's rendering is chosen."""
 
     soundfonts: tuple[Path, ...]
-    weights: tuple[float, ...]  #: how often each sound font, against the others
+    weights: tuple[float, ...]  #: relative frequency of each sound font
     rooms: tuple[Path, ...] = ()  #: impulse responses
-    room_chance: float = 0.5  #: how often a room, if there are any
-    restrike_chance: float = 0.0  #: how often a performance has repeated notes added
-    chord_chance: float = 0.0  #: how often a performance has other keys played together with its notes
+    room_chance: float = 0.5  #: chance of a room, if there are any
+    restrike_chance: float = 0.0  #: chance that a performance has repeated notes added
+    chord_chance: float = 0.0  #: chance that other keys are played together with notes
     seed: int = 0
-    plain: bool = False  #: everything but the piano as it is: the player's own dynamics, in tune, no room
+    plain: bool = False  #: vary nothing but the piano: the player's own dynamics, in tune, no room
     velocity_exponent: tuple[float, float] = (0.75, 2.0)  #: range of the exponent that bends velocities
-    velocity_spread: tuple[float, float] = (1.0, 1.0)  #: range of their spread's factor
-    velocity_shift: tuple[float, float] = (0.0, 0.0)  #: range of the steps that are added
-    pedal_threshold: tuple[int, int] | None = None  #: range in which the pedal works; None: a switch at 64
+    velocity_spread: tuple[float, float] = (1.0, 1.0)  #: range of the factor on their spread
+    velocity_shift: tuple[float, float] = (0.0, 0.0)  #: range of the MIDI steps added to them
+    pedal_threshold: tuple[int, int] | None = None  #: range of the pedal's threshold; None: a switch at 64
     key_releases: Path | None = None  #: folder of recorded key releases
-    key_release_chance: float = 2 / 3  #: how often a piece has them, where there is a folder
+    key_release_chance: float = 2 / 3  #: chance that a piece has them, where there is a folder
 
     def of(self, name: str) -> Choice:
         """The choice for a piece; always the same for a seed and a name."""
@@ -71,32 +71,32 @@ class Choices:
         return Choice(soundfont, style, room, wet, dry, pedal, key_up)
 
     def settings(self) -> dict[str, object]:
-        """What another run must share to go on with this one."""
+        """The settings with which a later run must agree to resume this one."""
         return {
             "seed": self.seed,
             "soundfonts": {p.name: weight for p, weight in zip(self.soundfonts, self.weights, strict=True)},
             "rooms": [path.name for path in self.rooms],
             "room_chance": self.room_chance,
-            "pedal": "strings and dampers",  # earlier versions let it hold the notes alone
+            "pedal": "strings and dampers",  # in earlier versions the pedal only held notes
         } | {name: value for name in ("plain", "restrike_chance") if (value := getattr(self, name))}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What one piece is rendered with."""
+    """The choices for rendering one piece."""
 
     soundfont: Path
     style: PlayingStyle
     room: Path | None = None
     wet: float = 0.0  #: gain of the room
-    dry: float = 1.0  #: gain of the piano without it
+    dry: float = 1.0  #: gain of the piano without the room
     pedal: PedalSound = field(default_factory=PedalSound)
     key_up: KeyUp = field(default_factory=KeyUp)
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """A performance and what it is rendered with."""
+    """A performance and the options for rendering it."""
 
     name: str
     folder: Path
@@ -105,7 +105,7 @@ class Rendered:
 
     def take(self, note_ends: str) -> Take:
         performance = read_performance(self.midi)
-        # Unisons are second strokes on another channel: they sound, and are no notes.
+        # Unisons are additional strokes on another channel: they sound, but they are not notes.
         played = play_with(performance, replace(self.choices.of(self.name).style, unison_cents=0.0))
         notes = notes_of(played, note_ends)
         if performance.length > LONGEST_S:
@@ -113,8 +113,8 @@ class Rendered:
             raise ValueError(
                 f"{self.midi}: expected {LONGEST_S / 3600:g} hours at most, it lasts {hours:.1f}"
             )
-        # What a renderer plays is all there is: no pedal in the file is no pedal in the sound.
-        # It is down where the strings are free: from the piano's own threshold on.
+        # A file without pedal messages has no pedal in its sound, so presses are always known. The pedal is
+        # down where the strings are free: from the piano's own threshold on.
         presses = presses_of(played)
         released = notes if note_ends == "keys" else notes_of(played, "keys")
         return Take(notes, self._sound(performance, presses, released), presses)
@@ -136,7 +136,7 @@ class Rendered:
     def _sound(
         self, performance: mido.MidiFile, presses: list[PressTimes], released: list[Note]
     ) -> Iterator[np.ndarray]:
-        """Lazily, since a performance without notes is not worth rendering."""
+        """Renders lazily, since a performance without notes is not worth rendering."""
         choice = self.choices.of(self.name)
         samples = render(play_with(performance, choice.style), choice.soundfont)
         seconds = len(samples) / SAMPLE_RATE
@@ -152,7 +152,7 @@ class Rendered:
 
 
 def in_its_room(samples: np.ndarray, choice: Choice) -> np.ndarray:
-    """Samples [n] as they sound in the room, at the level that rendering gives; the timing stays."""
+    """Samples [n] in the chosen room, at the level of ``at_peak``; the timing is kept."""
     assert choice.room is not None
     wet = in_room(samples, read_sound(choice.room))
     return at_peak(choice.wet * wet + choice.dry * samples)
@@ -183,7 +183,7 @@ def render(midi: mido.MidiFile, soundfont: Path) -> np.ndarray:
 
 
 def at_peak(samples: np.ndarray) -> np.ndarray:
-    """Samples [n] at the level that rendering gives."""
+    """Samples [n] scaled to the peak ``PEAK``."""
     return (samples * (PEAK / max(float(np.abs(samples).max(initial=0)), 1e-6))).astype(np.float32)
 
 
@@ -195,7 +195,10 @@ def choices_of(
     seed: int,
     plain: bool,
 ) -> Choices:
-    """Raises ValueError for files that are not there, weights that are none and what excludes each other."""
+    """The choices from the command's options.
+
+    Raises ValueError for missing files, invalid weights and options that exclude each other.
+    """
     weights: dict[Path, float] = {}
     for text in soundfonts:
         place, weight = _weighted(text)
@@ -206,7 +209,7 @@ def choices_of(
         raise ValueError("--plain repeats no note: give --plain or --restrike-chance")
     responses = () if rooms is None else files_in(rooms, (".flac", ".wav"), "impulse responses")
     if responses:
-        read_sound(responses[0])  # now rather than for each piece
+        read_sound(responses[0])  # fail now rather than for each piece
     return Choices(
         tuple(weights),
         tuple(weights.values()),

@@ -1,8 +1,8 @@
-"""Performances (MIDI) of a source, rendered one by one into a cache as training comes to need them.
+"""Performances (MIDI) of a source, rendered one by one into a cache when training needs them.
 
-Which performances a step draws from follows from its number alone (:class:`~.settings.Rendering`), and each
-rendering from its seed and name: a run that is interrupted, or on a slower machine, trains on the same
-sound. What a step needs and is not there yet is rendered before the step is taken.
+The performances that a step draws from depend on its number alone (:class:`~.settings.Rendering`), and each
+rendering on its seed and name. A run that is interrupted, or on a slower machine, therefore trains on the
+same sound. Missing renderings of a step are made before the step is taken.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from .playing_style import SWITCH
 from .rendering import Choices, Rendered
 from .sounds import files_in
 
-#: What must sound like nothing that was trained on: evaluation's piano, by any name of its file.
+#: Names of evaluation's piano in a sound font's file name or content. Training must not use it.
 RESERVED = (b"splendid",)
-FORMAT = "2"  #: of what is cached: to be raised when renderings change
+FORMAT = "2"  #: version of the cache: raise it when renderings change
 WHY = "why.txt"
 
 
 @dataclass
 class Renderings:
-    """The performances of one source, in the order in which training comes to use them."""
+    """The performances of one source, in the order in which training uses them."""
 
     source: DataSource
-    order: list[Rendered]  #: to train on
-    held: list[Rendered]  #: kept back
+    order: list[Rendered]  #: performances to train on
+    held: list[Rendered]  #: performances held out
     note_ends: str
     _opened: dict[str, TrainingRecording | None] = field(default_factory=dict)
 
@@ -50,14 +50,14 @@ class Renderings:
         return min(len(self.order), self.source.render.first + step // self.source.render.every)
 
     def due(self, steps: int) -> Iterator[tuple[int, Rendered]]:
-        """Each performance that so many steps draw from, with the first that does."""
+        """Each performance used within the first ``steps`` steps, with the first step that uses it."""
         assert self.source.render is not None
         first, every = self.source.render.first, self.source.render.every
         for n, rendered in enumerate(self.order[: self.count(steps - 1)]):
             yield max(0, n - first + 1) * every, rendered
 
     def at(self, step: int) -> list[TrainingRecording]:
-        """The recordings that a step draws from; those that are not there yet are rendered.
+        """The recordings that a step draws from; missing ones are rendered.
 
         Raises ValueError where none of them can be rendered, RuntimeError where FluidSynth fails.
         """
@@ -67,7 +67,7 @@ class Renderings:
         return opened
 
     def kept(self) -> list[TrainingRecording]:
-        """The recordings that are kept back."""
+        """The held-out recordings; missing ones are rendered."""
         return self._open(self.held)
 
     def _open(self, wanted: list[Rendered]) -> list[TrainingRecording]:
@@ -81,9 +81,9 @@ class Renderings:
 
 
 def renderings(source: DataSource, settings: TrainingSettings, note_ends: str) -> tuple[list[Rendered], str]:
-    """All performances of a source, shuffled by its seed; and a digest of what decides how they sound.
+    """All performances of a source, shuffled by its seed, and a digest of the settings of their sound.
 
-    Raises ValueError for a folder without MIDI files, a piano that is missing or must not be trained on.
+    Raises ValueError for a folder without MIDI files, and a piano that is missing or reserved for evaluation.
     """
     how = source.render
     assert how is not None
@@ -147,16 +147,16 @@ def check_piano(piano: Path) -> None:
 
 
 def make(rendered: Rendered, note_ends: str) -> None:
-    """Renders a performance into its folder in the cache, whole or not at all, unless it is there.
+    """Renders a performance into its folder in the cache, atomically, unless the folder exists.
 
-    One that cannot be rendered for its own sake leaves a line saying why. Raises RuntimeError where
-    FluidSynth is missing or fails, OSError where nothing can be written.
+    Where the performance itself is unusable, ``WHY`` in the folder holds the reason. Raises RuntimeError
+    where FluidSynth is missing or fails, OSError where nothing can be written.
     """
     place = rendered.folder
     if place.exists():
         return
     place.parent.mkdir(parents=True, exist_ok=True)
-    # Without locks two processes render the same, and one is kept.
+    # On a file system without locks, two processes may render it; one rendering is kept.
     with alone(place.with_name(f".{place.name}.lock")):
         if place.exists():
             return
@@ -187,7 +187,7 @@ def _render(rendered: Rendered, note_ends: str, part: Path) -> None:
 
 
 def read(rendered: Rendered) -> TrainingRecording | None:
-    """A rendering in the cache; None for one that could not be made."""
+    """A rendering in the cache; None for a performance that could not be rendered."""
     place = rendered.folder
     if (place / WHY).exists():
         return None

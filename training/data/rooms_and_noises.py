@@ -1,4 +1,4 @@
-"""Rooms and noises around a piano: measured or recorded ones, and made-up ones, of which there is no end."""
+"""Rooms and noises around a piano: measured or recorded, and an unlimited number of synthetic ones."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from ...model.timebase import SAMPLE_RATE
 
 FIRST_ARRIVAL = 16  #: samples before the direct sound in a room's response
-LONGEST_S = 2.0  #: of a made-up response: what comes later is too soft to matter
+LONGEST_S = 2.0  #: longest synthetic response: anything later is too soft to matter
 
 
 def in_room(samples: np.ndarray, response: np.ndarray) -> np.ndarray:
-    """Samples [n] through a room's impulse response [m]; the direct sound keeps its time."""
+    """Samples [n] convolved with a room's impulse response [m]; the direct sound keeps its time."""
     from scipy.signal import oaconvolve  # here, since it takes long to import
 
     if not len(samples):
@@ -23,9 +23,9 @@ def in_room(samples: np.ndarray, response: np.ndarray) -> np.ndarray:
 
 
 def reverberation_s(response: np.ndarray) -> float:
-    """T60 of an impulse response [n]: three times what its energy takes from -5 to -25 dB (ISO 3382, T20).
+    """T60 of an impulse response [n]: three times its energy's decay from -5 to -25 dB (ISO 3382, T20).
 
-    At most what a response of its length can hold; 0 for silence.
+    In seconds, limited by the length of the response; 0 for silence.
     """
     left = np.cumsum(np.square(response, dtype=np.float64)[::-1])[::-1]
     if not len(left) or left[0] <= 0:
@@ -36,37 +36,36 @@ def reverberation_s(response: np.ndarray) -> float:
 
 
 def shortened(response: np.ndarray, time_s: float, wanted_s: float) -> np.ndarray:
-    """A response [n] of reverberation time ``time_s`` with the shorter ``wanted_s``: as behind curtains."""
+    """A response [n] of reverberation time ``time_s``, damped to the shorter ``wanted_s``."""
     t = np.maximum(0, np.arange(len(response)) - FIRST_ARRIVAL) / SAMPLE_RATE
     return np.asarray(response * 10 ** (-3 * t * (1 / wanted_s - 1 / time_s)), dtype=np.float32)
 
 
 def made_room(rng: np.random.Generator, times_s: tuple[float, float] = (0.2, 1.6)) -> np.ndarray:
-    """A room's response [n]: the direct sound, reflections ever closer, a tail that dies away.
+    """A synthetic room's response [n]: the direct sound, ever denser reflections, a decaying tail.
 
-    Its reverberation time (until 60 dB softer) is drawn from ``times_s``.
-
-    From a padded cell to a stairwell, from a hand's breadth before the microphone to the far end of a
-    hall. Polack's model of reverberation (1988), noise under an exponential, with a time of its own at
-    each frequency; its beginning thinned out to single reflections.
+    Its reverberation time (60 dB) is drawn from ``times_s``. Rooms range from a padded cell to a stairwell,
+    distances from a hand's breadth before the microphone to the far end of a hall. Polack's model of
+    reverberation (1988): noise that decays exponentially, here with a different time at each frequency and
+    with its beginning thinned out to single reflections.
     """
     time_s = float(np.exp(rng.uniform(*np.log(times_s))))
     n = int(min(LONGEST_S, time_s) * SAMPLE_RATE)
     tail = _tail(n, time_s, rng) * _thinning(n, rng)
-    direct_db = rng.uniform(-14, 12)  # against all the rest
+    direct_db = rng.uniform(-14, 12)  # relative to the rest
     tail *= 10 ** (-direct_db / 20) / (np.sqrt(np.sum(tail**2)) + 1e-9)
     gap = int(rng.uniform(0.001, 0.03) * SAMPLE_RATE)  # between the direct sound and the first reflection
     response = np.zeros(FIRST_ARRIVAL + gap + n, dtype=np.float32)
     response[FIRST_ARRIVAL + gap :] = tail
     if rng.random() < 0.4:  # the lid or the table that the microphone lies on
         response[FIRST_ARRIVAL + int(rng.uniform(0.0002, 0.005) * SAMPLE_RATE)] += rng.uniform(-0.8, 0.8)
-    response = np.clip(response, -0.9, 0.9)  # nothing is louder than the direct sound
+    response = np.clip(response, -0.9, 0.9)  # the direct sound is the loudest
     response[FIRST_ARRIVAL] = 1
     return response
 
 
 def _tail(n: int, time_s: float, rng: np.random.Generator) -> np.ndarray:
-    """Noise [n] whose frequencies die away each in its own time: highs sooner, as air and curtains do."""
+    """Noise [n] whose frequencies decay at different rates: mostly highs sooner, as with air and curtains."""
     times_s = time_s * 2 ** random_shape(rng, step=0.35, tilt=-rng.uniform(0.0, 0.35))
     level_db = random_shape(rng, step=3.0, tilt=rng.uniform(-3.0, 1.0))
     return shaped_in_time(
@@ -75,19 +74,19 @@ def _tail(n: int, time_s: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def _thinning(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Reflections come ever closer, as the square of time, until they can no longer be told apart: [n]."""
-    dense_from = rng.uniform(0.005, 0.12) * SAMPLE_RATE  # from when on there is one at every sample
+    """Reflections [n] whose density grows with the square of time, until there is one at every sample."""
+    dense_from = rng.uniform(0.005, 0.12) * SAMPLE_RATE  # from here on there is one at every sample
     density = np.clip((np.arange(n) + 1) / dense_from, 0.01, 1) ** 2
     return (rng.random(n) < density) / np.sqrt(density)
 
 
-#: How often each: wind and hum; traffic and rustling; typing, dishes and steps; somebody's voice.
+#: Probability of each kind: wind and hum; traffic and rustling; typing, dishes and steps; a voice.
 KINDS = {"steady": 0.25, "swelling": 0.25, "knocks": 0.2, "voice": 0.3}
-FORMANTS = ((250.0, 900.0), (800.0, 2400.0), (2200.0, 3400.0))  #: Hz, where a vowel's three resonances lie
+FORMANTS = ((250.0, 900.0), (800.0, 2400.0), (2200.0, 3400.0))  #: ranges of a vowel's three resonances, Hz
 
 
 def recorded_noise(n: int, sounds: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    """A piece [n] of one of ``sounds``, at up to 1.4 times its speed or a 1.4th of it."""
+    """A part [n] of one of ``sounds``, at 1 / 1.4 to 1.4 times its speed."""
     sound = sounds[int(rng.integers(len(sounds)))]
     speed = 2 ** rng.uniform(-0.5, 0.5)
     wanted = int(np.ceil(n * speed)) + 1
@@ -97,7 +96,7 @@ def recorded_noise(n: int, sounds: Sequence[np.ndarray], rng: np.random.Generato
 
 
 def made_noise(n: int, rng: np.random.Generator, kind: str = "") -> np.ndarray:
-    """Noise [n] that no one has recorded: of a ``kind``, or of any."""
+    """Synthetic noise [n] of a ``kind``, by default a random one of KINDS."""
     kind = kind or str(rng.choice(list(KINDS), p=list(KINDS.values())))
     if kind == "voice":
         return _voice(n, rng)
@@ -109,7 +108,7 @@ def made_noise(n: int, rng: np.random.Generator, kind: str = "") -> np.ndarray:
 
 
 def _swell(n: int, rng: np.random.Generator) -> np.ndarray:
-    """A level [n] that comes and goes, up to eight times a second, by some 10 dB."""
+    """A gain [n] that rises and falls by some 10 dB, up to eight times a second."""
     knots = max(4, int(n / SAMPLE_RATE * rng.uniform(0.5, 8)))
     level_db = rng.normal(0, rng.uniform(2, 12), knots)
     return np.asarray(10 ** (np.interp(np.linspace(0, knots - 1, n), np.arange(knots), level_db) / 20))
@@ -131,9 +130,9 @@ def _knock(n: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _voice(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Something like speech or singing [n]: partials that glide, vowels, syllables and pauses.
+    """A sound [n] like speech or singing: gliding partials, vowels, syllables and pauses.
 
-    What tells a voice from a piano is that its pitch moves and its notes do not die away.
+    A voice differs from a piano in that its pitch moves and its notes do not decay.
     """
     seconds = n / SAMPLE_RATE
     syllables = max(2, int(seconds * rng.uniform(1, 6)))
@@ -160,13 +159,13 @@ OCTAVES = 7  #: from the lowest bin above 0 Hz, 62.5 Hz, to 8 kHz
 
 
 def random_shape(rng: np.random.Generator, step: float, tilt: float = 0.0) -> np.ndarray:
-    """A curve over frequency [bins], its mean 0: a random walk of ``step`` an octave beside ``tilt``."""
+    """A curve over frequency [bins] of mean 0: a random walk of ``step`` per octave around ``tilt``."""
     knots = np.cumsum(rng.normal(tilt, step, OCTAVES + 1))
     return np.interp(_octaves(), np.arange(OCTAVES + 1), knots - knots.mean())
 
 
 def shaped_in_time(rng: np.random.Generator, n: int, gains: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Noise [n] with a gain at each frequency and time: ``gains`` makes [bins, T or 1] of T times (s)."""
+    """Noise [n] with a gain at each frequency and time: ``gains`` maps T times (s) to [bins, T or 1]."""
     hop = WINDOW // 2
     count = n // hop + 2
     size = (count, WINDOW // 2 + 1)
@@ -187,5 +186,5 @@ def _octaves() -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _window() -> np.ndarray:
-    """Its squares overlap to 1: neighbouring blocks are independent noise."""
+    """A window whose overlapping squares add up to 1, since neighbouring blocks are independent noise."""
     return np.sin(np.pi * (np.arange(WINDOW) + 0.5) / WINDOW)

@@ -1,4 +1,4 @@
-"""Which files a run is trained on: its folders looked at, its recordings shared out, nothing decoded yet."""
+"""Finds the files of a run and splits them into training and held-out files; decodes nothing."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Pair = tuple[Path, Path]  #: a recording and its labels
 class RunFiles:
     """The files of a run."""
 
-    trained: list[list[Pair] | Renderings]  #: of each source: recordings with labels, or MIDI
+    trained: list[list[Pair] | Renderings]  #: recordings with labels, or MIDI, for each source
     kept: list[tuple[DataSource, list[Pair]]]
     note_ends: str
     digests: dict[str, str]
 
 
 def find_run_files(settings: TrainingSettings) -> RunFiles:
-    """Looks at all folders of a run. Raises ValueError, naming the folder, for one that cannot be used."""
+    """Finds the files in all folders of a run. Raises ValueError, naming a folder that cannot be used."""
     for name in ("rooms", "noises"):
         check_folder(settings.path(getattr(settings.augmentation, name) or "."), f"augmentation.{name}")
     ends = _note_ends([*settings.sources, *settings.validation], settings)
@@ -51,7 +51,7 @@ def find_run_files(settings: TrainingSettings) -> RunFiles:
 def _of(
     source: DataSource, settings: TrainingSettings, ends: str
 ) -> tuple[list[Pair] | Renderings, list[Pair], str]:
-    """A source's files to train on, its recordings to keep back, and a digest of all."""
+    """A source's files to train on, its held-out recordings, and a digest of both."""
     folder = settings.path(source.folder)
     check_folder(folder, "a source")
     if source.arrays:
@@ -78,16 +78,17 @@ def recordings(source: DataSource, settings: TrainingSettings) -> list[Pair]:
 
 
 def renders(source: DataSource, settings: TrainingSettings) -> bool:
-    """Whether a source is rendered here: ``hppnet prepare pack`` may have done so before."""
+    """Whether a source is still to be rendered: ``hppnet prepare pack`` may have rendered it."""
     if source.render is None:
         return False
     return not recordings_in(settings.path(source.folder))
 
 
 def split(names: list[str], source: DataSource, settings: TrainingSettings) -> tuple[list[bool], list[bool]]:
-    """Which to train on, and which to keep back: ``source.kept``, or every ``held_out``-th and at least one.
+    """Which names to train on, and which to hold out and use: two lists, an entry for each name.
 
-    At most ``held_out_most`` of the latter are used. Raises ValueError where nothing is left to train on.
+    Held out are ``source.kept``, or every ``held_out``-th name and at least one. At most ``held_out_most`` of
+    them are used. Raises ValueError where nothing is left to train on, or a name in ``kept`` is missing.
     """
     every, most = settings.held_out, settings.held_out_most
     held = [False] * len(names)
@@ -107,7 +108,7 @@ def split(names: list[str], source: DataSource, settings: TrainingSettings) -> t
 
 
 def _digest(files: Iterable[Path], *more: str) -> str:
-    """SHA-256 over names, sizes and, of labels and performances, contents."""
+    """SHA-256 over names and sizes, and over the contents of labels and performances."""
     hasher = hashlib.sha256("\n".join(more).encode())
     for path in sorted(files, key=lambda path: path.name):
         content = b"" if path.suffix.lower() not in (".tsv", ".mid", ".midi", ".pedal") else path.read_bytes()

@@ -1,4 +1,4 @@
-"""Sound files and sounds: found in folders, read, resampled to 16 kHz, and given with their labels."""
+"""Finds sound files, reads them and resamples them to 16 kHz; a :class:`Take` adds their labels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUFFIXES = (".flac", ".wav", ".opus", ".ogg", ".mp3")
 
 
 def files_in(place: Path, suffixes: tuple[str, ...], what: str) -> tuple[Path, ...]:
-    """A file, or those of a folder by their suffix, sorted by name. Raises ValueError where there is none."""
+    """The file, or a folder's files with these suffixes, by name. Raises ValueError where there is none."""
     if place.is_file():
         return (place,)
     if not place.is_dir():
@@ -37,7 +37,7 @@ def sounds_in(folder: Path) -> tuple[Path, ...]:
 
 
 def read_sound(path: Path) -> np.ndarray:
-    """A whole file as mono samples [n] at 16 kHz. Raises ValueError, naming it, for what is no sound."""
+    """A whole file as mono samples [n] at 16 kHz. Raises ValueError, naming it, if it is not sound."""
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (OSError, soundfile.LibsndfileError) as error:
@@ -50,7 +50,7 @@ def read_sound(path: Path) -> np.ndarray:
 
 
 def resampled(blocks: Iterable[np.ndarray], sample_rate: int) -> Iterator[np.ndarray]:
-    """Blocks [n] of mono samples at any rate as blocks at 16 kHz; nothing is shifted in time."""
+    """Resamples blocks [n] of mono samples to 16 kHz, without a shift in time."""
     if sample_rate == SAMPLE_RATE:
         yield from blocks
         return
@@ -68,13 +68,13 @@ class SoundReader(Protocol):
     def blocks(self) -> Iterator[np.ndarray]: ...
 
 
-#: Opens a recording for ``with``. To run in several processes it must be a function of a module.
+#: Opens a recording for ``with``. To run in several processes it must be a module-level function.
 Opener = Callable[[Path], AbstractContextManager[SoundReader]]
 
 
 @dataclass(frozen=True)
 class Take:
-    """What a source gives: its notes, its sound [n] block by block, 16 kHz mono, and the sustain pedal."""
+    """The notes of a piece, its sound in blocks [n] (16 kHz mono), and its sustain pedal."""
 
     notes: list[Note]
     blocks: Iterator[np.ndarray]

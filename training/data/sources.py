@@ -1,4 +1,4 @@
-"""What a run is trained on: its folders opened, its recordings shared out, its batches in order."""
+"""The data of a run: opens its folders and yields its batches in order."""
 
 from __future__ import annotations
 
@@ -17,20 +17,18 @@ from .dataset import Batch, Ends, Excerpts, TrainingRecording, delayed, open_rec
 from .rendering_cache import Renderings
 from .run_files import Pair, find_run_files
 
-ALL_STEPS = 2**40  #: of a run that is given minutes: it is not known yet how many they hold
+ALL_STEPS = 2**40  #: limit of a run of given minutes: its number of steps is not known yet
 
 
 @dataclass(frozen=True)
 class TrainingData:
     """The recordings of a run."""
 
-    trained: list[list[TrainingRecording] | Renderings]  #: of each source with sound, those to train on
-    note_ends: str  #: what all labels call the end of a note: keys or sounding
-    digests: dict[str, str] = field(default_factory=dict)  #: of each source's files, by its title
-    recorded: list[TrainingRecording] = field(default_factory=list)  #: kept back and not rendered
-    arrays: list[list[ArrayRecording]] = field(
-        default_factory=list
-    )  #: of each source, where these hold arrays
+    trained: list[list[TrainingRecording] | Renderings]  #: recordings to train on, for each source with sound
+    note_ends: str  #: where all labels end a note: keys or sounding
+    digests: dict[str, str] = field(default_factory=dict)  #: digest of each source's files, by its title
+    recorded: list[TrainingRecording] = field(default_factory=list)  #: held out and not rendered
+    arrays: list[list[ArrayRecording]] = field(default_factory=list)  #: recordings of each source with arrays
 
     @property
     def kept(self) -> list[TrainingRecording]:
@@ -51,7 +49,7 @@ class TrainingData:
 
 @lru_cache(maxsize=1)
 def gather(settings: TrainingSettings) -> TrainingData:
-    """Opens all folders of a run; decodes, the first time, every recording.
+    """Opens all folders of a run; the first time, decodes every recording.
 
     Raises ValueError, naming the folder, for one that is missing or cannot be trained on.
     """
@@ -84,7 +82,7 @@ def _open(source: DataSource, pairs: Sequence[Pair], settings: TrainingSettings)
 
 
 def cache_of(folder: Path, cache: Path) -> Path:
-    """Where a folder's decoded sound is kept: under its name, unless another folder has taken that."""
+    """The cache folder of a folder's decoded sound: named after it, unless another folder has that name."""
     name = str(folder.resolve())
     place = cache / folder.name
     origin = place / "origin.txt"
@@ -97,7 +95,7 @@ def cache_of(folder: Path, cache: Path) -> Path:
 
 
 class Steps(Dataset[Batch]):
-    """A step's number to the part of its batch that this process draws: the given share of its places."""
+    """Maps a step's number to this process's part of the step's batch."""
 
     def __init__(self, settings: TrainingSettings, rank: int = 0, processes: int = 1) -> None:
         self._settings, self._rank, self._processes = settings, rank, processes
@@ -108,7 +106,7 @@ class Steps(Dataset[Batch]):
         return self._drawn_by(how, step).batch(how.seed, step, share(how.batch, self._rank, self._processes))
 
     def _drawn_by(self, how: TrainingSettings, step: int) -> Excerpts | ArrayExcerpts:
-        """The same for as long as neither the phase nor the number of renderings changes."""
+        """The excerpts of a step, reused until the phase or the number of renderings changes."""
         data = gather(self._settings)
         counts = tuple(one.count(step) for one in data.renderings)
         known = (how, counts)
@@ -150,7 +148,7 @@ def share(batch: int, rank: int, processes: int) -> range:
 
 
 def most_steps(settings: TrainingSettings) -> int:
-    """As many as a run may take."""
+    """The largest number of steps that a run may take."""
     return ALL_STEPS if settings.minutes else settings.schedule.steps
 
 
@@ -159,7 +157,7 @@ def batches(
 ) -> DataLoader[Batch]:
     """The batches of all steps from ``first`` on, in order; ``workers`` processes draw them ahead.
 
-    Only settings go to a worker: it opens the folders itself, or has them from a fork.
+    A worker receives the settings only and opens the folders itself, unless it was forked.
     """
     return DataLoader(
         Steps(settings, rank, processes),

@@ -1,1 +1,1 @@
-"""How well a checkpoint, or another program, transcribes recordings whose notes are known."""
+"""Evaluates how well a checkpoint, or another program, transcribes recordings with labels."""

@@ -1,7 +1,7 @@
 """The conditions under which recordings are transcribed: cut, detuned, in a room, with noise, at a level.
 
-Each is laid over the 16 kHz sound so that the labels stay true, or says by what factor their times change.
-What is random depends on a recording's name alone: every model receives the same.
+Each changes the 16 kHz sound so that the labels stay valid, or gives a factor for the labels' times. Random
+choices depend on the recording's name alone, so that every model receives the same sound.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from ...model.timebase import SAMPLE_RATE
 from ..data.rooms_and_noises import in_room
 from ..data.sounds import read_sound, sounds_in
 
-QUIETEST = 1e-9  #: a level above zero, to divide by
+QUIETEST = 1e-9  #: lowest level, against division by zero
 
 _sounds_in = lru_cache(maxsize=4)(sounds_in)
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What is done to the sound, in this order. The defaults do nothing."""
+    """Changes to the sound, applied in this order. The defaults change nothing."""
 
     detune_cents: float = 0.0  #: how much sharper the piano sounds
-    rooms: Path | None = None  #: impulse responses, the first arrival at 1 ms; one a recording
-    noises: Path | None = None  #: background noise; one a recording, from a random place on
-    snr_db: float = 20.0  #: the recording's level above the noise's, both RMS over the whole of it
-    gain_db: float = 0.0  #: at last, the level of it all
+    rooms: Path | None = None  #: folder of impulse responses, first arrival at 1 ms; one per recording
+    noises: Path | None = None  #: folder of background noises; one per recording, from a random place on
+    snr_db: float = 20.0  #: level of the recording above the noise, both as RMS over its length
+    gain_db: float = 0.0  #: gain of the result, applied last
 
     def __post_init__(self) -> None:
         if not abs(self.detune_cents) <= 1200:
@@ -50,17 +50,17 @@ class Conditions:
 
     @property
     def time_ratio(self) -> float:
-        """By what the times of labels are multiplied: a recording played faster is sharper and shorter."""
+        """The factor for the times of labels: a recording played faster is sharper and shorter."""
         return 2 ** (-self.detune_cents / 1200)
 
     def check(self) -> None:
-        """Raises ValueError for a folder without sounds of its kind."""
+        """Raises ValueError for a folder of rooms or noises without sound files."""
         for folder in (self.rooms, self.noises):
             if folder is not None:
                 _sounds_in(folder)
 
     def apply(self, samples: np.ndarray, name: str) -> np.ndarray:
-        """Samples [n] at 16 kHz under these conditions, [n * time_ratio]; ``name`` decides what is drawn.
+        """Applies the conditions to samples [n] at 16 kHz; returns [n * time_ratio]. ``name`` is the seed.
 
         Raises ValueError, naming the file, for a room or a noise that cannot be used.
         """
@@ -83,7 +83,7 @@ def rms(samples: np.ndarray) -> float:
 
 
 def excerpt(sound: np.ndarray, n: int, place: float) -> np.ndarray:
-    """``n`` samples of a sound from a place (0 to 1) in it, going round where it is shorter."""
+    """``n`` samples of a sound from a place (0 to 1) in it; at its end, the sound starts again."""
     start = int(place * len(sound))
     return np.resize(np.roll(sound, -start), n)
 
@@ -92,7 +92,7 @@ def _drawn(files: tuple[Path, ...], place: float) -> Path:
     return files[int(place * len(files))]
 
 
-BLOCK = 10 * SAMPLE_RATE  #: samples of a sound that lies in memory given at once
+BLOCK = 10 * SAMPLE_RATE  #: samples per block of a sound in memory
 
 Sound = tuple[Iterable[np.ndarray], int]  #: blocks of mono samples [n], sample rate
 
@@ -101,7 +101,7 @@ Sound = tuple[Iterable[np.ndarray], int]  #: blocks of mono samples [n], sample 
 class Listening:
     """How much of each recording is transcribed, and under which conditions."""
 
-    first_s: float | None = None  #: only so much of each file; None: all of it
+    first_s: float | None = None  #: seconds to transcribe of each file; None: the whole file
     conditions: Conditions = field(default_factory=Conditions)
 
     @property
@@ -109,7 +109,7 @@ class Listening:
         return self.first_s is not None or self.conditions.any
 
     def sound(self, name: str, blocks: Iterable[np.ndarray], sample_rate: int) -> Sound:
-        """A recording's blocks under the conditions, which take the whole recording into memory."""
+        """A recording's sound under the conditions. Any condition loads the whole recording into memory."""
         if self.first_s is not None:
             blocks = first(blocks, round(self.first_s * sample_rate))
         if not self.conditions.any:
@@ -127,7 +127,7 @@ class Listening:
         return [replace(n, onset_s=n.onset_s * ratio, offset_s=n.offset_s * ratio) for n in kept]
 
     def presses(self, presses: Iterable[Press]) -> list[Press]:
-        """What the pedal did, likewise."""
+        """A recording's true presses under the conditions."""
         end_s, ratio = self.first_s or math.inf, self.conditions.time_ratio
         kept = [Press(p.down_s, min(p.up_s, end_s)) for p in presses if p.down_s < end_s]
         return [Press(p.down_s * ratio, p.up_s * ratio) for p in kept]
@@ -143,5 +143,5 @@ def first(blocks: Iterable[np.ndarray], samples: int) -> Iterator[np.ndarray]:
 
 
 def cut(notes: Iterable[Note], end_s: float) -> list[Note]:
-    """The notes of a recording's first ``end_s`` seconds: later ones gone, offsets not beyond its end."""
+    """The notes that begin in the first ``end_s`` seconds, with offsets limited to ``end_s``."""
     return [replace(note, offset_s=min(note.offset_s, end_s)) for note in notes if note.onset_s < end_s]

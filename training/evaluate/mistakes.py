@@ -1,17 +1,17 @@
-"""Which notes are missed and which are invented, counted by what distinguishes them.
+"""Counts missed and invented notes, by properties of the notes.
 
-A played note is missed, and a transcribed one invented, if it has no partner of the same key within 50 ms
-(:func:`.scores.match`). Notes are put into groups in several ways:
+A played note is missed, and a transcribed note is invented, if it has no counterpart of the same key within
+50 ms (:func:`.scores.match`). Notes are grouped in several ways:
 
-key         one group a key
-velocity    as played; of an invented note, as transcribed. Unknown ones (0) are left out
-octave      an octave or two above, or below, a played note that sounds as the note begins
-            (within 50 ms); a fifth or a twelfth from one; or none of these
-repeated    how long ago the key was played before
-chord       how many notes were played within 30 ms, itself among them
+key         one group per key
+velocity    as played, or for an invented note as transcribed; unknown velocities (0) are left out
+octave      one or two octaves above, or below, a played note that sounds at the onset (within 50 ms);
+            a fifth or a twelfth from such a note; or none of these
+repeated    time since the key was last played
+chord       number of notes played within 30 ms, including the note itself
 
-A transcribed note that is right lies in the groups of the note that it transcribes; an invented one where
-it would lie had it been played.
+A correct transcribed note counts in the groups of the played note. An invented note counts in the groups
+that it would have if it had been played.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .scores import FRAMES_PER_SECOND, ONSET_TOLERANCE_S, NoteArrays, match, rol
 VELOCITY_STEP = 16
 REPEATED_WITHIN_S = (0.15, 0.3, 1.0)
 CHORD_S = 0.03
-MOST_IN_CHORD = 6  #: and more
+MOST_IN_CHORD = 6  #: larger chords included
 _PITCHES = 128
 
 #: way of grouping -> names of its groups, in order
@@ -95,7 +95,7 @@ def _count(counts: np.ndarray, column: str, which: np.ndarray) -> None:
 
 
 def groups(notes: NoteArrays, played: NoteArrays) -> dict[str, np.ndarray]:
-    """For each way the group [n] of each of ``notes`` among what was played; -1: in none."""
+    """For each way of grouping, the group [n] of each note, given all ``played`` notes; -1: no group."""
     keys = notes.pitches - LOWEST_PITCH
     velocities = notes.velocities.astype(int)
     return {
@@ -108,7 +108,7 @@ def groups(notes: NoteArrays, played: NoteArrays) -> dict[str, np.ndarray]:
 
 
 def _octaves(notes: NoteArrays, played: NoteArrays) -> np.ndarray:
-    """Which of GROUPS["octave"]: what else sounds as each note begins, or begins within 50 ms of it."""
+    """Index [n] into GROUPS["octave"], by the played notes that sound at each onset or 50 ms later."""
     onsets_s = notes.times_s[:, 0]
     end_s = max(played.times_s[:, 1].max(initial=0.0), onsets_s.max(initial=0.0)) + 2 * ONSET_TOLERANCE_S
     sounding = roll(played, int(np.ceil(end_s * FRAMES_PER_SECOND)) + 1)
@@ -131,20 +131,20 @@ def _any_at(sounding: np.ndarray, pitches: np.ndarray, distances: tuple[int, ...
 
 
 def _repeated(notes: NoteArrays, played: NoteArrays) -> np.ndarray:
-    """Which of GROUPS["repeated"]: the time since the last stroke of the same key."""
+    """Index [n] into GROUPS["repeated"], by the time since the key was last played."""
     since = np.full(len(notes), np.inf)
     for pitch in np.unique(notes.pitches):
         which = np.flatnonzero(notes.pitches == pitch)
         strokes = np.sort(played.times_s[played.pitches == pitch, 0])
         onsets = notes.times_s[which, 0]
-        last = np.searchsorted(strokes, onsets) - 1  # before it: a note is not its own repetition
+        last = np.searchsorted(strokes, onsets) - 1  # strictly earlier: a note is not its own repetition
         known = last >= 0
         since[which[known]] = onsets[known] - strokes[last[known]]
     return np.searchsorted(REPEATED_WITHIN_S, since)
 
 
 def _chords(notes: NoteArrays, played: NoteArrays) -> np.ndarray:
-    """Which of GROUPS["chord"]: the played notes within 30 ms, and the note itself."""
+    """Index [n] into GROUPS["chord"], by the played notes within 30 ms and the note itself."""
     onsets, strokes = notes.times_s[:, 0], np.sort(played.times_s[:, 0])
     near = np.searchsorted(strokes, onsets + CHORD_S, side="right") - np.searchsorted(
         strokes, onsets - CHORD_S

@@ -1,4 +1,4 @@
-"""What ``hppnet evaluate`` is asked for, checked before anything is computed."""
+"""The options of ``hppnet evaluate``, checked before anything is computed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .conditions import Conditions, Listening
 from .peers import NAMES
 from .playing import find_sound_font
 
-ALL = "all"  #: the latencies
+ALL = "all"  #: the value of --latency
 ERRORS_PICTURE, LATENCY_PICTURE = Path("evaluate-errors.png"), Path("evaluate-latency.png")
 OWN = "hppnet"
 
 
 class EvaluationRefusal(Exception):
-    """What cannot be done, in one line. ``code``: 2 for wrong use, 1 for what is broken."""
+    """An evaluation that cannot be done; why, in one line. ``code``: 2 for wrong use, 1 for a failure."""
 
     def __init__(self, line: str, code: int = 2) -> None:
         super().__init__(line)
@@ -25,28 +25,28 @@ class EvaluationRefusal(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """The command line's options. Raises EvaluationRefusal for what does not go together or is not there."""
+    """The command line's options. Raises EvaluationRefusal for conflicting options and missing files."""
 
     data: Path | None
     models: tuple[str, ...]
     predictions: Path | None
     no_piano: tuple[Path, ...]
-    starts: int | None  #: beginnings in them, in place of the whole recordings
-    soundfont: Path | None  #: that plays the phrases of ``playing``; None: they are not wanted
-    latency: float | str | None  #: ms; None: full context; ALL
+    starts: int | None  #: number of excerpts of ``no_piano``; None: whole recordings
+    soundfont: Path | None  #: renders the phrases of ``playing``; None: without these phrases
+    latency: float | str | None  #: ms; None: full context; ALL: every one
     checkpoint: Path | None
     device: str
     thresholds: dict[str, float | None]
     note_ends: str | None
     listening: Listening
-    channel: int | None  #: of the recordings, from 1; None: see ``model.downmix``
-    track: int | None  #: of files with several audio tracks, from 1
+    channel: int | None  #: channel of the recordings, from 1; None: see ``model.downmix``
+    track: int | None  #: track of files with several audio tracks, from 1
     jobs: int
     errors: bool
     plot: Path | None
     json_file: str | None
     csv_file: Path | None
-    force: bool = False  #: reports that others wrote are replaced
+    force: bool = False  #: replace reports that other programs wrote
 
     def __post_init__(self) -> None:
         if self.data is None and not self.no_piano and not self.playing:
@@ -72,14 +72,14 @@ class Options:
 
     @property
     def written(self) -> dict[str, Path]:
-        """The files that the evaluation leaves, by their kind."""
+        """The files that the evaluation writes, by their kind."""
         json_file = None if self.json_file in (None, "-") else Path(str(self.json_file))
         written = {"json": json_file, "csv": self.csv_file, "png": self.picture}
         return {kind: path for kind, path in written.items() if path is not None}
 
     @property
     def picture(self) -> Path | None:
-        """Where one is drawn, if any is."""
+        """The picture's file; None: no picture."""
         if self.latency == ALL:
             return self.plot or LATENCY_PICTURE
         return (self.plot or ERRORS_PICTURE) if self.errors else None
@@ -127,7 +127,7 @@ class Options:
             raise EvaluationRefusal(f"--note-ends: expected {' or '.join(NOTE_ENDS)}, got {self.note_ends!r}")
 
     def _check_outputs(self) -> None:
-        """Now rather than after an hour."""
+        """Checks the output files now, not after an hour."""
         json_file = None if self.json_file in (None, "-") else Path(str(self.json_file))
         reports = {"json": json_file, "csv": self.csv_file, "plot": self.plot}
         named = {kind: path for kind, path in reports.items() if path is not None}
@@ -149,7 +149,7 @@ class Options:
 
 
 def wanted_soundfont(given: Path | None, playing: bool) -> Path | None:
-    """What plays --playing, None without it. Raises EvaluationRefusal where there is none."""
+    """The sound font for --playing, None without --playing. Raises EvaluationRefusal if none is found."""
     if given is not None and not playing:
         raise EvaluationRefusal("--soundfont is for --playing")
     try:
@@ -166,7 +166,7 @@ def listening(
     detune_cents: float,
     gain_db: float,
 ) -> Listening:
-    """Raises EvaluationRefusal for conditions that cannot be."""
+    """The checked conditions. Raises EvaluationRefusal for impossible ones."""
     if snr_db is not None and noise is None:
         raise EvaluationRefusal("--snr needs --noise DIR")
     try:

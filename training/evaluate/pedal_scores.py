@@ -1,8 +1,9 @@
-"""Scores of the sustain pedal, and of notes up to where they stop sounding.
+"""Scores of the sustain pedal, and of notes that end when they stop sounding.
 
-``frame`` compares, every 10 ms, whether the pedal is down; ``down`` and ``up`` the moments at which it moves,
-within 200 ms and each used once. ``sounding`` is note onset + offset F1 where the notes of both sides end
-when they stop sounding; ``keys`` beside it what the bare key releases would score for the same ends.
+``frame`` compares every 10 ms whether the pedal is down. ``down`` and ``up`` compare the times at which it
+moves, within 200 ms, each used once. ``sounding`` scores note onset + offset, where both played and
+transcribed notes end when they stop sounding. ``keys`` scores the transcribed key releases against these
+played ends.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def score_pedal(
     transcribed: Sequence[Note],
     transcribed_presses: Sequence[Press],
 ) -> PedalScores:
-    """All scores of what was transcribed against what was played and pressed; notes end with their keys."""
+    """All scores of a transcription against the played notes and presses. Notes end at key releases."""
     true_ends = sounding(played, pressed)
     return PedalScores(
         _frames(pressed, transcribed_presses),
@@ -64,7 +65,7 @@ def _frames(pressed: Sequence[Press], transcribed: Sequence[Press]) -> PRF | Non
 
 
 def _down(presses: Sequence[Press], frames: int) -> np.ndarray:
-    """Whether the pedal is down at each instant [frames]: as if it were a note."""
+    """Whether the pedal is down at each instant: bool [frames]. Presses are treated as notes."""
     return roll(NoteArrays.of([Note(press.down_s, press.up_s, 0, 0) for press in presses]), frames)[:, 0]
 
 
@@ -79,5 +80,5 @@ def _notes(played: Sequence[Note], transcribed: Sequence[Note]) -> PRF | None:
 
 
 def mean_pedal(scores: Sequence[PedalScores]) -> PedalScores:
-    """The plain mean over files, score by score, of those that have it. Needs one file."""
+    """The mean of each score over the files that have it. Needs at least one file."""
     return PedalScores(**mean_fields(scores))

@@ -1,14 +1,14 @@
-"""Piano transcribers behind one protocol: other people's, to compare with and to label with, and hppnet.
+"""Piano transcribers behind one protocol: other people's programs, to compare and label with, and hppnet.
 
-Other people's are installed on demand (``pip install 'hppnet[peers]'`` has what pip can resolve); each
+The other programs are installed on demand (``pip install 'hppnet[peers]'`` has what pip can resolve); each
 adapter says how. An adapter imports its program in ``load`` only.
 
 Basic Pitch: Bittner et al., "A Lightweight Instrument-Agnostic Model for Polyphonic Note Transcription and
-Multipitch Estimation", ICASSP 2022; its own inference with the ONNX model in its wheel.
+Multipitch Estimation", ICASSP 2022. Runs its own inference with the ONNX model in its wheel.
 
 Transkun: Yan and Duan, "Scoring Time Intervals Using Non-Hierarchical Transformer for Automatic Piano
-Transcription", ISMIR 2024; the weights in its wheel. Those of 2.0.1 end notes where keys are released, and
-find the sustain and soft pedals as events of their own, whose pitches are the controllers' numbers, negative.
+Transcription", ISMIR 2024. Uses the weights in its wheel. Those of 2.0.1 end notes at key releases and detect
+the sustain and soft pedals as separate events, whose pitch is the negative controller number.
 """
 
 from __future__ import annotations
@@ -39,27 +39,27 @@ if TYPE_CHECKING:
 
 
 class Prediction(NamedTuple):
-    """What a peer finds in one recording."""
+    """A peer's transcription of one recording."""
 
     notes: list[Note]  #: in any order
     pedal: list[Press] | None  #: presses of the sustain pedal, in any order; None: not predicted
 
 
 class AboutProgram(NamedTuple):
-    """What one takes on with a program."""
+    """A program's download size and licences."""
 
-    download_mb: float  #: of the program and its weights; what it needs beside them apart
+    download_mb: float  #: size of the program and its weights, without dependencies
     code_licence: str
     weights_licence: str
 
 
 class PeerTranscriber(Protocol):
-    """A transcriber."""
+    """The interface of all adapters."""
 
-    name: str  #: as after ``--model``
+    name: str  #: its value for ``--model``
     needs: tuple[str, ...]  #: the modules that it imports
     install: str  #: the command that installs them
-    note_ends: str  #: where its notes end: keys or sounding, as in ``prepared``
+    note_ends: str  #: where its notes end: keys or sounding, as in ``prepared.json``
 
     @property
     def about(self) -> AboutProgram: ...
@@ -72,14 +72,14 @@ class PeerTranscriber(Protocol):
 
 
 def missing(peer: PeerTranscriber) -> list[str]:
-    """Which of the modules that a peer needs are not installed."""
+    """The modules that a peer needs and that are not installed."""
     return [name for name in peer.needs if not _is_there(name)]
 
 
 def _is_there(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
-    except ValueError:  # taken out of this process
+    except ValueError:  # a stub in sys.modules has no spec
         return False
 
 
@@ -89,26 +89,26 @@ def rounded_velocity(value: float) -> int:
 
 
 class ProgramLoadError(Exception):
-    """A program that cannot be started; why, in one line."""
+    """A program that cannot be started. The message is one line."""
 
 
-BLOCK = 1 << 19  #: samples of all channels
+BLOCK = 1 << 19  #: samples per block, over all channels
 
 
 class OwnPeer:
-    """With full context, on the processor. ``checkpoint`` is a file of weights; None: those that ship."""
+    """hppnet with full context, on the CPU. ``checkpoint`` is a file of weights; None: the shipped ones."""
 
     name = "hppnet"
     needs: tuple[str, ...] = ()
     install = "pip install hppnet"
-    note_ends = "keys"  #: after ``load`` what the checkpoint says
+    note_ends = "keys"  #: ``load`` sets it to the checkpoint's
 
     def __init__(self, checkpoint: Path | None = None) -> None:
         self.checkpoint = checkpoint
 
     @property
     def about(self) -> AboutProgram:
-        """The size is that of the weights."""
+        """Download size (of the weights alone) and licences."""
         path = self.checkpoint or DEFAULT
         return AboutProgram(path.stat().st_size / 1e6, "MIT", LICENCE if path == DEFAULT else "not known")
 
@@ -130,14 +130,14 @@ class OwnPeer:
 
 
 class BasicPitch:
-    """Version 0.4, with its default thresholds."""
+    """Basic Pitch 0.4, with its default thresholds."""
 
     name = "basic-pitch"
     needs: tuple[str, ...] = ("basic_pitch", "onnxruntime", "resampy", "sklearn", "librosa")
-    # Its wheel asks for a TensorFlow that newer Pythons do not have and that ONNX does not need.
+    # Its wheel requires a TensorFlow that newer Pythons do not have and that its ONNX model does not need.
     install = "pip install 'hppnet[peers]' && pip install --no-deps basic-pitch==0.4.0"
-    note_ends = "sounding"  #: it knows no pedal: a note ends with its sound
-    about = AboutProgram(0.8, "Apache-2.0", "Apache-2.0")  #: of its wheel on PyPI
+    note_ends = "sounding"  #: it detects no pedal: a note ends with its sound
+    about = AboutProgram(0.8, "Apache-2.0", "Apache-2.0")  #: size of its wheel on PyPI
 
     def load(self) -> None:
         logging.getLogger().setLevel(logging.ERROR)  # it warns of every runtime that is not installed
@@ -148,7 +148,7 @@ class BasicPitch:
         self._predict: Any = inference.predict
 
     def transcribe(self, path: Path) -> Prediction:
-        with contextlib.redirect_stdout(io.StringIO()):  # it tells what it reads
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints the file's name
             _, _, events = self._predict(path, self._model)
         notes = [
             Note(float(begin), float(end), int(pitch), rounded_velocity(127 * float(amplitude)))
@@ -161,18 +161,18 @@ _MEL = "framewiseFeatureExtractor.freq2mels"
 
 
 class Transkun:
-    """Version 2, on the processor."""
+    """Transkun 2, on the CPU."""
 
     name = "transkun"
     needs: tuple[str, ...] = ("transkun", "moduleconf", "mir_eval", "ncls")
     install = "pip install 'hppnet[peers]'"
     note_ends = "keys"
-    about = AboutProgram(50.8, "MIT", "MIT (trained on MAESTRO, CC BY-NC-SA 4.0)")  #: of its wheel on PyPI
+    about = AboutProgram(50.8, "MIT", "MIT (trained on MAESTRO, CC BY-NC-SA 4.0)")  #: size of its wheel
 
     def load(self) -> None:
         import torch
 
-        torch.set_num_threads(1)  # as hppnet has it here: on a busy machine two are slower than one
+        torch.set_num_threads(1)  # as for hppnet: on a busy machine, two threads are slower than one
         folder = Path(next(iter(import_module("transkun").__path__))) / "pretrained"
         settings = import_module("moduleconf").parseFromFile(str(folder / "2.0.conf"))["Model"]
         saved = torch.load(folder / "2.0.pt", map_location="cpu", weights_only=True)
@@ -190,7 +190,7 @@ class Transkun:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
         sound = torch.from_numpy(soxr.resample(samples, rate, self._model.fs))
         with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of newer versions of torch
+            warnings.simplefilter("ignore")  # newer versions of torch warn here
             events = self._model.transcribe(sound, discardSecondHalf=False)
         return prediction(events)
 
@@ -198,24 +198,24 @@ class Transkun:
 def prediction(events: list[Any]) -> Prediction:
     """Transkun's events (start, end, pitch, velocity) as notes and presses of the sustain pedal.
 
-    The soft pedal's are left out.
+    Events of the soft pedal are left out.
     """
     notes = [
         Note(float(e.start), float(e.end), int(e.pitch), rounded_velocity(float(e.velocity)))
         for e in events
         if e.pitch > 0
     ]
-    # The velocity of a pedal's event means nothing: the model was trained on down or up alone.
+    # The velocity of a pedal event has no meaning: the model was trained on down or up alone.
     pedal = [Press(float(e.start), float(e.end)) for e in events if e.pitch == -SUSTAIN]
     return Prediction(notes, pedal)
 
 
 @contextmanager
 def _without_torchaudio() -> Iterator[None]:
-    """Stands in for torchaudio, which Transkun asks for its mel filters alone.
+    """Replaces torchaudio, of which Transkun uses only the mel filters, by a stub.
 
-    PyPI has it for CUDA only: beside a PyTorch for the processor it cannot be imported. The filters are
-    among Transkun's weights, which overwrite what is returned here.
+    PyPI has torchaudio for CUDA only; it cannot be imported beside a PyTorch for CPUs. Transkun's weights
+    include the filters and overwrite the stub's zeros.
     """
 
     def melscale_fbanks(n_freqs: int, n_mels: int, **_: object) -> Any:
@@ -235,7 +235,7 @@ def _without_torchaudio() -> Iterator[None]:
             sys.modules["torchaudio"] = before
 
 
-#: Other people's programs by name. hppnet itself is an ``OwnPeer``: it takes a checkpoint.
+#: Other people's programs by name. hppnet is not here: ``OwnPeer`` takes a checkpoint.
 _ADAPTERS: dict[str, Callable[[], PeerTranscriber]] = {"basic-pitch": BasicPitch, "transkun": Transkun}
 NAMES = tuple(_ADAPTERS)
 

@@ -1,4 +1,4 @@
-"""Pictures (PNG) of an evaluation: F1 against latency, and where the mistakes lie."""
+"""Draws an evaluation (PNG): F1 against latency, and mistakes by group."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ _PANELS = {
 
 @dataclass(frozen=True)
 class Point:
-    """One run: F1 in percent by score's name, and where 95 of 100 means would lie."""
+    """One run: F1 in percent by score's name, and the 95 % bootstrap intervals."""
 
-    f1: Mapping[str, float]  #: without those for which there was nothing to score
+    f1: Mapping[str, float]  #: without scores that had nothing to score
     intervals: Mapping[str, tuple[float, float] | None]
 
 
@@ -61,9 +61,9 @@ def _plain(axes: Axes) -> None:
 def draw_latencies(
     path: Path, streamed: Mapping[float, Point], offline: Point | None, peers: Mapping[str, Point], title: str
 ) -> None:
-    """F1 against latency in ms, with the bootstrap interval; full context at the right edge.
+    """Draws F1 against latency in ms, with bootstrap intervals; full context at the right edge.
 
-    Peers, which receive the whole recording, are marked there too. Raises OSError when the file cannot be
+    Peers, which receive the whole recording, are drawn there too. Raises OSError if the file cannot be
     written.
     """
     figure = _figure(8.5, 5)
@@ -99,10 +99,9 @@ def draw_latencies(
 
 
 def draw_mistakes(path: Path, mistakes: Mistakes, title: str) -> None:
-    """A bar a group: up, what percent of its played notes is missed; down, of its transcribed ones invented.
+    """Draws two bars per group: up, percent missed of the played notes; down, invented of the transcribed.
 
-    The darker, the more notes that is: dark bars are where work pays. Raises OSError when the file cannot
-    be written.
+    A darker bar stands for more notes: improve those first. Raises OSError if the file cannot be written.
     """
     figure = _figure(13, 7.5)
     grid = figure.add_gridspec(2, 4)
@@ -139,5 +138,5 @@ def _bars(axes: Axes, counts: np.ndarray) -> None:
 
 
 def _escaped(title: str) -> str:
-    """A $ would begin a formula."""
+    """Escapes ``$``, which would begin a formula."""
     return title.replace("$", r"\$")

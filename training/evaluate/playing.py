@@ -1,7 +1,7 @@
-"""What players ask of a transcriber: phrases of one difficulty each, rendered and labelled.
+"""Test phrases for a transcriber, each with one difficulty, rendered and labelled.
 
-Keys struck again and again, chords, soft notes, the ends of the keyboard. FluidSynth renders all as one
-performance, which is cut afterwards, so that soft notes are as soft as they are on that piano.
+They have repeated keys, chords, soft notes, and the lowest and highest keys. FluidSynth renders all as one
+performance, which is cut afterwards, so that soft notes keep their level relative to the others.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ...model.timebase import SAMPLE_RATE
 from ..data.rendering import render
 from .recordings import Pair
 
-LATENCIES_MS = (52.0, 92.0, 132.0, None)  #: at which phrases are heard; None: full context
+LATENCIES_MS = (52.0, 92.0, 132.0, None)  #: latencies at which phrases are transcribed; None: full context
 SILENCE_S = 1.0  #: before and after a phrase
 SOUND_FONT_FOLDERS = (
     *("/usr/share/sounds/sf3", "/usr/share/sounds/sf2", "/usr/share/soundfonts"),
@@ -32,7 +32,7 @@ Phrase = Callable[[np.random.Generator], list[Note]]
 
 
 def restrikes(rng: np.random.Generator, per_second: float) -> list[Note]:
-    """Nine keys from C2 to C7, each struck eight times at this rate and held for three fifths of it."""
+    """Nine keys from C2 to C7, each played eight times at this rate and down for three fifths of the time."""
     notes, at_s, every_s = [], 0.0, 1 / per_second
     for pitch in (36, 43, 50, 57, 64, 71, 79, 86, 96):
         for _ in range(8):
@@ -43,7 +43,7 @@ def restrikes(rng: np.random.Generator, per_second: float) -> list[Note]:
 
 
 def chords(rng: np.random.Generator, keys: int) -> list[Note]:
-    """Twelve chords of so many keys between C2 and C7, none next to another; struck within 9 ms."""
+    """Twelve chords of ``keys`` keys between C2 and C7, no two of them adjacent; onsets within 9 ms."""
     notes = []
     for number in range(12):
         pitches = 36 + np.sort(rng.choice(61 - keys + 1, keys, replace=False)) + np.arange(keys)
@@ -57,7 +57,7 @@ def chords(rng: np.random.Generator, keys: int) -> list[Note]:
 def single(
     rng: np.random.Generator, pitches: tuple[int, int], velocities: tuple[int, int] = (40, 90)
 ) -> list[Note]:
-    """Forty notes, three a second, of keys and velocities in these ranges (both ends included)."""
+    """Forty notes, three a second, with pitches and velocities in these ranges (both ends included)."""
     notes: list[Note] = []
     for number in range(40):
         before = notes[-1].pitch if notes else None
@@ -67,7 +67,7 @@ def single(
     return notes
 
 
-#: What is played, in the order in which it is shown.
+#: The phrases, in the order in which they are shown.
 PHRASES: dict[str, Phrase] = {
     **{f"re-strikes, {n} a second": partial(restrikes, per_second=n) for n in (4, 8, 12)},
     **{f"chords of {n}": partial(chords, keys=n) for n in (2, 4, 6, 8, 10)},
@@ -78,7 +78,7 @@ PHRASES: dict[str, Phrase] = {
 
 
 def find_sound_font() -> Path:
-    """The largest one where systems keep them. Raises ValueError where there is none."""
+    """The largest sound font in SOUND_FONT_FOLDERS. Raises ValueError if there is none."""
     found = [path for folder in SOUND_FONT_FOLDERS for path in Path(folder).glob("*.sf[23]")]
     if not found:
         raise ValueError(
@@ -89,7 +89,7 @@ def find_sound_font() -> Path:
 
 
 def rendered(soundfont: Path, folder: Path) -> list[Pair]:
-    """All phrases as recordings in ``folder``, with what was played. Raises ValueError in a line."""
+    """Renders all phrases to ``folder``; returns them with their notes. Raises ValueError, one line."""
     phrases = {name: play(np.random.default_rng(n)) for n, (name, play) in enumerate(PHRASES.items())}
     begins_s, together, at_s = [], [], 0.0
     for notes in phrases.values():

@@ -1,7 +1,7 @@
-"""The programs that are compared: hppnet itself, peers, and what any program has written as MIDI.
+"""The programs that are compared: hppnet itself, peers, and transcriptions that any program wrote as MIDI.
 
-They transcribe recordings in this process or in several of their own, timed and with their memory measured.
-Nothing here scores, so that a process that transcribes holds the program and no more.
+They transcribe in this process or in several worker processes; time and memory are measured. Nothing here
+scores, so that a worker process holds the program and no more.
 """
 
 from __future__ import annotations
@@ -33,29 +33,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ProgramOutput:
-    """What a program made of one recording."""
+    """A program's transcription of one recording."""
 
-    run: str  #: which of the program's ways of transcribing; see ``TranscribingProgram``
+    run: str  #: name of the run: program and setting; see ``TranscribingProgram``
     notes: list[Note]
-    sound_s: float  #: length of what was transcribed
-    wall_s: float | None = None  #: how long it took; None: it was done before
-    peak_mib: float | None = None  #: the most memory that the process had held by then
+    sound_s: float  #: length of the transcribed sound
+    wall_s: float | None = None  #: time taken; None: transcribed beforehand
+    peak_mib: float | None = None  #: peak memory of the process so far
     pedal: list[Press] | None = None  #: None: the program does not predict it
 
 
 class TranscribingProgram(Protocol):
-    """Something that transcribes recordings, perhaps each in several ways (``ProgramOutput.run``)."""
+    """A program that transcribes recordings, each with one or several settings (``ProgramOutput.run``)."""
 
     def transcribe(self, name: str, recording: Path) -> list[ProgramOutput]: ...
 
 
-Answer = tuple[
-    Pair, list[ProgramOutput] | str
-]  #: a recording, and what came of it or in a line why nothing did
+Answer = tuple[Pair, list[ProgramOutput] | str]  #: a recording, and its outputs or a one-line error
 
 
 def transcribe_all(pairs: Iterable[Pair], program: TranscribingProgram) -> Generator[Answer, None, None]:
-    """In this process and in order. A recording that fails does not stop the others."""
+    """Transcribes in this process and in order. A recording that fails does not stop the others."""
     for pair in pairs:
         yield pair, _transcribe(program, pair.name, pair.recording)
 
@@ -63,7 +61,7 @@ def transcribe_all(pairs: Iterable[Pair], program: TranscribingProgram) -> Gener
 def transcribe_in_processes(
     pairs: Iterable[Pair], load: Callable[[], TranscribingProgram], jobs: int
 ) -> Generator[Answer, None, None]:
-    """As :func:`transcribe_all`, in ``jobs`` processes and in the order in which they get done.
+    """As :func:`transcribe_all`, in ``jobs`` processes; yields recordings as they are done.
 
     Each process loads its own program; ``load`` must be picklable. Raises ProgramLoadError if it fails.
     """
@@ -88,10 +86,10 @@ _of_this_worker: TranscribingProgram | ProgramLoadError  # set as the process st
 
 def _start_worker(load: Callable[[], TranscribingProgram]) -> None:
     global _of_this_worker
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: gone at once, without a traceback each
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends each worker at once, without a traceback
     try:
         _of_this_worker = load()
-    except Exception as error:  # told with the first recording: an initializer that fails says nothing
+    except Exception as error:  # raised with the first recording: the pool hides an initializer's error
         _of_this_worker = ProgramLoadError(f"{type(error).__name__}: {_one_line(error)}")
 
 
@@ -104,7 +102,7 @@ def _work(name: str, recording: Path) -> list[ProgramOutput] | str:
 def _transcribe(program: TranscribingProgram, name: str, recording: Path) -> list[ProgramOutput] | str:
     try:
         return program.transcribe(name, recording)
-    except Exception as error:  # whatever one file brings about, the next ones are not to suffer
+    except Exception as error:  # a broken file must not stop the others
         said = _one_line(error)
         return said if said.startswith(str(recording)) else f"{recording}: {type(error).__name__}: {said}"
 
@@ -127,7 +125,7 @@ def run_name(latency_ms: float | None) -> str:
 def load_transcriber(
     checkpoint: Path | None, device: str, thresholds: dict[str, float | None]
 ) -> Transcriber:
-    """The transcriber of this process, in one thread. Raises ValueError, CheckpointError."""
+    """Loads the transcriber of this process, with one thread. Raises ValueError, CheckpointError."""
     from ...model.device import one_thread
     from ...model.transcriber import Transcriber
 
@@ -138,10 +136,10 @@ def load_transcriber(
 
 @dataclass(frozen=True)
 class Hppnet:
-    """This project's own transcriber, each recording at one latency or at several."""
+    """This project's own transcriber; transcribes each recording at one or several latencies."""
 
     transcriber: Transcriber
-    latencies_ms: tuple[float | None, ...]  #: None: with all the future to see
+    latencies_ms: tuple[float | None, ...]  #: None: full context
     listening: Listening
     open_recording: Opener
 
@@ -153,14 +151,14 @@ class Hppnet:
         listening: Listening,
         open_recording: Opener,
     ) -> Hppnet:
-        """In the process in which it is to work."""
+        """Called in the process that transcribes."""
         return cls(make(), latencies_ms, listening, open_recording)
 
     def transcribe(self, name: str, recording: Path) -> list[ProgramOutput]:
         with self.open_recording(recording) as opened:
             blocks, rate = self.listening.sound(name, opened.blocks(), opened.sample_rate)
             if len(self.latencies_ms) > 1:
-                blocks = list(blocks)  # read once
+                blocks = list(blocks)  # read only once
             return [self._transcribe(blocks, rate, latency_ms) for latency_ms in self.latencies_ms]
 
     def _transcribe(self, blocks: Iterable[np.ndarray], rate: int, latency_ms: float | None) -> ProgramOutput:
@@ -174,7 +172,7 @@ class Hppnet:
 
 @dataclass(frozen=True)
 class PeerProgram:
-    """Another's transcriber. It reads the files itself, or a changed copy where the sound is changed."""
+    """A peer. It reads the recording itself, or a changed copy if the conditions change the sound."""
 
     peer: PeerTranscriber
     listening: Listening
@@ -184,7 +182,7 @@ class PeerProgram:
     def load(
         cls, make: Callable[[], PeerTranscriber], listening: Listening, open_recording: Opener
     ) -> PeerProgram:
-        """In the process in which it is to work."""
+        """Called in the process that transcribes."""
         peer = make()
         peer.load()
         return cls(peer, listening, open_recording)
@@ -199,7 +197,7 @@ class PeerProgram:
         return [ProgramOutput(self.peer.name, sorted(notes), sound_s, took, peak_mib(), pedal)]
 
     def _file(self, name: str, recording: Path, copy: Path) -> tuple[Path, float]:
-        """What the peer is to read, and its length in seconds. Broken recordings are found out here."""
+        """The file that the peer reads, and its length in seconds. Broken recordings are detected here."""
         with self.open_recording(recording) as opened:
             blocks, rate = self.listening.sound(name, opened.blocks(), opened.sample_rate)
             samples = 0
@@ -212,7 +210,7 @@ class PeerProgram:
 
 @dataclass(frozen=True)
 class WrittenPredictions:
-    """What some program has written: a folder with NAME.mid for each recording NAME."""
+    """Transcriptions that any program wrote: a folder with NAME.mid for each recording NAME."""
 
     folder: Path
     listening: Listening

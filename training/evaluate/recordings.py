@@ -1,12 +1,12 @@
-"""What there is to score: recordings with their labels, in any of the shapes in which data comes.
+"""Finds the recordings to score and their labels, in all supported layouts.
 
-A plain folder has a recording and labels of the same name; so has what ``hppnet prepare`` writes. MAPS and
-MAESTRO are taken as they are distributed, and of them what others report figures on: MAPS's music on the
-Disklavier (``ENSTDkAm`` and ``ENSTDkCl``), MAESTRO's test split.
+A plain folder has recordings and labels of the same name; so do the folders that ``hppnet prepare`` writes.
+MAPS and MAESTRO are read as distributed, limited to the parts that papers report figures on: MAPS's music on
+the Disklavier (``ENSTDkAm`` and ``ENSTDkCl``), MAESTRO's test split.
 
-Recordings without piano are taken whole, or streams are begun in them many times over: before its first
-sample a stream received silence, so whatever sounds there begins all at once, and may be taken for onsets.
-Each beginning is a file of its own, cut out of a recording at a place that a seed decides.
+Recordings without piano are transcribed whole, or excerpts are cut out of them. A stream treats the time
+before its first sample as silence, so all sound in an excerpt begins at once and may be mistaken for onsets.
+Each excerpt is written to a file of its own; a seed decides its place.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from ..prepare.pairs import Recorded
 
 @dataclass(frozen=True)
 class Pair:
-    """A recording and what was played in it; None: there is no piano."""
+    """A recording and the notes played in it; None: there is no piano."""
 
     name: str
     recording: Path
     played: list[Note] | None
-    pedal: list[Press] | None = None  #: what the sustain pedal did; None: not known
+    pedal: list[Press] | None = None  #: presses of the sustain pedal; None: not known
 
 
 MAPS_REAL_PIANOS = ("ENSTDkAm", "ENSTDkCl")
-TEST_FOLDERS = ("test", "dev", "validation")  #: of prepared data: the first that is there
+TEST_FOLDERS = ("test", "dev", "validation")  #: folders of prepared data; the first that exists is used
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ class LabelledRecording:
     name: str
     recording: Path
     labels: tuple[Path, ...]
-    note_ends: str = "keys"  #: as which MIDI files are read; a table says it itself
+    note_ends: str = "keys"  #: how MIDI files are read; a table says it itself
 
     def read(self, note_ends: str | None = None) -> Pair:
-        """With its notes; ``note_ends`` (keys, sounding) where MIDI files are to be read otherwise.
+        """Reads the notes and the pedal. ``note_ends`` (keys, sounding) overrides how MIDI files are read.
 
         Raises ValueError, in one line, for labels that are broken or hold no note.
         """
@@ -66,7 +66,7 @@ class LabelledRecording:
         return Pair(self.name, self.recording, sorted(notes, key=_order), self._pedal())
 
     def _pedal(self) -> list[Press] | None:
-        """What a table beside the recording, or a MIDI file of labels, says of the sustain pedal."""
+        """Presses of the sustain pedal, from a table beside the recording or from a MIDI file of labels."""
         table = read_presses(self.recording.with_suffix(PEDAL_SUFFIX))
         presses = pedal_of(self.labels) if table is None else table
         return None if presses is None else [Press(float(down_s), float(up_s)) for down_s, up_s in presses]
@@ -74,7 +74,7 @@ class LabelledRecording:
 
 @dataclass(frozen=True)
 class EvaluationData:
-    """What a folder holds."""
+    """The contents of a folder."""
 
     labelled: list[LabelledRecording]
     note_ends: str  #: what its labels call an offset: key releases (keys) or sounding ends (sounding)
@@ -112,7 +112,7 @@ def find_evaluation_data(
 
 
 def _places(folder: Path) -> list[Path]:
-    """The folders in which the files lie: this one, or those below it that are for testing."""
+    """The folders that hold the files: this one, or its subfolders for testing."""
     pianos = [folder / name / "MUS" for name in MAPS_REAL_PIANOS] + [folder / "MUS"]
     maps = [place for place in pianos if place.is_dir()]
     if maps:
@@ -124,10 +124,10 @@ def _places(folder: Path) -> list[Path]:
 def find_labelled(
     folder: Path, recording_suffixes: Collection[str]
 ) -> tuple[list[LabelledRecording], dict[str, str]]:
-    """The recordings of a folder with labels of the same name; and why others lack their other half.
+    """The recordings of a folder with labels of the same name; for other names, why they have none.
 
-    Files of other kinds, and hidden ones, are passed over, as are MIDI files without a recording: nothing
-    says that they are labels.
+    Hidden files and files of other kinds are ignored. MIDI files without a recording are ignored too, because
+    they need not be labels.
     """
     sounds: dict[str, list[Path]] = {}
     labels: dict[str, list[Path]] = {}
@@ -148,7 +148,7 @@ def find_labelled(
 
 
 def _is_prose(path: Path) -> bool:
-    """A text that is none of MAPS's tables; such may lie about."""
+    """Whether a file is a ``.txt`` but no table of MAPS, such as a readme."""
     if path.suffix.lower() != ".txt":
         return False
     with path.open(encoding="utf-8-sig", errors="replace") as file:
@@ -165,7 +165,7 @@ def _why_none(name: str, recordings: list[Path], tables: list[Path]) -> str | No
 
 
 def without_piano(paths: Iterable[Path], recording_suffixes: Collection[str]) -> list[Pair]:
-    """Recordings in which there is no piano, by file or by folder.
+    """Recordings without piano, from files and folders.
 
     Raises ValueError for a folder without recordings.
     """
@@ -179,15 +179,15 @@ def without_piano(paths: Iterable[Path], recording_suffixes: Collection[str]) ->
     return pairs
 
 
-START_S = 2.0  #: how long each is
+START_S = 2.0  #: length of each excerpt
 SEED = 0
 
 
 def cut_starts(pairs: Sequence[Pair], count: int, folder: Path, open_recording: Opener) -> list[Pair]:
-    """``count`` beginnings in recordings without piano, cut into ``folder``: each START_S long, at a random
-    place in all the recordings' time, every part of which is as likely.
+    """Writes ``count`` excerpts of START_S seconds of recordings without piano to ``folder``.
 
-    Raises ValueError, naming the recording, for one that cannot be read, and where none is long enough.
+    Their places are random and equally likely anywhere in the recordings. Raises ValueError, naming the
+    recording, for one that cannot be read, and if none is long enough.
     """
     sounds = [_samples(pair, open_recording) for pair in pairs]
     n = round(START_S * SAMPLE_RATE)
@@ -211,7 +211,7 @@ def _samples(pair: Pair, open_recording: Opener) -> np.ndarray:
     try:
         with open_recording(pair.recording) as opened:
             blocks = list(resampled(opened.blocks(), opened.sample_rate))
-    except Exception as error:  # readers have many for a broken file
+    except Exception as error:  # readers raise many kinds for a broken file
         said = " ".join(str(error).split())
         raise ValueError(said if str(pair.recording) in said else f"{pair.recording}: {said}") from error
     return np.concatenate([np.zeros(0, dtype=np.float32), *blocks])

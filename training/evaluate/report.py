@@ -1,4 +1,4 @@
-"""What an evaluation leaves: all figures for JSON, rows for CSV, the picture."""
+"""The results of an evaluation: all figures for JSON, rows for CSV, the picture."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .scores import F1_FIELDS, Scores
 from .tables import caption
 from .task import EvaluationTask
 
-_IN_JSON = {"transcribed": "heard"}  #: how ``evaluate --json`` has named it from the start
+_IN_JSON = {"transcribed": "heard"}  #: ``evaluate --json`` keeps its original name
 
 
 def settings(task: EvaluationTask) -> dict[str, Any]:
-    """What the figures depend on beside the recordings."""
+    """The settings that the figures depend on, beside the recordings."""
     options, transcriber = task.options, task.transcriber
     conditions = options.listening.conditions
     about: dict[str, Any] = {
@@ -54,7 +54,7 @@ def settings(task: EvaluationTask) -> dict[str, Any]:
 
 
 def _thresholds(config: ModelConfig, options: Options) -> dict[str, float]:
-    """Those that were applied; all of the checkpoint's where there were several latencies."""
+    """The thresholds that were applied; all of the checkpoint's if there were several latencies."""
     if options.latency == ALL or options.playing:
         return dataclasses.asdict(config.decoder)
     return config.decoder_at(None if options.latency is None else float(options.latency)).applied
@@ -68,7 +68,7 @@ def _about(name: str, checkpoint: Path | None) -> dict[str, Any]:
 def all_figures(
     runs: Sequence[EvaluationRun], done: Sequence[EvaluationOutcome], about: dict[str, Any], several: bool
 ) -> dict[str, Any]:
-    """One run's figures at the top, those of several by name under ``runs``."""
+    """One run's figures at the top level, several runs' by name under ``runs``."""
     failed = {outcome.name: outcome.error for outcome in done if outcome.error}
     figures = {run.name: _figures(run) for run in runs}
     if several:
@@ -133,7 +133,7 @@ def _row(scores: Scores) -> list[str | None]:
 
 
 def picture_of(runs: Sequence[EvaluationRun], task: EvaluationTask) -> Callable[[Path], None] | None:
-    """Draws the picture that was asked for into a file; None where there is nothing to draw."""
+    """A function that draws the picture into a file; None if there is nothing to draw."""
     data = task.options.data
     title = f"{data.absolute().name if data else ''}\n{caption(settings(task))}"
     if task.options.latency == ALL and task.transcriber is not None:

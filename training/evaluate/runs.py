@@ -1,9 +1,9 @@
-"""What was transcribed, scored against what was played: file by file, and run by run.
+"""Scores transcriptions against the played notes, file by file and run by run.
 
-A run is one program transcribing in one way: hppnet at one latency, a peer. The recordings are opened by a
-function that is passed in (``hppnet.offline.reading.open_recording``): training knows no sound files.
-Scores are those of :mod:`.scores`. How sure a mean over files is, the percentile bootstrap says (Efron and
-Tibshirani 1993, chapter 13).
+A run is one program with one setting: hppnet at one latency, or a peer. Recordings are opened by a function
+that is passed in (``hppnet.offline.reading.open_recording``): ``training`` imports no ``offline``. Scores are
+those of :mod:`.scores`. The interval of a mean over files is a percentile bootstrap (Efron and Tibshirani
+1993, chapter 13).
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from .scores import F1_FIELDS, Scores, mean, score
 
 @dataclass(frozen=True)
 class EvaluationOutcome:
-    """What came of one file in one run: scores, or in a line why there are none."""
+    """The result of one file in one run: scores, or an error in one line."""
 
     name: str
     run: str = ""
-    scores: Scores | None = None  #: None too where there was no piano to score
-    pedal: PedalScores | None = None  #: where it is known what the pedal did, and the program predicts it
-    false_notes: int | None = None  #: where there is no piano, all that was transcribed
+    scores: Scores | None = None  #: None also for recordings without piano
+    pedal: PedalScores | None = None  #: None unless the labels have the pedal and the program predicts it
+    false_notes: int | None = None  #: number of notes detected in a recording without piano
     mistakes: Mistakes | None = None
     output: ProgramOutput | None = None  #: without its notes
     error: str | None = None
@@ -40,7 +40,7 @@ class EvaluationOutcome:
 def outcomes(
     answer: Answer, listening: Listening, with_mistakes: bool = False
 ) -> Iterator[EvaluationOutcome]:
-    """What comes of one recording: an outcome for each way of listening."""
+    """The outcomes of one recording, one for each run."""
     pair, outputs = answer
     if isinstance(outputs, str):
         yield EvaluationOutcome(pair.name, error=outputs)
@@ -67,21 +67,21 @@ def _outcome(
 
 @dataclass(frozen=True)
 class EvaluationRun:
-    """All files of one program listening in one way."""
+    """The results of one run over all files."""
 
     name: str
     files: dict[str, Scores]  #: by name, sorted
-    quiet: dict[str, float]  #: recordings without piano: false notes a minute
-    false_per_minute: float | None  #: over all of these together
-    false_notes: dict[str, int]  #: how many notes were detected in each of these
+    quiet: dict[str, float]  #: false notes a minute in each recording without piano
+    false_per_minute: float | None  #: false notes a minute over all of ``quiet``
+    false_notes: dict[str, int]  #: number of false notes, likewise by recording
     x_realtime: float | None  #: seconds of sound for each second of computing
-    peak_mib: float | None  #: the most memory that a process of it has held
+    peak_mib: float | None  #: peak memory of any of its processes
     mistakes: Mistakes | None  #: over all files
     pedals: dict[str, PedalScores] = field(default_factory=dict)  #: by name, sorted
 
     @property
     def with_false_notes(self) -> int:
-        """In how many recordings without piano a note was detected."""
+        """The number of recordings without piano in which a note was detected."""
         return sum(count > 0 for count in self.false_notes.values())
 
     @property
@@ -140,9 +140,9 @@ Interval = tuple[float, float]
 
 
 def intervals(scores: Sequence[Scores]) -> dict[str, Interval | None]:
-    """For each F1 of :class:`Scores` where 95 of 100 means over files so drawn lie: (lowest, highest).
+    """The 95 % bootstrap interval (lowest, highest) of the mean over files, for each F1 of :class:`Scores`.
 
-    None where fewer than two files have the score: one file tells nothing of others.
+    None if fewer than two files have the score.
     """
     files = {name: [getattr(one, name) for one in scores] for name in F1_FIELDS}
     return {

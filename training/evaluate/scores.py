@@ -1,18 +1,17 @@
-"""The scores of one transcription against what was played, as the field counts them (``mir_eval``).
+"""The scores of one transcription against the played notes, as defined by ``mir_eval``.
 
 Notes
-    A transcribed note is right when pitch and onset agree with a played one, each used once
+    A transcribed note is right if pitch and onset agree with a played note, each used once
     (``mir_eval.transcription``): onsets within 10, 20, 30 or 50 ms; for ``onset_offset`` within
     50 ms, and the offset within 20 % of the played length or 50 ms, whichever is more; for
-    ``onset_offset_velocity`` the velocity too, within 0.1 of the played range after the straight
-    line that fits best (``mir_eval.transcription_velocity``, Hawthorne et al., "Onsets and Frames",
-    ISMIR 2018).
+    ``onset_offset_velocity`` the velocity too, within 0.1 of the played range after the best linear
+    fit (``mir_eval.transcription_velocity``, Hawthorne et al., "Onsets and Frames", ISMIR 2018).
 Frames
     Pitches sounding at the instants 0, 10, 20... ms (MIREX's multi-pitch estimation, Kong et al.
     2021), counted over the whole file; equal to ``mir_eval.multipitch`` on those instants.
 
-All in percent. A score is None where there is nothing to score: no note on either side, or no
-velocity that is known. Elsewhere nothing found, or nothing played, is 0.
+All scores are in percent. A score is None if there is nothing to score: no note on either side, or
+no known velocity. If only the played or only the transcribed notes are missing, it is 0.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ OFFSET_RATIO = 0.2
 VELOCITY_TOLERANCE = 0.1
 FRAMES_PER_SECOND = 100
 DOUBLED_WITHIN_S = 0.05
-SHORTEST_S = 0.001  #: mir_eval refuses notes of no length
+SHORTEST_S = 0.001  #: mir_eval refuses notes of length 0
 
 Matching = list[tuple[int, int]]  #: pairs (index of the played note, index of the transcribed one)
 
@@ -46,7 +45,7 @@ class PRF:
 
     @classmethod
     def of(cls, right: int, estimated: int, reference: int) -> PRF | None:
-        """From counts; None if there is nothing on either side."""
+        """The scores from counts; None if both sides have no notes."""
         if not estimated and not reference:
             return None
         p = 100 * right / estimated if estimated else 0.0
@@ -69,7 +68,7 @@ class Scores:
     doubled_percent: float  #: see :func:`doubled_percent`
 
 
-#: Those of Scores that are a PRF.
+#: The fields of Scores that are a PRF.
 F1_FIELDS = (
     *("onset_10ms", "onset_20ms", "onset_30ms", "onset_50ms"),
     *("onset_offset", "onset_offset_velocity", "frame"),
@@ -86,7 +85,7 @@ class NoteArrays:
 
     @classmethod
     def of(cls, notes: Sequence[Note]) -> NoteArrays:
-        onsets = np.maximum([note.onset_s for note in notes], 0.0)  # mir_eval knows no time before 0
+        onsets = np.maximum([note.onset_s for note in notes], 0.0)  # mir_eval refuses times below 0
         offsets = np.maximum([note.offset_s for note in notes], onsets + SHORTEST_S)
         return cls(
             np.stack([onsets, offsets], axis=1),
@@ -129,8 +128,8 @@ def match(
 ) -> Matching:
     """The largest set of pairs that agree in pitch, onset and (with a ratio) offset.
 
-    Pitch by pitch: notes of different keys never match, and mir_eval's matrix of all against all
-    takes gigabytes on a long recording.
+    Matches pitch by pitch: notes of different keys never match, and mir_eval's matrix of all pairs
+    takes gigabytes for a long recording.
     """
     pairs: Matching = []
     for pitch in np.intersect1d(played.pitches, transcribed.pitches):
@@ -148,7 +147,7 @@ def _velocity_score(
 ) -> PRF | None:
     """``onset_offset_velocity`` over the notes whose velocity is known.
 
-    Left out are played notes of unknown velocity (0) and the transcribed notes whose onsets match them.
+    Played notes of unknown velocity (0) and the transcribed notes whose onsets match them are left out.
     """
     known = played.velocities > 0
     if not known.any():
@@ -224,14 +223,14 @@ def _onsets_by_pitch(notes: Sequence[Note]) -> dict[int, np.ndarray]:
 
 
 def mean(scores: Sequence[Scores]) -> Scores:
-    """The plain mean over files, leaving out, score by score, the files that have None. Needs one file."""
+    """The mean of each score over the files that have it. Raises ValueError without files."""
     if not scores:
         raise ValueError("expected the scores of at least one file, got none")
     return Scores(**mean_fields(scores))
 
 
 def mean_fields(scores: Sequence[Any]) -> dict[str, Any]:
-    """Field by field the mean over records of one kind, numbers or PRFs, of those that have it; else None."""
+    """The mean of each field (numbers or PRFs) over the records in which it is not None; else None."""
     return {f.name: _mean([getattr(s, f.name) for s in scores]) for f in fields(scores[0])}
 
 

@@ -15,8 +15,8 @@ from .playing import PHRASES
 from .runs import EvaluationRun, Interval
 from .scores import PRF, Scores
 
-_WIDTH = 130  #: of the tables where the output is no terminal
-_WIDE = 100  #: from here on there is room for everything
+_WIDTH = 130  #: width of the tables if the output is no terminal
+_WIDE = 100  #: smallest width at which all columns fit
 
 _COLUMNS = {  # heading -> field of Scores
     "onset\n10 ms": "onset_10ms",
@@ -28,11 +28,11 @@ _COLUMNS = {  # heading -> field of Scores
     "\nframe": "frame",
 }
 _MORE_COLUMNS = ("50 ms\nP", "\nR", "veloc.\nerror", "twice\n%")
-_NUMBERS_WIDTH = 71  #: what these columns take
+_NUMBERS_WIDTH = 71  #: width of these columns together
 
 
 def print_tables(runs: Sequence[EvaluationRun], about: dict[str, Any], several: bool) -> None:
-    """Several runs a row each; one run file by file, with all else that was asked for. Then the caption."""
+    """Prints several runs with one row each, or one run by file with its other tables; then the caption."""
     screen = Console()
     if not screen.is_terminal:
         screen = Console(width=_WIDTH)
@@ -93,7 +93,7 @@ def _bound(interval: Interval | None, side: int) -> str:
 
 
 def _runs_table(runs: Sequence[EvaluationRun], width: int) -> Table:
-    """The means of several runs, a row each."""
+    """The means of several runs, one row each."""
     table = _table("F1 in percent, mean over files")
     table.add_column("\nmodel", no_wrap=True)
     wide = width >= _WIDE
@@ -122,7 +122,7 @@ def _run_cells(run: EvaluationRun, fields: Sequence[str]) -> list[str]:
 
 
 def _programs_table(programs: dict[str, dict[str, Any]]) -> Table:
-    """What one takes on with each program."""
+    """Download size and licences of each program."""
     table = _table("to download, and on which terms")
     table.add_column("", no_wrap=True)
     _add_numbers(table, ["MB"])
@@ -161,7 +161,7 @@ def _quiet_table(run: EvaluationRun) -> Table:
     return table
 
 
-_PEDAL_ROWS = {  # field of PedalScores -> what it is
+_PEDAL_ROWS = {  # field of PedalScores -> name of its row
     "frame": "pedal down, by frame",
     "down": "pedal goes down, within 200 ms",
     "up": "pedal comes up, within 200 ms",
@@ -183,7 +183,7 @@ def _pedal_table(run: EvaluationRun) -> Table:
 
 
 def _mistakes_table(mistakes: Mistakes) -> Table:
-    """What is missed of the played notes of each group, and invented among the transcribed ones."""
+    """For each group of notes, how many are missed and invented."""
     table = _table("which notes are missed and invented")
     table.add_column("", no_wrap=True)
     table.add_column("", no_wrap=True)
@@ -199,7 +199,7 @@ def _mistakes_table(mistakes: Mistakes) -> Table:
 
 
 def _by_octave(ways: dict[str, dict[str, dict[str, int]]]) -> dict[str, dict[str, dict[str, int]]]:
-    """With the keys of each octave together."""
+    """Adds up the groups of the keys in each octave."""
     octaves: dict[str, dict[str, int]] = {}
     for key, counts in ways["key"].items():
         number = int(key) // 12 - 1
@@ -221,7 +221,7 @@ def _group_cells(counts: dict[str, int]) -> list[str]:
 
 
 def _short(names: list[str], room: int) -> list[str]:
-    """Where names are too long, without what begins and ends them all: the rest tells them apart."""
+    """Names without their common beginning and end, if they are too long."""
     if len(names) < 2 or max(map(len, names)) <= room:
         return names
     begin = len(commonprefix(names))  # noqa: RUF071 - letters are meant, not folders
@@ -245,7 +245,7 @@ def _cell(score: PRF | None) -> str:
 
 
 def caption(settings: dict[str, Any]) -> str:
-    """What the figures depend on, in a line."""
+    """The settings that the figures depend on, in one line."""
     parts = []
     if settings["soundfont"] is not None:
         parts.append(f"played by {settings['soundfont']}")

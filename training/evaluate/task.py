@@ -1,6 +1,6 @@
-"""An evaluation from its options to its outcomes: recordings found, labels read, programs run, all scored.
+"""Runs an evaluation: finds recordings, reads labels, runs programs, scores their output.
 
-Progress and errors are shown on standard error as they come.
+Progress and errors are printed on standard error as they occur.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .programs import (
 from .recordings import EvaluationData, Pair, cut_starts, find_evaluation_data, without_piano
 from .runs import EvaluationOutcome, outcomes
 
-if TYPE_CHECKING:  # it loads PyTorch, which is not to be counted as a peer's memory
+if TYPE_CHECKING:  # it loads PyTorch, which must not count as a peer's memory
     from ...model.transcriber import Transcriber
 
 Transcribe = Callable[[list[Pair]], Generator[Answer, None, None]]
@@ -41,19 +41,19 @@ Transcribe = Callable[[list[Pair]], Generator[Answer, None, None]]
 
 @dataclass(frozen=True)
 class SoundFiles:
-    """How recordings are recognised and opened; to be pickled, functions of a module."""
+    """How recordings are recognised and opened. Functions of a module, so that they can be pickled."""
 
     suffixes: Collection[str]  #: in lower case with their dot
-    open_whole: Opener  #: refuses recordings that are cut short: their labels go on
+    open_whole: Opener  #: refuses truncated recordings, whose labels are longer
     open_any: Opener
 
 
 @dataclass(frozen=True)
 class EvaluationTask:
-    """Everything that is to be done."""
+    """Everything that an evaluation needs."""
 
     options: Options
-    note_ends: str | None  #: of the labels
+    note_ends: str | None  #: where the labels' notes end
     pairs: list[Pair]
     failures: list[EvaluationOutcome]
     programs: dict[str, Transcribe]  #: by name
@@ -61,9 +61,9 @@ class EvaluationTask:
 
 
 def prepare_task(options: Options, sounds: SoundFiles, folder: Path) -> EvaluationTask:
-    """Finds, loads and reads everything; what is cut or rendered goes to ``folder``.
+    """Finds, loads and reads everything. Excerpts and renderings are written to ``folder``.
 
-    Raises EvaluationRefusal.
+    Raises EvaluationRefusal for what cannot be read.
     """
     transcriber = _checked_transcriber(options) if OWN in options.models else None
     latencies = _latencies(options, transcriber)
@@ -92,14 +92,14 @@ def _checked_transcriber(options: Options) -> Transcriber:
 
     try:
         return load_transcriber(options.checkpoint, options.device, options.thresholds)
-    except ValueError as error:  # a device or a threshold
+    except ValueError as error:  # an invalid device or threshold
         raise EvaluationRefusal(str(error)) from None
     except CheckpointError as error:
         raise EvaluationRefusal(str(error), 1) from None
 
 
 def _latencies(options: Options, transcriber: Transcriber | None) -> tuple[float | None, ...]:
-    """Those to transcribe at, if the checkpoint's front end allows them."""
+    """The latencies (ms) to transcribe at. Raises EvaluationRefusal for an impossible one."""
     from ...model.timebase import frames_for_latency
 
     if transcriber is not None and options.playing:
@@ -151,7 +151,7 @@ def _programs(
     transcriber: Transcriber | None,
     jobs: int,
 ) -> dict[str, Transcribe]:
-    """Peers always have processes of their own, and hppnet beside them: else memory would be shared."""
+    """A function per program. Peers, and hppnet beside them, run in processes to measure their memory."""
     programs: dict[str, Transcribe] = {}
     for name in options.models:
         if name != OWN:
@@ -179,7 +179,7 @@ def _peer(name: str, options: Options, opener: Opener, jobs: int) -> Transcribe:
 
 
 def carry_out(task: EvaluationTask) -> list[EvaluationOutcome]:
-    """All outcomes. Raises EvaluationRefusal for a program that cannot be started."""
+    """Runs all programs. Raises EvaluationRefusal for a program that cannot be started."""
     console = Console(stderr=True)
     quiet = not console.is_terminal
     done = list(task.failures)
@@ -189,7 +189,7 @@ def carry_out(task: EvaluationTask) -> list[EvaluationOutcome]:
         for name, transcribe in task.programs.items():
             progress.update(bar, description=name)
             try:
-                with closing(transcribe(task.pairs)) as answers:  # ends the processes, whatever ends the loop
+                with closing(transcribe(task.pairs)) as answers:  # ends the processes after an error too
                     for answer in answers:
                         came = list(outcomes(answer, task.options.listening, task.options.errors))
                         progress.advance(bar)

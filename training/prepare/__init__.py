@@ -1,5 +1,5 @@
-"""From data sets as they come to what training reads: 16 kHz mono sound and note tables, one by one.
+"""Converts data sets to what training reads: 16 kHz mono sound and a note table for each recording.
 
-``maestro``, ``maps``, ``pairs`` and ``labelled`` find the recordings; ``convert`` makes one, ``run`` all of
-them, ``report`` says what came of it. ``packed`` and ``cache`` make ready what a recipe needs.
+``maestro``, ``maps``, ``pairs`` and ``labelled`` find the recordings. ``convert`` converts one recording,
+``run`` converts all, and ``report`` records the results. ``packed`` and ``cache`` prepare a recipe's data.
 """

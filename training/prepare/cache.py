@@ -1,4 +1,4 @@
-"""What a recipe needs before its first step and while it runs: recordings decoded, performances rendered."""
+"""Prepares a recipe's data, before and during training: decodes recordings, renders performances."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from ..run import check_saved
 from ..settings import TrainingSettings
 from .run import in_processes
 
-DECODED_PER_S = 150.0  #: seconds of sound that a core decodes in a second, at least
-RENDERED_PER_S = 20.0  #: and renders
-BYTES_PER_S = 2 * SAMPLE_RATE  #: of the cache
+DECODED_PER_S = 150.0  #: seconds of sound decoded per second and core, at least
+RENDERED_PER_S = 20.0  #: seconds of sound rendered per second and core, at least
+BYTES_PER_S = 2 * SAMPLE_RATE  #: bytes per second of sound in the cache
 WORTH_A_LINE_S = 10.0  #: work that takes longer is announced
-SAMPLED = 6  #: performances whose length tells that of the others, by the size of their files
+SAMPLED = 6  #: performances read to estimate the length of all by file size
 
 Report = Callable[[int, int], None]
 Item = TypeVar("Item")
@@ -45,18 +45,18 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a recipe's data still take, in seconds of sound."""
+    """Seconds of sound still to be decoded and rendered for a recipe."""
 
     decode_s: float
-    first_s: float  #: to render before the next step
-    later_s: float  #: to render while training
+    first_s: float  #: sound to render before the next step
+    later_s: float  #: sound to render during training
 
     @property
     def bytes(self) -> float:
         return (self.decode_s + self.first_s + self.later_s) * BYTES_PER_S
 
     def lines(self, cache: Path, jobs: int) -> list[str]:
-        """What to say of it before it begins; nothing where it is a matter of seconds."""
+        """Lines that announce the work; none if it takes less than WORTH_A_LINE_S."""
         before_s = (self.decode_s / DECODED_PER_S + self.first_s / RENDERED_PER_S) / jobs
         later_s = self.later_s / RENDERED_PER_S
         if before_s + later_s < WORTH_A_LINE_S:
@@ -74,7 +74,7 @@ class Estimate:
         return said
 
     def check_disk(self, cache: Path) -> None:
-        """Raises ValueError where the disk has no room for it."""
+        """Raises ValueError if the disk has too little space."""
         place = next(folder for folder in (cache, *cache.absolute().parents) if folder.exists())
         free = shutil.disk_usage(place).free
         if self.bytes > free:
@@ -89,7 +89,7 @@ def _minutes(seconds: float) -> str:
 
 
 def make_ready(fabric: Fabric, settings: TrainingSettings) -> None:
-    """Decodes and renders what the next step needs, and names what would stop the training."""
+    """Decodes and renders what the next step needs. Raises ValueError for what would stop the training."""
     check_batches(settings, fabric)
     if fabric.is_global_zero:
         cache, jobs = Path(settings.cache), cores()
@@ -111,7 +111,7 @@ def make_ready(fabric: Fabric, settings: TrainingSettings) -> None:
 
 
 def estimate(settings: TrainingSettings, files: RunFiles, step: int = 0) -> Estimate:
-    """How much sound a recipe has yet to decode, and to render for the steps from ``step`` on."""
+    """Estimates the sound still to be decoded, and to be rendered for the steps from ``step`` on."""
     infos = [soundfile.info(sound) for sound, _, cache in _to_decode(settings, files)]
     decode_s = sum(info.frames / info.samplerate for info in infos)
     first_s = later_s = 0.0
@@ -125,7 +125,7 @@ def estimate(settings: TrainingSettings, files: RunFiles, step: int = 0) -> Esti
 
 
 def _to_decode(settings: TrainingSettings, files: RunFiles) -> list[tuple[Path, Path, Path]]:
-    """Recordings that are not in the cache yet, their labels, and the folder of the cache for both."""
+    """Recordings that are not in the cache yet, each with its labels and its cache folder."""
     found = [(s, t) for s, t in zip(settings.sources, files.trained, strict=True) if isinstance(t, list)]
     work: dict[Path, tuple[Path, Path, Path]] = {}
     for source, pairs in [*found, *files.kept]:
@@ -137,7 +137,7 @@ def _to_decode(settings: TrainingSettings, files: RunFiles) -> list[tuple[Path, 
 
 
 def _s_per_byte(performances: list[Path]) -> float:
-    """How long performances are for their size: reading all of them would take a minute."""
+    """Estimates seconds per byte from a few performances: reading all of them would take a minute."""
     some = performances[:: max(1, len(performances) // SAMPLED)]
     return sum(read_performance(path).length for path in some) / max(1, _bytes(some))
 
@@ -149,7 +149,7 @@ def _bytes(paths: list[Path]) -> int:
 def decode(
     settings: TrainingSettings, files: RunFiles, jobs: int, report: Report = lambda done, total: None
 ) -> None:
-    """Decodes every recording into the cache, in so many processes. Raises ValueError for a broken one."""
+    """Decodes every recording into the cache, in ``jobs`` processes. Raises ValueError for a broken one."""
     _all(partial(_attempt, _decode), _to_decode(settings, files), jobs, report)
 
 
@@ -160,7 +160,7 @@ def render_due(
     jobs: int,
     report: Report = lambda done, total: None,
 ) -> None:
-    """Renders what is due by a step, in so many processes; much, where a run goes on on a fresh machine."""
+    """Renders what is due by ``step``, in ``jobs`` processes: much, if a run resumes on a fresh machine."""
     every = [one for one in files.trained if isinstance(one, Renderings)]
     work = [(rendered, ends) for due, rendered, ends in upcoming(every, settings) if due <= step]
     if work and shutil.which("fluidsynth") is None:
@@ -177,10 +177,10 @@ def _render(item: tuple[Rendered, str]) -> None:
 
 
 def _attempt(work: Callable[[Item], None], item: Item) -> str:
-    """Why an item failed; nothing where it did not."""
+    """Works on an item; returns its error in one line, or ""."""
     try:
         work(item)
-    except Exception as error:  # told by the process that asked for it
+    except Exception as error:  # _all raises it in the calling process
         return " ".join(str(error).split()) or type(error).__name__
     return ""
 
@@ -199,7 +199,7 @@ def _all(work: Callable[[Item], str], items: Sequence[Item], jobs: int, report: 
 
 @contextmanager
 def rendering_ahead(settings: TrainingSettings) -> Iterator[None]:
-    """Meanwhile a process of low priority renders performances in the order in which steps need them."""
+    """Runs a process of low priority that renders performances in the order that steps need them."""
     work = upcoming(gather(settings).renderings, settings)
     if not work:
         yield
@@ -213,9 +213,9 @@ def rendering_ahead(settings: TrainingSettings) -> Iterator[None]:
 
 
 def upcoming(every: list[Renderings], settings: TrainingSettings) -> list[tuple[int, Rendered, str]]:
-    """The performances that a run needs and that are not in the cache yet, by the step that first does.
+    """The performances that a run needs and the cache lacks, sorted by the first step that needs them.
 
-    Each with that step, and with where its notes end.
+    Returns (first step, performance, note ends) for each.
     """
     steps = most_steps(settings)
     due = [(step, n, r, one.note_ends) for one in every for n, (step, r) in enumerate(one.due(steps))]
@@ -226,15 +226,15 @@ def upcoming(every: list[Renderings], settings: TrainingSettings) -> list[tuple[
 
 
 def _render_on(pipe: Connection, work: list[tuple[int, Rendered, str]]) -> None:
-    """A process's life: ends with its work or with the training."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # FluidSynth and its files go too
+    """The worker process: ends with its work or with the training process."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # raises: FluidSynth ends and its files go
     parent = os.getppid()
     os.nice(19)
     for _, rendered, note_ends in work:
         if os.getppid() != parent:
-            return  # killed: nobody is left to end this
+            return  # the training process was killed
         try:
             make(rendered, note_ends)
         except Exception:
-            # The training meets the same when it needs the performance, and says so.
+            # The training reports the same error when it needs this performance.
             time.sleep(1)

@@ -1,6 +1,6 @@
-"""One piece: its sound as 16 kHz mono FLAC, its notes as a table, and arrays where they are wanted.
+"""Converts one piece: its sound to 16 kHz mono FLAC, its notes to a table, and both to arrays if wanted.
 
-The table is written last: a piece whose table is there is done.
+The table is written last, so a piece that has its table is complete.
 """
 
 from __future__ import annotations
@@ -21,48 +21,48 @@ from ..data.labels import PEDAL_SUFFIX, within, write_presses, write_table
 from ..data.sounds import Take
 from ..evaluate.peers import ProgramLoadError
 
-SILENT = 1e-4  #: a recording without a louder sample holds nothing
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  #: no later piece could be written either
-_NO_ROOM = 1 << 20  #: bytes
+SILENT = 1e-4  #: a recording without a louder sample counts as silent
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  #: errors that every later piece would meet too
+_NO_ROOM = 1 << 20  #: bytes; with less free space, a disk is full
 
 
 class RecordingSource(Protocol):
-    """Where a piece comes from. Passed to other processes, so it must be picklable."""
+    """A piece to convert. It is passed to other processes, so it must be picklable."""
 
     @property
     def name(self) -> str:
-        """The name of the files that are made, without suffix."""
+        """The name of the piece's files, without suffix."""
 
     @property
     def folder(self) -> Path:
-        """Where they are made."""
+        """The folder of the piece's files."""
 
     def take(self, note_ends: str) -> Take:
-        """Sound and notes. Raises ValueError or AudioError, one line, for a broken pair."""
+        """Returns sound and notes. Raises ValueError or AudioError, one line, for a broken pair."""
 
     def about(self) -> dict[str, object]:
-        """What the report says of it."""
+        """Further facts for the report, such as its source files."""
 
 
 @dataclass(frozen=True)
 class How:
-    """What is the same for all pieces of a run."""
+    """Settings that all pieces of a run share."""
 
     note_ends: str  #: keys or sounding
-    unfinished: Path  #: folder for what is not whole yet, on the same disk as the pieces
+    unfinished: Path  #: folder for unfinished files, on the same disk as the pieces
     arrays: bool = False
 
 
 @dataclass(frozen=True)
 class PreparationOutcome:
-    """What came of one piece: its length and notes, or in a line why it was skipped."""
+    """The result of one piece: length and number of notes, or why it was skipped, in one line."""
 
     name: str
     folder: Path
     seconds: float = 0.0
     notes: int = 0
     why: str | None = None
-    hopeless: bool = False  #: no other piece could be made either
+    hopeless: bool = False  #: every other piece would fail too
     about: dict[str, object] | None = None
 
 
@@ -81,12 +81,12 @@ def outputs(source: RecordingSource, arrays: bool) -> list[Path]:
 
 
 def claimed(source: RecordingSource, arrays: bool) -> list[Path]:
-    """All files that a piece may come to have."""
+    """All files that may be written for a piece."""
     return [*outputs(source, arrays), source.folder / f"{source.name}{PEDAL_SUFFIX}"]
 
 
 def done(source: RecordingSource, arrays: bool) -> PreparationOutcome | None:
-    """The outcome of a piece that an earlier run has made; None where it is to be made."""
+    """The outcome of a piece that an earlier run has made; None if it is not complete."""
     paths = outputs(source, arrays)
     try:
         if not all(path.exists() for path in paths):
@@ -102,17 +102,17 @@ def done(source: RecordingSource, arrays: bool) -> PreparationOutcome | None:
 
 
 def attempt(source: RecordingSource, how: How) -> PreparationOutcome:
-    """Makes a piece; whatever goes wrong with it is in the outcome. Ctrl-C passes."""
+    """Makes a piece; errors are returned in the outcome. KeyboardInterrupt is raised."""
     try:
         return make(source, how)
-    except Exception as error:  # whatever one piece brings about, the next ones are not to suffer
+    except Exception as error:  # a broken piece must not stop the others
         return PreparationOutcome(
             source.name, source.folder, why=_one_line(error), hopeless=_hopeless(error, how)
         )
 
 
 def make(source: RecordingSource, how: How) -> PreparationOutcome:
-    """Makes the files of a piece, whole or not at all. Raises what ``source.take`` raises, OSError."""
+    """Makes all files of a piece or none. Raises ValueError, OSError, and what ``source.take`` raises."""
     if how.arrays:
         from ..data.arrays import say_front_end
 
@@ -144,7 +144,7 @@ def make(source: RecordingSource, how: How) -> PreparationOutcome:
 
 
 def write_sound(path: Path, blocks: Iterable[np.ndarray]) -> float:
-    """Blocks [n] as 16 bit FLAC; returns seconds. Raises ValueError for silence throughout."""
+    """Writes blocks [n] as 16-bit FLAC; returns seconds. Raises ValueError if all is silent."""
     samples, loudest = 0, 0.0
     with soundfile.SoundFile(path, "w", SAMPLE_RATE, 1, subtype="PCM_16", format="FLAC") as file:
         for block in blocks:

@@ -1,8 +1,8 @@
-"""Fetches one large file over HTTP and unpacks it: goes on where it stopped, checks first that it will fit.
+"""Downloads one large file over HTTP and unpacks it. Resumes where it stopped; first checks the free space.
 
-What has come lies in ``NAME.part`` until it is whole and its checksum right; ``NAME.part.from`` keeps the
-server's mark of the file (ETag or date), so that halves of two versions are never joined. A zip file is
-unpacked into its folder and nowhere else, and what is there is not unpacked again.
+The file is called ``NAME.part`` until it is complete and its checksum is right. ``NAME.part.from`` keeps the
+server's mark of the file (ETag or date), so that parts of two versions are never joined. A zip file is
+unpacked inside its folder only, and files that are there already are not unpacked again.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from pathlib import Path, PurePosixPath
 
 CHUNK = 1 << 20  #: bytes
 TIMEOUT_S = 60.0
-UNPACKED = 1.25  #: bytes that unpacking takes for a byte of the file (MAESTRO: 1.19)
-_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0)  #: between attempts that brought nothing; then it gives up
+UNPACKED = 1.25  #: unpacked bytes per byte of the file (MAESTRO: 1.19)
+_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0)  #: pauses after attempts that received nothing, before it fails
 
-#: Called with what is going on, the bytes of it that are done and, where it is known, the bytes of it all.
+#: Called with the name of the activity, the bytes done, and the bytes in all (None: not known).
 Progress = Callable[[str, int, int | None], None]
 
 
-#: What may go well another time.
+#: Errors after which another attempt may succeed.
 _PASSING = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError)
 
 
 class DownloadError(ValueError):
-    """One line: the address, what was expected, what came, what to do."""
+    """A failed download. One line: address, what was expected, what came, what to do."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server says of the rest of a file."""
+    """A server's answer to a request for the rest of a file."""
 
     response: http.client.HTTPResponse
     start: int  #: the first byte it sends
@@ -56,7 +56,7 @@ def download(
     sha256: str | None = None,
     pauses_s: tuple[float, ...] = _PAUSES_S,
 ) -> Path:
-    """The file at ``url``, in ``folder`` under its own name. One that is there is checked and taken.
+    """Downloads ``url`` to ``folder`` and returns the file's path. A file that is there is only checked.
 
     Raises DownloadError for a wrong address or checksum, too little room, or a server that keeps failing;
     OSError where nothing can be written.
@@ -105,7 +105,7 @@ def _mark_of(part: Path) -> Path:
 
 
 def _fetch(url: str, part: Path, progress: Progress) -> bool:
-    """Appends what is missing, as far as it comes; True when the file is whole."""
+    """Appends the missing bytes that come; returns whether the file is complete."""
     answer = _ask(url, part)
     if answer is None:
         return True
@@ -125,7 +125,7 @@ def _fetch(url: str, part: Path, progress: Progress) -> bool:
 
 
 def _ask(url: str, part: Path) -> Answer | None:
-    """Asks for what is missing; None when nothing is. A file that has changed comes whole."""
+    """Requests the missing bytes; None if there are none. A changed file is sent from its beginning."""
     start, mark = _size(part), _mark_of(part)
     known = mark.read_text(encoding="utf-8") if mark.exists() else ""
     headers = {"User-Agent": "hppnet", "Accept-Encoding": "identity"}
@@ -135,9 +135,9 @@ def _ask(url: str, part: Path) -> Answer | None:
         response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S)
     except urllib.error.HTTPError as error:
         if error.code == 416 and error.headers.get("Content-Range", "") == f"bytes */{start}":
-            return None  # it was whole already
+            return None  # the part is complete already
         if error.code == 416:
-            part.unlink()  # longer than the file: it was another
+            part.unlink()  # longer than the file: a part of another version
         raise
     length = response.headers.get("Content-Length")
     came = int(length) if length and length.isdigit() else None
@@ -153,7 +153,7 @@ def _ask(url: str, part: Path) -> Answer | None:
 
 
 def _mark(response: http.client.HTTPResponse) -> str:
-    """What If-Range takes: a strong ETag, else the date of the last change."""
+    """The value for If-Range: a strong ETag, otherwise the date of the last change."""
     tag = response.headers.get("ETag", "")
     return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
 
@@ -168,7 +168,7 @@ def _check_room(url: str, folder: Path, needed: int) -> None:
 
 
 def _reason(url: str, error: Exception) -> str:
-    """In words; raises DownloadError for what trying again does not mend."""
+    """The error in words. Raises DownloadError if another attempt would not help."""
     if isinstance(error, http.client.InvalidURL):
         raise DownloadError(f"--download: {error}") from error
     if isinstance(error, urllib.error.HTTPError):
@@ -195,10 +195,10 @@ def _check(path: Path, sha256: str | None, progress: Progress) -> None:
 
 
 def unpack(archive: Path, folder: Path, last: Callable[[str], bool], progress: Progress) -> None:
-    """Unpacks all files, those that ``last`` (by name) picks in the end: where they are, all is.
+    """Unpacks all files. Those whose names ``last`` accepts come last and prove that all are there.
 
-    Raises ValueError, one line, for what is no zip, is damaged, reaches out of the folder or does not fit;
-    OSError where it cannot write.
+    Raises ValueError, one line, for a file that is no zip, is damaged, has paths outside the folder or does
+    not fit on the disk; OSError if it cannot write.
     """
     try:
         with zipfile.ZipFile(archive) as file:
@@ -212,7 +212,7 @@ def unpack(archive: Path, folder: Path, last: Callable[[str], bool], progress: P
                 _write(file, member, folder / member.filename)
                 so_far += member.file_size
                 progress("unpacking", so_far, total)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:  # or packed otherwise
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:  # or encrypted
         raise ValueError(
             f"{archive}: expected a whole zip file ({error}); delete it and fetch it again"
         ) from error

@@ -1,6 +1,6 @@
-"""A folder of recordings without labels: a peer's transcription is what is taken for played.
+"""Labels a folder of recordings with the notes that a peer detects in them.
 
-So a network learns a piano of which there are recordings and no MIDI (pseudo-labels: Lee, "Pseudo-Label: The
+A network can thus learn a piano that has recordings but no MIDI (pseudo-labels: Lee, "Pseudo-Label: The
 Simple and Efficient Semi-Supervised Learning Method for Deep Neural Networks", ICML 2013 workshop).
 """
 
@@ -33,10 +33,10 @@ MODELS = (OWN, *peers.NAMES)
 
 @dataclass(frozen=True)
 class Labeller:
-    """Which peer labels, with which weights. Raises ValueError for a combination that there is not."""
+    """The peer that labels, and its weights. Raises ValueError for a combination that does not exist."""
 
     model: str  #: one of MODELS
-    checkpoint: Path | None = None  #: other weights than those that ship, of hppnet
+    checkpoint: Path | None = None  #: weights for hppnet; None: the shipped ones
 
     def __post_init__(self) -> None:
         if self.model not in MODELS:
@@ -45,7 +45,7 @@ class Labeller:
             raise ValueError(f"--checkpoint is for hppnet's weights, not for {self.model}: leave it out")
 
     def make(self) -> PeerTranscriber:
-        """Not yet loaded."""
+        """The peer, not loaded yet."""
         if self.model != OWN:
             return peers.make(self.model)
         from ..evaluate.peers import OwnPeer
@@ -55,7 +55,7 @@ class Labeller:
 
 @lru_cache(maxsize=1)
 def loaded(labeller: Labeller) -> PeerTranscriber:
-    """The peer of this process. Raises LoadError, one line, where it cannot be loaded."""
+    """The loaded peer of this process. Raises ProgramLoadError, one line, if it cannot be loaded."""
     peer = labeller.make()
     try:
         peer.load()
@@ -69,7 +69,7 @@ def loaded(labeller: Labeller) -> PeerTranscriber:
 
 @dataclass(frozen=True)
 class RecordingToLabel:
-    """A recording, and who labels it."""
+    """A recording and the peer that labels it."""
 
     name: str
     folder: Path
@@ -78,7 +78,7 @@ class RecordingToLabel:
     open_recording: Opener
 
     def take(self, note_ends: str) -> Take:
-        """Transcribes the recording first. ``note_ends`` is the peer's."""
+        """Transcribes the recording. Ignores ``note_ends``: the peer decides it."""
         notes, pedal = self._prediction()
         if not notes:
             raise ValueError(f"{self.labeller.model} finds no note in {self.sound}")
@@ -90,9 +90,9 @@ class RecordingToLabel:
     def _prediction(self) -> Prediction:
         peer = loaded(self.labeller)
         with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder, "sound.wav")  # of formats that the peer may not know
+            copy = Path(folder, "sound.wav")  # the peer may not read the recording's format
             with self.open_recording(self.sound) as recording:
-                kind = {"subtype": "FLOAT", "format": "W64"}  # a WAV ends at 4 GB
+                kind = {"subtype": "FLOAT", "format": "W64"}  # WAV is limited to 4 GB
                 with soundfile.SoundFile(copy, "w", recording.sample_rate, 1, **kind) as file:
                     for block in recording.blocks():
                         file.write(block)
@@ -104,7 +104,7 @@ class RecordingToLabel:
 
 
 def in_order(pedal: Collection[Press]) -> list[tuple[float, float]]:
-    """Presses down and up (s) in their order; those that overlap become one, empty ones go."""
+    """Presses as (down, up) in seconds, sorted. Overlapping ones are merged, empty ones are left out."""
     merged: list[tuple[float, float]] = []
     for press in sorted(pedal):
         if merged and press.down_s <= merged[-1][1]:
@@ -117,9 +117,9 @@ def in_order(pedal: Collection[Press]) -> list[tuple[float, float]]:
 def find_recordings(
     folder: Path, out: Path, labeller: Labeller, open_recording: Opener, sound_suffixes: Collection[str]
 ) -> FolderContents:
-    """All recordings of a folder, at any depth; hidden and prepared ones are passed over.
+    """All recordings of a folder, at any depth, without hidden files and prepared folders.
 
-    Raises ValueError for a folder without any.
+    Raises ValueError for a folder without recordings.
     """
     groups: dict[Path, list[Path]] = defaultdict(list)
     for path in walk(folder, out):

@@ -1,9 +1,9 @@
 """MAESTRO (Hawthorne et al., "Enabling Factorized Piano Music Modeling and Generation with the MAESTRO
 Dataset", 2019): recordings and MIDI with an official split into train, validation and test.
 
-``maestro-v3.0.0.csv`` has a line a recording: composer, title, ``split``, year, ``midi_filename``,
-``audio_filename`` (both from its folder on), duration. The ``.json`` says the same, a column an object (in
-versions 1 and 2 a recording an object).
+``maestro-v3.0.0.csv`` has one line per recording: composer, title, ``split``, year, ``midi_filename``,
+``audio_filename`` (both relative to its folder), duration. The ``.json`` has the same data, one object per
+column (in versions 1 and 2 one object per recording).
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 URL = "https://storage.googleapis.com/magentadata/datasets/maestro/v3.0.0/maestro-v3.0.0.zip"
-SHA256 = "6680fea5be2339ea15091a249fbd70e49551246ddbd5ca50f1b2352c08c95291"  #: of what URL gives, 101 GiB
+SHA256 = "6680fea5be2339ea15091a249fbd70e49551246ddbd5ca50f1b2352c08c95291"  #: digest of URL's file, 101 GiB
 
 _COLUMNS = ("split", "midi_filename", "audio_filename")
 Row = Mapping[str, object]
 
 
 def find_maestro(folder: Path, out: Path, open_recording: Opener) -> FolderContents:
-    """All recordings that the table of contents names; results go to ``out`` by split.
+    """All recordings in the table of contents; results go to a folder per split in ``out``.
 
-    Raises ValueError, one line, without a table of contents, for one that is broken, and where it names
-    recordings of which none is there.
+    Raises ValueError, one line, if the table of contents is missing or broken, or if none of its recordings
+    exists.
     """
     check_folder(folder)
     table = contents(folder)

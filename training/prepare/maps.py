@@ -1,9 +1,9 @@
 """MAPS (Emiya, Badeau, David, "Multipitch estimation of piano sounds", 2010): recordings with labels.
 
-A piece is ``NAME.wav`` with ``NAME.txt`` and ``NAME.mid``, or in the form in which onsets-and-frames passes
-it on, with ``NAME.tsv``. The ``.txt`` has a header and a line a note: onset, offset (seconds), MIDI pitch.
-Its ends are key releases and it has no velocities; they are taken from the ``.mid`` beside it, and are 0
-(unknown) where there is none. Ends that the pedal prolongs come from the ``.mid`` alone.
+A piece is ``NAME.wav`` with ``NAME.txt`` and ``NAME.mid``, or with ``NAME.tsv``, as onsets-and-frames
+distributes it. The ``.txt`` has a header and one line per note: onset, offset (seconds), MIDI pitch. Its
+offsets are key releases. It has no velocities: they come from the ``.mid`` beside it, or are 0 (unknown)
+without one. Offsets that the pedal prolongs come from the ``.mid`` alone.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from ...model.notes import Note
 from ..data.labels import read_table
 from ..data.performances import MIDI_SUFFIXES, performed
 
-LABEL_SUFFIXES = (".tsv", ".txt", *MIDI_SUFFIXES)  #: the first that is there counts
-SAME_S = 0.05  #: strokes of a key so close in two label files are one
+LABEL_SUFFIXES = (".tsv", ".txt", *MIDI_SUFFIXES)  #: in order of preference
+SAME_S = 0.05  #: onsets of a key this close in two label files are one note
 
 
 def read_maps(labels: tuple[Path, ...], note_ends: str) -> list[Note]:
@@ -61,7 +61,7 @@ def _note(path: Path, number: int, line: str) -> Note:
 
 
 def with_velocities(notes: list[Note], played: list[Note]) -> list[Note]:
-    """``notes`` with the velocities of ``played`` where a note of the same key begins with it."""
+    """``notes``, each with the velocity of the note in ``played`` of its pitch and onset (0 without one)."""
     strokes: dict[int, list[Note]] = {}
     for note in sorted(played):
         strokes.setdefault(note.pitch, []).append(note)

@@ -1,8 +1,8 @@
-"""A recipe's data in little room, for a machine that reaches nothing else: Opus, within so many megabytes.
+"""Packs a recipe's data as Opus into a limited size, for a machine that has no other access to data.
 
-Recordings are encoded anew, performances rendered beforehand: such a machine has neither the sound fonts nor
-the hours. What a source may take follows its weight; its pieces come in an order that is shuffled once, so
-that what is left out is any of them. The recordings that are kept back come first.
+Recordings are re-encoded, and performances are rendered here, because that machine has neither the sound
+fonts nor the time. A source's share of the size follows its weight. Its pieces are shuffled once, so that a
+random selection of them is left out. Held-out recordings come first.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from ..data.sounds import sounds_in
 from ..data.sources import cache_of
 from ..settings import DataSource, TrainingSettings
 
-BYTES_PER_S = 3_500  #: what Opus takes at COMPRESSION, about 26 kbit/s; and the labels
-COMPRESSION = 0.93  #: of libsndfile, 0 to 1
+BYTES_PER_S = 3_500  #: Opus at COMPRESSION, about 26 kbit/s, and the labels
+COMPRESSION = 0.93  #: libsndfile's compression level, 0 to 1
 PART_BYTES = 50_000_000
 PART, _NUMBERED = "part-{:02d}.tar", re.compile(r"part-(\d{2,})\.tar")
 
@@ -40,7 +40,7 @@ Report = Callable[[int, int], None]
 
 @dataclass
 class Packed:
-    """What was packed of one source."""
+    """How much of one source was packed."""
 
     title: str
     recordings: int = 0
@@ -54,7 +54,7 @@ class Packed:
 
 @dataclass
 class Pack:
-    """The parts that were written, and what is in them."""
+    """The written parts, and how much of each source they hold."""
 
     parts: list[Path] = field(default_factory=list)
     sources: list[Packed] = field(default_factory=list)
@@ -67,10 +67,10 @@ def pack(
     megabytes: float,
     report: Report = lambda done, total: None,
 ) -> Pack:
-    """Writes ``out/part-01.tar`` and so on, of at most 50 MB each and so many megabytes together.
+    """Writes ``out/part-01.tar`` and so on, of at most 50 MB each and ``megabytes`` MB together.
 
-    Raises ValueError where not even the smallest training fits, RuntimeError where FluidSynth is missing,
-    FileExistsError where a part would take the place of a file that this program did not write.
+    Raises ValueError if rooms and noises alone do not fit or the recipe has arrays, RuntimeError if
+    FluidSynth is missing, FileExistsError if a part would replace a file that this program did not write.
     """
     check_parts(out)
     if any(source.arrays for source in settings.sources):
@@ -101,7 +101,7 @@ def pack(
 
 
 def _copy_small(settings: TrainingSettings, work: Path) -> int:
-    """Rooms and noises as they are; returns bytes."""
+    """Copies rooms and noises unchanged; returns their size in bytes."""
     size = 0
     for name in ("rooms", "noises"):
         if folder := getattr(settings.augmentation, name):
@@ -122,7 +122,7 @@ def _pack_source(
     room: float,
     files: RunFiles,
 ) -> Packed:
-    """A source's pieces, as many as fit."""
+    """Packs a source's pieces, as many as fit into ``room`` bytes."""
     folder = work / _inside(source.folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / REPORT).write_text(json.dumps({"note_ends": files.note_ends}), encoding="utf-8")
@@ -136,7 +136,7 @@ def _pack_source(
     taken = 0.0
     for recording in recordings:
         wanted = BYTES_PER_S * len(recording.samples) / SAMPLE_RATE
-        # At least one to train on beside what is kept back.
+        # At least one piece to train on, beside the held-out ones.
         if taken + wanted > room and done.recordings > len(held):
             break
         taken += write(recording, folder)
@@ -166,7 +166,7 @@ def _shuffled(pairs: list[Pair]) -> list[Pair]:
 
 
 def write(recording: TrainingRecording, folder: Path) -> int:
-    """Writes a recording as Opus, with its tables; returns bytes."""
+    """Writes a recording as Opus, with its tables; returns their size in bytes."""
     paths = [folder / f"{recording.name}{suffix}" for suffix in (".opus", ".tsv", PEDAL_SUFFIX)]
     with soundfile.SoundFile(
         paths[0], "w", SAMPLE_RATE, 1, format="OGG", subtype="OPUS", compression_level=COMPRESSION
@@ -179,7 +179,7 @@ def write(recording: TrainingRecording, folder: Path) -> int:
 
 
 def _inside(folder: str) -> Path:
-    """Where a folder of the recipe lies in the pack. Raises ValueError for one that lies elsewhere."""
+    """The path in the pack of a recipe's folder. Raises ValueError for a folder outside --data."""
     path = Path(folder)
     if path.is_absolute() or ".." in path.parts:
         raise ValueError(f"{folder}: expected a folder relative to --data, to be found in the pack again")
@@ -193,7 +193,7 @@ def parts_in(folder: Path) -> list[Path]:
 
 
 def check_parts(out: Path) -> None:
-    """Raises FileExistsError for a file that is called like a part and is none."""
+    """Raises FileExistsError for a file with a part's name that this program did not write."""
     for path in parts_in(out):
         try:
             with tarfile.open(path) as tar:
@@ -206,14 +206,14 @@ def check_parts(out: Path) -> None:
 
 
 def _tar(work: Path, out: Path) -> list[Path]:
-    """All files in tar archives of at most PART_BYTES; those of an earlier pack are replaced."""
+    """Writes all files to tar archives of at most PART_BYTES; first deletes those of an earlier pack."""
     for old in parts_in(out):
         old.unlink()
     parts: list[Path] = []
     size = PART_BYTES
     for path in sorted(p for p in work.rglob("*") if p.is_file()):
         needs = 1024 + -(-path.stat().st_size // 512) * 512
-        if size + needs > PART_BYTES - 20_480:  # the end of an archive
+        if size + needs > PART_BYTES - 20_480:  # room for the end of an archive
             parts.append(out / PART.format(len(parts) + 1))
             size = 0
         said = {} if parts[-1].exists() else {"comment": program()}
@@ -224,7 +224,7 @@ def _tar(work: Path, out: Path) -> list[Path]:
 
 
 def unpack(data: Path, cache: Path) -> Path:
-    """The folder that holds a recipe's data: ``data`` itself, or what its parts are unpacked to."""
+    """The folder of a recipe's data: ``data`` itself, or the folder that its parts are unpacked to."""
     parts = parts_in(data)
     if not parts:
         return data

@@ -1,4 +1,4 @@
-"""Folders of recordings with label files of the same name, or of performances alone, at any depth."""
+"""Finds recordings with label files of the same name, or MIDI performances alone, in folders at any depth."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from ..data.sounds import Opener
 
 
-#: Reads the notes from a piece's label files: a function of a module, so that it can be pickled.
+#: Reads a piece's notes from its label files. Must be a function of a module, so that it can be pickled.
 Reader = Callable[[tuple[Path, ...], str], list[Note]]
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """A recording and its label files; ``read`` knows what to make of them."""
+    """A recording and its label files, for ``read`` to read."""
 
     name: str
     folder: Path
@@ -52,7 +52,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class FolderContents:
-    """The pieces of a folder, and why others are none."""
+    """The pieces of a folder, and why other files make none."""
 
     sources: list[RecordingSource]
     lonely: list[PreparationOutcome]
@@ -66,10 +66,10 @@ def find_pairs(
     label_suffixes: Sequence[str] = MIDI_SUFFIXES,
     read: Reader = performed,
 ) -> FolderContents:
-    """Recordings and label files of one folder and name. Suffixes are lower case with their dot.
+    """Pairs recordings with label files of the same name and folder. Suffixes are lower case with their dot.
 
-    Hidden files are passed over, as are label files of other kinds than MIDI and ``.tsv`` without a
-    recording (a ``README.txt``). Raises ValueError for a folder without any pair.
+    Hidden files are ignored, as are label files without a recording unless they are MIDI or ``.tsv`` (a
+    ``README.txt`` is no label). Raises ValueError for a folder without any pair.
     """
     groups: dict[Path, list[Path]] = defaultdict(list)
     for path in walk(folder, out):
@@ -93,9 +93,9 @@ def find_pairs(
 
 
 def walk(folder: Path, out: Path) -> Iterator[Path]:
-    """All files of a folder, sorted, without hidden ones and folders that were prepared.
+    """All files of a folder, at any depth, sorted, without hidden files and prepared folders.
 
-    Raises ValueError where ``folder`` is none, and where results would come to lie among the sources.
+    Raises ValueError if ``folder`` is no folder, or if ``out`` holds some of these files.
     """
     check_folder(folder)
     for parent, folders, files in os.walk(folder, followlinks=True):
@@ -108,7 +108,7 @@ def walk(folder: Path, out: Path) -> Iterator[Path]:
 
 
 def check_folder(folder: Path) -> None:
-    """Raises ValueError where it is none."""
+    """Raises ValueError if ``folder`` is no folder."""
     if not folder.is_dir():
         raise ValueError(
             f"{folder}: expected a folder, {'this is a file' if folder.exists() else 'there is none'}"
@@ -116,7 +116,7 @@ def check_folder(folder: Path) -> None:
 
 
 def names_of(stems: Sequence[Path], folder: Path) -> dict[Path, str]:
-    """A name for each file: its own, or with its folders' where two have the same (in either case)."""
+    """A name for each file: its own, or its path joined by "_" if two have the same (in either case)."""
     often = Counter(stem.name.casefold() for stem in stems)
     return {
         stem: stem.name if often[stem.name.casefold()] == 1 else "_".join(stem.relative_to(folder).parts)

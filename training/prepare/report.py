@@ -18,17 +18,17 @@ from .convert import PreparationOutcome
 
 @dataclass(frozen=True)
 class PreparationPlan:
-    """What all pieces of a prepared folder share; another run can go on only with the same."""
+    """Settings of all pieces of a prepared folder; a run that continues it must have the same."""
 
     kind: str  #: maestro, maps, pairs, render or label
     note_ends: str  #: keys or sounding
-    settings: dict[str, object] = field(default_factory=dict)  #: of the kind
+    settings: dict[str, object] = field(default_factory=dict)  #: specific to the kind
 
     def check(self, out: Path, pieces: Iterable[Path]) -> None:
-        """Whether ``pieces`` may be written to ``out``, beside what an earlier run left there.
+        """Checks that ``pieces`` may be written to ``out``, beside the results of an earlier run.
 
-        Raises ValueError, one line, where that run had another plan; FileExistsError for a report that this
-        program did not write, and for pieces that it did not write: without a report they are somebody's.
+        Raises ValueError, one line, if that run had another plan; FileExistsError for a report that this
+        program did not write, and for existing pieces without a report, which are not its own either.
         """
         path = out / REPORT
         if not path.exists():

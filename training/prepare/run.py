@@ -1,4 +1,4 @@
-"""Makes all recordings of a data set that are not there yet, in processes of which each may die alone."""
+"""Makes the missing pieces of a data set in worker processes. A dead process costs one piece only."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ UNFINISHED = ".unfinished"
 
 @contextmanager
 def unfinished_in(out: Path) -> Iterator[Path]:
-    """A folder in ``out`` for what is not whole yet; gone in the end, with what an earlier run left there.
+    """A folder in ``out`` for unfinished files, emptied before use and removed at the end.
 
-    Raises ValueError where another run is at work in ``out``, OSError where nothing can be written.
+    Raises ValueError if another run is at work in ``out``, OSError if nothing can be written.
     """
     folder = out / UNFINISHED
     folder.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def unfinished_in(out: Path) -> Iterator[Path]:
 
 
 def run(sources: Sequence[RecordingSource], how: How, jobs: int) -> Generator[PreparationOutcome, None, None]:
-    """The outcome of each, as they get done; ends early where none could be written any more.
+    """Yields each source's outcome when it is done; stops early once no piece can be written any more.
 
     Closing the iterator, or Ctrl-C, ends all processes; no file is left half written.
     """
@@ -74,10 +74,10 @@ _PATIENCE_S = 5.0
 def in_processes(
     work: Callable[[Item], Result], items: Sequence[Item], processes: int, died: Callable[[Item, str], Result]
 ) -> Generator[Result, None, None]:
-    """``work(item)`` of each, as they come; ``died(item, why)`` of one whose process ended over it.
+    """Yields ``work(item)`` for each item when it is done, ``died(item, why)`` if its process has died.
 
-    ``work`` must be picklable and keep its errors to itself. Closing the iterator, or Ctrl-C, ends all
-    processes; what they had started (files, programs) they take back.
+    ``work`` must be picklable and must not raise. Closing the iterator, or Ctrl-C, ends all processes; they
+    remove their unfinished files and end the programs that they started.
     """
     waiting = deque(items)
     workers: list[Worker[Item]] = []
@@ -100,10 +100,10 @@ def in_processes(
                     worker.give(item, item)
                 else:
                     workers.remove(worker)
-                    worker.pipe.close()  # at which it ends
+                    worker.pipe.close()  # ends the worker
                 yield result
     finally:
-        with interrupts_held_back():  # an impatient second Ctrl-C waits for the cleaning up
+        with interrupts_held_back():  # a second Ctrl-C waits for the clean-up
             end(workers, _PATIENCE_S)
 
 
@@ -114,10 +114,10 @@ def _bury(worker: Worker[Item], died: Callable[[Item, str], Result]) -> Result:
 
 
 def _work(pipe: Connection, work: Callable[[Item], Result]) -> None:
-    """A worker's life: items until the parent is gone."""
-    # An exception, so that files and programs that the work has started are cleared away.
+    """The worker process: works on items until the pipe is closed."""
+    # An exception, so that ``work`` removes its files and ends its programs.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    os.environ["OMP_NUM_THREADS"] = "1"  # read when PyTorch is loaded: a core for each worker
+    os.environ["OMP_NUM_THREADS"] = "1"  # one core per worker; PyTorch reads this when it is loaded
     with suppress(EOFError, ConnectionError):
         while True:
             pipe.send(work(pipe.recv()))
