@@ -1,8 +1,8 @@
-"""The microphone: blocks of a sound device, with true times.
+"""Reads blocks of samples from a sound device, with their stream times.
 
-The sound library runs in a process of its own (``sound_child``); ``library`` replaces it, by the module
-sounddevice for example. Its thread runs ``_callback``, which copies, queues, counts and returns; it never
-waits. ``open``, ``read`` and ``close`` belong to one thread, which may wait in them.
+The sound library runs in a process of its own (``sound_child``). ``library`` replaces it, for example with
+the module sounddevice. Its thread runs ``_callback``, which copies, queues, counts and never waits. Call
+``open``, ``read`` and ``close`` from one thread; they may block.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from .inputs import LOUDEST, Block, InputFault
 from .sound_process import SoundProcess
 from .timeline import GapMeter, SteadyClock, SystemClock
 
-MOST_QUEUED_S = 4.0  #: beyond this the callback drops: nobody is fetching
-DEAD_AFTER_S = 2.0  #: a device that gives nothing for so long is gone
-SETTLE_S = 0.3  #: the first blocks show how the device delivers
-USUAL_CHANNELS = 2  #: as many are mixed unless one is chosen
-CHUNK_S = 1.0  #: sound of which ``ChannelWatch`` measures the channels at once
-#: Seconds in which something is played before the channels are first judged, and before each later time.
+MOST_QUEUED_S = 4.0  #: when more is queued, the callback drops blocks: nobody reads them
+DEAD_AFTER_S = 2.0  #: a device that delivers nothing for this long counts as lost
+SETTLE_S = 0.3  #: time in which ``settle`` measures how blocks arrive
+USUAL_CHANNELS = 2  #: channels that are mixed unless one is chosen
+CHUNK_S = 1.0  #: length of the chunks in which ``ChannelWatch`` measures the channels
+#: Seconds of playing, silence not counted, before the first check of the channels and each later one.
 FIRST_S, LATER_S = 5.0, 30.0
 
 
@@ -36,17 +36,17 @@ class _Raw:
     """A block as the callback queues it."""
 
     samples: np.ndarray  # [n, channels]
-    first: int  # number of the first sample since the device was opened, dropped ones counted
+    first: int  # index of its first sample since the device was opened, dropped samples included
     arrived_s: float
-    lossy: bool  # the device reports that it lost something
+    lossy: bool  # the device reported lost samples
 
 
 class AudioInput:
-    """A sound device by index, name or part of a name; None takes the usual one.
+    """A sound device, chosen by index, name or part of a name; None: the default device.
 
-    ``channel`` counts from 1; None mixes the first two (see ``model.downmix``). ``sample_rate`` None takes
-    the device's own. Raises InputFault from ``open`` when it is not there, from ``read`` when it is gone;
-    ``open`` then finds it again by its name, and stream time goes on by the clock.
+    ``channel`` counts from 1; None mixes the first two (see ``model.downmix``). ``sample_rate`` None uses
+    the device's own. ``open`` raises InputFault if the device is missing, ``read`` if it has gone. ``open``
+    then finds it again by its name, and stream time continues by the clock.
     """
 
     def __init__(
@@ -69,10 +69,10 @@ class AudioInput:
         self._clock = clock or SystemClock()
         self._library = library
         self._stream: Any = None
-        self._end_s = 0.0  # stream time of the sample that comes next
-        self._usual_s: float | None = None  # the clock less stream time, as it was before the input was lost
+        self._end_s = 0.0  # stream time of the next sample
+        self._usual_s: float | None = None  # clock minus stream time before the input was lost
         self._gaps = GapMeter()
-        self._opened = self._opened_before = False  # tried, and succeeded
+        self._opened = self._opened_before = False  # tried to open; opened at least once
         self._watch: ChannelWatch | None = None
 
     def __enter__(self) -> AudioInput:
@@ -100,7 +100,7 @@ class AudioInput:
                     device=chosen.index,
                     channels=self._channels,
                     samplerate=self.sample_rate,
-                    blocksize=0,  # the device's own: any other adds a buffer
+                    blocksize=0,  # the device's own block size: any other adds a buffer
                     latency="low",
                     dtype="float32",
                     callback=self._callback,
@@ -123,7 +123,7 @@ class AudioInput:
             stream.close()
 
     def read(self, timeout_s: float) -> list[Block]:
-        """All blocks that wait, or none when none came within ``timeout_s``. Raises InputFault."""
+        """Returns all queued blocks; empty if none arrives within ``timeout_s``. Raises InputFault."""
         stream = self._stream
         if stream is None:
             raise InputFault(f"{self.name} is not open")
@@ -137,7 +137,7 @@ class AudioInput:
         return [self._block(raw) for raw in raws]
 
     def settle(self) -> None:
-        """Waits a moment to learn how the device delivers (``block_s``); what comes meanwhile is kept."""
+        """Measures ``block_s`` for ``SETTLE_S``. Blocks that arrive meanwhile stay queued."""
         until_s = self._clock.now() + SETTLE_S
         while self._clock.now() < until_s and self._stream is not None and self._stream.active:
             self._clock.sleep(0.02)
@@ -146,7 +146,7 @@ class AudioInput:
             self._queue.put(raw)
         if raws:
             delays = [raw.arrived_s - (raw.first + len(raw.samples)) / self.sample_rate for raw in raws]
-            # The upper quartile: some of the first blocks may be late without the device being so.
+            # The upper quartile, since a few of the first blocks may be late on any device.
             spread = float(np.percentile(delays, 75)) - min(delays)
             self.block_s = max(len(raw.samples) for raw in raws) / self.sample_rate + spread
 
@@ -160,16 +160,16 @@ class AudioInput:
         self.name = str(chosen)
         self.sample_rate = self._wanted_rate or chosen.sample_rate
         self._channels = self._channel or min(USUAL_CHANNELS, chosen.channels)
-        # Unbounded itself, because its put never waits; the callback keeps the bound.
+        # Unbounded, so that put never waits. The callback limits its length.
         self._queue: queue.SimpleQueue[_Raw] = queue.SimpleQueue()
         self._mix = Downmix(self._channels, self.sample_rate)
         if self._watch is None or not self._watch.done:
             self._watch = ChannelWatch(self._mix, self.sample_rate)
-        self._came = self._fetched = 0  # samples, by the callback and by the reader
+        self._came = self._fetched = 0  # samples received by the callback, and samples read
         self._usual_s = self._gaps.usual_s if self._opened_before else None
         self._gaps = GapMeter()
         self._first = True
-        self._counted = 0  # samples of this opening in stream time
+        self._counted = 0  # expected ``first`` of the next block
         self._start_s = self._end_s
         self._lost = 0
         self._received_s = self._clock.now()
@@ -209,13 +209,13 @@ class AudioInput:
         return Block(samples, time_s, lost + by_device, rate, raw.arrived_s, warnings)
 
     def _resume(self, raw: _Raw) -> None:
-        """After an interruption stream time goes on where the clock says."""
+        """Continues stream time by the clock after an interruption."""
         if self._usual_s is not None:
             began_s = raw.arrived_s - self._usual_s - (raw.first + len(raw.samples)) / self.sample_rate
             self._start_s = max(self._end_s, began_s)
 
     def _mixed(self, samples: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-        """One channel [n] of the device's [n, channels], and what is wrong with these, once it is known."""
+        """Returns one channel [n] from the device's [n, channels], and warnings about the channels."""
         if self._channel is not None:
             return np.ascontiguousarray(samples[:, self._channel - 1], dtype=np.float32), ()
         assert self._watch is not None
@@ -227,9 +227,9 @@ def _first_line(error: Exception) -> str:
 
 
 class ChannelWatch:
-    """Reports once what is wrong with the channels of a device: one silent, noisy or cancelling the other.
+    """Reports once if channels of a device are silent, noisy or cancel each other.
 
-    It changes nothing of the mix, which has the same samples.
+    It only measures; the mix is not changed.
     """
 
     def __init__(self, mix: Downmix, sample_rate: int) -> None:
@@ -238,10 +238,10 @@ class ChannelWatch:
         self._meter = ChannelMeter(mix.channels, sample_rate)
         self._due_s = FIRST_S
         self._waiting: list[np.ndarray] = []
-        self._count = 0  # samples that wait
+        self._count = 0  # samples in ``_waiting``
 
     def add(self, samples: np.ndarray) -> tuple[str, ...]:
-        """Takes the next samples [n, channels], after the mix; a line for each channel unlike the others."""
+        """Takes samples [n, channels] already fed to the mix; returns a line for each faulty channel."""
         if self.done:
             return ()
         self._waiting.append(samples)

@@ -1,7 +1,7 @@
-"""Measures live transcription on this machine: how late, how regular, how faithful.
+"""Measures live transcription on this machine: latency, jitter and accuracy.
 
-The sound goes through a session in this process, as a file played in real time. ``measure`` takes other
-ways too, such as over JACK into ``hppnet live``.
+By default, a file is played in real time through a session in this process. ``measure`` accepts other ways
+too, such as JACK into ``hppnet live``.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from .inputs import Block
 from .live_decoder import LiveDecoder
 
 SMALLEST_LATENCY_MS = round(1000 * latency_s(LATENCIES["fast"]))
-RATE = 48_000  #: Hz, as sound cards have it
+RATE = 48_000  #: Hz, the usual rate of sound cards
 COMPUTE_RUNS = 3
 READY = "in all"  #: begins the last line that ``hppnet live`` prints before it listens
 
 
 class BenchError(RuntimeError):
-    """A program to be measured did not start or failed; the message says which and how."""
+    """A measured program did not start or failed. The message names the program and the cause."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class BenchTask:
 
     transcriber: Transcriber
     sound: np.ndarray  #: [n] at RATE
-    notes: Sequence[Note]  #: what is played in it
-    options: Sequence[str] = ()  #: for ``hppnet live``: the same checkpoint and device
+    notes: Sequence[Note]  #: the notes in ``sound``
+    options: Sequence[str] = ()  #: command line of ``hppnet live``: the same checkpoint and device
 
 
 Way = Callable[[BenchTask, float], RoundTrip]  #: sends the task's sound through a session, at a latency in ms
@@ -58,7 +58,7 @@ def make_task(
     device: str = "auto",
     recording: tuple[np.ndarray, Sequence[Note]] | None = None,
 ) -> BenchTask:
-    """Takes ``seconds`` of a recording (samples [n] at RATE, the notes in them) or of the test piece."""
+    """Makes a task from ``seconds`` of ``recording`` (samples [n] at RATE, notes) or of the test piece."""
     sound, notes = recording or make_test_piece(seconds, RATE)
     sound = sound[: round(seconds * RATE)]
     options = ["--device", device] + (["--checkpoint", str(checkpoint)] if checkpoint else [])
@@ -66,7 +66,7 @@ def make_task(
 
 
 def in_process(task: BenchTask, latency_ms: float) -> RoundTrip:
-    """The usual way. The start-up time is that of ``hppnet live``. Raises BenchError."""
+    """The default way. Measures the start-up time of ``hppnet live``. Raises BenchError."""
     trip = play_in_process(task.transcriber, latency_ms, task.sound, RATE)
     return replace(trip, startup_s=startup_s(task.options))
 
@@ -77,10 +77,10 @@ def measure(
     report: Callable[[str], object] = lambda stage: None,
     way: Way = in_process,
 ) -> dict[str, Any]:
-    """Measures everything; returns figures ready for JSON. ``report`` is called with what comes next.
+    """Measures everything and returns figures ready for JSON. Calls ``report`` with each stage's name.
 
     Sets the number of threads that compute in this process. Raises BenchError when the live program fails,
-    and ValueError when not a single note came back.
+    and ValueError when no note came back.
     """
     set_threads(threads)
     report("algorithmic latency")
@@ -90,7 +90,7 @@ def measure(
     impulse = {name: impulse_latency_ms(transcriber, ms) for name, ms in latencies.items()}
     report("computing")
     runs_ms = [1000 * steps_s(task) for _ in range(COMPUTE_RUNS)]
-    # The same step each time: what other programs took in between does not come at the same place again.
+    # The median of each step over the runs, since other programs interrupt a different step in each run.
     compute_ms = np.median(runs_ms, axis=0)
     report(f"end to end at {DEFAULT_LATENCY_MS} ms, in real time")
     usual = _trip_figures(task, DEFAULT_LATENCY_MS, way)
@@ -119,7 +119,7 @@ def measure(
 
 
 def startup_s(options: Sequence[str]) -> float:
-    """From starting ``hppnet live`` in a new process to where it listens. Raises BenchError."""
+    """Seconds from the start of ``hppnet live`` in a new process until it listens. Raises BenchError."""
     with TemporaryDirectory() as folder:
         silence = Path(folder) / "silence.wav"
         soundfile.write(silence, np.zeros(RATE // 100, dtype=np.float32), RATE)
@@ -151,12 +151,12 @@ def _trip_figures(task: BenchTask, latency_ms: float, way: Way) -> dict[str, Any
 
 
 def impulse_latency_ms(transcriber: Transcriber, latency_ms: float) -> float | None:
-    """Algorithmic latency as one note measures it: from its frame's centre to its announcement.
+    """Algorithmic latency in ms, measured with one note: from its frame's centre to its event.
 
-    Fed a millisecond at a time, at RATE. None if the network does not detect the note.
+    Feeds the sound a millisecond at a time, at RATE. None if the network does not detect the note.
     """
     computed = [0]  # frames
-    eager = transcriber.with_thresholds(onset=0.1, frame=0.05)  # when it is found matters here, not whether
+    eager = transcriber.with_thresholds(onset=0.1, frame=0.05)  # low: only the time of detection matters
     stream = eager.stream(latency_ms, RATE, lambda frames: computed.__setitem__(0, computed[0] + len(frames)))
     onset_s = 20 * FRAME_S  # a frame's centre
     sound = np.zeros(RATE, dtype=np.float32)
@@ -164,10 +164,9 @@ def impulse_latency_ms(transcriber: Transcriber, latency_ms: float) -> float | N
     start, step = round(onset_s * RATE), RATE // 1000
     sound[start:] += tone[: RATE - start]
     for position in range(0, RATE, step):
-        if stream.feed(sound[position : position + step]):  # an event of the pedal would come as soon
-            found_s = (
-                computed[0] - 2
-            ) * FRAME_S  # the onset's frame: its right neighbour is the last computed
+        if stream.feed(sound[position : position + step]):  # a pedal event would come at the same time
+            # The onset's frame is the last but one: a peak needs its right neighbour.
+            found_s = (computed[0] - 2) * FRAME_S
             return 1000 * ((position + step) / RATE - found_s)
     return None
 

@@ -1,7 +1,7 @@
-"""Notes to measure with: a test piece, and what came back of it against what was played.
+"""A test piece to measure with, and the comparison of received notes with the played ones.
 
-The piece is random but the same every time, in the manner of easy piano music: a bass, chords and a melody,
-as piano-like sound, with the notes that are in it to the sample.
+The piece is random but the same every time. It imitates easy piano music (a bass, chords and a melody) with
+a piano-like sound, and its note times are exact to the sample.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ SCALE = tuple(range(70, 90))
 PARTIALS = 12
 ATTACK_S, RELEASE_S = 0.002, 0.08
 LEAD_S, REST_S = 0.5, 1.0  #: silence before the first note and after the last
-TOLERANCE_S = 0.05  #: of an onset, the field's usual tolerance
-LATE_S = 0.2  #: so much later than usual, an unmatched note may still have arrived
+TOLERANCE_S = 0.05  #: onset tolerance, as usual in the field
+LATE_S = 0.2  #: an unmatched note may arrive up to this much later than the median
 
 Onset = tuple[float, int]  #: time in s, pitch
 
@@ -41,15 +41,15 @@ def _notes(seconds: float, rng: np.random.Generator) -> list[Note]:
     notes: list[Note] = []
     beats = int((seconds - LEAD_S - REST_S) / BEAT_S)
     for beat in range(beats):
-        # Nobody plays like a clock, and frames must not meet onsets always at the same place.
+        # Irregular as in real playing, so that onsets fall on different positions within a frame.
         begin_s = LEAD_S + beat * BEAT_S + rng.uniform(0, 0.04)
         bar = beat // 4 % len(ROOTS)
         if beat % 4 == 0:
             notes.append(_note(begin_s, 3.6, ROOTS[bar], rng))
         elif beat % 2:
             notes += [_note(begin_s + rng.uniform(0, 0.01), 0.8, ROOTS[bar] + up, rng) for up in CHORDS[bar]]
-        # Each of four half beats has its own keys: no key is played again so soon that a late note could
-        # be taken for the next one.
+        # Each of four half beats has its own keys, so that a late note cannot be mistaken for the key's
+        # next note.
         for half in range(int(rng.integers(1, 3))):
             own = SCALE[(2 * beat + half) % 4 :: 4]
             notes.append(_note(begin_s + half * BEAT_S / 2, 0.45, int(rng.choice(own)), rng))
@@ -61,7 +61,7 @@ def _note(onset_s: float, beats: float, pitch: int, rng: np.random.Generator) ->
 
 
 def note_sound(note: Note, sample_rate: int) -> np.ndarray:
-    """One note from its onset on [n]: inharmonic partials, the high ones die sooner; damped at its end."""
+    """A note's sound [n] from its onset: inharmonic partials, high ones decay faster; damped at its end."""
     held_s = note.offset_s - note.onset_s
     t = np.arange(round((held_s + 3 * RELEASE_S) * sample_rate)) / sample_rate
     hz = 440.0 * 2.0 ** ((note.pitch - 69) / 12)
@@ -78,7 +78,7 @@ def note_sound(note: Note, sample_rate: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class OnsetDelays:
-    """Arrival less onset, for the notes that both sides have."""
+    """Arrival time minus onset time, for the notes that were played and arrived."""
 
     delays_s: np.ndarray  #: [n]
 
@@ -92,18 +92,18 @@ class OnsetDelays:
 
     @property
     def jitter_ms(self) -> float:
-        """Standard deviation."""
+        """Standard deviation of the delays."""
         return 1000 * float(np.std(self.delays_s))
 
 
 def onset_delays(played: Sequence[Onset], arrived: Sequence[Onset], most_s: float = 0.6) -> OnsetDelays:
-    """How much later each played note arrived, at most ``most_s``. Raises ValueError if none did."""
+    """Returns the delay of each note that arrived within ``most_s``. Raises ValueError if none did."""
     first = matched(played, arrived, 0.0, most_s)
     if not first:
         raise ValueError(f"none of {len(played)} notes arrived within {1000 * most_s:.0f} ms")
     usual_s = float(np.median([arrived[j][0] - played[i][0] for i, j in first]))
     pairs = matched(played, arrived, usual_s - TOLERANCE_S, usual_s + TOLERANCE_S)
-    # Notes that came in time are matched first: a late one must not take the place of its key's next note.
+    # Punctual notes are matched first, so that a late note is not matched with its key's next note.
     rest = [[*range(len(notes))] for notes in (played, arrived)]
     for side, kept in enumerate(rest):
         used = {pair[side] for pair in pairs}
@@ -114,7 +114,7 @@ def onset_delays(played: Sequence[Onset], arrived: Sequence[Onset], most_s: floa
 
 
 def onset_f1(played: Sequence[Onset], found: Sequence[Onset]) -> float:
-    """F1 of onsets within 50 ms, in percent; 100 if there is nothing on either side."""
+    """F1 of onsets within 50 ms, in percent; 100 if both are empty."""
     if not played and not found:
         return 100.0
     return 200 * len(matched(played, found, -TOLERANCE_S, TOLERANCE_S)) / (len(played) + len(found))
@@ -123,9 +123,9 @@ def onset_f1(played: Sequence[Onset], found: Sequence[Onset]) -> float:
 def matched(
     played: Sequence[Onset], found: Sequence[Onset], least_s: float, most_s: float
 ) -> list[tuple[int, int]]:
-    """Pairs (i, j) of one pitch with ``least_s <= found - played <= most_s``, each used once.
+    """Returns pairs (i, j) of equal pitch with ``least_s <= found - played <= most_s``, each note used once.
 
-    As many as possible: with windows of one length, taking the earliest that fits is the best there is.
+    Finds as many pairs as possible: with windows of equal length, taking the earliest match is optimal.
     """
     pairs: list[tuple[int, int]] = []
     for pitch in {pitch for _, pitch in played}:

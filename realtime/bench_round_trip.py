@@ -1,4 +1,4 @@
-"""A round trip: sound into a live session and MIDI out of it, timed by the wall clock, and what came back."""
+"""Sends sound through a live session, times the MIDI that comes back, and compares it with the notes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .session import LiveSession
 from .settings import LiveSettings
 from .timeline import SteadyClock, SystemClock
 
-BLOCK = 256  #: samples, where nothing else decides
+BLOCK = 256  #: samples a block, for ``play_in_process``
 JITTER_TOLERANCE_S = 0.05
 
 
@@ -25,19 +25,19 @@ JITTER_TOLERANCE_S = 0.05
 class RoundTrip:
     """When each block of sound went in, when each MIDI message came back, and how the program ended."""
 
-    cycles: np.ndarray  #: [c, 2] number of a cycle's first sample, wall clock s when it was handed over
-    received: np.ndarray  #: [m, 4] wall clock s and three bytes of each MIDI message
+    cycles: np.ndarray  #: [c, 2] index of each block's first sample, wall-clock time of its delivery (s)
+    received: np.ndarray  #: [m, 4] wall-clock time (s) and three bytes of each MIDI message
     sample_rate: int
     block: int
-    startup_s: float  #: from the program's start to where it listens
+    startup_s: float  #: time from the program's start until it listens
     exit_code: int
-    output: str  #: what it printed
+    output: str  #: text that the program printed
 
     def wall_s(self, time_s: float | np.ndarray) -> np.ndarray:
-        """When a moment of the sound was at the input.
+        """Wall-clock time (s) at which the sound at ``time_s`` was at the input.
 
-        A cycle hands over what a sound card would have recorded during the cycle before it, so a moment is
-        as old as its place in the block says, and at least one block old.
+        A cycle delivers a block that a sound card would have recorded during the cycle before. So the
+        block's first sample is one block old on delivery, and later samples are newer.
         """
         sample = np.asarray(time_s) * self.sample_rate
         cycle = np.clip(np.searchsorted(self.cycles[:, 0], sample, side="right") - 1, 0, None)
@@ -45,12 +45,12 @@ class RoundTrip:
         return np.asarray(self.cycles[cycle, 1] + (within - self.block) / self.sample_rate)
 
     def sound_s(self, wall_s: float | np.ndarray) -> np.ndarray:
-        """The moment of the sound that was at the input at a time of the wall clock."""
+        """Position in the sound (s) that was at the input at a wall-clock time; infinite after its end."""
         starts = self.wall_s(self.cycles[:, 0] / self.sample_rate)
         return np.asarray(np.interp(wall_s, starts, self.cycles[:, 0] / self.sample_rate, right=np.inf))
 
     def events(self) -> list[Event]:
-        """The notes and the pedal received, each at its arrival on the wall clock (s)."""
+        """The note and pedal events received, each with the wall-clock time of its arrival (s)."""
         events: list[Event] = []
         for when, status, pitch, velocity in self.received:
             kind = int(status) & 0xF0
@@ -64,10 +64,10 @@ class RoundTrip:
 
 
 class MidiSink:
-    """A wire that ends in this process: keeps the messages, and counts what no receiver should get.
+    """A wire that ends in this process. Keeps the messages and counts those that are wrong.
 
-    That is: keys played while they are down (``overlaps``), messages that are not MIDI (``strange``), and at
-    the end keys or a pedal left down (``hangs``). ``messages``: (clock s, bytes); none if ``keep`` is False.
+    Counts note ons for keys that are down (``overlaps``), invalid messages (``strange``) and, at the end,
+    keys and a pedal left down (``hangs``). ``messages``: (clock s, bytes); empty if ``keep`` is False.
     """
 
     name = "sink (in this process)"
@@ -81,11 +81,11 @@ class MidiSink:
 
     @property
     def hangs(self) -> int:
-        """Keys that are down; the pedal counts as one."""
+        """Number of keys that are down; the pedal counts as one."""
         return len(self.down) + self.pedal_down
 
     def open(self) -> MidiSink:
-        """For ``MidiOutput(wire=sink.open)``; it may be opened again."""
+        """Returns itself, for ``MidiOutput(wire=sink.open)``. May be called again."""
         return self
 
     def send(self, message: list[int]) -> None:
@@ -104,7 +104,7 @@ class MidiSink:
         elif first == SUSTAIN:
             self.presses += second >= 64 and not self.pedal_down
             self.pedal_down = second >= 64
-        # All-notes-off ends nothing here: the keys' own note-offs must have come before.
+        # All-notes-off is ignored here: each key must have received its own note off before.
 
     def alive(self) -> bool:
         return True
@@ -135,7 +135,7 @@ def play_in_process(
 
 
 class _TimedSession(LiveSession):
-    """Keeps when each block came."""
+    """A session that keeps the arrival time of each block."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -147,11 +147,11 @@ class _TimedSession(LiveSession):
 
 
 def compare(trip: RoundTrip, played: Sequence[Note], streamed: Sequence[Note]) -> dict[str, Any]:
-    """Compares the notes received with those played and those that ``transcribe --streaming`` finds."""
+    """Compares the received notes with the played ones and with the result of ``transcribe --streaming``."""
     truth = [(float(trip.wall_s(note.onset_s)), note.pitch) for note in played]
     arrived = [(e.time_s, e.pitch) for e in trip.events() if isinstance(e, NoteOn)]
     delays = onset_delays(truth, arrived)
-    # In the recording's own time: whatever was shifted or lost on the way counts.
+    # In the recording's own time, so that shifted and lost notes count.
     usual_s = delays.median_ms / 1000
     live: list[Onset] = [(float(trip.sound_s(when - usual_s)), pitch) for when, pitch in arrived]
     labelled: list[Onset] = [(note.onset_s, note.pitch) for note in played]
@@ -172,6 +172,6 @@ def compare(trip: RoundTrip, played: Sequence[Note], streamed: Sequence[Note]) -
 
 
 def _jitter_ms(offline: Sequence[Onset], live: Sequence[Onset]) -> float:
-    """The jitter that the way alone adds: the model's own errors in onset times are in both."""
+    """Jitter in ms of live playing alone: the model's own errors in onset times are in both lists."""
     pairs = matched(offline, live, -JITTER_TOLERANCE_S, JITTER_TOLERANCE_S)
     return 1000 * float(np.std([live[j][0] - offline[i][0] for i, j in pairs])) if pairs else 0.0

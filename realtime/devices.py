@@ -1,6 +1,6 @@
-"""Sound inputs: which there are, and which one a name means. The sound library is imported only here.
+"""Lists sound inputs and chooses one by name. The sound library is imported only here.
 
-ALSA, JACK and PortAudio write to the process's standard error while they are asked: ``quiet_libraries``.
+ALSA, JACK and PortAudio print to the process's standard error; ``quiet_libraries`` suppresses that.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from typing import Any
 from .inputs import InputFault
 
 _lock = threading.Lock()
-_depth = 0  # of blocks of quiet_libraries that are entered
+_depth = 0  # number of quiet_libraries blocks entered
 _kept = -1  # a copy of standard error's descriptor
 
 
 @dataclass(frozen=True)
 class SoundInput:
-    """A device that sound can be taken from."""
+    """A device that sound can be recorded from."""
 
-    index: int  #: PortAudio's; it shifts when devices come and go
+    index: int  #: PortAudio's index, which shifts when devices come and go
     name: str
-    system: str  #: PortAudio's host API: ALSA, JACK, Core Audio, Windows WASAPI, ...
+    system: str  #: name of PortAudio's host API: ALSA, JACK, Core Audio, Windows WASAPI, ...
     channels: int
-    sample_rate: int  #: Hz, the device's own
+    sample_rate: int  #: Hz, the device's default
     is_default: bool = False
 
     def __str__(self) -> str:
@@ -37,7 +37,7 @@ class SoundInput:
 
 
 def sound_library() -> ModuleType:
-    """The module sounddevice. Raises InputFault, saying what to install, where it or PortAudio is missing."""
+    """Returns the module sounddevice. Raises InputFault, with advice, if it or PortAudio is missing."""
     os.environ.setdefault("JACK_NO_START_SERVER", "1")  # listing devices must not start a server
     try:
         with quiet_libraries():
@@ -52,9 +52,9 @@ def sound_library() -> ModuleType:
 
 
 def list_inputs(library: Any = None, refresh: bool = False) -> list[SoundInput]:
-    """All inputs. ``refresh`` looks anew, which ends every open PortAudio stream of this process.
+    """Returns all inputs. ``refresh`` rescans, which closes all open PortAudio streams of this process.
 
-    Raises InputFault where there is no sound library.
+    Raises InputFault if there is no sound library.
     """
     library = library or sound_library()
     with quiet_libraries():
@@ -77,20 +77,20 @@ def list_inputs(library: Any = None, refresh: bool = False) -> list[SoundInput]:
 
 
 def sound_systems(library: Any = None) -> list[str]:
-    """Names of PortAudio's host APIs. Raises InputFault where there is no sound library."""
+    """Names of PortAudio's host APIs. Raises InputFault if there is no sound library."""
     return [str(system["name"]) for system in (library or sound_library()).query_hostapis()]
 
 
 def look_anew(library: Any) -> None:
-    """PortAudio lists devices once, when it starts. sounddevice offers no public way to start it again."""
+    """Restarts PortAudio, which lists devices only at its start. sounddevice has no public way to do so."""
     library._terminate()
     library._initialize()
 
 
 def choose_input(wanted: int | str | None, inputs: list[SoundInput]) -> SoundInput:
-    """The input with this index, this name, this part of a name (``name (system)``), or the usual one.
+    """Returns the input with this index, name or part of ``name (system)``; for None the default input.
 
-    Raises InputFault, naming what is there.
+    Raises InputFault, which lists the inputs, if none matches.
     """
     if not inputs:
         raise InputFault("no sound input found; plug in a microphone, or use --from-file")
@@ -111,7 +111,7 @@ def choose_input(wanted: int | str | None, inputs: list[SoundInput]) -> SoundInp
 
 
 def _default_index(library: Any, devices: Any) -> int:
-    """The default input, or the first one where the default system has none; -1 without any."""
+    """Index of PortAudio's default input, else of another system's default, else of any input, else -1."""
     index = int(library.default.device[0])
     if index >= 0:
         return index
@@ -123,10 +123,10 @@ def _default_index(library: Any, devices: Any) -> int:
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Points standard error's file descriptor to nowhere within the block.
+    """Redirects standard error's file descriptor to the null device within the block.
 
-    HPPNET_LIBRARY_MESSAGES=1 leaves it as it is. For the short time of asking or opening: lines that Python
-    writes there meanwhile are lost too.
+    HPPNET_LIBRARY_MESSAGES=1 prevents that. Keep the block short: lines that Python writes to standard error
+    meanwhile are lost too.
     """
     if os.name == "nt" or os.environ.get("HPPNET_LIBRARY_MESSAGES"):
         yield

@@ -1,4 +1,4 @@
-"""The events of a session as lines of JSON (model/EVENTS.md), written at once by a thread of their own.
+"""Writes a session's events as lines of JSON (model/EVENTS.md) at once, in a thread of its own.
 
 ``put`` may be called by any thread and never waits for the reader.
 """
@@ -22,16 +22,16 @@ from ..system import BINARY, is_reader_gone
 from .recorder import unused
 
 SUFFIX = ".jsonl"
-LOOK_S = 0.25  #: how often it is looked whether the reader is still there
-MOST_QUEUED = 4096  #: blocks' events: more than a minute of the densest playing
+LOOK_S = 0.25  #: interval between checks that the reader is still there
+MOST_QUEUED = 4096  #: calls of ``put``: more than a minute of the densest playing
 CLOSE_WITHIN_S = 2.0
 
 
 class EventOutput:
-    """Writes to ``out``, which is unbuffered; closes it if it is not standard output.
+    """Writes to the unbuffered stream ``out`` and closes it (see ``standard_output``).
 
-    ``about`` is for the first line. ``gone`` is called when nobody reads any more, ``report`` with a line
-    when the events cannot be written or are not read as fast as they come; both in any thread.
+    ``about`` goes into the first line. ``gone`` is called when nobody reads any more, ``report`` with a line
+    when events cannot be written or come faster than they are read. Both may be called from any thread.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class EventOutput:
         self._out, self._about, self._gone, self._report = out, about, gone, report
         self._queue: queue.SimpleQueue[Callable[[EventLines], None] | None] = queue.SimpleQueue()
         self._left_out_s: float | None = None  # time of the last event that was left out
-        self._closed = self._over = False  # the thread writes no more
+        self._closed = self._over = False  # ``_over``: the thread writes no more
         self._thread = threading.Thread(target=self._run, name="hppnet-events", daemon=True)
         self._thread.start()
 
     def put(self, events: Sequence[Event], decided_s: float) -> None:
-        """Events that are known now, at ``decided_s``, in stream time."""
+        """Queues events that became known at ``decided_s`` (stream time)."""
         if self._over:
             return
         if self._queue.qsize() >= MOST_QUEUED:
@@ -65,12 +65,12 @@ class EventOutput:
         self._queue.put(lambda lines: lines.add(kept, decided_s))
 
     def close(self, time_s: float) -> None:
-        """Writes all that was put, and that nothing follows. May be called twice; never raises."""
+        """Writes the queued events and the last line. May be called twice; never raises."""
         if not self._closed:
             self._closed = True
             self._queue.put(lambda lines: lines.end(time_s))
             self._queue.put(None)
-        self._thread.join(CLOSE_WITHIN_S)  # a reader that reads no more must not keep the session
+        self._thread.join(CLOSE_WITHIN_S)  # a stalled reader must not block the session
 
     def _run(self) -> None:
         try:
@@ -102,7 +102,7 @@ class EventOutput:
 
 
 def check_reader(out: io.RawIOBase) -> None:
-    """Raises BrokenPipeError where ``out`` is a pipe that nobody reads any more. Windows does not say."""
+    """Raises BrokenPipeError if ``out`` is a pipe whose reader has gone. Not supported on Windows."""
     if not hasattr(select, "poll"):
         return
     try:
@@ -116,7 +116,7 @@ def check_reader(out: io.RawIOBase) -> None:
 
 
 def check_events_name(path: Path) -> None:
-    """Raises ValueError for a name that events are not written to."""
+    """Raises ValueError if events cannot be written to a file of this name."""
     if _is_special(path):
         return
     if path.suffix.lower() != SUFFIX:
@@ -128,9 +128,9 @@ def check_events_name(path: Path) -> None:
 
 
 def open_events(path: Path) -> tuple[io.RawIOBase, Path]:
-    """Opens a file to write to, and gives its name: replaces no file that is there; uses a pipe or device.
+    """Opens a file for writing; returns it and its name, with a number added if the name is taken.
 
-    Raises OSError.
+    A pipe or device is used as it is. Raises OSError.
     """
     if not _is_special(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -150,16 +150,16 @@ def open_events(path: Path) -> tuple[io.RawIOBase, Path]:
 
 
 def standard_output(out: Any) -> io.RawIOBase:
-    """An unbuffered way of its own to where the text stream ``out`` writes."""
+    """Returns an unbuffered binary stream to where ``out`` writes. Closing it leaves ``out`` open."""
     out.flush()
     try:
         return open(os.dup(out.fileno()), "wb", buffering=0)
-    except (OSError, io.UnsupportedOperation):  # something in memory
+    except (OSError, io.UnsupportedOperation):  # a stream in memory
         return _Unclosed(out.buffer)
 
 
 class _Unclosed(io.RawIOBase):
-    """A binary stream that stays open when this one is closed."""
+    """Writes to a binary stream, which stays open when this one is closed."""
 
     def __init__(self, out: Any) -> None:
         self._out = out
@@ -171,7 +171,7 @@ class _Unclosed(io.RawIOBase):
 
 
 def _is_special(path: Path) -> bool:
-    """A pipe, a terminal or another device: something that is written to and holds nothing."""
+    """Whether ``path`` is a pipe, a terminal or another device."""
     try:
         mode = os.stat(path).st_mode
     except OSError:

@@ -1,4 +1,4 @@
-"""What sound comes from: blocks of samples, what every input offers, and a file in place of a microphone."""
+"""Sound inputs: blocks of samples, the protocol of all inputs, and a file in place of a microphone."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 
 from .timeline import SteadyClock, SystemClock
 
-#: Louder than this a sample is a fault of the driver; its square must not overflow the spectrum.
+#: A larger sample is a driver's fault and is clipped, so that its square does not overflow the spectrum.
 LOUDEST = 4.0
 
 
 class InputFault(Exception):
-    """An input that is not there, or no longer: one line that says what and which."""
+    """An input is missing or was lost. The message names the input and the fault in one line."""
 
 
 class InputEnded(Exception):
@@ -29,10 +29,10 @@ class Block:
 
     samples: np.ndarray
     time_s: float  #: stream time of the first sample
-    lost_before: int = 0  #: samples that the device lost just before this block; ``time_s`` counts them
+    lost_before: int = 0  #: samples that the device lost just before this block; ``time_s`` includes them
     sample_rate: int = 48_000  #: Hz
-    arrived_s: float = 0.0  #: when its last sample was there, by the clock
-    warnings: tuple[str, ...] = ()  #: about the input, for the user: a line each
+    arrived_s: float = 0.0  #: clock time at which its last sample arrived
+    warnings: tuple[str, ...] = ()  #: lines for the user about the input
 
     @property
     def duration_s(self) -> float:
@@ -45,28 +45,28 @@ class Block:
 
 
 class Input(Protocol):
-    """Where sound comes from. One thread opens, reads and closes."""
+    """A source of sound. One thread opens, reads and closes it."""
 
     name: str
     sample_rate: int  #: Hz; may change when it is opened again
     block_s: float  #: longest wait from the time of a sample to its arrival
-    dropped_blocks: int  #: not queued because nobody fetched them
+    dropped_blocks: int  #: blocks not queued because nobody read the earlier ones
 
     def open(self) -> None:
-        """Raises InputFault when it is not there. Opening again finds it under its name."""
+        """Opens the input, or opens it again by its name. Raises InputFault if it is missing."""
 
     def settle(self) -> None:
-        """Once, before the first ``read``: takes a moment to learn ``block_s``."""
+        """Measures ``block_s``, which takes a moment. Called once, before the first ``read``."""
 
     def read(self, timeout_s: float) -> list[Block]:
-        """All blocks that wait, or none when none came in time. Raises InputFault or InputEnded."""
+        """Returns all waiting blocks; empty if none arrives in time. Raises InputFault or InputEnded."""
 
     def close(self) -> None:
-        """May be called twice."""
+        """Closes the input. May be called twice."""
 
 
 def clean(samples: np.ndarray) -> tuple[np.ndarray, int]:
-    """Samples [n] within +-LOUDEST, NaN and infinity replaced by 0, and how many were replaced."""
+    """Returns samples [n] clipped to +-LOUDEST, NaN and infinity replaced by 0, and the number replaced."""
     finite = np.isfinite(samples)
     bad = len(samples) - int(np.count_nonzero(finite))
     if bad:
@@ -94,16 +94,15 @@ def _one(run: list[Block]) -> Block:
     return Block(samples, first.time_s, first.lost_before, first.sample_rate, last.arrived_s)
 
 
-MOST_READ_S = 4.0  #: as much as a microphone would queue
+MOST_READ_S = 4.0  #: most sound that one ``read`` returns, as much as a microphone would queue
 
 
 class FileInput:
-    """A recording in place of the microphone: each block is given out when its last sample would be played.
+    """A recording in place of the microphone: each block arrives when its last sample would have sounded.
 
-    ``blocks`` are mono samples [n] of any sizes, which are cut to ``block_s``.
-
-    ``speed`` 1 is real time; None gives each block as soon as it is asked for. ``read`` waits in the
-    reader's thread.
+    ``blocks`` are mono samples [n] of any length; they are cut into blocks of ``block_s``. ``speed`` 1 is
+    real time; None returns one block at each ``read``, without waiting. ``read`` waits in the caller's
+    thread.
     """
 
     def __init__(
@@ -142,16 +141,16 @@ class FileInput:
             self._start_s = self._clock.now()
 
     def settle(self) -> None:
-        """A file delivers as it was asked to; playing starts now."""
+        """Starts to play; ``block_s`` is known already."""
         self._start_s = self._clock.now()
 
     def close(self) -> None:
         close = getattr(self._blocks, "close", None)
         if close is not None:
-            close()  # the file behind it
+            close()  # closes the file that the generator reads
 
     def read(self, timeout_s: float) -> list[Block]:
-        """All blocks whose time has come; waits for one at most ``timeout_s``. Raises InputEnded."""
+        """Returns all blocks that are due; waits at most ``timeout_s`` for one. Raises InputEnded."""
         due_s = self._due_s()
         wait_s = due_s - self._clock.now()
         if wait_s > 0:

@@ -1,9 +1,9 @@
-"""The fixed latency from an onset to its sending: what it consists of, so that nothing is late.
+"""The fixed latency from an onset to the sending of its note, and the parts it consists of.
 
-An onset is known once the sound up to the algorithmic latency after its frame's centre has come and has
-been computed. It lies up to half a frame before that centre, the sound comes in blocks, and computing takes
-its time. Where one of these takes less than was allowed for, the sender waits, so that every event leaves
-equally late. ``measure_pace`` says whether a machine computes steps fast enough to be live.
+An onset is detected once the sound has arrived and been computed up to the algorithmic latency after the
+centre of its frame. It lies up to half a frame before that centre, sound arrives in blocks, and computing
+takes time. If these take less time than allowed for, the sender waits, so that the latency of all events is
+equal. ``measure_pace`` measures whether a machine computes steps fast enough for live use.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from .settings import LiveSettings
 from .timeline import SteadyClock, SystemClock
 
 WITHIN_FRAME_MS = 1000 * FRAME_S / 2
-LEAST_COMPUTE_MS = 8.0  #: other programs come in between
-MARGIN_MS = 4.0  #: threads wake late, the port takes its time
+LEAST_COMPUTE_MS = 8.0  #: least allowance for computing, since other programs interrupt
+MARGIN_MS = 4.0  #: allowance for threads that wake late and for the port
 MOST_BLOCK_MS = 100.0
-RATE = 48_000  #: Hz, as sound cards have it
-WARM_UP_S = 1.0  #: of noise: the first steps prepare the network and are slow
+RATE = 48_000  #: Hz, the usual rate of sound cards
+WARM_UP_S = 1.0  #: length of noise fed first: the network's first steps are slow
 MEASURE_S = 1.0
 PACE_WARM_UP_S = 0.5
 MOST_STEPS = 300
 FRAME_MS = 1000 * FRAME_S
-#: What steps may take of a frame's time; the rest is for the sound device, the MIDI port and the view.
+#: Share of a frame's time that steps may take; sound device, MIDI port and view need the rest.
 SHARE = 0.9
 
 
@@ -49,7 +49,7 @@ class Latency:
 
     @property
     def total_ms(self) -> float:
-        """From an onset at the input to the sending of its note."""
+        """Time from an onset at the input to the sending of its note."""
         return self.algorithmic_ms + self.allowance_ms
 
     def __str__(self) -> str:
@@ -65,7 +65,7 @@ class Latency:
 def measured_latency(
     compute_ms: float, decoder: LiveDecoder, input: Input, settings: LiveSettings
 ) -> Latency:
-    """Lets the input show how it delivers, and adds up. ``compute_ms``: the median time of a step."""
+    """Lets the input measure its blocks and returns all parts. ``compute_ms``: the median time of a step."""
     input.settle()
     return Latency(
         1000 * decoder.latency_s,
@@ -78,7 +78,7 @@ def measured_latency(
 def step_ms(model: LiveModel, latency_ms: float, clock: SteadyClock) -> float:
     """Warms the model up and returns the median time of a step of one frame, in ms.
 
-    Before the input is opened: what came meanwhile would be a backlog from the start.
+    Call it before the input is opened: sound that arrives meanwhile would be a backlog.
     """
     stream = model.stream(latency_ms, RATE, None)
     noise = np.random.default_rng(0).normal(0, 0.01, round(WARM_UP_S * RATE)).astype(np.float32)
@@ -116,7 +116,7 @@ class Pace:
 def measure_pace(
     model: LiveModel, latency_ms: float, seconds: float = 1.0, clock: SteadyClock | None = None
 ) -> Pace:
-    """Times steps one after the other, for ``seconds`` or 300 of them, at least 20."""
+    """Times consecutive steps until ``seconds`` have passed or 300 are done; at least 20."""
     clock = clock or SystemClock()
     noise = np.random.default_rng(0).normal(0, 0.01, round(PACE_WARM_UP_S * RATE)).astype(np.float32)
     stream = model.stream(latency_ms, RATE)

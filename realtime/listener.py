@@ -1,7 +1,7 @@
-"""Input to events: fetch the blocks that the input has, keep up, survive its faults.
+"""Reads blocks from an input, turns them into events, keeps up, and survives faults of the input.
 
-``Listener.step`` runs in the worker's thread of a session, or in the thread that iterates
-``LiveTranscriber``, and may block there.
+``Listener.step`` runs in a session's worker thread, or in the thread that iterates ``LiveTranscriber``. It
+may block.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from .live_decoder import DEFAULT_LATENCY_MS, GateSettings, LiveDecoder, LiveMod
 from .status import ComputeMeter, LevelMeter
 from .timeline import Backoff, SteadyClock, SystemClock, Timeline
 
-MOST_BACKLOG_S = 1.0  #: more sound than this is too old to be worth transcribing
-KEPT_S = 0.3  #: of a backlog that is dropped: what the network's windows reach back to
-MOST_FAULTS = 5  #: of the decoder in a row; then it is no accident
+MOST_BACKLOG_S = 1.0  #: when more sound waits, all but its end is dropped
+KEPT_S = 0.3  #: end of a dropped backlog that is kept: the reach of the network's windows
+MOST_FAULTS = 5  #: consecutive decoder faults after which the last one is raised
 
 
 class Listener:
-    """Reads an input and decodes it. ``watch`` gets every block as it comes, before any is dropped."""
+    """Reads an input and decodes it. ``watch`` is called with every block, before any is dropped."""
 
     def __init__(
         self,
@@ -47,9 +47,9 @@ class Listener:
         self._faults = 0
 
     def step(self, timeout_s: float) -> list[Event]:
-        """Events of the sound that waits; waits for sound at most ``timeout_s``.
+        """Returns the events of the waiting sound; waits at most ``timeout_s`` for sound.
 
-        Raises InputEnded at a file's end, and whatever the decoder raises ``MOST_FAULTS`` times in a row.
+        Raises InputEnded at a file's end, and the decoder's error if it fails ``MOST_FAULTS`` times in a row.
         """
         if self._retry_s is not None:
             return self._reopen(timeout_s)
@@ -67,7 +67,7 @@ class Listener:
         return events
 
     def figures(self) -> dict[str, Any]:
-        """The worker's part of a Status; from any thread."""
+        """The worker's fields of a Status. Callable from any thread."""
         return {
             "level_db": self.level.level_db,
             "clipped": self.level.clipped,
@@ -89,12 +89,12 @@ class Listener:
             self._report(f"input: {1000 * block.lost_before / block.sample_rate:.0f} ms lost by the device")
 
     def _affordable(self, blocks: list[Block]) -> list[Block]:
-        """All of them, or, when too much has piled up, the last ones."""
+        """Returns all blocks, or only the last ones if too much sound waits."""
         if not blocks:
             return blocks
         newest_s = blocks[-1].end_s
         self.backlog_s = newest_s - blocks[0].time_s
-        # A block may itself be long; it is the sound that waits besides the newest block that counts.
+        # The newest block is not counted, since a single block may be long.
         if blocks[-1].time_s - blocks[0].time_s <= MOST_BACKLOG_S:
             return blocks
         kept = [block for block in blocks if newest_s - block.end_s <= KEPT_S]
@@ -144,12 +144,12 @@ class Listener:
 
 
 class LiveTranscriber:
-    """Events of an input as they come: ``for event in LiveTranscriber(transcriber, AudioInput()): ...``
+    """Iterates over an input's events: ``for event in LiveTranscriber(transcriber, AudioInput()): ...``
 
-    The loop ends where a file ends; a microphone's never does. Breaking out of it closes the input. Use
-    it with ``with`` to have the input closed also when an exception is raised elsewhere. A device that
-    fails is waited for and opened again; ``report`` is called with a line about it. ``pedal=False`` leaves
-    out the sustain pedal, which checkpoints with a pedal head detect.
+    The loop ends at the end of a file; with a microphone it never ends. Breaking out of it closes the input.
+    Use ``with`` to close the input after an exception elsewhere too. A device that fails is opened again as
+    soon as it is back; ``report`` is called with a line about it. ``pedal=False`` leaves out the sustain
+    pedal, which checkpoints with a pedal head detect.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
-"""From blocks of sound to events, whatever happens to the sound on its way: gaps, NaN, silence, other rates.
+"""Turns blocks of sound into events, despite gaps, NaN, silence and changes of the sample rate.
 
-``LiveDecoder`` is fed blocks and returns events; it knows no thread, device or clock. ``Gate`` puts the
-network to sleep in silence. ``LiveModel`` is what a session needs of the model, small enough to be replaced
-in a test.
+``LiveDecoder`` takes blocks and returns events; it uses no thread, device or clock. ``Gate`` puts the
+network to sleep in silence. ``LiveModel`` is the part of the model that a session needs, small enough to be
+replaced in a test.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from ..model.notes import Event, NoteOff, NoteOn, Pedal
 from .inputs import Block, clean
 
 DEFAULT_LATENCY_MS = 132
-SHORT_GAP_S = 0.05  #: a shorter gap only moves the times on; after a longer one the stream starts afresh
-LONGEST_NOTE_S = 90.0  #: no piano sounds longer: whatever the network says, the key comes up
+SHORT_GAP_S = 0.05  #: a shorter gap only shifts the times; a longer gap resets the stream
+LONGEST_NOTE_S = 90.0  #: a longer note is ended, since no piano sounds longer
 
 
 class LiveStream(Protocol):
@@ -34,7 +34,7 @@ class LiveStream(Protocol):
 
 
 class LiveModel(Protocol):
-    """A Transcriber: gives streams, and copies of itself for other tunings."""
+    """A Transcriber: makes streams, and copies of itself for other tunings."""
 
     @property
     def has_pedal(self) -> bool: ...
@@ -49,7 +49,7 @@ class DecoderFault(RuntimeError):
 
 
 class LiveDecoder:
-    """Blocks in, events out, in stream time. For one thread. ``pedal=False`` leaves the pedal's events out.
+    """Turns blocks into events in stream time. For one thread. ``pedal=False`` leaves out pedal events.
 
     Raises ValueError for a latency that cannot be reached or a sample rate out of range.
     """
@@ -69,8 +69,8 @@ class LiveDecoder:
         self._gate = Gate(gate or GateSettings())
         self._sounding: dict[int, float] = {}  # pitch -> onset_s
         self._pedal = pedal
-        self._pedal_s: float | None = None  # since when the pedal is down
-        self._last_onset_s = 0.0  # when a key went down last
+        self._pedal_s: float | None = None  # when the pedal went down; None: it is up
+        self._last_onset_s = 0.0  # onset of the last note
         self._events: list[Event] = []
         self._next_s: float | None = None  # stream time of the sample expected next
         self._origin_s: float | None = None  # stream time of the model's first sample; None: nothing fed
@@ -94,10 +94,10 @@ class LiveDecoder:
         return self._pedal_s is not None
 
     def feed(self, block: Block) -> list[Event]:
-        """Returns the events that this block completes. Its times show a gap before it, and another rate.
+        """Returns the events that this block completes. Detects a gap before it and a changed sample rate.
 
-        Raises DecoderFault (and whatever the network raises); ``interrupt`` then makes it usable again, and
-        returns the events that the fault held back.
+        Raises DecoderFault and the network's own errors. ``interrupt`` then makes the decoder usable again
+        and returns the events completed before the fault.
         """
         samples, bad = clean(block.samples)
         self.bad_samples += bad
@@ -108,26 +108,26 @@ class LiveDecoder:
             if block.sample_rate != self._sample_rate:
                 self._open(block.sample_rate)
         elif self._origin_s is not None and missing_s > 0.5 / self._sample_rate:
-            # A device reports its losses a moment too late: silence inserted here would be a second break in
-            # the sound, and a break looks like an onset (one a second: F1 75 with silence, 85 without it).
+            # No silence is inserted: devices report losses a moment too late, so silence would be a second
+            # break in the sound, and a break looks like an onset (one a second: F1 75 with, 85 without it).
             self._origin_s += missing_s
         self._decode(samples, block.end_s)
         return self._take()
 
     def interrupt(self, broken: bool = False) -> list[Event]:
-        """Ends what sounds and lets the pedal up; the next block, whenever it was, begins afresh.
+        """Ends all notes, lifts the pedal and resets the stream; the next block may have any time.
 
-        Returns what the stream still owes too, unless it is ``broken``.
+        Returns these events, after the stream's pending ones unless it is ``broken``.
         """
         self._end_all(broken)
         return self._take()
 
     def flush(self) -> list[Event]:
-        """At the end of the sound: returns the events still owed, and the ends of what sounds."""
+        """Returns the pending events and the ends of all notes. For the end of the sound."""
         return self.interrupt()
 
     def use(self, transcriber: LiveModel) -> list[Event]:
-        """Goes on with another transcriber (another tuning); ends what sounds."""
+        """Ends all notes and continues with another transcriber (another tuning). Returns the events."""
         self._end_all()
         self._transcriber = transcriber
         self._open(self._sample_rate)
@@ -153,7 +153,7 @@ class LiveDecoder:
         self._next_s = end_s
         if not len(passed):
             return
-        if self._origin_s is None:  # also on waking: the pre-roll ends where the block ends
+        if self._origin_s is None:  # after a pause too: the pre-roll ends where this block ends
             self._origin_s = end_s - len(passed) / self._sample_rate
         self._add(self._stream.feed(passed))
         self._end_overlong(end_s)
@@ -168,7 +168,7 @@ class LiveDecoder:
             raise DecoderFault("the network's probabilities are not numbers")
 
     def _add(self, events: list[Event]) -> None:
-        """Turns events of the stream into stream time; leaves out an end without a beginning."""
+        """Converts the stream's events to stream time; drops note offs without a note on."""
         for event in events:
             time_s = event.time_s + (self._origin_s or 0.0)
             if isinstance(event, Pedal):
@@ -193,12 +193,12 @@ class LiveDecoder:
         for pitch in over:
             del self._sounding[pitch]
             self._events.append(NoteOff(end_s, pitch))
-        # A pedal may be down for long, but then nothing that it holds sounds any more.
+        # A pedal that was down this long without a new note sustains nothing that still sounds.
         if self._pedal_s is not None and end_s - max(self._pedal_s, self._last_onset_s) > LONGEST_NOTE_S:
             self._move_pedal(Pedal(end_s, False))
 
     def _take(self) -> list[Event]:
-        # Events are kept until they are taken, so that a fault loses no ends of notes.
+        # Events are kept until they are taken, so that a fault loses no note offs.
         events, self._events = self._events, []
         return events
 
@@ -207,9 +207,9 @@ class LiveDecoder:
 class GateSettings:
     """What counts as silence."""
 
-    threshold_db: float = -66.0  #: half the distance from trough to crest, against full scale
-    after_s: float = 5.0  #: so long below it, and the network sleeps
-    pre_roll_s: float = 0.3  #: sound from before the waking that the network gets too (its windows: 0.26 s)
+    threshold_db: float = -66.0  #: half the peak-to-peak amplitude, relative to full scale
+    after_s: float = 5.0  #: time below the threshold after which the network sleeps
+    pre_roll_s: float = 0.3  #: sound before waking that is fed to the network too (its windows: 0.26 s)
 
     def __post_init__(self) -> None:
         if self.after_s <= 0 or self.pre_roll_s < 0:
@@ -232,7 +232,7 @@ class Gate:
     def filter(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
         """Takes samples [n]; returns those for the network: none while asleep, on waking the pre-roll too.
 
-        ``asleep`` says afterwards whether it sleeps; the samples that put it to sleep are still returned.
+        Updates ``asleep``. The samples that put the gate to sleep are still returned.
         """
         self._quiet_s = 0.0 if self._loud(samples) else self._quiet_s + len(samples) / sample_rate
         slept, self.asleep = self.asleep, self._quiet_s >= self.settings.after_s
@@ -244,7 +244,7 @@ class Gate:
         return samples[:0] if self.asleep else np.concatenate([before, samples])
 
     def restart(self) -> None:
-        """After a gap: awake, and what came before it is no pre-roll."""
+        """Wakes the gate after a gap; sound before the gap is not used as pre-roll."""
         self._quiet_s, self.asleep, self._recent = 0.0, False, self._recent[:0]
 
     def _loud(self, samples: np.ndarray) -> bool:

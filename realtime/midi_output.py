@@ -1,7 +1,7 @@
 """The MIDI port: keeps track of the keys and the pedal that are down on it, and leaves nothing sounding.
 
-Calls may block as long as the system's MIDI driver does; the sender's thread makes them. A lock guards
-them, so that any thread may close.
+The sender's thread makes the calls, which may block as long as the system's MIDI driver does. A lock guards
+them, so that any thread may close the port.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ CLOSE_WITHIN_S = 1.0  #: a send that blocks longer keeps the lock; then nothing 
 
 
 class MidiOutput:
-    """A port by name or part of it, a new ``virtual`` one, or "none"; ``channel`` 1 to 16.
+    """A port by name or part of it, a new ``virtual`` port, or "none"; ``channel`` 1 to 16.
 
-    ``wire`` replaces the real port (tests, other libraries): called at every opening. Raises ValueError
-    for bad arguments, PortFault from ``open`` when the port is not there and from sending when that fails.
+    ``wire`` is called at every opening and replaces the real port (tests, other libraries). Raises
+    ValueError for bad arguments. PortFault is raised if the port is missing or sending fails.
     """
 
     def __init__(
@@ -59,16 +59,16 @@ class MidiOutput:
 
     @property
     def sounding(self) -> frozenset[int]:
-        """Pitches that are down, or that a port which failed may have left down."""
+        """Pitches that are down, or may have been left down by a port that failed."""
         return frozenset(self._sounding)
 
     @property
     def pedal_down(self) -> bool:
-        """Whether the pedal is down, or may have been left down by a port which failed."""
+        """Whether the pedal is down, or may have been left down by a port that failed."""
         return self._pedal_down
 
     def open(self) -> None:
-        """Opens, or opens again: then what sounded before is ended first. Raises PortFault."""
+        """Opens the port; first ends what was left sounding before. Raises PortFault."""
         with self._lock:
             if self._wire is not None:
                 return
@@ -78,7 +78,7 @@ class MidiOutput:
                 self.panic()
 
     def send(self, event: Event) -> None:
-        """A NoteOn, NoteOff or Pedal. Raises PortFault."""
+        """Sends a NoteOn, NoteOff or Pedal. Raises PortFault."""
         if isinstance(event, Pedal):
             self.pedal(event.down)
         elif isinstance(event, NoteOn):
@@ -87,7 +87,7 @@ class MidiOutput:
             self.note_off(event.pitch)
 
     def note_on(self, pitch: int, velocity: int) -> None:
-        """Pitch 0 to 127, velocity 1 to 127. A key that is down comes up first. Raises PortFault."""
+        """Sends a note on (pitch 0-127, velocity 1-127), first a note off if needed. Raises PortFault."""
         with self._lock:
             if pitch in self._sounding:
                 self.note_off(pitch)
@@ -96,23 +96,23 @@ class MidiOutput:
             self._send(NOTE_ON, pitch, max(1, min(127, velocity)))
 
     def note_off(self, pitch: int) -> None:
-        """Nothing is sent for a key that is up. Raises PortFault."""
+        """Sends a note off if the key is down. Raises PortFault."""
         with self._lock:
             if pitch in self._sounding:
                 self._send(NOTE_OFF, pitch, 64)
                 self._sounding.discard(pitch)
 
     def pedal(self, down: bool) -> None:
-        """The sustain pedal as controller 64: 127 or 0. Nothing is sent where it is so. Raises PortFault."""
+        """Sends the sustain pedal (controller 64: 127 or 0) if it changes. Raises PortFault."""
         with self._lock:
             if down == self._pedal_down:
                 return
-            self._pedal_down = True  # before sending, and until it certainly came up
+            self._pedal_down = True  # before sending, and until it has certainly come up
             self._send(CONTROL, SUSTAIN, 127 if down else 0)
             self._pedal_down = down
 
     def panic(self) -> None:
-        """Ends each sounding note by its own note-off, then sustain off, all notes off. Raises PortFault."""
+        """Sends each sounding note's note off, then sustain off and all notes off. Raises PortFault."""
         with self._lock:
             ends: list[Callable[[], None]]
             ends = [partial(self.note_off, pitch) for pitch in sorted(self._sounding)]
@@ -122,12 +122,12 @@ class MidiOutput:
                 try:
                     end()
                 except PortFault as error:
-                    fault = error  # the next one may get through
+                    fault = error  # the next message may get through
             if fault:
                 raise fault
 
     def check(self) -> None:
-        """Raises PortFault when the other end has gone."""
+        """Raises PortFault if the receiver has gone."""
         with self._lock:
             try:
                 here = self._wire is not None and self._wire.alive()
@@ -137,7 +137,7 @@ class MidiOutput:
                 raise PortFault(f"{self.name} has gone")
 
     def drop(self) -> None:
-        """After a fault: lets go of the port. What sounds is remembered and ended when it is opened again."""
+        """Closes the port after a fault. What was left sounding is ended by the next ``open``."""
         with self._lock:
             wire, self._wire = self._wire, None
             with suppress(Exception):  # it may be broken already
@@ -147,7 +147,7 @@ class MidiOutput:
     def close(self) -> None:
         """Silences the port and closes it. May be called twice; never raises, never waits for long.
 
-        A port that failed may be back by now: it is tried once more where it was left sounding.
+        A port that failed and was left sounding is opened once more, since it may be back.
         """
         if not self._lock.acquire(timeout=CLOSE_WITHIN_S):
             return
@@ -168,7 +168,7 @@ class MidiOutput:
         return bool(self._sounding) or self._pedal_down
 
     def _lift_pedal(self) -> None:
-        """Sends it even if the pedal is up here: another program may have left it down."""
+        """Sends sustain off even if the pedal is up here: another program may have left it down."""
         self._send(CONTROL, SUSTAIN, 0)
         self._pedal_down = False
 
@@ -177,7 +177,7 @@ class MidiOutput:
             raise PortFault(f"{self.name} is not open")
         try:
             self._wire.send([status | self._channel, first, second])
-        except Exception as error:  # each system's library raises its own
+        except Exception as error:  # each system's library raises its own errors
             raise PortFault(f"{self.name}: {error}") from error
 
 
@@ -190,7 +190,7 @@ def _opener(name: str | None, virtual: str | None, system: str | None) -> Callab
 
     def open_again() -> Wire:
         wire = open_port(wanted[0], system)
-        wanted[0] = wanted[0] or wire.lasting_name  # the first choice stays the choice
+        wanted[0] = wanted[0] or wire.lasting_name  # later openings keep the first choice
         return wire
 
     return open_again

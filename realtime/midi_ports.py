@@ -1,9 +1,9 @@
-"""Real MIDI ports by python-rtmidi, which is imported only here: which there are, and opening one.
+"""Lists and opens real MIDI ports with python-rtmidi, which is imported only here.
 
-``JackWatch`` asks whether the JACK server that a virtual port lives in is still there. A client whose server
-has died is not notified, sees all ports as before and sends to nobody; and it may not ask with a second
-client, which makes JACK free the first one while it is in use. So a short process asks, every few seconds,
-started by a thread of its own.
+``JackWatch`` checks whether the JACK server of a virtual port still runs. A client whose server has died is
+not notified: it still lists all ports, and its messages are lost. It cannot check with a second client,
+since JACK then frees the first one while it is in use. So a thread starts a short process every few seconds,
+which checks.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ SYSTEMS = {
     "UNIX_JACK": "jack",
 }
 WITHOUT_VIRTUAL = ("winmm",)
-#: Numbers of clients and ports, which change from one start of a synthesiser to the next.
+#: Numbers of clients and ports, which change when a synthesiser is restarted.
 _NUMBERS = re.compile(r"\s*(\(\d+(:\d+)?\)|\b\d+:\d+$)")
 _THROUGH = re.compile(r"midi through", re.IGNORECASE)
-JACK_EVERY_S = 5.0  #: how often a process asks
+JACK_EVERY_S = 5.0  #: interval between checks
 ANSWER_WITHIN_S = 20.0
 _QUESTION = """
 import sys, rtmidi
@@ -43,18 +43,18 @@ sys.exit(0 if any(name.endswith(":" + sys.argv[1]) for name in names) else 1)
 
 
 class PortFault(Exception):
-    """A MIDI port that is not there, or no longer: one line that says what and which."""
+    """A MIDI port is missing or was lost. The message names the port and the fault in one line."""
 
 
 class Wire(Protocol):
-    """What takes MIDI messages. ``send`` may raise anything, and may block."""
+    """A connection that takes MIDI messages. ``send`` may raise anything, and may block."""
 
     name: str
 
     def send(self, message: list[int]) -> None: ...
 
     def alive(self) -> bool:
-        """Whether what is at the other end is still there."""
+        """Whether the receiver is still there."""
 
     def close(self) -> None: ...
 
@@ -71,7 +71,7 @@ class MidiPort:
 
 
 class Nowhere:
-    """Takes everything and does nothing: ``--output none``."""
+    """Discards all messages: ``--output none``."""
 
     name = "none"
 
@@ -84,7 +84,7 @@ class Nowhere:
 
 
 class RtMidiWire:
-    """An open port of python-rtmidi. ``port`` None for a virtual one, which others connect to."""
+    """An open port of python-rtmidi. ``port`` is None for a virtual port, which others connect to."""
 
     def __init__(self, midi: Any, name: str, port: MidiPort | None, watch: JackWatch | None = None) -> None:
         self.name = name
@@ -95,19 +95,19 @@ class RtMidiWire:
         self._midi.send_message(message)
 
     def alive(self) -> bool:
-        # Sending to a port that has gone raises nothing on ALSA and JACK: one has to look.
+        # On ALSA and JACK, sending to a port that has gone raises nothing.
         if self._port is not None:
             return self._port.name in self._midi.get_ports()
         return self._watch is None or self._watch.alive()
 
     def close(self) -> None:
-        with quiet_libraries():  # JACK complains that its server is not there, which is why this is closed
+        with quiet_libraries():  # JACK prints an error if its server has gone
             self._midi.close_port()
             self._midi.delete()
 
 
 def midi_library() -> ModuleType:
-    """The module rtmidi. Raises PortFault, saying what to install, where it is missing."""
+    """Returns the module rtmidi. Raises PortFault, with what to install, if it is missing."""
     try:
         import rtmidi
     except ImportError:
@@ -116,7 +116,7 @@ def midi_library() -> ModuleType:
 
 
 def how_to_get_rtmidi() -> str:
-    """A line. Its authors offer built packages of 1.5.8 up to Python 3.12."""
+    """Returns instructions in one line. Version 1.5.8 has built packages up to Python 3.12."""
     if sys.version_info < (3, 13):
         return "pip install 'hppnet[live]'"
     needs = {
@@ -137,7 +137,7 @@ def midi_systems() -> list[str]:
 
 
 def virtual_systems(systems: list[str]) -> list[str]:
-    """Those of the MIDI systems that let a program make ports."""
+    """Returns the MIDI systems that let a program make ports."""
     return [system for system in systems if system not in WITHOUT_VIRTUAL]
 
 
@@ -151,9 +151,9 @@ def list_ports(system: str | None = None) -> list[MidiPort]:
 
 
 def choose_port(wanted: str | None, ports: list[MidiPort]) -> MidiPort:
-    """The port of this name or part of it (``name (system)``), or the first that is no loop.
+    """Returns the port with this name or part of ``name (system)``; for None the first except loopbacks.
 
-    Raises PortFault, naming what is there.
+    Raises PortFault, which lists the ports, if none matches.
     """
     if not ports:
         raise PortFault(
@@ -174,7 +174,7 @@ def choose_port(wanted: str | None, ports: list[MidiPort]) -> MidiPort:
 
 
 def lasting_name(port: MidiPort) -> str:
-    """The name without what changes when the synthesiser starts again."""
+    """The port's name without the numbers that change when its synthesiser is restarted."""
     return _NUMBERS.sub("", port.name).strip() or port.name
 
 
@@ -217,7 +217,7 @@ def open_virtual(name: str, system: str | None = None) -> RtMidiWire:
 
 
 def _clients(system: str | None, client: str = CLIENT) -> Iterator[tuple[str, Any]]:
-    """A fresh client of each MIDI system that answers; whoever takes it deletes it."""
+    """Yields a new client of each MIDI system that answers. The caller deletes it."""
     library = midi_library()
     numbers = {name: getattr(library, f"API_{key}") for key, name in SYSTEMS.items()}
     compiled = library.get_compiled_api()
@@ -227,13 +227,13 @@ def _clients(system: str | None, client: str = CLIENT) -> Iterator[tuple[str, An
         try:
             with quiet_libraries():
                 midi = library.MidiOut(number, name=client)
-        except Exception:  # rtmidi.SystemError: no such system runs
+        except Exception:  # rtmidi.SystemError: the system does not run
             continue
         yield name, midi
 
 
 class JackWatch:
-    """``alive`` never waits: it returns the last answer, and has a process ask again from time to time."""
+    """Checks now and then, in another process, that JACK has the port. ``alive`` returns the last result."""
 
     def __init__(self, port: str) -> None:
         self._port = port
@@ -253,6 +253,6 @@ class JackWatch:
             done = subprocess.run(
                 python("-c", _QUESTION, self._port), capture_output=True, timeout=ANSWER_WITHIN_S
             )
-        except (OSError, subprocess.TimeoutExpired):  # a busy machine: the server may be there
+        except (OSError, subprocess.TimeoutExpired):  # the machine may be busy: keep the last answer
             return
         self._answer = done.returncode == 0

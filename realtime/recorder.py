@@ -1,4 +1,4 @@
-"""The recordings of a session, written by a thread of their own: a slow disk holds nobody up.
+"""Writes a session's recordings in a thread of its own, so that a slow disk delays nothing else.
 
 ``audio`` and ``events`` may be called by any thread and never wait; ``step`` writes and may block.
 """
@@ -15,13 +15,13 @@ from .inputs import Block
 from .recordings import AudioRecording, MidiRecording, all_ends
 from .timeline import SteadyClock
 
-EVERY_S = 0.5  #: with the encoder's own tenth of a second, less than 2 s are lost by kill -9
+EVERY_S = 0.5  #: interval between flushes; with the encoder's own 0.1 s, kill -9 loses less than 2 s
 MOST_QUEUED = 12_000  #: blocks and events: two minutes of blocks of 10 ms
 CLOSE_WITHIN_S = 5.0
 
 
 def unused(path: Path) -> Path:
-    """``path``, or the first of ``take-2.mid``, ``take-3.mid``, ... that is not there: no take is lost."""
+    """Returns ``path``, or the first of ``take-2.mid``, ``take-3.mid``, ... that does not exist."""
     number, free = 1, path
     while free.exists():
         number += 1
@@ -30,10 +30,10 @@ def unused(path: Path) -> Path:
 
 
 class Recorder:
-    """Writes ``midi`` and ``audio``, either of which may be None, as they grow.
+    """Writes the files ``midi`` and ``audio`` during a session; either may be None.
 
-    Raises OSError at once when a file cannot be written; later a line is reported and the music goes on.
-    MIDI is tried again and may yet be whole; ``faults`` says at the end what is not.
+    Raises OSError if a file cannot be written at the start. Later failures are only reported. The MIDI file
+    is tried again and may still become complete; at the end, ``faults`` lists what is missing.
     """
 
     def __init__(
@@ -57,26 +57,26 @@ class Recorder:
         self._queue: queue.SimpleQueue[Block | Sequence[Event] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._now_s = 0.0  # stream time
-        self._cut_s: float | None = None  # when events were left out that ended something
+        self._cut_s: float | None = None  # time of the first event left out; None: none was
         self._flush_s = clock.now() + EVERY_S
-        self._reported: dict[Path, str] = {}  # of each file, what was last wrong with it
-        self.faults: list[str] = []  #: what a recording lacks, a line for each; complete once closed
+        self._reported: dict[Path, str] = {}  # last failure of each file
+        self.faults: list[str] = []  #: one line per incomplete recording; complete once closed
 
     def audio(self, block: Block) -> None:
-        """A block as it came from the input."""
+        """Queues a block as it came from the input."""
         self._put(block)
 
     def events(self, events: Sequence[Event]) -> None:
-        """Events as they go to the port, in stream time."""
+        """Queues events as they are sent to the port, in stream time."""
         if not events:
             return
         if self._cut_s is not None and self._put(all_ends(self._cut_s)):
-            self._cut_s = None  # nothing sounds on, and no pedal is down, for want of what was left out
+            self._cut_s = None  # notes whose ends were left out are ended, the pedal too
         if self._cut_s is not None or not self._put(list(events)):
             self._cut_s = events[0].time_s if self._cut_s is None else self._cut_s
 
     def step(self, timeout_s: float = 0.0) -> bool:
-        """Takes what came, waiting for it at most so long; writes from time to time. False at the end."""
+        """Takes what is queued, waiting at most ``timeout_s``; flushes when due. Returns False at the end."""
         going = True
         try:
             item = self._queue.get(timeout=timeout_s) if timeout_s > 0 else self._queue.get_nowait()
@@ -92,12 +92,12 @@ class Recorder:
         return going
 
     def start(self) -> None:
-        """Steps in a thread of its own from now on."""
+        """Starts the thread that calls ``step``."""
         self._thread = threading.Thread(target=self._run, name="hppnet-recorder", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Writes all that came. May be called twice; never raises."""
+        """Writes all that is queued and closes the files. May be called twice; never raises."""
         self._queue.put(None)
         if self._thread is not None:
             self._thread.join(CLOSE_WITHIN_S)
@@ -153,10 +153,10 @@ class Recorder:
         self.faults = faults
 
     def _try(self, recording: MidiRecording | AudioRecording, write: Callable[[], None]) -> bool:
-        """Whether it could be written."""
+        """Calls ``write``, reports a failure, and returns whether it succeeded."""
         try:
             write()
-        except Exception as error:  # the disk is full, or gone: the music goes on
+        except Exception as error:  # the disk is full or gone: the session continues
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             if self._reported.get(recording.path) != why:
                 self._report(f"recording: {recording.path}: {why}")

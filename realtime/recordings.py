@@ -1,11 +1,11 @@
-"""The files of a recording, MIDI and FLAC, whole at any moment, however the program ends.
+"""The files of a recording, MIDI and FLAC, valid at any moment, however the program ends.
 
-Every flush replaces the MIDI file at once by one that holds everything so far, with what still sounds ended
-there and the pedal up. The bytes of what can no longer change are kept, so that a flush after hours costs
-a write, no more.
+Every flush atomically replaces the MIDI file with one that holds everything so far, with sounding notes
+ended and the pedal up. The bytes of events that can no longer change are kept, so that a flush after hours
+costs only a write.
 
-The FLAC encoder writes whole blocks as they fill, but puts their number into the header only when it is
-closed; a file without it counts as broken. So the number is written into the header every second:
+The FLAC encoder writes whole blocks as they fill, but the number of samples into the header only when it is
+closed. A file without that number counts as broken. So every flush writes it into the header:
 
     fLaC | type, length | block and frame sizes | rate, channels, bits : total samples (36 bits) | MD5
     0      4              8                       18 ......................................... 26
@@ -38,33 +38,33 @@ from ..model.midi_file import (
 from ..model.notes import TRACK_NAME, Event, NoteOff, NoteOn, Pedal
 from .inputs import Block, clean
 
-#: A millisecond a tick from the start, since nobody knows how long the session will be: see ``midi_file``.
+#: A tick is always a millisecond, since the session's length is not known: see ``midi_file``.
 TICKS_PER_SECOND = ticks_a_second(COARSE)
-UNSETTLED_S = 1.0  #: the newest events of a stream come a little out of order
-_PEDAL = -1  # among the pitches that are down
+UNSETTLED_S = 1.0  #: events newer than this may still come out of order
+_PEDAL = -1  # stands for the pedal among the pitches that are down
 SUBTYPE = "PCM_24"
 _TOTAL_AT, _TOTAL_BYTES, _TOTAL_BITS = 18, 8, 36
 _BLOCK_SIZE_AT = 8
-_MOST_TRIED = 1 << 20  #: bytes, to learn why a disk takes no more
+_MOST_TRIED = 1 << 20  #: bytes written to find out why the disk failed
 _MOST_SILENCE = 48_000 * 10  #: samples written at once
 
 
 class MidiRecording:
-    """Notes and the pedal (CC64) at the times at which they were played, in one piano track. For one thread.
+    """A MIDI file with one piano track: notes and pedal (CC64) at the times played. For one thread.
 
-    Raises OSError where the file cannot be written.
+    Raises OSError if the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        # Short, since the name itself may be as long as names may be.
+        # A short name, since the file's own may have the greatest length allowed.
         self._part = self.path.with_name(f".hppnet-{os.getpid()}-{id(self)}.mid.part")
         self._track = bytearray(beginning(TRACK_NAME))
-        self._ticks = 0  # of the last event in the track
-        self._down: dict[int, int] = {}  # what sounds (pitches, the pedal), and since which tick
+        self._ticks = 0  # time of the last event in the track
+        self._down: dict[int, int] = {}  # pitches (or the pedal) that are down, with the tick of their start
         self._pending: list[Event] = []
         self._newest_s = 0.0
-        self.good_s = 0.0  #: up to here the file holds what was played
+        self.good_s = 0.0  #: stream time up to which the file is complete
         self._changed = True
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.flush()
@@ -76,7 +76,7 @@ class MidiRecording:
             self._changed = True
 
     def flush(self, now_s: float | None = None) -> None:
-        """Writes all that came; ``now_s`` is where notes that still sound end for now."""
+        """Writes the file so far; notes that still sound end at ``now_s`` for now."""
         if not self._changed and not self._down:
             self.good_s = max(self.good_s, now_s or 0.0)
             return
@@ -87,18 +87,18 @@ class MidiRecording:
             self._part.write_bytes(whole_file(bytes(track), COARSE))
             replace(self._part, self.path)
         except OSError as error:
-            with suppress(OSError):  # on a full disk half of it is worth nothing
+            with suppress(OSError):  # on a full disk a partial file is useless
                 self._part.unlink(missing_ok=True)
             raise OSError(error.errno, error.strerror, str(self.path)) from error
         self._changed, self.good_s = bool(self._pending), self._newest_s
 
     def close(self) -> None:
-        """May be called twice."""
+        """Writes the complete file. May be called twice."""
         self._changed = self._changed or not self.path.exists()
         self.flush()
 
     def _settle(self, until_s: float) -> None:
-        self._pending.sort(key=lambda event: event.time_s)  # events of one time stay as they came
+        self._pending.sort(key=lambda event: event.time_s)  # stable: events of equal time keep their order
         count = sum(event.time_s <= until_s for event in self._pending)
         for event in self._pending[:count]:
             data, self._ticks = _encoded(event, self._ticks, self._down)
@@ -106,7 +106,7 @@ class MidiRecording:
         del self._pending[:count]
 
     def _provisional(self) -> bytes:
-        """Encodes what may still change, and ends for what sounds."""
+        """Encodes the events that may still change, and ends of all sounding notes."""
         ticks, down, out = self._ticks, dict(self._down), bytearray()
         for event in [*self._pending, *all_ends(self._newest_s)]:
             data, ticks = _encoded(event, ticks, down)
@@ -115,14 +115,14 @@ class MidiRecording:
 
 
 def all_ends(time_s: float) -> list[Event]:
-    """The ends of whatever may sound."""
+    """Returns the ends of all possible notes and of the pedal."""
     return [*(NoteOff(time_s, pitch) for pitch in range(128)), Pedal(time_s, False)]
 
 
 def _encoded(event: Event, ticks: int, down: dict[int, int]) -> tuple[bytes, int]:
-    """Bytes of an event after ``ticks``, and the ticks then. Nothing for the end of what does not sound.
+    """Returns an event's bytes, after time ``ticks``, and its own time; no bytes if it changes nothing.
 
-    What ends at the tick at which it began ends a tick later: other programs take it for endless.
+    A note that ends at the tick of its start ends a tick later: other programs treat it as endless.
     """
     at = max(ticks, nearest_tick(event.time_s, TICKS_PER_SECOND))
     if isinstance(event, Pedal):
@@ -144,10 +144,10 @@ def _encoded(event: Event, ticks: int, down: dict[int, int]) -> tuple[bytes, int
 
 
 class AudioRecording:
-    """Mono, at the rate of the first block; sample n is at stream time n / rate. For one thread.
+    """A mono FLAC file; sample n is at stream time n / ``sample_rate``. For one thread.
 
-    Raises OSError where the file cannot be written. From then on it is ``broken`` and stays as it is, whole
-    up to ``good_s``: the encoder does not survive a full disk.
+    Raises OSError if the file cannot be written. It is then ``broken`` and stays as it is, valid up to
+    ``good_s``: the encoder does not survive a full disk.
     """
 
     def __init__(self, path: Path, sample_rate: int) -> None:
@@ -159,15 +159,13 @@ class AudioRecording:
         )
         self.broken = False
         self._written = 0
-        self._size = 0  # of the file, in bytes, with what was written
-        self._end = self._missing = (
-            0  # where the last block ended, and what is missing until the next, in samples
-        )
+        self._size = 0  # file size in bytes after the last write
+        self._end = self._missing = 0  # end of the last block and gap not yet filled, in samples
         self._resampler: Any = None
         self._from_rate = sample_rate
 
     def add(self, block: Block) -> None:
-        """Writes the block; what the device lost before it becomes silence."""
+        """Writes the block; a gap before it becomes silence."""
         if self.broken:
             return
         self._missing += max(0, round(block.time_s * self.sample_rate) - self._end)
@@ -176,7 +174,7 @@ class AudioRecording:
         self._write(self._at_our_rate(clean(block.samples)[0], block.sample_rate))
 
     def flush(self) -> None:
-        """Makes the file readable as it is; at most a tenth of a second is not yet on disk."""
+        """Makes the file readable so far; at most a tenth of a second is not yet on disk."""
         if not self.broken:
             self._file.flush()
             with open(self.path, "r+b", buffering=0) as file:
@@ -190,7 +188,7 @@ class AudioRecording:
         return (bits & ((1 << _TOTAL_BITS) - 1)) / self.sample_rate
 
     def close(self) -> None:
-        """May be called twice."""
+        """Completes the file. May be called twice."""
         if self.broken:
             return
         self._file.close()
@@ -209,7 +207,7 @@ class AudioRecording:
         file.write(bits.to_bytes(_TOTAL_BYTES, "big"))
 
     def _give_up(self) -> NoReturn:
-        """Leaves what is whole. Raises OSError with the reason, which the encoder does not give."""
+        """Keeps only the valid part. Raises OSError with the reason, which the encoder does not give."""
         self.broken = True
         with suppress(soundfile.LibsndfileError):
             self._file.close()
@@ -226,7 +224,7 @@ class AudioRecording:
 
     def _fill(self) -> None:
         if self._missing < self.sample_rate // 100:
-            return  # many small ones become one
+            return  # small gaps are collected
         while self._missing:
             count = min(_MOST_SILENCE, self._missing)
             self._write(np.zeros(count, dtype=np.float32))
@@ -244,7 +242,8 @@ class AudioRecording:
         if sample_rate == self.sample_rate:
             return samples
         if self._resampler is None or self._from_rate != sample_rate:
-            self._from_rate = sample_rate  # the other qualities keep back tens of milliseconds
+            self._from_rate = sample_rate
+            # QQ, since other qualities delay the sound by tens of milliseconds.
             self._resampler = soxr.ResampleStream(
                 sample_rate, self.sample_rate, 1, dtype="float32", quality="QQ"
             )
@@ -253,7 +252,7 @@ class AudioRecording:
 
 
 def _try_to_write(path: Path) -> None:
-    """Raises OSError with the reason, which libsndfile does not give; then leaves no file."""
+    """Raises OSError if it cannot be written, with the reason (libsndfile gives none), and leaves no file."""
     try:
         with open(path, "wb", buffering=0) as file:
             file.write(bytes(4096))

@@ -1,7 +1,7 @@
-"""The sender: every event leaves at its onset time plus a fixed latency, so the rhythm stays as played.
+"""Sends every event a fixed latency after its time, so that the rhythm stays as played.
 
-``put`` may be called by any thread and never waits for the port. ``step`` sends; it may block as long as
-the port does, and belongs to the sender's own thread, which alone uses the port.
+``put`` may be called by any thread and never waits for the port. ``step`` sends, and may block as long as
+the port does. It runs in the sender's own thread; no other thread uses the port.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from .status import Recent, Roll
 from .timeline import Backoff, SteadyClock, Timeline
 
 LATE_S = 0.005  #: later than this an event counts as late
-STALE_S = 2.0  #: a note later than this (a port that blocked) is better not played at all
+STALE_S = 2.0  #: a note later than this (the port blocked) is not sent
 MOST_WAITING = 4096  #: events; a port that blocks must not fill the memory
 IDLE_S = 0.25  #: longest sleep
-CHECK_S = 1.0  #: how often it is looked whether the port is still there
+CHECK_S = 1.0  #: interval between checks that the port is still there
 CLOSE_WITHIN_S = 2.0
 
 
 @dataclass(order=True)
 class _Waiting:
     time_s: float
-    number: int  # events of one time leave in the order in which they came
+    number: int  # keeps the order of events of equal time
     event: Event = field(compare=False)
 
 
 class Sender:
     """Sends events to a port when they are due.
 
-    ``latency_s``: from an onset in stream time to its sending. A port that fails is reported, closed,
-    and opened again as soon as that is possible.
+    ``latency_s`` is the time from an onset (stream time) to its sending. A port that fails is reported,
+    closed, and opened again as soon as possible.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Sender:
         self._thread: threading.Thread | None = None
 
     def put(self, events: Iterable[Event]) -> None:
-        """Takes events to send at their time. Never blocks for the port."""
+        """Queues events to be sent when due. Never waits for the port."""
         with self._wake:
             for event in events:
                 if len(self._waiting) >= MOST_WAITING and not _ends(event):
@@ -82,7 +82,7 @@ class Sender:
         return self._wait_s()
 
     def figures(self, now_s: float) -> dict[str, Any]:
-        """The sender's part of a Status, at stream time ``now_s``; from any thread."""
+        """The sender's fields of a Status at stream time ``now_s``. Callable from any thread."""
         return {
             "latency_ms": self.latency_ms.median_and_p99(),
             "late_events": self.late,
@@ -98,12 +98,12 @@ class Sender:
             return not self._waiting
 
     def start(self) -> None:
-        """Steps in a thread of its own from now on."""
+        """Starts the thread that calls ``step``."""
         self._thread = threading.Thread(target=self._run, name="hppnet-sender", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Silences and closes the port; what still waits is not sent. May be called twice."""
+        """Discards waiting events, silences and closes the port. May be called twice."""
         with self._wake:
             self._stopping = True
             self._waiting.clear()
@@ -157,7 +157,7 @@ class Sender:
         if self._retry_s is not None:
             if now_s >= self._retry_s:
                 self._reopen()
-        elif now_s >= self._check_s and self._wait_s() > 0.02:  # looking takes a moment
+        elif now_s >= self._check_s and self._wait_s() > 0.02:  # a check takes a moment
             self._check_s = now_s + CHECK_S
             try:
                 self._port.check()
@@ -172,7 +172,7 @@ class Sender:
     def _reopen(self) -> None:
         try:
             self._port.open()
-            # A note that was missed is not played late; but a pedal that is down holds those to come.
+            # Missed notes are not sent late, but a pedal that is down also sustains the next notes.
             self._port.pedal(self.roll.pedal_down)
         except PortFault:
             self._port.drop()  # it may have opened and then failed
@@ -185,5 +185,5 @@ class Sender:
 
 
 def _ends(event: Event) -> bool:
-    """Whether it may end what sounds: that is never left out, however late it is."""
+    """Whether the event ends a note or lifts the pedal. Such an event is never left out, however late."""
     return isinstance(event, NoteOff) or (isinstance(event, Pedal) and not event.down)

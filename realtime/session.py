@@ -1,9 +1,9 @@
-"""A live session: input -> worker -> sender -> port, and the recordings beside them.
+"""A live session: input -> worker -> sender -> port, and the recordings.
 
-Threads: PortAudio's callback (copies and queues), the worker (fetches and computes), the sender (alone at
-the port), the recorder (alone at the files). The thread that calls ``run`` only waits and reports. All ends
-of notes that the decoder knows go through the sender; what still sounds when the session ends, for
-whatever reason, is ended by the port itself.
+Threads: PortAudio's callback copies and queues, the worker reads and computes, only the sender uses the
+port, only the recorder uses the files. The thread that calls ``run`` only waits and reports. All note offs
+of the decoder go through the sender. However the session ends, the port itself ends the notes that still
+sound.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .settings import LiveSettings
 from .status import WORTH_CENTS, Status, TuningMeter
 from .timeline import SteadyClock, SystemClock, Timeline
 
-STEP_S = 0.1  #: longest wait for sound, and so for the worker to notice that it should stop
+STEP_S = 0.1  #: longest wait for sound; then the worker checks whether to stop
 JOIN_S = 3.0
 LINES_KEPT = 5
 log = logging.getLogger(__name__)
@@ -36,8 +36,8 @@ log = logging.getLogger(__name__)
 class LiveSession:
     """Owns its input, port and recordings from ``start`` to ``stop``; use it with ``with``, or call ``run``.
 
-    ``report`` is called, by any thread, with each line that a user should read. ``start`` raises InputFault,
-    PortFault or OSError when something is not there; afterwards only the decoder's failures end a session.
+    ``report`` is called from any thread with each line for the user. ``start`` raises InputFault, PortFault
+    or OSError if something is missing; afterwards only failures of the decoder end a session.
     """
 
     def __init__(
@@ -53,18 +53,18 @@ class LiveSession:
         self.settings = settings or LiveSettings()
         self.input, self.port = input, port
         self.clock = clock or SystemClock()
-        self.failure: BaseException | None = None  #: what ended the worker
+        self.failure: BaseException | None = None  #: error that ended the worker
         self.model = model
         self._report = report or (lambda line: None)
         self._lines: deque[str] = deque(maxlen=LINES_KEPT)
         self._mapping = self.settings.event_mapping
         self._tuning = TuningMeter() if self.settings.tuning == "auto" else None
         self._stopping = threading.Event()
-        self._ended = threading.Event()  # the worker has nothing more to give
+        self._ended = threading.Event()  # the worker returns no more events
         self._worker: threading.Thread | None = None
         self._recorder: Recorder | None = None
         self.recordings: list[Path] = []  #: the files being written
-        self.events: EventOutput | None = None  #: receives what the port does, as soon as it is known
+        self.events: EventOutput | None = None  #: receives the same events as the port, but at once
         self._prepared = False
 
     def __enter__(self) -> LiveSession:
@@ -75,7 +75,7 @@ class LiveSession:
         self.stop()
 
     def prepare(self) -> None:
-        """Opens everything and measures; starts no thread. Raises InputFault, PortFault or OSError."""
+        """Opens all, measures the latency, starts no thread. Raises InputFault, PortFault or OSError."""
         try:
             self._open()
         except BaseException:
@@ -83,7 +83,7 @@ class LiveSession:
             raise
 
     def start(self) -> None:
-        """``prepare``, unless that is done, and the threads."""
+        """Calls ``prepare`` unless that is done, and starts the threads."""
         if not self._prepared:
             self.prepare()
         self._sender.start()
@@ -98,9 +98,9 @@ class LiveSession:
         watch: Callable[[Status], None] | None = None,
         every_s: float = 0.1,
     ) -> None:
-        """Until ``stop`` is set, the file has been played, or the decoder fails (which is raised here).
+        """Runs until ``stop`` is set, the file has been played, or the decoder fails, which is raised here.
 
-        ``watch`` gets the status every ``every_s``. However this ends, no note is left sounding, no
+        Calls ``watch`` with the status every ``every_s``. However it ends, no note is left sounding and no
         pedal down.
         """
         stop = stop or threading.Event()
@@ -117,12 +117,12 @@ class LiveSession:
 
     @property
     def finished(self) -> bool:
-        """Nothing more will be sent."""
+        """Whether nothing more will be sent."""
         return self._ended.is_set() and (self._sender.is_empty or self.failure is not None)
 
     @property
     def recording_faults(self) -> list[str]:
-        """What the recordings lack, a line that names the file for each; complete once stopped."""
+        """One line per incomplete recording, with the file's name; complete once stopped."""
         return [] if self._recorder is None else self._recorder.faults
 
     @property
@@ -131,11 +131,11 @@ class LiveSession:
 
     @property
     def latency(self) -> Latency:
-        """What the fixed latency consists of; known once prepared."""
+        """The parts of the fixed latency; known once prepared."""
         return self._latency
 
     def turn(self, timeout_s: float = STEP_S) -> None:
-        """One turn of worker, sender and recorder in the caller's thread: for a simulated clock.
+        """Runs one step of worker, sender and recorder in the caller's thread, for a simulated clock.
 
         Raises InputEnded at a file's end, and the decoder's failures.
         """
@@ -145,10 +145,10 @@ class LiveSession:
             self._recorder.step()
 
     def stop(self) -> None:
-        """Ends what sounds, completes the recordings, closes everything. Safe to call twice; never raises."""
+        """Ends all notes, completes the recordings, closes everything. Safe to call twice; never raises."""
         self._stopping.set()
         if self._prepared:
-            self._sender.close()  # first: notes of the last frames would be late by what computing them takes
+            self._sender.close()  # first: notes of the last frames would be sent too late
         if self._worker is not None:
             self._worker.join(JOIN_S)
         elif self._prepared:
@@ -162,7 +162,7 @@ class LiveSession:
             self.input.close()
 
     def status(self) -> Status:
-        """A snapshot, from any thread; once prepared."""
+        """Returns a snapshot, once prepared. Callable from any thread."""
         running_s = self.clock.now() - self._started_s
         now_s = self._timeline.stream_of(self.clock.now()) - self._sender.latency_s
         return Status(
@@ -181,7 +181,7 @@ class LiveSession:
         )
 
     def report(self, line: str) -> None:
-        """A line for the user, kept for the view."""
+        """Reports a line to the user and keeps it for the view."""
         self._lines.append(line)
         self._report(line)
 
@@ -225,7 +225,7 @@ class LiveSession:
             self._retune(self._tuning)
 
     def _finish(self) -> None:
-        """The ends of what sounds, for the recordings too."""
+        """Ends all notes, in the recordings too."""
         try:
             self._deliver(self._decoder.interrupt(broken=self.failure is not None))
         except Exception:
@@ -248,7 +248,7 @@ class LiveSession:
                 self._recorder.events(played)
 
     def _retune(self, tuning: TuningMeter) -> None:
-        # Another front end starts afresh: only where nothing sounds.
+        # A new front end resets the stream, so wait until nothing sounds.
         if tuning.cents is None or self._decoder.sounding or self._decoder.pedal_down:
             return
         self._tuning = None

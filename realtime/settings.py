@@ -12,12 +12,12 @@ from .live_decoder import GateSettings
 
 MIDI_SYSTEMS = ("alsa", "jack", "coremidi", "winmm")
 CURVES = {"soft": 0.6, "linear": 1.0, "hard": 1.6}  #: name -> exponent; soft makes quiet playing louder
-HIGHEST = 127  #: pitch and velocity of MIDI
+HIGHEST = 127  #: highest pitch and velocity in MIDI
 
 
 @dataclass(frozen=True)
 class LiveSettings:
-    """Checks itself: ValueError names all that is wrong."""
+    """Settings, checked at creation: raises ValueError that names all invalid values."""
 
     input: int | str | None = None
     """Index, name or part of the name of a sound device; None: the usual one."""
@@ -118,7 +118,7 @@ class EventMapping:
         self._table()
 
     def __call__(self, event: Event) -> Event | None:
-        """The event as it is sent, or None where there is no such key. The pedal goes through."""
+        """Returns the event to send, or None if its pitch is out of range. Pedal events stay unchanged."""
         if isinstance(event, Pedal):
             return event
         pitch = event.pitch + self.transpose

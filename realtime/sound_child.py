@@ -1,11 +1,11 @@
-"""The sound library in a process of its own: ``python -m hppnet.realtime.sound_child``.
+"""Runs the sound library in a process of its own: ``python -m hppnet.realtime.sound_child``.
 
-A driver that hangs or crashes when its device is pulled takes the process with it, and only a new process
-finds the device again (PortAudio hangs for ever when a JACK server dies). This one is thrown away then.
-And no Python of ours holds up PortAudio's callback here.
+A driver that hangs or crashes when its device is unplugged takes its process down, and only a new process
+finds the device again (PortAudio hangs for ever when a JACK server dies). This process is then replaced.
+Also, none of the session's Python code delays PortAudio's callback here.
 
-It writes a line of JSON with the devices, reads from standard input which one to open, answers, and then
-writes blocks until standard input ends, as it does when the parent is gone. PortAudio's thread runs
+The process writes the devices as a line of JSON, reads from standard input which one to open, answers, and
+then writes blocks until standard input ends, as it does when the parent has gone. PortAudio's thread runs
 ``Blocks.callback``, which never waits; the main thread writes and may block.
 """
 
@@ -26,21 +26,20 @@ from ..system import ENDING_SIGNALS
 from .devices import sound_library
 from .inputs import InputFault
 
-HEADER = struct.Struct(
-    "<IId?"
-)  #: frames, channels, arrival by the clock (s), whether the device lost something
+#: Frames, channels, arrival time by the clock (s), whether the device lost something.
+HEADER = struct.Struct("<IId?")
 MOST_QUEUED = 2000  #: blocks; a parent that is stopped must not fill the memory
 
 
 class Blocks:
-    """From the callback to the pipe."""
+    """Passes blocks from the callback to the pipe."""
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._lossy = False
 
     def callback(self, data: Any, frames: int, times: Any, status: Any) -> None:
-        """Samples ``data`` [frames, channels], float32."""
+        """Queues samples ``data`` [frames, channels], float32."""
         arrived_s = time.perf_counter()
         self._lossy |= bool(status.input_overflow)
         if self._queue.qsize() >= MOST_QUEUED:
@@ -50,7 +49,7 @@ class Blocks:
         self._lossy = False
 
     def write(self, out: BinaryIO, stream: Any) -> None:
-        """Until the stream stops or nobody reads."""
+        """Writes blocks until the stream stops. Raises BrokenPipeError when nobody reads."""
         while True:
             try:
                 out.write(self._queue.get(timeout=0.2))
@@ -61,13 +60,13 @@ class Blocks:
 
 
 def main() -> None:
-    for name in ENDING_SIGNALS:  # the parent decides when this ends
+    for name in ENDING_SIGNALS:  # the parent decides when this process ends
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print must not come between the blocks
+    os.dup2(2, 1)  # output of libraries must not mix with the blocks
     with suppress(BrokenPipeError):
         _serve(out)
-    os._exit(0)  # PortAudio's own ending may hang
+    os._exit(0)  # a normal exit may hang in PortAudio
 
 
 def _serve(out: BinaryIO) -> None:

@@ -1,6 +1,6 @@
 """The part of the module sounddevice that AudioInput uses, run in a process of its own (``sound_child``).
 
-``InputStream.start`` begins a thread that waits for blocks and calls the callback.
+``InputStream.start`` starts a thread that waits for blocks and calls the callback.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..processes import python
 from .inputs import InputFault
 from .sound_child import HEADER
 
-ANSWER_WITHIN_S = 20.0  #: a busy machine; a driver that takes longer is taken for dead
+ANSWER_WITHIN_S = 20.0  #: enough for a busy machine; a slower driver counts as dead
 END_WITHIN_S = 1.0
 
 
@@ -29,7 +29,7 @@ class PortAudioError(Exception):
 
 
 class SoundProcess:
-    """A sound library that can be thrown away. Raises InputFault where there is none."""
+    """A sound library whose process can be replaced. Raises InputFault if there is no library."""
 
     PortAudioError = PortAudioError
 
@@ -49,7 +49,7 @@ class SoundProcess:
         return systems
 
     def InputStream(self, callback: Callable[..., None], **options: Any) -> ChildStream:
-        """Opens the device; raises PortAudioError. The process serves this one stream."""
+        """Opens the device. The process serves only this stream. Raises PortAudioError."""
         return ChildStream(self._child, callback, options)
 
     def close(self) -> None:
@@ -68,14 +68,14 @@ class SoundProcess:
 
 
 class Child:
-    """The process, and lines of JSON to and from it."""
+    """The child process, and the lines of JSON to and from it."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
             python("-m", f"{__package__}.sound_child"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # ALSA and JACK complain there of whatever they do not find
+            stderr=subprocess.DEVNULL,  # ALSA and JACK print there whatever they do not find
         )
         assert self._process.stdin is not None and self._process.stdout is not None
         self._in: BinaryIO = self._process.stdin  # type: ignore[assignment]
@@ -86,12 +86,12 @@ class Child:
         return self._process.poll() is None
 
     def ask(self, request: dict[str, Any]) -> None:
-        with suppress(OSError):  # the answer will be missing then
+        with suppress(OSError):  # ``answer`` will raise then
             self._in.write(json.dumps(request).encode() + b"\n")
             self._in.flush()
 
     def answer(self) -> dict[str, Any]:
-        """Raises PortAudioError for a fault, and for no answer."""
+        """Reads one answer. Raises PortAudioError for a reported fault or no answer."""
         watchdog = threading.Timer(ANSWER_WITHIN_S, self._process.kill)
         watchdog.daemon = True
         watchdog.start()
@@ -106,7 +106,7 @@ class Child:
         return found
 
     def end(self) -> None:
-        """It leaves by itself when its input ends; one that hangs is killed. May be called twice."""
+        """Closes the process's input, which ends it; kills it if it hangs. May be called twice."""
         with suppress(OSError):
             self._in.close()
         try:
@@ -118,9 +118,9 @@ class Child:
 
 @dataclass(frozen=True)
 class Times:
-    """In place of PortAudio's."""
+    """The times passed to the callback, in place of PortAudio's."""
 
-    arrived_s: float  #: by ``time.perf_counter``, which all processes of a machine share
+    arrived_s: float  #: time of ``time.perf_counter``, which all processes of a machine share
 
 
 class ChildStream:

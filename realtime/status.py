@@ -1,4 +1,4 @@
-"""What a live session measures, and the snapshot of it for the view, the status line and the benchmarks.
+"""Meters of a live session, and a snapshot of them for the view, the status line and the benchmarks.
 
 The worker and the sender write the meters; any thread may read them.
 """
@@ -15,10 +15,10 @@ from ..model.timebase import FRAME_S
 from ..model.tuning import estimate_tuning
 from .inputs import Block, clean
 
-RECENT_S = 8.0  #: the notes of so many seconds are shown
-TUNING_S = 12.0  #: of sound from which the tuning is estimated, silence not counted
-AUDIBLE = 0.003  #: full scale is 1; quieter blocks are not counted
-WORTH_CENTS = 3.0  #: a smaller difference changes nothing
+RECENT_S = 8.0  #: time for which notes are shown
+TUNING_S = 12.0  #: sound from which the tuning is estimated, silence not counted
+AUDIBLE = 0.003  #: least peak (full scale is 1); quieter blocks are not counted
+WORTH_CENTS = 3.0  #: a smaller tuning difference is ignored
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Status:
     algorithmic_latency_ms: float = 0.0
     total_latency_ms: float = 0.0  #: onset -> sent, fixed
     backlog_ms: float = 0.0  #: sound that waits to be computed
-    dropped_blocks: int = 0  #: left out because computing could not follow
-    lost_samples: int = 0  #: lost by the device, replaced by silence
+    dropped_blocks: int = 0  #: left out because computing could not keep up
+    lost_samples: int = 0  #: lost by the device
     bad_samples: int = 0  #: NaN or infinite, replaced by 0
     gaps: int = 0  #: longer breaks in the sound, at which all notes were ended
     late_events: int = 0  #: sent after their time
@@ -55,13 +55,13 @@ class Status:
     faults: tuple[str, ...] = ()  #: the last few lines
     sounding: frozenset[int] = frozenset()  #: pitches down now
     sends_pedal: bool = False  #: whether the sustain pedal is detected and sent
-    pedal: bool = False  #: it is down now
+    pedal: bool = False  #: whether the sustain pedal is down now
     recent: tuple[RecentNote, ...] = ()  #: notes of the last RECENT_S seconds
     now_s: float = 0.0  #: stream time of what the port plays now
 
 
 def troubles(status: Status) -> list[str]:
-    """Counts what went wrong so far: a few words each; empty where all is well."""
+    """Returns the counts of faults so far, in a few words each; empty if there were none."""
     counts = (
         (status.dropped_blocks, "blocks dropped"),
         (status.gaps, "gaps in the sound"),
@@ -75,7 +75,7 @@ def troubles(status: Status) -> list[str]:
 
 
 class Recent:
-    """The last ``size`` figures. One thread writes; a reader may see one figure more or less."""
+    """The last ``size`` values. One thread writes; a reader may see one value more or less."""
 
     def __init__(self, size: int = 2000) -> None:
         self._values = np.zeros(size)
@@ -97,7 +97,7 @@ class Recent:
 
 
 class ComputeMeter:
-    """Measures the time of computing, for each 20 ms of audio."""
+    """Measures the computing time for each 20 ms of audio."""
 
     def __init__(self) -> None:
         self.frame_ms = Recent()
@@ -105,7 +105,7 @@ class ComputeMeter:
         self._audio_s = Recent(500)
 
     def add(self, spent_s: float, frames: int) -> None:
-        """One step over ``frames`` frames; steps that computed none are part of the next."""
+        """Adds a step over ``frames`` frames; a step without frames is not counted."""
         if frames:
             self.frame_ms.add(1000 * spent_s / frames)
             self._spent_s.add(spent_s)
@@ -129,7 +129,7 @@ class LevelMeter:
         self.clipped = 0
 
     def add(self, samples: np.ndarray, duration_s: float) -> None:
-        """Samples [n]; NaN counts as nothing."""
+        """Adds samples [n]; NaN counts as 0."""
         sizes = np.abs(np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=1.0))
         peak = float(sizes.max(initial=0.0))
         self.clipped += int(np.count_nonzero(sizes >= 0.999))
@@ -138,7 +138,7 @@ class LevelMeter:
 
 
 class Roll:
-    """The notes of the last seconds, as they were sent, and where the pedal is."""
+    """The notes of the last seconds, as they were sent, and the state of the pedal."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -173,9 +173,9 @@ class Roll:
 
 
 class TuningMeter:
-    """For ``--tuning auto``: estimates how far the piano is from A = 440 Hz, once it has been played enough.
+    """Estimates how far the piano is from A = 440 Hz, once enough was played (``--tuning auto``).
 
-    ``add`` every block; ``cents`` is None until it is known. A thread of its own estimates.
+    Call ``add`` with every block. ``cents`` is None until it is known. The estimate runs in a thread.
     """
 
     def __init__(self) -> None:

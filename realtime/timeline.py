@@ -1,8 +1,8 @@
-"""Time: the clock, stream time, and what maps one to the other.
+"""The clock, stream time, and the mapping between the two.
 
 A sound card's quartz and the machine's clock differ by up to a hundred parts in a million: seconds a
-day. And a block may arrive late, but never early. So ``Timeline`` takes the *least* delay of the last
-seconds as the true one, and follows it slowly, so that the rhythm is not bent.
+day. A block may arrive late, but never early. So ``Timeline`` takes the *least* delay of the last seconds
+as the true one, and follows it slowly, so that the rhythm is not distorted.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from typing import Protocol
 
 SLEW = 0.002  #: seconds a second by which the anchor follows
-SETTLE_S = 1.0  #: at first it follows at once
+SETTLE_S = 1.0  #: until then the anchor follows at once
 BUCKET_S = 5.0  #: the least delay is taken over one to two of these
 JUMP_S = 0.25  #: more than any drift: the clock itself has jumped
 
@@ -36,14 +36,14 @@ class SystemClock:
 
 
 class Timeline:
-    """Maps stream time to the clock. Fed by the worker; any thread may ask."""
+    """Maps stream time to clock time. The worker feeds it; any thread may read it."""
 
     def __init__(self) -> None:
         self.anchor_s = 0.0  #: the clock's time at stream time 0
         self.restart()
 
     def restart(self) -> None:
-        """Another device, another delay: the next block sets the anchor anew."""
+        """Lets the next block set the anchor anew, since another device has another delay."""
         self._anchored = False
         self._first_s = self._bucket_s = self._last_s = 0.0
         self._before = self._least = math.inf
@@ -55,7 +55,7 @@ class Timeline:
         return clock_s - self.anchor_s
 
     def observe(self, end_s: float, arrived_s: float) -> None:
-        """A block that ends at stream time ``end_s`` arrived at ``arrived_s`` by the clock."""
+        """Adds a block that ends at stream time ``end_s`` and arrived at clock time ``arrived_s``."""
         delay = arrived_s - end_s
         if not self._anchored:
             self._anchored, self._before = True, math.inf
@@ -77,29 +77,29 @@ class Timeline:
 
 
 class GapMeter:
-    """How much sound a device lost, from when its blocks arrive.
+    """Estimates how much sound a device lost, from the arrival times of its blocks.
 
-    A late block is no loss: the next ones catch up. Only a delay that even the quickest block of a
-    window has is sound that never came.
+    A late block is no loss: the next ones catch up. Only a delay of all blocks of a window, even of the
+    earliest, means lost sound.
     """
 
     WINDOW_S = 0.25
-    UNTOLD_S = 0.02  #: what the device did not report must be this long to count
+    UNTOLD_S = 0.02  #: least loss that counts if the device did not report one
     REPORTED_S = 0.002
-    DRIFT = 0.001  #: no quartz is worse; what seems more is lateness
+    DRIFT = 0.001  #: no quartz is worse; a larger drift is lateness
 
     def __init__(self) -> None:
         self._usual: float | None = None
-        self._least, self._blocks, self._opened_s = math.inf, 0, 0.0  # of the window
-        self._reported = 0  # windows for which a report of the device counts
+        self._least, self._blocks, self._opened_s = math.inf, 0, 0.0  # state of the current window
+        self._reported = 0  # windows for which a report of the device still counts
 
     @property
     def usual_s(self) -> float | None:
-        """The clock less stream time at a block's end, as it usually is; None before it is known."""
+        """Usual difference between clock and stream time at a block's end; None until it is known."""
         return self._usual if self._usual is not None else (self._least if self._blocks else None)
 
     def note(self, end_s: float, arrived_s: float, reported: bool) -> float:
-        """Seconds lost before the block that ends at ``end_s``, which counts earlier losses; mostly 0."""
+        """Adds a block; returns the seconds lost before it, mostly 0. ``end_s`` includes earlier losses."""
         delay = arrived_s - end_s
         if reported:
             self._reported = 2  # the window may be nearly over
@@ -119,7 +119,7 @@ class GapMeter:
         self._least, self._blocks = math.inf, 0
         if lost >= smallest:
             return lost
-        self._usual += min(lost, self.DRIFT * self.WINDOW_S)  # the two quartzes differ
+        self._usual += min(lost, self.DRIFT * self.WINDOW_S)  # drift between the two quartzes
         return 0.0
 
 
@@ -134,6 +134,6 @@ class Backoff:
         self._wait_s = self._first_s
 
     def failed(self, now_s: float) -> float:
-        """When to try again, by the same clock."""
+        """Returns when to try again, by the clock of ``now_s``."""
         wait_s, self._wait_s = self._wait_s, min(self._most_s, 2 * self._wait_s)
         return now_s + wait_s

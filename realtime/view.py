@@ -1,7 +1,7 @@
 """The screen of ``hppnet live``: keyboard, piano roll, level, times, faults.
 
-For terminals ``LiveView``, which fills the screen and leaves it as it was; elsewhere ``status_line``.
-The view only reads snapshots: it delays nothing, and what it shows is at most a tenth of a second old.
+``LiveView`` fills a terminal's screen and restores it at the end; ``status_line`` is used elsewhere. The
+view only reads snapshots: it delays nothing, and its content is at most a tenth of a second old.
 """
 
 from __future__ import annotations
@@ -19,19 +19,18 @@ from .status import Status, troubles
 from .view_roll import keyboard, lanes_for, roll
 
 UPDATES_PER_SECOND = 10
-FLOOR_DB = -60.0  #: where the meter begins
+FLOOR_DB = -60.0  #: level at which the meter is empty
 CLIP_SHOWN_S = 3.0
-LOUD_DB = -6.0  #: above it the meter warns
+LOUD_DB = -6.0  #: level above which the meter turns yellow
 UNKNOWN_VELOCITY = 80
-TALL = 32  #: rows; below it only the most important lines
+TALL = 32  #: rows; a lower terminal shows only the most important lines
 SHORT_ABOUT = 2
 
 
 class LiveView:
-    """Shows a session on a terminal. Used with ``with``; ``update`` as often as one likes.
+    """Shows a session on a terminal. Use it with ``with``; call ``update`` as often as you like.
 
-    ``about`` are lines that stay on top: the input, where notes are sent, and what else is worth knowing
-    (from the third line on only where the terminal is tall).
+    ``about`` are lines at the top: the input, the output and more. A low terminal shows only the first two.
     """
 
     def __init__(
@@ -83,7 +82,7 @@ class Picture:
             yield line
 
     def lines(self, columns: int, rows: int, plain: bool) -> list[Text]:
-        """Exactly ``rows`` lines; the roll takes what the rest leaves, and goes first where it is tight."""
+        """Returns exactly ``rows`` lines. The roll fills the free lines and is left out first."""
         status = self.status
         about = self._about[: SHORT_ABOUT if rows < TALL else None]
         head = [_title(status, columns), *(Text(f" {line}", style="dim") for line in about)]
@@ -159,7 +158,7 @@ def _figures(status: Status, plain: bool) -> list[Text]:
 
 
 def _meter(level_db: float, columns: int, plain: bool) -> Text:
-    """Full at 0 dB, empty at FLOOR_DB."""
+    """Returns a level bar: full at 0 dB, empty at FLOOR_DB."""
     share = min(1.0, max(0.0, 1 - level_db / FLOOR_DB))
     full = round(share * columns)
     loud = max(0, full - round((1 - LOUD_DB / FLOOR_DB) * columns))
@@ -169,7 +168,7 @@ def _meter(level_db: float, columns: int, plain: bool) -> Text:
 
 
 def _faults(status: Status, count: int) -> list[Text]:
-    """The last ones, on as many lines whether there are faults or not, so that nothing jumps."""
+    """Returns the last faults, filled up to ``count`` lines so that nothing jumps."""
     lines = [Text(f" ! {fault}", style="red") for fault in status.faults[-count:]]
     return lines + [Text() for _ in range(count - len(lines))]
 

@@ -1,8 +1,8 @@
 """A keyboard of 88 keys and the notes of the last seconds above it, as coloured text.
 
-Both use one geometry: a white key is ``unit`` halves of a character cell wide, a black key lies
-over the border of two white ones, as on a piano. At 80 columns the unit is 3 and the keyboard takes 78.
-The roll has half rows too: a cell is a quarter block, in the colour of the loudest note in it.
+Both share one geometry: a white key is ``unit`` half cells wide, a black key covers the border of two white
+keys, as on a piano. At 80 columns ``unit`` is 3 and the keyboard takes 78 columns. The roll has half rows
+too: a cell shows up to four quarters, in the colour of its loudest note.
 
 Without colour or without UTF-8 (``plain``) a white key is a whole cell, a sharp is ``#`` in the cell of
 the white key below it, and loudness is ``.``, ``o`` or ``O``.
@@ -22,12 +22,12 @@ from rich.text import Text
 from ..model.timebase import KEYS, LOWEST_PITCH
 from .status import RECENT_S, RecentNote
 
-BLACK = {1, 3, 6, 8, 10}  #: pitch classes
+BLACK = {1, 3, 6, 8, 10}  #: pitch classes of the black keys
 WHITE_KEYS = sum((LOWEST_PITCH + key) % 12 not in BLACK for key in range(KEYS))  #: 52
-LEVELS = 6  #: of brightness
+LEVELS = 6  #: levels of brightness
 ATTACK = LEVELS + 1
-HALF_ROW_S = 0.15  #: as long as that is room for; a taller roll is finer, not longer
-QUARTERS = " ▘▝▀▖▌▞▛▗▚▐▜▄▙▟█"  #: by bits: 1 upper left, 2 upper right, 4 lower left, 8 lower right
+HALF_ROW_S = 0.15  #: if the roll then shows 3 to RECENT_S seconds; a taller roll is finer, not longer
+QUARTERS = " ▘▝▀▖▌▞▛▗▚▐▜▄▙▟█"  #: indexed by bits: 1 upper left, 2 upper right, 4 lower left, 8 lower right
 PLAIN_LEVELS = " ..ooOOO"
 
 _GLOW = ("#4d3800", "#6e5000", "#916a06", "#b5860f", "#daa520", "#ffc83d", "#fff0c0")
@@ -37,11 +37,11 @@ _WHITE, _WHITE_TOO, _BLACK = "#e4e4e4", "#c6c6c6", "#1c1c1c"  # two whites, so t
 
 @dataclass(frozen=True)
 class Lanes:
-    """Where each key stands: first half cell and width [88], both in halves (in cells where plain)."""
+    """The position of each key: first half cell and width [88], in half cells (in cells if plain)."""
 
     first: np.ndarray
     width: np.ndarray
-    white_first: np.ndarray  #: [52] of the white keys' fronts
+    white_first: np.ndarray  #: [52] first half cell of each white key's front
     unit: int
     plain: bool
 
@@ -57,7 +57,7 @@ def lanes_for(columns: int, plain: bool) -> Lanes | None:
     unit = columns // WHITE_KEYS if plain else 2 * columns // WHITE_KEYS
     if unit < (1 if plain else 2):
         return None
-    # The narrowest white lane, between two black ones, keeps at least one half.
+    # The narrowest white lane, between two black ones, keeps at least one half cell.
     black = 1 if plain or unit < 3 else 2 * max(1, (unit - 1) // 4 + (unit % 4 == 2))
     first, width = np.zeros(KEYS, dtype=int), np.zeros(KEYS, dtype=int)
     whites = 0
@@ -98,12 +98,12 @@ def roll(notes: Sequence[RecentNote], now_s: float, lanes: Lanes, rows: int) -> 
 def _grid(
     notes: Sequence[RecentNote], now_s: float, lanes: Lanes, slices: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Brightness [slices, halves], and where it is a sharp's; the last slice ends now."""
+    """Returns brightness [slices, halves] and whether a sharp causes it; the last slice ends at ``now_s``."""
     halves = lanes.columns * (1 if lanes.plain else 2)
     grid, sharps = np.zeros((slices, halves), dtype=int), np.zeros((slices, halves), dtype=bool)
     slice_s = min(RECENT_S, max(3.0, slices * HALF_ROW_S)) / max(1, slices)
     begin_s = now_s - slices * slice_s
-    # White keys first: a black one lies on top of them.
+    # White keys first, so that black keys cover them.
     for note in sorted(notes, key=lambda note: (is_black(note.pitch - LOWEST_PITCH), note.onset_s)):
         key = note.pitch - LOWEST_PITCH
         end_s = now_s if note.offset_s is None else min(note.offset_s, now_s)
@@ -138,7 +138,7 @@ def _plain_line(levels: np.ndarray, sharps: np.ndarray) -> Text:
 
 
 def keyboard(lit: dict[int, int], lanes: Lanes) -> list[Text]:
-    """Three lines (plain: two), the keys of ``lit`` (pitch -> velocity) glowing."""
+    """Returns three lines (plain: two) with the keys of ``lit`` (pitch -> velocity) highlighted."""
     glow = {pitch - LOWEST_PITCH: level(velocity) for pitch, velocity in lit.items()}
     if lanes.plain:
         return _plain_keyboard(glow, lanes)
@@ -157,7 +157,7 @@ def keyboard(lit: dict[int, int], lanes: Lanes) -> list[Text]:
 
 
 def _key_line(colours: Sequence[str]) -> Text:
-    """Colours of half cells [halves] as left half blocks."""
+    """Draws half cells of the given colours [halves] as left half blocks."""
     line = Text(no_wrap=True, end="")
     for (left, right), cells in groupby(zip(colours[::2], colours[1::2], strict=True)):
         line.append("▌" * len(list(cells)), _key_style(left, right))

@@ -1,1 +1,1 @@
-"""The page in the browser: its server, and the protocol between the two."""
+"""The server of the page in the browser, and the protocol between page and server."""

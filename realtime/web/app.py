@@ -1,4 +1,4 @@
-"""The web application: one page, its scripts and the stream. Pages of other origins get nothing."""
+"""The web application: one page, its scripts and the stream. Pages of other origins are refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .protocol import Limits
 from .server import is_loopback
 from .static_page import PAGE, POLICY, RUNTIME, SAMPLES, about
 
-#: The page asks nobody but its server for anything, and nobody may frame it.
+#: The page may load only from its own server, and no other page may frame it.
 SAFE_HEADERS = {
     "Content-Security-Policy": f"{POLICY}; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -44,14 +44,14 @@ def create_app(
     version: str = "",
     licence: str = "",
 ) -> Starlette:
-    """The ASGI application. It computes from its start to its shutdown.
+    """Returns the ASGI application. Its computing threads run from its start to its shutdown.
 
-    ``network``: with these files (``network_files``), and onnxruntime-web in the installation, the page can
-    compute by itself too; ``engine``: what it begins with, "server" or "page". ``version`` and ``licence``
-    (of the weights) are shown on the page.
+    With the files ``network`` (see ``network_files``), and onnxruntime-web in the installation, the page can
+    also compute by itself. ``engine``: the page's first choice, "server" or "page". The page shows
+    ``version`` and ``licence`` (of the weights).
 
-    ``anywhere``: it is reached under other names than this machine's loopback ones; then a token (text that
-    every hello must hold) is required, and ValueError raised without one.
+    ``anywhere``: the server is also reached under names other than loopback ones. This requires ``token``, a
+    text that every hello must contain; raises ValueError without one.
     """
     if anywhere and not token:
         raise ValueError("expected a token, since others than this machine can connect")
@@ -105,10 +105,10 @@ def create_app(
 
 
 class Guard:
-    """Refuses other hosts' names and other pages' scripts, and says on every answer what a page may do.
+    """Refuses other host names and scripts of other origins; adds SAFE_HEADERS to every response.
 
-    ``anywhere``: this server may be called by any name, since the token protects it; else by localhost and
-    the addresses of loopback only. A stranger's domain name may lead to 127.0.0.1 too.
+    With ``anywhere``, any host name is accepted, since the token protects the server. Otherwise only
+    localhost and loopback addresses are, since a stranger's domain name may also resolve to 127.0.0.1.
     """
 
     def __init__(self, app: ASGIApp, anywhere: bool) -> None:
@@ -136,7 +136,7 @@ class Guard:
         host, origin = headers.get("host", ""), headers.get("origin")
         if not self._anywhere and not is_loopback(_name(f"//{host}") or ""):
             return "this server is called localhost"
-        # Browsers always say which page a script comes from; other programs say nothing.
+        # Browsers always send the origin of a script; other programs send none.
         if origin is not None and _place(origin) != host.lower():
             return "pages of other origins may not connect"
         return None
@@ -150,7 +150,7 @@ def _name(url: str) -> str | None:
 
 
 def _place(url: str) -> str | None:
-    """The part of a URL with name and port, in small letters."""
+    """Returns the host name and port of a URL, in lower case."""
     try:
         return urlsplit(url).netloc.lower()
     except ValueError:

@@ -1,4 +1,4 @@
-"""Measures ``hppnet serve`` on this machine: how many streams without a late block, how soon a note is drawn.
+"""Measures ``hppnet serve`` on this machine: streams without a late block, and time until a note is drawn.
 
 The server is a process of its own; the clients here send in real time, as pages do.
 """
@@ -28,20 +28,20 @@ from . import protocol
 
 RATE = 48_000
 BLOCK = 512  #: samples, as the page sends them
-LEAD_S = 2.0  #: of silence before the piece: the first seconds warm everything up
+LEAD_S = 2.0  #: silence before the piece, which warms everything up
 END_WITHIN_S = 20.0
 
 
 @dataclass(frozen=True)
 class StreamsRun:
-    """So many streams at once."""
+    """The result of ``streams`` streams at once."""
 
     streams: int
     blocks: int
     late_blocks: int
     dropped_blocks: int
     notes: int
-    after_algorithmic_ms: tuple[float, float]  #: from the sound to its event, less the latency: median, p99
+    after_algorithmic_ms: tuple[float, float]  #: time from sound to event, minus the latency: median, p99
 
 
 def measure(
@@ -51,9 +51,9 @@ def measure(
     options: Sequence[str] = (),
     report: Callable[[str], object] = lambda stage: None,
 ) -> dict[str, Any]:
-    """Measures fewer and fewer streams until no block is late, then a page. Returns figures ready for JSON.
+    """Measures fewer and fewer streams until no block is late, then a page; returns figures for JSON.
 
-    ``options`` go to ``hppnet serve``. Raises BenchError.
+    ``options`` are passed to ``hppnet serve``. Raises BenchError.
     """
     sound, _ = make_test_piece(seconds, RATE)
     sound = np.concatenate([np.zeros(round(LEAD_S * RATE), dtype=np.float32), sound])
@@ -85,7 +85,7 @@ def measure(
 
 @contextmanager
 def served(options: Sequence[str]) -> Iterator[str]:
-    """The page's address, of a server in a process of its own. Raises BenchError."""
+    """Starts a server in a process of its own and yields the page's URL. Raises BenchError."""
     command = python("-m", "hppnet", "serve", "--port", "0", *options)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
@@ -100,7 +100,7 @@ def served(options: Sequence[str]) -> Iterator[str]:
 
 
 async def _streams(url: str, sound: np.ndarray, count: int, latency_ms: float) -> StreamsRun:
-    """``count`` clients at once, each a little later than the one before."""
+    """Runs ``count`` clients at once, each started a little later than the one before."""
     clients = [_client(url, sound, latency_ms, number * BLOCK / RATE / count) for number in range(count)]
     done = await asyncio.gather(*clients)
     last, delays_ms = [each[0] for each in done], [delay for each in done for delay in each[1]]
@@ -116,7 +116,7 @@ async def _streams(url: str, sound: np.ndarray, count: int, latency_ms: float) -
 
 
 async def _client(url: str, sound: np.ndarray, latency_ms: float, wait_s: float) -> tuple[dict, list[float]]:
-    """The last message of progress; for each note, ms from its sound to its event, less the latency."""
+    """Returns the last progress message and, for each note, ms from sound to event minus the latency."""
     from websockets.asyncio.client import connect
 
     await asyncio.sleep(wait_s)
@@ -143,7 +143,7 @@ async def _client(url: str, sound: np.ndarray, latency_ms: float, wait_s: float)
 
 
 async def _send(socket: Any, sound: np.ndarray, began_s: float) -> None:
-    """Each block when its last sample would have sounded."""
+    """Sends each block when its last sample would have sounded."""
     for first in range(0, len(sound), BLOCK):
         block = sound[first : first + BLOCK]
         due_s = began_s + (first + len(block)) / RATE
@@ -153,7 +153,7 @@ async def _send(socket: Any, sound: np.ndarray, began_s: float) -> None:
 
 
 def page_delays_ms(url: str, sound: np.ndarray) -> tuple[list[float], str | None]:
-    """For each note, ms from microphone to drawing on the page, less the latency; or why there is no page."""
+    """Returns for each note ms from microphone to drawing minus the latency; or none, and the reason."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         return [], "Chromium is not installed"

@@ -1,4 +1,4 @@
-"""One WebSocket's life: hello, sound in, events out, and a clear close code at its end."""
+"""One WebSocket connection: hello, sound in, events out, and a clear close code at its end."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from .protocol import (
     StreamRefused,
 )
 
-ROOM_S = 0.02  #: how often a file's connection looks whether there is room again
+ROOM_S = 0.02  #: interval between checks for room on a file's connection
 log = logging.getLogger(__name__)
 
 
 class Connection:
-    """``run`` it once. Lives in the event loop; the hub's thread calls only ``_on_progress``."""
+    """One client. Call ``run`` once, in the event loop; the hub's threads call only ``_on_progress``."""
 
     def __init__(self, socket: WebSocket, hub: Hub, limits: Limits, token: str | None) -> None:
         self._socket, self._hub, self._limits, self._token = socket, hub, limits, token
@@ -44,7 +44,7 @@ class Connection:
         self._sound = Bucket(limits.sound_rate, limits.sound_burst_s)
 
     async def run(self) -> None:
-        """Until the client has left, or the connection was closed with a reason."""
+        """Serves the client until it leaves or the connection is closed with a reason."""
         await self._socket.accept()
         try:
             hello = await asyncio.wait_for(self._hello(), self._limits.hello_s)
@@ -75,7 +75,7 @@ class Connection:
     async def _serve(self, slot: Slot) -> None:
         latency_ms = 1000 * slot.decoder.latency_s
         self._put(protocol.ready(latency_ms, self._hub.transcriber.checkpoint_name, slot.gives_pedal))
-        self._sound_s = self._loop.time()  # when sound came
+        self._sound_s = self._loop.time()  # time at which sound last arrived
         parts = (self._listen(slot), self._send(), self._close_when_idle())
         tasks = [asyncio.create_task(part) for part in parts]
         ends: list[asyncio.Future[Any]] = [*tasks, self._over]
@@ -88,7 +88,7 @@ class Connection:
             await self._close(code, reason)
 
     def _ending(self, tasks: list[asyncio.Task[None]]) -> tuple[int | None, str]:
-        """The close code, None where the client has left by itself, and the reason."""
+        """Returns the close code, None if the client has left by itself, and the reason."""
         ends = [task.exception() for task in tasks if task.done()]
         if self._over.done():
             ends.insert(0, self._over.result())
@@ -107,9 +107,9 @@ class Connection:
         ended = False
         while not self._over.done():
             message = await self._receive()
-            await asyncio.sleep(0)  # many may have come at once: their answers must go out meanwhile
+            await asyncio.sleep(0)  # lets answers be sent when many messages arrived at once
             if ended:
-                continue  # nothing more is taken, but it is noticed when the client leaves
+                continue  # further messages are ignored, until the client leaves
             if isinstance(message, bytes):
                 if await self._take(slot, message):
                     self._sound_s = self._loop.time()
@@ -117,7 +117,7 @@ class Connection:
                 ended, self._sound_s = True, float("inf")
 
     async def _close_when_idle(self) -> None:
-        """A task of its own: asyncio.wait_for, up to Python 3.11, may lose a cancellation to a message."""
+        """Raises StreamRefused if idle. A task, since wait_for up to Python 3.11 may lose a cancellation."""
         while (left_s := self._sound_s + self._limits.idle_s - self._loop.time()) > 0:
             await asyncio.sleep(min(left_s, self._limits.idle_s))
         raise StreamRefused(IDLE, f"no sound for {self._limits.idle_s:g} s")
@@ -134,20 +134,20 @@ class Connection:
         return text if text is not None else data or b""
 
     async def _take(self, slot: Slot, data: bytes) -> bool:
-        """False for a message without sound in it."""
+        """Queues a message of sound; returns False if it has no samples."""
         samples = protocol.parse_sound(data, slot.hello.format)
         if slot.live:
             if not self._sound.take(len(samples) / slot.hello.sample_rate):
                 raise StreamRefused(TOO_FAST, "live sound came faster than it sounds; a file needs mode file")
         else:
-            # Not reading on is what slows the client down.
+            # Not reading further messages slows the client down.
             while self._hub.waiting_s(slot) > self._limits.file_ahead_s:
                 await asyncio.sleep(ROOM_S)
         self._hub.add(slot, samples)
         return len(samples) > 0
 
     def _obey(self, slot: Slot, order: Gap | Ping | End) -> bool:
-        """True at the end."""
+        """Handles a control message; returns True if it is the end."""
         if isinstance(order, Ping):
             self._put(protocol.pong(order.id))
         elif isinstance(order, Gap):
@@ -160,13 +160,13 @@ class Connection:
         return False
 
     async def _send(self) -> None:
-        """Sends what is put, until the end."""
+        """Sends the queued messages until the end."""
         while (line := await self._out.get()) is not None:
             await self._socket.send_text(line)
 
     def _on_progress(self, progress: StreamProgress | Exception) -> None:
         """Called by the hub's thread."""
-        with suppress(RuntimeError):  # the loop has closed: nobody is there any more
+        with suppress(RuntimeError):  # the loop has closed
             self._loop.call_soon_threadsafe(self._send_progress, progress)
 
     def _send_progress(self, progress: StreamProgress | Exception) -> None:
@@ -196,7 +196,7 @@ class Connection:
             self._over.set_result(refusal)
 
     async def _close(self, code: int, reason: str) -> None:
-        """A client that does not even take this is cut off when the server's handler returns."""
+        """Closes the connection. A client that does not answer is cut off when the handler returns."""
         if self._socket.application_state is WebSocketState.CONNECTED:
             with suppress(asyncio.TimeoutError, RuntimeError, OSError, WebSocketDisconnect):
                 await asyncio.wait_for(self._socket.close(code, reason), self._limits.close_s)

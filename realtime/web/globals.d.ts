@@ -1,4 +1,4 @@
-/** What the audio thread and the service worker know, and TypeScript's library for pages does not. */
+/** Declarations for the audio thread and the service worker that TypeScript's library for pages lacks. */
 
 declare class AudioWorkletProcessor {
   readonly port: MessagePort;

@@ -1,8 +1,8 @@
-"""What computes for all connections: a thread for each core, or one for a GPU.
+"""Computes for all connections: a thread for each core, or one for a GPU.
 
-On a CPU each thread takes the live connection that has waited longest; on a GPU all that wait are one batch.
-Connections (``Slot.add``, ``leave``) belong to the event loop's thread and never wait; the threads here
-call ``Slot.report`` with the result. Files are computed where live streams leave time.
+On a CPU each thread takes the live connection that has waited longest; on a GPU all waiting connections form
+one batch. Connections call ``add`` and ``leave`` in the event loop's thread and never wait; the hub's threads
+call ``Slot.report`` with the result. Files are computed when live streams leave time.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from ..live_decoder import LiveDecoder, LiveModel, LiveStream
 from .protocol import FULL, Hello, StreamRefused
 
 LATE_S = 0.04  #: a block that took longer from its arrival to its notes was late
-REPORT_S = 0.2  #: stream time after which a connection learns how far its sound is computed
-STEP_S = 0.2  #: of sound of a connection at a time: the others never wait for more
-FILE_TURN_S = 0.5  #: a file gets its step after so long even if live streams leave no time
+REPORT_S = 0.2  #: stream time between two progress messages of a connection
+STEP_S = 0.2  #: most sound of a connection computed at once; others never wait longer
+FILE_TURN_S = 0.5  #: a file gets a step this often even if live streams leave no time
 log = logging.getLogger(__name__)
 
 
@@ -42,11 +42,11 @@ class StreamProgress:
 
     events: Sequence[Event]
     time_s: float  #: stream time of the end of the sound computed
-    backlog_s: float  #: sound that waited with it
+    backlog_s: float  #: length of the sound that waited
     dropped_blocks: int
     late_blocks: int
-    due: bool  #: the client is to learn how far its sound is computed
-    ended: bool  #: nothing more will come
+    due: bool  #: whether to send the client a progress message
+    ended: bool  #: whether this is the last progress
 
 
 OnProgress = Callable[["StreamProgress | Exception"], None]
@@ -63,7 +63,7 @@ class SharedModel:
         return self._transcriber.has_pedal
 
     def stream(self, latency_ms: float, sample_rate: int, watch: Any = None) -> LiveStream:
-        # Weakly: a decoder and its stream that hold each other would stay until Python looks for cycles.
+        # A weak reference, since a cycle of decoder and stream would stay until garbage collection.
         watching = WeakMethod(watch)
 
         def forward(probabilities: np.ndarray) -> None:
@@ -78,31 +78,31 @@ class SharedModel:
 
 
 class SharedDecoder(LiveDecoder):
-    """A LiveDecoder on a SharedStream: ``feed`` returns the ends of notes at a gap, ``collect`` the rest."""
+    """A LiveDecoder on a SharedStream: ``feed`` returns note offs at a gap, ``collect`` all other events."""
 
     @property
     def shared(self) -> SharedStream:
         return cast(SharedStream, self._stream)
 
     def collect(self) -> list[Event]:
-        """After ``step_together``. Raises DecoderFault."""
+        """Returns the events of ``step_together``. Raises DecoderFault."""
         self._add(self.shared.collect())
         return self._take()
 
 
 class Slot:
-    """One connection's place: its decoder and the sound that waits."""
+    """The place of one connection: its decoder and its waiting sound."""
 
     def __init__(self, model: LiveModel, hello: Hello, report: OnProgress) -> None:
         self.hello, self.report = hello, report
         self.decoder = SharedDecoder(model, hello.sample_rate, hello.latency_ms, pedal=hello.pedal)
         self.gives_pedal = hello.pedal and model.has_pedal
-        self.next_s = hello.start_s  #: stream time of the sample that comes next
+        self.next_s = hello.start_s  #: stream time of the next sample
         self.computed_s = hello.start_s
         self.reported_s = float("-inf")
         self.dropped_blocks = self.late_blocks = 0
-        self.blocks: deque[Block] = deque()  # under the hub's lock
-        self.ending = self.busy = False  # likewise; busy: a thread computes for it
+        self.blocks: deque[Block] = deque()  # guarded by the hub's lock
+        self.ending = self.busy = False  # guarded too; busy: a thread computes for it
 
     @property
     def live(self) -> bool:
@@ -110,7 +110,7 @@ class Slot:
 
     @property
     def ready(self) -> bool:
-        """Whether a thread may compute for it now: as much waits as completes a frame, or the end."""
+        """Whether a thread may compute for it now: enough sound for a frame waits, or the end."""
         if self.busy or not self.blocks:
             return self.ending and not self.busy
         return self.ending or self.waiting_s > min(self.decoder.shared.missing_s, FRAME_S) - 1e-4
@@ -121,7 +121,7 @@ class Slot:
 
 
 class Hub:
-    """The slots and the threads. ``close`` it; or use it with ``with``."""
+    """The slots and the threads. Call ``close``, or use it with ``with``."""
 
     def __init__(
         self, transcriber: Transcriber, slots: int = 8, most_backlog_s: float = MOST_BACKLOG_S
@@ -133,7 +133,7 @@ class Hub:
         self._closing = False
         self._file_due_s = 0.0
         on_cpu = device_of(transcriber.network) == "cpu"
-        self._at_once = 1 if on_cpu else slots  # live connections of a turn
+        self._at_once = 1 if on_cpu else slots  # live connections computed in one turn
         self._threads = [
             threading.Thread(target=self._run, name=f"hppnet-hub-{number}", daemon=True)
             for number in range(min(slots, cores()) if on_cpu else 1)
@@ -152,7 +152,7 @@ class Hub:
             return len(self._slots)
 
     def close(self) -> None:
-        """May be called twice."""
+        """Ends the threads. May be called twice."""
         with self._change:
             self._closing = True
             self._change.notify_all()
@@ -160,32 +160,32 @@ class Hub:
             thread.join(10.0)
 
     def take_slot(self, hello: Hello, report: OnProgress) -> Slot:
-        """Raises StreamRefused when all are taken."""
-        with self._change:  # a thread takes a file's slot out for a moment
+        """Returns a new slot. Raises StreamRefused if all are taken."""
+        with self._change:  # a thread may just be moving a file's slot
             full = len(self._slots) >= self._most
         if full:
             raise StreamRefused(FULL, f"all {self._most} streams are in use: try again later")
-        slot = Slot(self._model, hello, report)  # only the event loop adds: nobody takes the place meanwhile
+        slot = Slot(self._model, hello, report)  # only the event loop adds slots: the place is still free
         with self._change:
             self._slots.append(slot)
         return slot
 
     def waiting_s(self, slot: Slot) -> float:
-        """Sound of a connection that is not computed yet."""
+        """Seconds of a connection's sound that are not computed yet."""
         with self._change:
             return slot.waiting_s
 
     def leave(self, slot: Slot) -> None:
-        """Whatever still waits is forgotten. May be called twice."""
+        """Removes a slot and discards its waiting sound. May be called twice."""
         with self._change:
             slot.blocks.clear()
             if slot in self._slots:
                 self._slots.remove(slot)
 
     def add(self, slot: Slot, samples: np.ndarray) -> None:
-        """Samples [n] that follow those that came before."""
+        """Queues the next samples [n]."""
         rate, now_s = slot.hello.sample_rate, time.perf_counter()
-        step = max(1, int(STEP_S * rate))  # never longer than STEP_S, or it would never have its turn
+        step = max(1, int(STEP_S * rate))  # rounded down: no block is longer than STEP_S
         with self._change:
             for first in range(0, len(samples), step):
                 block = Block(samples[first : first + step], slot.next_s, 0, rate, now_s)
@@ -194,12 +194,12 @@ class Hub:
             self._change.notify()
 
     def skip(self, slot: Slot, samples: int) -> None:
-        """So many were not sent."""
+        """Advances stream time by ``samples`` that were not sent."""
         with self._change:
             slot.next_s += samples / slot.hello.sample_rate
 
     def end(self, slot: Slot) -> None:
-        """Nothing more comes: when all is computed, ``report`` gets ``ended``."""
+        """Marks the end of the sound: when all is computed, ``report`` receives ``ended``."""
         with self._change:
             slot.ending = True
             self._change.notify()
@@ -217,7 +217,7 @@ class Hub:
                     slot.busy = False
 
     def _work(self) -> list[tuple[Slot, list[Block], bool]]:
-        """(slot, its sound, whether that is its last) of what this thread is to compute now."""
+        """Returns what this thread computes now: (slot, its sound, whether that is its last)."""
         ready = [slot for slot in self._slots if slot.ready]
         now_s = time.perf_counter()
         live = [slot for slot in ready if slot.live]
@@ -227,7 +227,7 @@ class Hub:
         if files and (not work or now_s >= self._file_due_s):
             self._file_due_s = now_s + FILE_TURN_S
             work.append((files[0], self._next_of(files[0])))
-            self._slots.remove(files[0])  # the next file's turn comes next
+            self._slots.remove(files[0])  # the next turn is another file's
             self._slots.append(files[0])
         out = []
         for slot, blocks in work:
@@ -245,7 +245,7 @@ class Hub:
                 self._fail(slot, error)
         try:
             step_together([slot.decoder.shared for slot in events])
-        except Exception as error:  # the device failed: of memory, say
+        except Exception as error:  # the device failed, for example for lack of memory
             for slot in events:
                 self._fail(slot, error)
             return
@@ -271,7 +271,7 @@ class Hub:
         due = last or slot.computed_s - slot.reported_s >= REPORT_S
         if due:
             slot.reported_s = slot.computed_s
-        if due or events:  # to wake the event loop for each block would take it a tenth of its time
+        if due or events:  # waking the event loop for each block would take a tenth of its time
             counts = (slot.dropped_blocks, slot.late_blocks)
             slot.report(StreamProgress(events, slot.computed_s, backlog_s, *counts, due, last))
 
@@ -281,7 +281,7 @@ class Hub:
         slot.report(error)
 
     def _next_of(self, slot: Slot) -> list[Block]:
-        """A step of what waits. For a live stream, when too much has piled up, only the end of it."""
+        """Takes a step of waiting sound; first drops all but the end if too much waits for a live stream."""
         if slot.live and slot.waiting_s > self._most_backlog_s:
             while slot.waiting_s > KEPT_S and len(slot.blocks) > 1:
                 slot.blocks.popleft()

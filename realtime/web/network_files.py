@@ -1,8 +1,8 @@
-"""A checkpoint as the page takes it: a graph for each latency without its arrays, and one file of weights.
+"""Converts a checkpoint for the page: a graph without arrays for each latency, and one file of weights.
 
-The front end's matrix is twice as large as the network and hardly compresses: the page makes it itself.
-All graphs share the weights. What is left of a graph is a *skeleton* with holes; ``network.json`` says what
-belongs into them, and all that model/ONNX.md calls metadata.
+The front end's matrix is twice as large as the network and hardly compresses, so the page computes it. All
+graphs share the weights. A graph without its arrays is a *skeleton* with holes; ``network.json`` lists what
+fills them and contains all that model/ONNX.md calls metadata.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from ...model.engine.step_graph import StepGraph
 from ...model.engine.transform import groups
 from ...model.timebase import latency_s
 
-LOOK_AHEADS = (0, 2, 4, 8)  #: R of the graphs that the page has: 52, 92, 132 and 212 ms
-SMALLEST = 256  #: bytes; smaller arrays stay where they are
+LOOK_AHEADS = (0, 2, 4, 8)  #: look-ahead R of the page's graphs: 52, 92, 132 and 212 ms
+SMALLEST = 256  #: bytes; smaller arrays stay in the graph
 #: Field numbers of onnx.proto: ModelProto.graph, GraphProto.initializer, TensorProto.raw_data.
 GRAPH, INITIALIZER, RAW_DATA = 7, 5, 9
 
 
 def network_files(path: Path | None = None) -> dict[str, bytes]:
-    """File names and contents for a checkpoint; without a path, the shipped one.
+    """Returns file names and contents for a checkpoint; without a path, the shipped one.
 
-    Raises CheckpointError for a file that is not a whole checkpoint.
+    Raises CheckpointError if the file is not a complete checkpoint.
     """
     found = checkpoints.read(path)
     front_end = found.config.front_end
@@ -72,14 +72,14 @@ def network_files(path: Path | None = None) -> dict[str, bytes]:
 
 
 class _Weights:
-    """Arrays one after the other, equal ones once."""
+    """Concatenates arrays, equal ones only once."""
 
     def __init__(self) -> None:
         self.content = bytearray()
         self._places: dict[bytes, int] = {}
 
     def place(self, array: bytes) -> int:
-        """Where it lies; it is added where it is new."""
+        """Returns the offset of an array, which is added if it is new."""
         if array not in self._places:
             self._places[array] = len(self.content)
             self.content += array
@@ -87,7 +87,7 @@ class _Weights:
 
 
 def _cut(model: bytes, matrices: dict[bytes, int], weights: _Weights) -> tuple[bytes, list[dict[str, int]]]:
-    """A model without its large arrays, and its holes in their order."""
+    """Returns a model without its large arrays, and its holes in order."""
     kept, holes, done = bytearray(), [], 0
     for start, stop in _arrays(model):
         if stop - start < SMALLEST:
@@ -101,7 +101,7 @@ def _cut(model: bytes, matrices: dict[bytes, int], weights: _Weights) -> tuple[b
 
 
 def _arrays(model: bytes) -> Iterator[tuple[int, int]]:
-    """Where the values of the graph's constant arrays lie."""
+    """Yields start and stop of the values of each constant array in the graph."""
     for field, start, stop in _fields(model, 0, len(model)):
         if field == GRAPH:
             for inner, begin, end in _fields(model, start, stop):
@@ -112,7 +112,7 @@ def _arrays(model: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _fields(message: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """The fields of a Protocol Buffers message that hold bytes: number, start, stop."""
+    """Yields number, start and stop of each bytes field in a Protocol Buffers message."""
     while at < end:
         tag, at = _varint(message, at)
         if tag & 7 == 0:
@@ -121,7 +121,7 @@ def _fields(message: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]
             length, at = _varint(message, at)
             yield tag >> 3, at, at + length
             at += length
-        else:  # 1: eight bytes, 5: four
+        else:  # wire type 1: eight bytes, 5: four
             at += 8 if tag & 7 == 1 else 4
 
 

@@ -1,4 +1,4 @@
-"""What a machine makes of the page that computes by itself: size, start, steps, how soon a note is seen."""
+"""Measures the page that computes by itself: size, start, steps, and time until a note is drawn."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RATE = 48_000
 PATIENCE_S = 180.0  #: a busy machine takes long to open a page
 LOOK_S = 0.1
 STEPS = 300
-#: Milliseconds of steps computed in the page one after the other, with nothing beside them.
+#: Script: milliseconds of consecutive steps in the page, with nothing else running.
 STEPS_ALONE = """async ([latency, count]) => {
   const { loadEngine } = await import(new URL("engine/loading.js", location.href).href);
   const engine = await loadEngine();
@@ -40,7 +40,7 @@ STEPS_ALONE = """async ([latency, count]) => {
   }
   return took_ms;
 }"""
-THROTTLE = 4  #: how much slower the drawing's processor is made for its figure
+THROTTLE = 4  #: factor by which the processor is slowed to measure drawing
 THROTTLED_S = 10.0
 
 
@@ -52,7 +52,7 @@ def measure(
     version: str,
     report: Callable[[str], object] = lambda stage: None,
 ) -> dict[str, Any]:
-    """All figures, ready for JSON. Raises BenchError, NoRuntime and CheckpointError."""
+    """Returns all figures, ready for JSON. Raises BenchError, NoRuntime and CheckpointError."""
     sync_playwright, chromium = _browser()
     files = page_files(checkpoint, version)
     sound, notes = make_test_piece(min(seconds, 60.0), RATE)
@@ -109,7 +109,7 @@ def _browser() -> tuple[Any, str]:
 
 @contextmanager
 def _hosted(folder: Path) -> Iterator[str]:
-    """The address of a static host."""
+    """Starts a static host and yields its URL."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *unused: Any) -> None:
@@ -117,7 +117,7 @@ def _hosted(folder: Path) -> Iterator[str]:
 
     class Host(http.server.ThreadingHTTPServer):
         def handle_error(self, *unused: Any) -> None:
-            """A browser that closes a page breaks off what it was loading."""
+            """Ignores errors: a browser that closes a page aborts its requests."""
 
     with Host(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -130,7 +130,7 @@ def _hosted(folder: Path) -> Iterator[str]:
 def _played(
     browser: Any, url: str, seconds: float, latency_ms: float, report: Callable[[str], object]
 ) -> dict[str, Any]:
-    """Loaded once, opened again from the cache, and listened with."""
+    """Loads the page, opens it again from the cache, listens with it, and returns the figures."""
     context = browser.new_context()
     context.set_default_timeout(1000 * PATIENCE_S)
     page = context.new_page()
@@ -180,7 +180,7 @@ def _memory_mb(page: Any) -> float:
 
 
 def _until(found: Callable[[], object], otherwise: str) -> None:
-    """Waits from here: the page's policy lets no text be evaluated in it again and again."""
+    """Polls ``found`` from here, since the page's policy forbids a script that polls. Raises BenchError."""
     end_s = time.monotonic() + PATIENCE_S
     while not found():
         if time.monotonic() > end_s:

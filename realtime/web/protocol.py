@@ -23,8 +23,8 @@ VERSION = 1
 LATENCIES_MS = tuple(round(1000 * latency_s(frames)) for frames in range(MAX_LOOK_AHEAD_FRAMES + 1))
 FORMATS: dict[str, np.dtype[Any]] = {"f32": np.dtype("<f4"), "s16": np.dtype("<i2")}
 MODES = ("live", "file")
-PROGRESS = "heard"  #: the type of the message that says how far the sound is computed
-MOST_S = 366 * 86_400.0  #: no stream time is later
+PROGRESS = "heard"  #: type of the message that reports how far the sound is computed
+MOST_S = 366 * 86_400.0  #: latest stream time
 
 #: Close codes, beside those of WebSocket itself (1000, 1001, 1009, 1011).
 BAD_MESSAGE, NOT_ALLOWED, IDLE, OTHER_VERSION = 4400, 4401, 4408, 4426
@@ -32,7 +32,7 @@ TOO_FAST, FULL, NOT_READING, BROKEN = 4429, 4503, 4498, 4500
 
 
 class StreamRefused(Exception):
-    """Why a connection ends: a close code and a line that says what was expected. Never quotes the client."""
+    """Ends a connection: a close code, and a line that names what was expected. Never quotes the client."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -70,7 +70,7 @@ class End:
 
 
 def parse_hello(text: str) -> Hello:
-    """Raises StreamRefused for anything else than a hello of this version."""
+    """Parses a hello. Raises StreamRefused for anything but a hello of this version."""
     message = _object(text)
     if message.get("type") != "hello":
         _bad("expected a hello first")
@@ -97,7 +97,7 @@ def parse_hello(text: str) -> Hello:
 
 
 def parse_control(text: str) -> Gap | Ping | End:
-    """A text message after the hello. Raises StreamRefused for what is none."""
+    """Parses a text message after the hello. Raises StreamRefused for any other text."""
     message = _object(text)
     kind = message.get("type")
     if kind == "gap":
@@ -110,7 +110,7 @@ def parse_control(text: str) -> Gap | Ping | End:
 
 
 def parse_sound(data: bytes, format: str) -> np.ndarray:
-    """Samples [n], float32. Raises StreamRefused where the bytes are not whole samples."""
+    """Returns samples [n], float32. Raises StreamRefused if the bytes are not whole samples."""
     kind = FORMATS[format]
     if len(data) % kind.itemsize:
         _bad(f"sound: expected whole samples of {kind.itemsize} bytes")
@@ -121,14 +121,14 @@ def parse_sound(data: bytes, format: str) -> np.ndarray:
 
 
 def ready(latency_ms: float, checkpoint: str, pedal: bool) -> str:
-    """``latency_ms`` is the whole algorithmic latency, with the resampler's delay."""
+    """Answer to a hello. ``latency_ms``: algorithmic latency, the resampler's delay included."""
     return _line(
         "ready", version=VERSION, latency_ms=round(latency_ms, 2), checkpoint=checkpoint, pedal=pedal
     )
 
 
 def events(found: Sequence[Event]) -> str:
-    """Times in stream time, seconds."""
+    """Message of events; times are stream time in seconds."""
     return _line("events", events=[_event(event) for event in found])
 
 
@@ -181,7 +181,7 @@ def _number(message: dict[str, Any], name: str, least: float, most: float, defau
     value = message.get(name, default)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         _bad(f"{name}: expected a number")
-    if not least <= value <= most or not math.isfinite(value):  # in this order: an int may be any size
+    if not least <= value <= most or not math.isfinite(value):  # in this order: isfinite fails for a huge int
         _bad(f"{name}: expected {least:g} to {most:g}")
     return float(value)
 
@@ -220,7 +220,7 @@ def _bad(reason: str) -> NoReturn:
 
 @dataclass(frozen=True)
 class Limits:
-    """What one connection may take, so that it costs the others nothing. Sizes in bytes, times in seconds."""
+    """Limits that keep one connection from slowing down the others. Sizes in bytes, times in seconds."""
 
     streams: int = 8
     """Connections that are transcribed at the same time."""
@@ -255,14 +255,14 @@ class Limits:
 
 
 class Bucket:
-    """Lets ``rate`` a second through in the long run, and ``burst`` at once."""
+    """Token bucket: allows ``rate`` per second in the long run, and ``burst`` at once."""
 
     def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate, self._burst, self._clock = rate, burst, clock
         self._left, self._filled_s = burst, clock()
 
     def take(self, amount: float) -> bool:
-        """False if that is too much; nothing is taken then."""
+        """Takes ``amount``; if that is too much, takes nothing and returns False."""
         now_s = self._clock()
         self._left = min(self._burst, self._left + (now_s - self._filled_s) * self._rate)
         self._filled_s = now_s

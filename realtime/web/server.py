@@ -1,4 +1,4 @@
-"""uvicorn, with the limits that keep one client from costing the others anything."""
+"""uvicorn, with limits that keep one client from slowing down the others."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from ...system import WINDOWS
 from .protocol import Limits
 
 BACKLOG = 64  #: connections that wait to be accepted
-PING_EVERY_S, PONG_WITHIN_S = 10.0, 20.0  #: a client that vanished is noticed after
+PING_EVERY_S, PONG_WITHIN_S = 10.0, 20.0  #: together the time until a vanished client is noticed
 
 
 class StreamProtocol(WebSocketsSansIOProtocol):
-    """A connection that is over is cut, even if the client never reads what was last sent to it."""
+    """Cuts a connection that has ended, even if the client never reads the last message."""
 
     linger_s = 2 * Limits.close_s
     _cut: asyncio.TimerHandle | None = None
@@ -45,7 +45,7 @@ class StreamProtocol(WebSocketsSansIOProtocol):
 
 
 class HttpProtocol(AutoHTTPProtocol):  # type: ignore[valid-type, misc]
-    """A connection that requests nothing is cut: idle ones would take all the places there are."""
+    """Cuts a connection that requests nothing, since idle connections would use up all places."""
 
     request_s = Limits.hello_s
 
@@ -75,9 +75,9 @@ class HttpProtocol(AutoHTTPProtocol):  # type: ignore[valid-type, misc]
 
 
 class PageServer(uvicorn.Server):
-    """SIGINT and SIGTERM end ``run``, and with it all connections; it then returns as usual.
+    """On SIGINT or SIGTERM, ends all connections, and ``run`` returns normally.
 
-    Outside the main thread, ``should_exit = True`` does.
+    Outside the main thread, set ``should_exit = True`` instead.
     """
 
     @contextmanager
@@ -96,16 +96,16 @@ class PageServer(uvicorn.Server):
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """Clients may connect from now on and wait. Port 0 finds a free one.
+    """Returns a listening socket: clients may connect from now on and wait. Port 0 finds a free port.
 
-    Raises OSError when the address is not ours or taken.
+    Raises OSError if the address is not ours or in use.
     """
     family, kind, number, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     made = socket.socket(family, kind, number)
     try:
-        if not WINDOWS:  # where it would let two servers have one port
+        if not WINDOWS:  # there it would let two servers share a port
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind(address)
         made.listen(BACKLOG)
@@ -121,7 +121,7 @@ def make_server(
     certificate: Path | None = None,
     key: Path | None = None,
 ) -> PageServer:
-    """``run(sockets=[...])`` it."""
+    """Returns a server to start with ``run(sockets=[...])``."""
     http = type("LimitedHttpProtocol", (HttpProtocol,), {"request_s": limits.hello_s})
     config = uvicorn.Config(
         app,
@@ -155,7 +155,7 @@ def is_loopback(host: str) -> bool:
 
 
 def check_certificate(certificate: Path, key: Path | None) -> None:
-    """Raises ValueError where the two cannot serve https."""
+    """Raises ValueError if the certificate and the key cannot serve https."""
     try:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
@@ -164,7 +164,7 @@ def check_certificate(certificate: Path, key: Path | None) -> None:
 
 
 def page_url(listener: socket.socket, token: str | None, secure: bool) -> str:
-    """Where the page is. The token stands behind a #, which browsers keep to themselves."""
+    """Returns the page's URL. The token follows a #: browsers do not send that part."""
     name, port = listener.getsockname()[:2]
     if name in ("0.0.0.0", "::"):
         name = socket.gethostname()
@@ -176,7 +176,7 @@ def page_url(listener: socket.socket, token: str | None, secure: bool) -> str:
 
 
 def notices(url: str, anywhere: bool, secure: bool) -> list[str]:
-    """What to open, and what will not work there."""
+    """Returns lines for the user: the URL to open, and what will not work there."""
     lines = [f"page     {url}"]
     if anywhere and not secure:
         lines.append(

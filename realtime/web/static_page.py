@@ -1,4 +1,4 @@
-"""The page as plain files, for static hosts; and what it asks first, of them or of ``hppnet serve``."""
+"""The page as plain files for static hosts, and ``about.json``, which the page requests first."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ...model.transcriber import DEFAULT_LATENCY_MS
 from .network_files import LOOK_AHEADS, network_files
 
 PAGE = Path(__file__).parent / "page"
-RUNTIME = Path(__file__).parent / "runtime"  #: onnxruntime-web; ``make page`` puts it there
+RUNTIME = Path(__file__).parent / "runtime"  #: onnxruntime-web; installed by ``make page``
 RUNTIME_FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
-#: Recordings of a piano: a folder of RUNTIME and of the page, which loads them when they are chosen.
+#: Folder of piano recordings, in RUNTIME and in the page, which loads them when they are chosen.
 SAMPLES = "samples"
-#: What a page may do. ``index.html`` says the same, but for frame-ancestors, which only a header may.
+#: Content security policy. ``index.html`` has the same; frame-ancestors is valid only in a header.
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; "
     "connect-src 'self'; img-src 'self'; media-src 'self' blob:; manifest-src 'self'; base-uri 'none'; "
@@ -25,7 +25,7 @@ POLICY = (
 )
 NOTICES = ("LICENSE", "ThirdPartyNotices.txt")
 SERVICE_WORKER = "service_worker.js"
-NOT_KEPT = (SERVICE_WORKER, *(f"runtime/{name}" for name in NOTICES))  #: offline
+NOT_KEPT = (SERVICE_WORKER, *(f"runtime/{name}" for name in NOTICES))  #: files not kept for offline use
 
 
 class NoRuntime(Exception):
@@ -44,9 +44,9 @@ def has_runtime() -> bool:
 
 
 def page_files(checkpoint: Path | None, version: str) -> dict[str, bytes]:
-    """Paths relative to the page's folder, and contents. Without a checkpoint, with the shipped one.
+    """Returns paths relative to the page's folder, and contents. ``checkpoint`` None: the shipped one.
 
-    Raises NoRuntime, and CheckpointError for a checkpoint that cannot compute in a page.
+    Raises NoRuntime, and CheckpointError for a checkpoint that cannot run in a page.
     """
     if not has_runtime():
         raise NoRuntime
@@ -70,13 +70,13 @@ def page_files(checkpoint: Path | None, version: str) -> dict[str, bytes]:
 
 
 def sample_files() -> dict[str, bytes]:
-    """Recordings of a piano, and what their licence asks to be said; none where there are none."""
+    """Returns the piano recordings and their licence notice by path; empty if not installed."""
     folder = RUNTIME / SAMPLES
     return {f"{SAMPLES}/{path.name}": path.read_bytes() for path in sorted(folder.glob("*.*"))}
 
 
 def first_load_mb(files: dict[str, bytes]) -> float:
-    """Of a page's files, compressed: all but the recordings of a piano, which load when they are chosen."""
+    """Compressed size in MB of the page's files, without the piano recordings, which load when chosen."""
     needed = [content for name, content in files.items() if not name.startswith(f"{SAMPLES}/")]
     return sum(len(gzip.compress(content, 9)) for content in needed) / 1e6
 
@@ -91,7 +91,7 @@ def about(
     samples: bool = False,
     token_required: bool = False,
 ) -> dict[str, Any]:
-    """What the page asks first. ``engines``: of "page" and "server"; ``engine``: the one to begin with."""
+    """Returns about.json's content. ``engines``: "page", "server" or both; ``engine``: the first choice."""
     names = {frames: name for name, frames in LATENCIES.items()}
     return {
         "engines": engines,
