@@ -1,1 +1,1 @@
-"""From samples to notes; no files of sound, no devices, no clocks."""
+"""Turns samples into notes, without sound files, sound devices or clocks."""

@@ -1,4 +1,4 @@
-"""Channels of a recording or a device that are silent, noisy or cancel each other: measured as it comes."""
+"""Detects silent, noisy and mutually cancelling channels of a recording or a device, block by block."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import numpy as np
 
 _CELL_S = 0.02
 _LOWEST_DB, _STEP_DB, _STEPS = -120.0, 1.0, 140
-_FLOOR_SHARE = 0.1  #: of the cells, which are quieter than this, make the noise floor
-_SILENT_DB = -60.0  #: against the loudest channel
+_FLOOR_SHARE = 0.1  #: the noise floor is this quantile of the cells' levels
+_SILENT_DB = -60.0  #: power relative to the loudest channel, below which a channel is silent
 _NOISIER_DB = 20.0
-_CANCELLED_DB = -6.0  #: of the mean against the quieter of two channels
+_CANCELLED_DB = -6.0  #: power of the mean relative to the quieter channel, up to which two channels cancel
 
 
 class ChannelMeter:
-    """Levels of the channels and of their mean. Memory stays the same, however long the recording."""
+    """Measures the levels of channels and of their mean, in constant memory."""
 
     def __init__(self, channels: int, sample_rate: int) -> None:
         self._cell = max(1, round(_CELL_S * sample_rate))
         self._power = np.zeros(channels)  # sums of squares
         self._of_mean = 0.0
-        self._cells = np.zeros((channels, _STEPS), dtype=np.int64)  # by level
+        self._cells = np.zeros((channels, _STEPS), dtype=np.int64)  # counts by level
 
     def add(self, samples: np.ndarray) -> None:
-        """Samples [n, channels]."""
+        """Adds samples [n, channels]."""
         count, channels = len(samples) // self._cell, samples.shape[1]
         columns = np.ascontiguousarray(samples.T)  # sums along rows are many times faster than across them
         whole = columns[:, : count * self._cell].reshape(channels, count, self._cell)
@@ -36,7 +36,7 @@ class ChannelMeter:
             counts += np.bincount(levels, minlength=_STEPS)
 
     def remarks(self, inverted: list[int]) -> list[str]:
-        """A line for each channel unlike the others; ``inverted``: those whose polarity was turned."""
+        """One line for each problem found. ``inverted``: the channels whose polarity was inverted."""
         if not self._power.any():
             return ["it is silent from beginning to end"]
         silent = self._silent()
@@ -84,6 +84,6 @@ def _decibels(power: np.ndarray | float) -> np.ndarray:
 
 
 def _quantile(counts: np.ndarray) -> float:
-    """The level in dB below which a share of the cells lies."""
+    """The level in dB below which ``_FLOOR_SHARE`` of the cells lie."""
     step = int(np.searchsorted(np.cumsum(counts), _FLOOR_SHARE * counts.sum()))
     return _LOWEST_DB + step * _STEP_DB

@@ -1,6 +1,6 @@
 """A checkpoint: weights (safetensors) with the whole configuration in the file's metadata.
 
-Nothing in it is executed on loading, and every name and shape must fit.
+Loading executes no code from the file. All names and shapes must fit the configuration.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     from .network import HPPNet
 
 DEFAULT = Path(__file__).parent / "weights" / "default.safetensors"
-LICENCE = "CC BY-NC-SA 4.0: for non-commercial use only"  #: of those weights; weights/MODEL_CARD.md says why
+LICENCE = "CC BY-NC-SA 4.0: for non-commercial use only"  #: licence of DEFAULT, see weights/MODEL_CARD.md
 FORMAT = "2"
 
 
 class CheckpointError(Exception):
-    """A checkpoint that cannot be used: what was expected, what came, what to do."""
+    """The checkpoint cannot be used. The message says what was expected, what was found and what to do."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds."""
+    """The contents of a checkpoint file."""
 
     path: Path
     weights: dict[str, np.ndarray]
@@ -47,17 +47,17 @@ class Checkpoint:
 
     @property
     def name(self) -> str:
-        """Its file's name and the identity of its weights."""
+        """The file name and the identity of the weights."""
         return f"{self.path.name} {identity(self.path)}"
 
     def network(self, device: str = "cpu") -> Network:
-        """The network for the engine that computes it on a device (see ``engines``)."""
+        """The network for the engine of ``device`` (see ``engines``). Raises as ``torch_network``."""
         if device == "cpu":
             return OnnxNetwork(self.weights, self.config.network)
         return self.torch_network().to(device)
 
     def torch_network(self) -> HPPNet:
-        """The network in PyTorch, in evaluation mode. Raises CheckpointError where PyTorch is missing."""
+        """The network in PyTorch, in evaluation mode. Raises CheckpointError if PyTorch is missing."""
         try:
             from .network import filled
         except ModuleNotFoundError as error:
@@ -69,9 +69,9 @@ class Checkpoint:
 
 
 def save(path: Path, network: Network, config: ModelConfig, about: dict[str, Any] | None = None) -> None:
-    """Writes weights and configuration to ``path``, whole or not at all.
+    """Writes weights and configuration to ``path``, completely or not at all. Raises OSError.
 
-    ``about`` (JSON) says where the weights come from: data, steps, figures.
+    ``about`` (JSON) describes the origin of the weights: data, steps, figures.
     """
     metadata = {
         "format": FORMAT,
@@ -79,7 +79,7 @@ def save(path: Path, network: Network, config: ModelConfig, about: dict[str, Any
         "about": json.dumps(about or {}),
     }
     with replacing(path) as part:
-        # save_file would make it readable by its owner only
+        # save_file would make the file readable by its owner only
         part.write_bytes(to_bytes(weights_of(network), metadata))
 
 
@@ -92,9 +92,9 @@ def weights_of(network: Network) -> dict[str, np.ndarray]:
 
 
 def read(path: Path | None = None) -> Checkpoint:
-    """All that a checkpoint holds, without PyTorch.
+    """Reads the checkpoint at ``path``, by default the shipped one, without PyTorch.
 
-    Raises CheckpointError for anything that is not a whole checkpoint of this format.
+    Raises CheckpointError if the file is missing, unreadable, of another format, or its weights do not fit.
     """
     path = Path(path) if path is not None else DEFAULT
     if not path.is_file():
@@ -114,9 +114,9 @@ def read(path: Path | None = None) -> Checkpoint:
 
 
 def load(path: Path | None = None) -> tuple[HPPNet, ModelConfig, dict[str, Any]]:
-    """The network in PyTorch, in evaluation mode, its configuration and what is said about it.
+    """The network in PyTorch (evaluation mode), its configuration and its ``about`` entries.
 
-    Raises CheckpointError as ``read`` does, and where PyTorch is missing.
+    Raises CheckpointError as ``read`` does, and if PyTorch is missing.
     """
     found = read(path)
     return found.torch_network(), found.config, found.about
@@ -142,7 +142,7 @@ def _config(path: Path, metadata: dict[str, str]) -> ModelConfig:
 
 
 def _advice(found: str) -> str:
-    """What to do about a file of another format."""
+    """Advice for a file of another format."""
     if found == "none":
         return "a checkpoint is what hppnet train writes"
     if found == "1":
@@ -158,9 +158,9 @@ def _tuples(value: Any) -> Any:
 def identity(path: Path | None = None) -> str:
     """The first 12 hexadecimal digits of a SHA-256 over the tensors and the configuration of a checkpoint.
 
-    What is said about the weights does not count, nor does the order in the file: weights that compute the
-    same have the same identity. For a file that is no checkpoint the sum is over all of it: loading will say
-    what is wrong. Raises OSError where it cannot be read.
+    The ``about`` entries and the order of the tensors do not count, so equal weights have equal identities.
+    If the file is not a checkpoint, the digest covers all its bytes; loading reports the error. Raises
+    OSError if the file cannot be read.
     """
     content = (path or DEFAULT).read_bytes()
     try:
@@ -170,7 +170,7 @@ def identity(path: Path | None = None) -> str:
 
 
 def _of_checkpoint(content: bytes) -> str:
-    """From safetensors: 8 bytes of the header's length, a header in JSON, the tensors."""
+    """The identity of a safetensors file: 8 bytes of header length, a JSON header, the tensors."""
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     tensors = memoryview(content)[8 + length :]

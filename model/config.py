@@ -1,4 +1,4 @@
-"""Named sizes of the network, and the settings of the decoder: all in one place."""
+"""Named sizes of the network, and the settings of the decoder."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from .frontend import FLOOR_DB, FrontEndConfig
 from .timebase import FRAMES_PER_SECOND, frames_for_latency
 
 HEADS = ("onset", "frame", "offset", "velocity")
-NOTE_HEADS = HEADS[:3]  #: those that have LSTMs; a velocity is predicted where an onset may be
+NOTE_HEADS = HEADS[:3]  #: heads with LSTMs; velocities are predicted at onset candidates only
 #: Velocities are predicted where the onset probability is at least this; no onset threshold may be lower.
 ONSET_FLOOR = 0.05
-SURE_LOOK_AHEAD = 4  #: frames: from here on (132 ms) the onset threshold is that of full context
+SURE_LOOK_AHEAD = 4  #: frames of look-ahead (132 ms) from which on the threshold of full context applies
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Sizes of HPPNet, causal but for the backward LSTM's look-ahead."""
+    """Sizes of HPPNet, which is causal except for the backward LSTM's look-ahead."""
 
     name: str = "default"
     stem_kernels: tuple[tuple[int, int], ...] = ((3, 7), (3, 3))  #: (frames, bins) of each convolution
     stem_channels: int = 16
-    harmonics_up: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8)  #: h: partials above, on 352 bins
-    harmonics_down: tuple[int, ...] = (2, 3)  #: h: of which this may be a partial
+    harmonics_up: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8)  #: partials h above each of the 352 bins
+    harmonics_down: tuple[int, ...] = (2, 3)  #: fundamentals whose h-th partial the bin may be
     body_channels: int = 32
-    block_kernels: tuple[tuple[int, int], ...] = ((3, 5),) * 4  #: (frames, keys), a residual block each
-    #: Harmonic shifts in keys in each block (Harmonica: at several depths is better than once).
+    block_kernels: tuple[tuple[int, int], ...] = ((3, 5),) * 4  #: (frames, keys) of each residual block
+    #: Harmonics of each block, as shifts over keys (Harmonica: several depths are better than one).
     block_harmonics: tuple[int, ...] = (1, 2, 3, 4, 5, -2, -3, -4)
-    lstm_units: int = 32  #: a direction and head
-    pedal_units: int = 0  #: a direction of the sustain pedal's head; 0: it has none
-    velocity_units: int = 64  #: of the velocity head
+    lstm_units: int = 32  #: units per direction and head
+    pedal_units: int = 0  #: units per direction of the sustain pedal's head; 0: no such head
+    velocity_units: int = 64  #: units of the velocity head
 
     def __post_init__(self) -> None:
         if min(self.stem_channels, self.body_channels, self.lstm_units, self.velocity_units) < 1:
@@ -45,7 +45,7 @@ class DecoderConfig:
     """Thresholds on probabilities, 0 to 1."""
 
     onset: float = 0.45  #: a local maximum above this is an onset; at least ONSET_FLOOR
-    #: The same where the network sees no frame ahead (52 ms): it is less sure there. See ``at``.
+    #: Onset threshold without look-ahead (52 ms), where the network is less certain. See ``at``.
     onset_soonest: float = 0.45
     frame: float = 0.4  #: below this a note has ended
     offset: float = 0.4  #: a local maximum above this ends a note
@@ -61,7 +61,7 @@ class DecoderConfig:
     def at(self, look_ahead: int) -> DecoderConfig:
         """The thresholds of a stream with R frames of look-ahead.
 
-        From R = 0 to R = 4 that of onsets rises in a straight line from ``onset_soonest`` to ``onset``.
+        From R = 0 to R = 4 the onset threshold rises linearly from ``onset_soonest`` to ``onset``.
         """
         share = min(look_ahead, SURE_LOOK_AHEAD) / SURE_LOOK_AHEAD
         onset = self.onset_soonest + share * (self.onset - self.onset_soonest)
@@ -74,29 +74,29 @@ class DecoderConfig:
         offset: float | None = None,
         pedal: float | None = None,
     ) -> DecoderConfig:
-        """With other thresholds; None keeps one. An onset threshold that is given holds at every latency."""
+        """A copy with other thresholds; None keeps a threshold. A given ``onset`` holds at every latency."""
         given = {"onset": onset, "onset_soonest": onset, "frame": frame, "offset": offset, "pedal": pedal}
         return replace(self, **{name: value for name, value in given.items() if value is not None})
 
     @property
     def applied(self) -> dict[str, float]:
-        """What a decoder compares with, by name: of onsets one threshold."""
+        """The thresholds that a decoder uses, by name: only one for onsets."""
         return {name: value for name, value in dataclasses.asdict(self).items() if name != "onset_soonest"}
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Everything a checkpoint needs beside its weights."""
+    """The configuration in a checkpoint: everything except the weights."""
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
-    note_ends: str = "keys"  #: what the labels called an offset: key releases, or "sounding" ends
+    note_ends: str = "keys"  #: offsets in the labels: "keys" (key releases) or "sounding" (ends of the sound)
 
     def decoder_at(self, latency_ms: float | None) -> DecoderConfig:
-        """The decoder's settings at a latency, or with full context.
+        """The decoder's settings at a latency in ms; None: with full context.
 
-        Raises ValueError, naming the latencies that can be reached, for any other.
+        Raises ValueError for a latency that cannot be reached; the message lists those that can.
         """
         if latency_ms is None:
             return self.decoder
@@ -134,14 +134,14 @@ CONFIGS: dict[str, NetworkConfig] = {
 }
 
 
-PAST, FUTURE = 3, 4  #: frames around the onset; fewer of the future where the look-ahead is shorter
-BELOW, ABOVE = 12, 60  #: keys around the one that is played
+PAST, FUTURE = 3, 4  #: frames before and after the onset; a shorter look-ahead gives fewer after it
+BELOW, ABOVE = 12, 60  #: keys below and above the played key
 AROUND = BELOW + 1 + ABOVE
-MEMORY = 5 * FRAMES_PER_SECOND - 1  #: earlier frames from which loudness is known
-#: What is kept of a frame beside the keys' levels: its loudness, the mean of its bins, and that it was there.
+MEMORY = 5 * FRAMES_PER_SECOND - 1  #: earlier frames over which loudness is measured
+#: Values kept of a frame besides its key levels: loudness, mean of the bins, and 1 (the frame exists).
 LOUDNESS = 3
-#: The head's inputs lie around 0, or it learns slowly: levels from -60 dB up and down (see
-#: ``frontend.normal``), the loudest of the last seconds and the mean of all bins from where they mostly are.
+#: Offsets and scale that centre the velocity head's inputs on 0, for faster training: levels are relative to
+#: -60 dB (see ``frontend.normal``), the loudest recent frame and the mean of all bins to typical values.
 LEVEL, LOUDEST, MEAN, SPREAD = 0.36, 2.45, 1.14, 2.5
 SILENCE = -1 - LEVEL
-NEPERS = -FLOOR_DB / 3 * math.log(10) / 10  #: of power, in one unit of a level as ``frontend.normal`` has it
+NEPERS = -FLOOR_DB / 3 * math.log(10) / 10  #: nepers of power per unit of level (see ``frontend.normal``)

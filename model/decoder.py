@@ -1,9 +1,9 @@
-"""From probabilities to events, frame by frame: ``feed(frames) -> events``, no I/O.
+"""Turns probabilities into events, frame by frame: ``feed(frames) -> events``, no I/O.
 
 An onset is a local maximum of the onset probability above its threshold, confirmed by the frame
 probability there or in the next frame; a frame's right neighbour must be known before it is decoded.
 A note ends at a local maximum of the offset probability, where the frame probability falls below
-its threshold, or where its key is played again. The sustain pedal, where it is predicted, is decoded beside.
+its threshold, or where its key is played again. The sustain pedal, if predicted, is decoded separately.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from .config import HEADS, DecoderConfig
 from .notes import Event, NoteOff, NoteOn, Pedal
 from .timebase import FRAME_S, KEYS, LOWEST_PITCH
 
-HYSTERESIS = 0.1  #: the pedal comes up below the threshold less this
-SHORTEST_FRAMES = 3  #: between two changes
+HYSTERESIS = 0.1  #: the pedal comes up below the threshold minus this
+SHORTEST_FRAMES = 3  #: least number of frames between two changes of the pedal
 
 
 class PedalDecoder:
-    """Incremental decoder of one stream's pedal. Times count from the first frame ever fed.
+    """Incremental decoder of one stream's pedal. Times count from the first frame after ``reset``.
 
-    The pedal goes down where the probability rises above its threshold and is still above it in the next
-    frame, and comes up likewise below a lower one (hysteresis); between two changes lies a shortest time. A
-    change is announced when a note's onset would be: as soon as its frame's right neighbour is known.
+    The pedal goes down where the probability reaches its threshold and stays there in the next frame. It
+    comes up likewise below a lower threshold (hysteresis). Two changes lie at least SHORTEST_FRAMES apart.
+    Like an onset, a change is emitted as soon as the right neighbour of its frame is known.
     """
 
     def __init__(self, threshold: float) -> None:
@@ -33,25 +33,25 @@ class PedalDecoder:
         self.reset()
 
     def reset(self) -> None:
-        """As new: the pedal is up, the next frame fed is frame 0 again."""
+        """Starts anew: the pedal is up, the next frame is frame 0."""
         self._edge = [0.0, 0.0]  # the last two frames fed
         self._next = -1  # number of the frame to decode next: the last one fed
         self._changed = -SHORTEST_FRAMES
         self._down = False
 
     def feed(self, frames: np.ndarray) -> list[Pedal | None]:
-        """For each frame that can be decoded now a change or None [T], from probabilities [T]."""
+        """Returns a pedal change or None for each frame decoded now [T], from probabilities [T]."""
         joined = [*self._edge, *frames.tolist()]
         self._edge = joined[-2:]
         return [self._decode(*joined[i : i + 3]) for i in range(len(frames))]
 
     @property
     def last(self) -> np.ndarray:
-        """The last frame fed [1]: fed once more at the end, it is decoded as if it went on."""
+        """The last frame fed [1]. Fed again at the end, it stands for its missing right neighbour."""
         return np.array(self._edge[-1:])
 
     def flush(self) -> Pedal | None:
-        """Lets the pedal up at the end, ``_next`` being the number of frames fed."""
+        """Returns the event that ends a press at the end; ``_next`` is then the number of frames fed."""
         if not self._down:
             return None
         self._down = False
@@ -64,30 +64,30 @@ class PedalDecoder:
         if not turns or number - self._changed < SHORTEST_FRAMES:
             return None
         self._down, self._changed = not self._down, number
-        # Where between this frame and the one before the level was passed; no earlier than a note's onset
-        # in this frame could lie, so that it can be sent as late as those.
+        # The crossing between the previous frame and this one, but no earlier than an onset decoded in this
+        # frame could lie: so pedal events need no more latency than notes.
         share = (here - level) / (here - before) if here != before else 0.0
         return Pedal(max(0.0, (number - min(0.5, max(0.0, share))) * FRAME_S), self._down)
 
 
-#: Probabilities of one recording [T, 88, 4], and the pedal's [T] where the network has that head.
+#: Probabilities of one recording [T, 88, 4], and the pedal's [T] if the network has that head.
 Probable = tuple[np.ndarray, np.ndarray | None]
 ONSET, FRAME, OFFSET, VELOCITY = range(len(HEADS))
-#: No key is played again sooner: a second peak on the slope of the first is the same stroke.
+#: Least number of frames between two strokes of a key: a nearer peak lies on the slope of the first one.
 SHORTEST_REPEAT_FRAMES = 3
 SHORTEST_NOTE_S = 0.02
 
 
 @dataclass
 class _Sounding:
-    """A note that is down."""
+    """A note whose key is down."""
 
     frame: int
     onset_s: float
 
 
 class Decoder:
-    """Incremental decoder of one stream. Times count from the first frame ever fed."""
+    """Incremental decoder of one stream. Times count from the first frame after ``reset``."""
 
     def __init__(self, config: DecoderConfig | None = None) -> None:
         self.config = config or DecoderConfig()
@@ -95,7 +95,7 @@ class Decoder:
         self.reset()
 
     def reset(self) -> None:
-        """As new: the next frame fed is frame 0 again."""
+        """Starts anew: the next frame is frame 0."""
         self._pedal.reset()
         self._edge = np.zeros((2, KEYS, len(HEADS)), dtype=np.float32)  # the last two frames fed
         self._next = -1  # number of the frame to decode next: the last one fed
@@ -107,7 +107,7 @@ class Decoder:
         return [event for events in self.feed_frames(frames, pedal) for event in events]
 
     def feed_frames(self, frames: np.ndarray, pedal: np.ndarray | None = None) -> list[list[Event]]:
-        """As ``feed``: for each of the T frames the events that are known since it came."""
+        """As ``feed``, grouped: for each of the T frames, the events that it completed."""
         if not len(frames):
             return []
         joined = np.concatenate([self._edge, frames])
@@ -129,7 +129,7 @@ class Decoder:
         return events
 
     def flush(self) -> list[Event]:
-        """Decodes the last frame and ends what still sounds. Feed no more before ``reset``."""
+        """Decodes the last frame and ends all sounding notes. Call ``reset`` before feeding again."""
         events = self.feed(np.zeros((1, KEYS, len(HEADS)), dtype=np.float32), self._pedal.last)
         end_s = self._next * FRAME_S
         for key, note in sorted(self._sounding.items()):
@@ -139,14 +139,14 @@ class Decoder:
         return events if up is None else [*events, up]
 
     def _candidates(self, joined: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Where notes may begin and end [T, 88], whatever sounds; joined [T + 2, 88, 4]."""
+        """Where notes may begin and where they may end, [T, 88] each, from ``joined`` [T + 2, 88, 4]."""
         left, here, right = joined[:-2], joined[1:-1], joined[2:]
         peak = (here > left) & (here >= right)
         firm = here[..., FRAME] >= self.config.frame
         confirmed = firm | (right[..., FRAME] >= self.config.frame)
         strokes = peak[..., ONSET] & (here[..., ONSET] >= self.config.onset) & confirmed
         released = peak[..., OFFSET] & (here[..., OFFSET] >= self.config.offset)
-        # Where the offset's own peak is about to come, its time is better than the fall's.
+        # If an offset peak follows in the next frame, its time is more exact than that of the fall.
         coming = (right[..., OFFSET] > here[..., OFFSET]) & (right[..., OFFSET] >= self.config.offset)
         return strokes, released | (~firm & ~coming)
 
@@ -176,16 +176,16 @@ class Decoder:
 
 
 def _ended_by(stroke: Event, event: Event) -> Event:
-    """A key's release is no later than the next stroke of the key, in the same frame: it would cut it."""
+    """Moves the end of the key's note to no later than ``stroke``: a later end would cut the new note."""
     if isinstance(event, NoteOff) and isinstance(stroke, NoteOn) and event.pitch == stroke.pitch:
         return replace(event, time_s=min(event.time_s, stroke.time_s))
     return event
 
 
 def with_pedal(events: list[Event], turn: Pedal) -> list[Event]:
-    """A frame's events with a change of the pedal in it, in an order in which no note is cut by mistake.
+    """A frame's events together with its pedal change, in an order that ends no note too early.
 
-    A key that comes up while the pedal goes down rings on: the pedal is down before it.
+    If a key comes up in the frame in which the pedal goes down, its note rings on: the pedal comes first.
     """
     if not turn.down:
         return [*events, turn]
@@ -194,7 +194,7 @@ def with_pedal(events: list[Event], turn: Pedal) -> list[Event]:
 
 
 def _between(values: np.ndarray) -> float:
-    """Where between the frames the top of a triangle lies, -0.5 to 0.5, from three points [3].
+    """Position of a triangle's peak, -0.5 to 0.5 frames from the middle one, from three points [3].
 
     Kong et al., "High-resolution Piano Transcription", 2021, section III-D.
     """

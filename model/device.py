@@ -1,4 +1,4 @@
-"""What a process computes with: a device, a precision, threads and memory."""
+"""The device, precision, threads and memory of a process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  #: malloc.h
 
 
 def choose_device(name: str = "auto") -> str:
-    """The device called ``name``; auto takes the first of cuda, mps, cpu that is there.
+    """The device called ``name``; auto takes the first of cuda, mps, cpu that is available.
 
     Raises ValueError for an unknown name or a device that this machine lacks.
     """
@@ -32,7 +32,7 @@ def choose_device(name: str = "auto") -> str:
 
 
 def may_have_gpu() -> bool:
-    """Whether PyTorch could find a GPU: where it cannot, it need not be loaded, which takes seconds."""
+    """Whether PyTorch could find a GPU. If not, it need not be imported, which takes seconds."""
     if find_spec("torch") is None:
         return False
     if sys.platform.startswith("linux"):
@@ -41,7 +41,7 @@ def may_have_gpu() -> bool:
 
 
 def gpus() -> dict[str, str]:
-    """Names and descriptions of the GPUs that PyTorch finds, the best first; it is not loaded for none."""
+    """Names and descriptions of PyTorch's GPUs, the best first. Imports it only if there may be one."""
     if not may_have_gpu():
         return {}
     import torch
@@ -79,24 +79,24 @@ def _has_bf16() -> bool:
 
 
 def one_thread() -> None:
-    """Lets PyTorch, where it is or will be loaded, compute with one thread; ONNX Runtime does anyway.
+    """Limits PyTorch, if it is already imported, to one thread. ONNX Runtime uses one anyway.
 
-    A step is too small to share: beside other work, two threads are slower than one by a factor.
+    A step is too small to share: on a busy machine, two threads are several times slower than one.
     """
     set_threads(1)
 
 
 def set_threads(count: int) -> None:
-    """As ``one_thread``, with so many."""
+    """Limits PyTorch, if it is already imported, to ``count`` threads."""
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(count)
 
 
 def peak_mib() -> float | None:
-    """The most memory this process has held so far, in MiB; None where the system does not tell."""
+    """Peak memory of this process so far, in MiB; None if the system does not report it."""
     try:
-        # Not getrusage: on Linux a new process takes over there the peak of the one that started it.
+        # Not getrusage: on Linux its peak includes that of the process that started this one.
         with open("/proc/self/status", encoding="ascii") as status:
             return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) / 1024
     except (OSError, StopIteration):
@@ -108,11 +108,11 @@ def peak_mib() -> float | None:
 
 
 def keep_memory() -> None:
-    """Lets glibc keep the memory of large tensors (mallopt(3)); elsewhere nothing.
+    """Makes glibc keep the memory of large tensors (mallopt(3)); no effect with other C libraries.
 
-    Handed back to the system after each use and fetched again, it takes a seventh of the time of a training
-    step, and of a recording's; and half of a Dask worker's, which is told to hand back all. Threads that
-    begin later share the main thread's memory: of their own they would hand back whatever is empty.
+    Returning it after each use and fetching it again takes a seventh of the time of a training step and of a
+    recording, and half of that of a Dask worker, which is set to return all memory. Threads started later
+    share the main thread's arena: arenas of their own would return all free memory.
     """
     if sys.platform != "linux":
         return

@@ -1,19 +1,19 @@
-"""From the channels of a recording or a sound card to one, as the sound comes, without delay.
+"""Mixes the channels of a recording or a sound card to one, block by block and without delay.
 
-Plain sums lose recordings: a channel with inverted polarity cancels the other, one piano among eight
-channels is 18 dB quieter, hiss on one side covers the piano on the other. So the weights follow the sound.
-Every 2.5 ms (a cell; 20 ms once 2 s of sound have come) powers and correlations of the channels are measured,
-and the weights for the next cell follow from all cells up to this one:
+A plain mean can ruin a recording: a channel with inverted polarity cancels another, one piano among eight
+channels becomes 18 dB quieter, hiss in one channel covers the piano in another. So the weights adapt to the
+sound. Every 2.5 ms (a cell; 20 ms after the first 2 s of sound) powers and correlations of the channels are
+measured, and the weights for the next cell follow from all cells so far:
 
 * a channel whose noise floor is 20 dB above another's is left out while its signal-to-noise ratio is 10 dB
-  below that one's, or while it has given nothing but hiss (its neighbouring samples are hardly correlated);
+  lower than the other's, or while it contains only hiss (adjacent samples are hardly correlated);
 * a channel 40 dB below the loudest is left out;
 * a channel whose correlation with the loudest is below -0.5 (-0.9 in the first 2 s of sound) is inverted;
-* the others have equal weights: two good channels give exactly their mean.
+* all other channels have equal weights: two good channels give exactly their mean.
 
-Each decision has hysteresis. Cells 20 dB below the usual level decide nothing, and those in which no channel
-is 10 dB above its noise floor hardly anything, so pauses change no weights. The result does not depend on how
-the sound is cut into blocks. ``realtime/web/page/downmix.js`` does the same in the browser.
+Each decision has hysteresis. Cells 20 dB below the usual level are ignored, and cells in which no channel is
+10 dB above its noise floor hardly count, so pauses change no weights. The result does not depend on the sizes
+of the blocks. ``realtime/web/page/downmix.js`` implements the same rule for the browser.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ import math
 import numpy as np
 
 CELL_S, LATER_CELL_S = 0.0025, 0.02
-MEMORY_S = 10.0  #: of powers and correlations, in seconds of sound that is not quiet
-LEVEL_FALL_S = 30.0  #: time constant with which a louder past is forgotten
-QUIET = 0.01  #: of the usual power: such cells decide nothing
-FLOOR_RISE_S = 2.0  #: time constant with which the noise floor rises to a new one
+MEMORY_S = 10.0  #: averaging time of powers and correlations, in seconds of non-quiet sound
+LEVEL_FALL_S = 30.0  #: time constant with which the usual level falls after louder sound
+QUIET = 0.01  #: share of the usual power below which a cell is ignored
+FLOOR_RISE_S = 2.0  #: time constant with which the estimated noise floor rises
 SMALLEST = 1e-12  #: power of digital silence, -120 dBFS
 
-SILENT, AUDIBLE = 1e-4, 1e-3  #: of the loudest channel's power: left out below, taken again above
+SILENT, AUDIBLE = 1e-4, 1e-3  #: shares of the largest power: left out below SILENT, used again above AUDIBLE
 NOISIER = 100.0  #: ratio of noise floors
-WORSE, AS_GOOD = 10.0, 3.0  #: ratio of signal-to-noise ratios: left out above, taken again below
-SIGNAL = 10.0  #: ratio of power to noise floor from which on there is more than noise
-HISS = 0.5  #: correlation of neighbouring samples; that of a piano's is higher
-NOISE_COUNTS = 0.001  #: as much of its time as the same time of signal
+WORSE, AS_GOOD = 10.0, 3.0  #: factors between signal-to-noise ratios: left out above, used again below
+SIGNAL = 10.0  #: ratio of power to noise floor above which a cell contains a signal
+HISS = 0.5  #: correlation of adjacent samples below which a channel is hiss; a piano's is higher
+NOISE_COUNTS = 0.001  #: weight of a cell of noise relative to a cell of signal
 SURE_AFTER_S = 2.0
-#: Correlations below which a channel is inverted, and above which it is turned back: at first, and later.
-#: A low sound looks opposed within a few milliseconds; that passes.
+#: Correlations below which a channel is inverted and above which it is restored, at first and later. The
+#: first pair is stricter: measured over a few milliseconds, low sounds may look inverted.
 OPPOSED_AT_FIRST, OPPOSED = (-0.9, -0.5), (-0.5, 0.0)
-LOUDER = 4.0  #: ratio of powers: another channel becomes the one that polarities are compared with
+LOUDER = 4.0  #: ratio of powers above which a louder channel becomes the reference for polarities
 
 
 class Downmix:
@@ -54,7 +54,7 @@ class Downmix:
         self.reset()
 
     def reset(self) -> None:
-        """As new."""
+        """Starts anew."""
         count = self.channels
         self._set_cell(CELL_S)
         self.signs = [1.0] * count  #: -1: inverted
@@ -62,12 +62,12 @@ class Downmix:
         self.noisy = [False] * count
         self._reference = 0
         self._products = [[0.0] * count for _ in range(count)]
-        self._neighbours = [0.0] * count  # products of each sample and the next
+        self._neighbours = [0.0] * count  # mean products of adjacent samples
         self._floors: list[float] = []
-        self._usual = 0.0  # the loudest channel's power lately
-        self._decided_s = 0.0  # of sound that was not quiet
-        self._weights = self._before = tuple([1 / count] * count)  # of this cell, and of the one before
-        self._begun = np.zeros((0, count), dtype=np.float32)  # what there is of this cell
+        self._usual = 0.0  # recent power of the loudest channel
+        self._decided_s = 0.0  # seconds of non-quiet sound
+        self._weights = self._before = tuple([1 / count] * count)  # this cell's, the previous cell's
+        self._begun = np.zeros((0, count), dtype=np.float32)  # the samples of this cell so far
 
     def _set_cell(self, seconds: float) -> None:
         self._cell = round(seconds * self._rate)  # samples
@@ -77,25 +77,25 @@ class Downmix:
 
     @property
     def weights(self) -> tuple[float, ...]:
-        """How much of each channel is taken now."""
+        """The current weight of each channel, negative if inverted."""
         return self._weights
 
     @property
     def signal_s(self) -> float:
-        """How long something was played so far, in seconds."""
+        """Duration of non-quiet sound so far, in seconds."""
         return self._decided_s
 
     def feed(self, samples: np.ndarray) -> np.ndarray:
-        """The next samples [n, channels] as one channel [n]."""
+        """Mixes the next samples [n, channels] to one channel [n]."""
         samples = np.asarray(samples, dtype=np.float32)
         if self.channels == 1:
             return np.ascontiguousarray(samples[:, 0])
         begun = len(self._begun)
         joined = np.concatenate([self._begun, samples]) if begun else samples
         count = len(joined) // self._cell
-        with np.errstate(over="ignore", invalid="ignore"):  # a broken device's: ``_learn`` passes over them
+        with np.errstate(over="ignore", invalid="ignore"):  # a broken device: ``_learn`` skips its samples
             products, neighbours = self._correlations(joined[: count * self._cell])
-        changes = [(0, self._before, self._weights)]  # cell, weights before and from then on
+        changes = [(0, self._before, self._weights)]  # cell, weights before it and from it on
         learned = 0
         for product, neighbour in zip(products.tolist(), neighbours.tolist(), strict=True):
             learned += 1
@@ -112,8 +112,10 @@ class Downmix:
         return self._mix(samples, changes, begun)
 
     def _correlations(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean products of the channels [cells, channels, channels], and of each sample and the next
-        [cells, channels], of whole cells of samples [n, channels]."""
+        """Mean products of channels and of adjacent samples, in each cell of samples [n, channels].
+
+        Shapes: [cells, channels, channels] and [cells, channels].
+        """
         cells = np.ascontiguousarray(samples.T).reshape(self.channels, -1, self._cell)
         products = np.empty((cells.shape[1], self.channels, self.channels), dtype=np.float32)
         for i in range(self.channels):
@@ -123,7 +125,7 @@ class Downmix:
         return products / np.float32(self._cell), neighbours / np.float32(self._cell - 1)
 
     def _go_on_later(self, samples: np.ndarray, changes: list[_Change], begun: int, mixed: int) -> np.ndarray:
-        """The first ``mixed`` samples, and the others in longer cells."""
+        """Mixes the first ``mixed`` samples, then the rest in longer cells."""
         out = self._mix(samples[:mixed], changes, begun)
         self._set_cell(LATER_CELL_S)
         self._begun = self._begun[:0]
@@ -144,9 +146,9 @@ class Downmix:
         return out
 
     def _learn(self, product: list[list[float]], neighbours: list[float]) -> tuple[float, ...]:
-        """Takes in the mean products of a cell, of its channels and of its neighbouring samples.
+        """Updates the statistics with a cell's mean products of channels and of adjacent samples.
 
-        Returns the weights from the next one on.
+        Returns the weights from the next cell on.
         """
         if not math.isfinite(sum(map(sum, product))):
             return self._weights  # a broken device; its samples are replaced later
@@ -189,7 +191,7 @@ class Downmix:
     def _find_noisy(self, powers: list[float]) -> None:
         floors = self._floors
         if not any(self.noisy) and max(floors) <= NOISIER * min(floors):
-            return  # as of nearly all recordings: no channel can become noisy
+            return  # true of nearly all recordings: no channel can become noisy
         ratios = [power / floor for power, floor in zip(powers, floors, strict=True)]
         for i, was in enumerate(self.noisy):
             only_hiss = ratios[i] < SIGNAL and self._neighbours[i] < HISS * powers[i]
@@ -217,7 +219,7 @@ _Change = tuple[int, tuple[float, ...], tuple[float, ...]]
 
 
 def _weighted(samples: np.ndarray, weights: tuple[float, ...]) -> np.ndarray:
-    """Sum of the channels; sample by sample, so that the rounding does not depend on the block's length."""
+    """Weighted sum of channels, added one by one: rounding does not depend on the block's length."""
     out = np.zeros(len(samples), dtype=np.float32)
     for i, weight in enumerate(weights):
         if weight:

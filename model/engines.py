@@ -1,6 +1,6 @@
-"""What computes a network: ONNX Runtime on a CPU, PyTorch on a GPU.
+"""The engines that run a network: ONNX Runtime on a CPU, PyTorch on a GPU.
 
-Streams and windows are driven alike by both. PyTorch is imported only where it computes.
+Both have the same interface for streams and windows. PyTorch is imported only if it is used.
 """
 
 from __future__ import annotations
@@ -22,58 +22,58 @@ Network: TypeAlias = "OnnxNetwork | HPPNet"
 
 
 class StreamEngine(Protocol):
-    """A network for streams with one look-ahead. States are values: a step never changes one in place."""
+    """Runs a network for streams with one look-ahead. States are immutable."""
 
     @property
     def front_end(self) -> FrontEndConfig:
-        """What the samples are transformed by."""
+        """The front end that transforms the samples."""
 
     @property
     def look_ahead(self) -> int:
-        """R, in frames."""
+        """The look-ahead R, in frames."""
 
     @property
     def most_frames(self) -> int:
-        """How many frames of a stream one step may compute."""
+        """The most frames of a stream that one step may compute."""
 
     def start(self) -> Any:
         """The state before the first frame."""
 
     def kind(self, state: Any) -> Hashable:
-        """Streams whose states are of one kind may be one batch, if they have as many new frames."""
+        """A key: streams with equal keys and equally many new frames may form a batch."""
 
     def most_streams(self, frames: int) -> int:
-        """How many streams with so many new frames each are worth computing as one batch."""
+        """The most streams with ``frames`` new frames each that are worth one batch."""
 
     def step(self, samples: np.ndarray, states: Sequence[Any]) -> tuple[list[Probable], list[Any]]:
-        """New frames of B streams, from the samples [B, n] they are computed from (see ``Frames.cut``).
+        """Computes the new frames of B streams from their samples [B, n] (see ``Frames.cut``).
 
-        For each stream the probabilities of the frames whose R frames of future are there now, which
-        may be none; and its new state.
+        Returns, for each stream, the probabilities of the frames whose R frames of future are complete now
+        (possibly none), and its new state.
         """
 
 
 class Predicted(Protocol):
-    """Probabilities on their way, and the pasts that the next windows need."""
+    """Probabilities being computed, and the pasts for the next windows."""
 
     @property
     def pasts(self) -> Sequence[Any]:
-        """What each row's next window goes on from; there at once."""
+        """The past from which each row's next window continues; available at once."""
 
     @property
     def ready(self) -> bool:
-        """Whether ``wait`` would not have to."""
+        """Whether ``wait`` returns at once."""
 
     def wait(self) -> list[Probable]:
-        """For each row the probabilities [T, 88, 4] and the pedal's [T] of the frames it predicts."""
+        """For each row, the probabilities [T, 88, 4] and the pedal's [T] of its predicted frames."""
 
 
 class WindowEngine(Protocol):
-    """A network for the windows of whole recordings."""
+    """Runs a network for the windows of whole recordings."""
 
     @property
     def context(self) -> int:
-        """Frames at a window's end that are left to the next."""
+        """Frames at a window's end that are left to the next window."""
 
     @property
     def span(self) -> int:
@@ -83,14 +83,14 @@ class WindowEngine(Protocol):
         """The past before a recording's first window."""
 
     def predict(self, rows: Sequence[Row]) -> Predicted:
-        """One window of each recording. Pasts are not changed: after a failure rows may be tried again.
+        """Predicts one window of each recording. Pasts are not changed: rows may be retried after a failure.
 
-        Raises MemoryError where a GPU is too small for so many rows.
+        Raises MemoryError if a GPU has too little memory for so many rows.
         """
 
 
 def stream_engine(network: Network, front_end: FrontEndConfig, look_ahead: int) -> StreamEngine:
-    """What computes streams with a look-ahead of R frames."""
+    """The engine for streams with a look-ahead of R frames."""
     if isinstance(network, OnnxNetwork):
         return network.streams(front_end, look_ahead)
     from .torch_engine import TorchStreams
@@ -99,7 +99,7 @@ def stream_engine(network: Network, front_end: FrontEndConfig, look_ahead: int) 
 
 
 def window_engine(network: Network, front_end: FrontEndConfig, half: bool = False) -> WindowEngine:
-    """What computes whole recordings; ``half`` is bf16, where PyTorch computes."""
+    """The engine for whole recordings; ``half`` selects bf16 if PyTorch is used."""
     if isinstance(network, OnnxNetwork):
         return network.windows(front_end)
     from .torch_engine import TorchWindows
@@ -108,12 +108,12 @@ def window_engine(network: Network, front_end: FrontEndConfig, half: bool = Fals
 
 
 def device_of(network: Network) -> str:
-    """cpu, cuda or mps."""
+    """The network's device: cpu, cuda or mps."""
     return "cpu" if isinstance(network, OnnxNetwork) else network.bias.device.type
 
 
 def engine_name(network: Network) -> str:
-    """The library that computes, with its version."""
+    """The library that runs the network, with its version."""
     if isinstance(network, OnnxNetwork):
         import onnxruntime
 

@@ -1,6 +1,6 @@
-"""Events as lines of JSON: what ``--format jsonl`` writes and ``hppnet live --events`` sends.
+"""Events as lines of JSON, written by ``--format jsonl`` and sent by ``hppnet live --events``.
 
-Described for readers in EVENTS.md, which is the promise; a change that breaks a reader needs a new VERSION.
+EVENTS.md specifies the format. A change that breaks programs that read it needs a new VERSION.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from .notes import Event, NoteOff, NoteOn
 
 VERSION = 1
 BEGIN, END, LOST = "begin", "end", "lost"
-_DECIMALS = 6  #: of a second
+_DECIMALS = 6  #: decimal places of times in seconds
 
 
 class EventLines:
-    """One line for the beginning, one for each event, one for the end; ``write`` receives them with "\\n".
+    """Writes a line at the beginning, for each event, and at the end, each with "\\n", to ``write``.
 
-    ``write`` is called once for each call here, and raises whatever it likes.
+    Each method calls ``write`` at most once and passes its exceptions on.
     """
 
     def __init__(self, write: Callable[[str], None], about: Mapping[str, Any]) -> None:
-        self.notes = 0  #: so far
+        self.notes = 0  #: number of notes so far
         self._write = write
         self._write(line(BEGIN, **about))
 
     def add(self, events: Iterable[Event], decided_s: float | None) -> None:
-        """Events that were all known at ``decided_s``; None: with the whole recording as context."""
+        """Writes events that were all decided at ``decided_s``; None: after the whole recording."""
         text = ""
         for event in events:
             self.notes += isinstance(event, NoteOn)
@@ -37,16 +37,16 @@ class EventLines:
             self._write(text)
 
     def lost(self, time_s: float) -> None:
-        """Events up to ``time_s`` were left out: whatever was down may have come up."""
+        """Writes that events up to ``time_s`` were left out: keys and the pedal may have come up."""
         self._write(line(LOST, time_s=_rounded(time_s)))
 
     def end(self, time_s: float, **more: Any) -> None:
-        """Nothing follows. ``time_s``: how long the sound was."""
+        """Writes the last line. ``time_s``: length of the sound in seconds."""
         self._write(line(END, time_s=_rounded(time_s), notes=self.notes, **more))
 
 
 def event_line(event: Event, decided_s: float | None) -> str:
-    """One event, with the time at which it was known."""
+    """The line of one event; ``decided_s``: when it was decided, in seconds."""
     decided = None if decided_s is None else _rounded(decided_s)
     time_s = _rounded(event.time_s)
     if isinstance(event, NoteOn):
@@ -58,7 +58,7 @@ def event_line(event: Event, decided_s: float | None) -> str:
 
 
 def line(kind: str, **fields: Any) -> str:
-    """An object on one line of ASCII, whatever is in its texts."""
+    """A JSON object on one line of ASCII, for any text in ``fields``."""
     return json.dumps({"v": VERSION, "type": kind, **fields}, ensure_ascii=True) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all: each is written under another name, then takes its place."""
+"""Writes files completely or not at all: under a temporary name, then renamed."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-PART_PREFIX = ".hppnet"  #: begins the names of files that are being written
+PART_PREFIX = ".hppnet"  #: prefix of the names of temporary files
 WINDOWS = os.name == "nt"
-REPLACE_WITHIN_S = 2.0  #: as long as another program, a virus scanner say, may hold the file that goes
+REPLACE_WITHIN_S = 2.0  #: time for another program, such as a virus scanner, to close the file
 LOOK_S = 0.05
-#: Of Windows: WAIT_TIMEOUT, SYNCHRONIZE, ERROR_ACCESS_DENIED.
+#: Windows constants: WAIT_TIMEOUT, SYNCHRONIZE, ERROR_ACCESS_DENIED.
 _STILL_RUNS, _MAY_WAIT, _FORBIDDEN = 0x102, 0x100000, 5
 _numbers = itertools.count()
 
 
 def replace(part: Path, target: str | Path) -> None:
-    """Has ``part`` take the place of ``target``, as ``os.replace``. Raises OSError.
+    """Replaces ``target`` with ``part``, as ``os.replace``. Raises OSError.
 
-    On Windows that fails while another program has the file open: it is tried again for a while.
+    On Windows this fails while another program has the file open, so it is retried for REPLACE_WITHIN_S.
     """
     until_s = time.monotonic() + REPLACE_WITHIN_S
     while True:
@@ -43,9 +43,9 @@ def replace(part: Path, target: str | Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name in the same folder, which takes the place of ``path`` if nothing went wrong.
+    """Yields a temporary path in the same folder. Its file replaces ``path`` unless an error occurs.
 
-    Where ``path`` is a link, what it leads to is replaced and the link stays. Raises OSError.
+    If ``path`` is a link, its target is replaced and the link stays. Raises OSError.
     """
     part = _part_of(path)
     try:
@@ -56,9 +56,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_files(files: Mapping[Path, Callable[[Path], object]]) -> None:
-    """Write each file through its function, making folders; all appear, or what was there before stays.
+    """Writes each file with its function and makes folders. If one file fails, all old files are kept.
 
-    Raises OSError, which names the file, when a folder or file cannot be written.
+    Raises OSError, which names the file, if a folder or file cannot be written.
     """
     parts: dict[Path, Path] = {}
     with ExitStack() as finished:
@@ -73,11 +73,11 @@ def write_files(files: Mapping[Path, Callable[[Path], object]]) -> None:
 
 
 def _replace_all(parts: Mapping[Path, Path]) -> None:
-    """Each part takes its file's place. Where one cannot, those before it give theirs back."""
+    """Replaces each file with its part. If one fails, the files replaced before it are restored."""
     done: list[tuple[Path, Path | None]] = []
     try:
         for part, path in parts.items():
-            target = Path(os.path.realpath(path))  # what a link leads to; the link stays
+            target = Path(os.path.realpath(path))  # the target of a link; the link stays
             kept = _kept(target) if len(parts) > 1 else None
             done.append((target, kept))
             try:
@@ -100,7 +100,7 @@ def _replace_all(parts: Mapping[Path, Path]) -> None:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """An error names the file as the user does, not the temporary one."""
+    """Makes an OSError name the user's file instead of the temporary one."""
     try:
         yield
     except OSError as error:
@@ -108,26 +108,26 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _kept(target: Path) -> Path | None:
-    """Another name for what is there, until it is known that it goes."""
+    """A second name for the old file, to restore it from. None if there is no old file."""
     kept = _part_of(target)
     try:
         os.link(target, kept)
     except FileNotFoundError:
         return None
-    except OSError:  # a file system without such names
+    except OSError:  # a file system without hard links
         kept.write_bytes(target.read_bytes())
     return kept
 
 
 def _part_of(path: Path) -> Path:
-    """Short, whatever the file's own name; in the folder where the file itself lies, behind any link."""
+    """A temporary path, short for any file name, in the folder of the file itself (links followed)."""
     folder = Path(os.path.realpath(path)).parent
     return folder / f"{PART_PREFIX}-{os.getpid()}-{next(_numbers)}-{machine_name()}.part"
 
 
 @cache
 def machine_name() -> str:
-    """A name for all processes whose numbers this process can see: containers share folders and names."""
+    """A name shared by all processes whose ids this process sees. Containers may share host names."""
     own = [platform.node()]
     with suppress(OSError):
         own.append(Path("/etc/machine-id").read_text())
@@ -137,14 +137,14 @@ def machine_name() -> str:
 
 
 def remove_parts(folder: Path, process: int, machine: str) -> None:
-    """Remove the temporary files of one process of one machine, which was killed while it wrote."""
+    """Removes the temporary files of a process of one machine that was killed while writing."""
     for part in folder.glob(f"{PART_PREFIX}-{process}-*-{glob.escape(machine)}.part"):
         if re.fullmatch(rf"{re.escape(PART_PREFIX)}-\d+-\d+-{re.escape(machine)}\.part", part.name):
             part.unlink(missing_ok=True)
 
 
 def remove_dead_parts(folder: Path) -> None:
-    """Remove the temporary files of all processes of this machine that are gone."""
+    """Removes the temporary files of all ended processes of this machine."""
     ours = re.compile(rf"{re.escape(PART_PREFIX)}-(\d+)-\d+-{re.escape(machine_name())}\.part")
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
@@ -154,14 +154,14 @@ def remove_dead_parts(folder: Path) -> None:
 
 
 def runs(process: int) -> bool:
-    """Whether a process of this number runs. ``os.kill(number, 0)`` would end it on Windows."""
+    """Whether a process with this id runs. On Windows, ``os.kill(process, 0)`` would end it."""
     if WINDOWS:
         return _runs_on_windows(process)
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # somebody else's
+    except OSError:  # another user's process
         return True
     return True
 
@@ -170,7 +170,7 @@ def _runs_on_windows(process: int) -> bool:
     kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]
     handle = kernel.OpenProcess(_MAY_WAIT, False, process)
     if not handle:
-        return bool(kernel.GetLastError() == _FORBIDDEN)  # somebody else's
+        return bool(kernel.GetLastError() == _FORBIDDEN)  # another user's process
     try:
         return bool(kernel.WaitForSingleObject(handle, 0) == _STILL_RUNS)
     finally:
@@ -178,7 +178,7 @@ def _runs_on_windows(process: int) -> bool:
 
 
 def is_special(path: Path) -> bool:
-    """Whether this is a pipe, a terminal or /dev/null: written to as it is, never replaced by a file."""
+    """Whether this is a pipe, a terminal or /dev/null: it is written to, never replaced by a file."""
     try:
         mode = path.stat().st_mode
     except OSError:

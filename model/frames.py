@@ -1,9 +1,9 @@
-"""Sound as it comes, at any rate, to the samples of one frame, or of one window, after the other.
+"""Resamples sound, block by block, and cuts it into the samples of frames or of windows.
 
 Resampling to 16 kHz delays the sound by a millisecond at most at the usual rates. soxr's usual qualities wait
 for whole FFT blocks (37 ms at 48 kHz). But the front end has no bins above 4.6 kHz: a short low-pass with a
-wide transition removes all that would alias, and soxr's cubic interpolation, which waits for nothing, does
-the rest, below -85 dB of error at 48 kHz. Rates below 32 kHz leave no room for that; they take soxr's
+wide transition band prevents aliasing, and soxr's cubic interpolation, which adds no delay, does the rest
+with an error below -85 dB at 48 kHz. Rates below 32 kHz leave no room for that low-pass; they use soxr's
 variable-rate filter (about 10 ms).
 """
 
@@ -22,16 +22,16 @@ from .samples import as_samples, whole_rate
 from .timebase import FRAMES_PER_SECOND, HOP, SAMPLE_RATE, frames_in
 
 LOWEST_RATE, HIGHEST_RATE = 4_000, 768_000
-SHORT_FROM_HZ = 32_000  #: rates from here on take the short low-pass
+SHORT_FROM_HZ = 32_000  #: rates from here on use the short low-pass
 CUTOFF_HZ = 7_900
 HALF_LENGTH_S = 0.0006
 BETA = 8.0
 
 
 class Resampler:
-    """Streaming, mono. What comes out does not depend on how the input was cut into blocks.
+    """Streaming mono resampler to 16 kHz. The output does not depend on the sizes of the blocks.
 
-    Raises TypeError or ValueError for a rate that is none, or out of range.
+    Raises TypeError if the rate is not a number, ValueError if it is not whole or out of range.
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -39,12 +39,12 @@ class Resampler:
         if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
             raise ValueError(f"sample rate must be {LOWEST_RATE} to {HIGHEST_RATE} Hz, got {sample_rate:g}")
         self.sample_rate = sample_rate
-        #: None where soxr does it alone
+        #: None if soxr works alone
         self._taps = _short_low_pass(sample_rate) if sample_rate >= SHORT_FROM_HZ else None
         self.reset()
 
     def reset(self) -> None:
-        """As new: forgets all sound."""
+        """Starts anew: drops all sound."""
         self._came = self._went = 0
         self._soxr = None
         if self.sample_rate == SAMPLE_RATE:
@@ -53,12 +53,12 @@ class Resampler:
         self._soxr = soxr.ResampleStream(
             self.sample_rate, SAMPLE_RATE, 1, dtype="float32", quality="QQ" if short else "HQ", vr=not short
         )
-        # The filter needs half its length of future: its first output belongs to the first sample.
+        # Half a filter length of zeros aligns the first output with the first sample.
         self._tail = np.zeros(0 if self._taps is None else len(self._taps) // 2, dtype=np.float32)
 
     @property
     def delay_s(self) -> float:
-        """How much later a sample leaves than it came, at most."""
+        """The largest delay of a sample, in seconds."""
         if self._soxr is None:
             return 0.0
         if self._taps is None:
@@ -66,7 +66,7 @@ class Resampler:
         return (len(self._taps) // 2) / self.sample_rate + 2 / self.sample_rate
 
     def feed(self, samples: np.ndarray) -> np.ndarray:
-        """Samples [n] in; samples at 16 kHz [m] out."""
+        """Resamples samples [n] to samples at 16 kHz [m]."""
         if self._soxr is None or not len(samples):
             return samples
         self._came += len(samples)
@@ -75,7 +75,7 @@ class Resampler:
         return out
 
     def flush(self) -> np.ndarray:
-        """The rest: in all, as many samples at 16 kHz as the sound was long."""
+        """The remaining samples at 16 kHz: the whole output is as long as the sound."""
         if self._soxr is None:
             return np.zeros(0, dtype=np.float32)
         rest = (
@@ -112,7 +112,7 @@ def _short_low_pass(sample_rate: int) -> np.ndarray:
 
 @cache
 def _measured_delay_s(sample_rate: int) -> float:
-    """What soxr keeps back at this rate, found by feeding it silence."""
+    """The delay of soxr at this rate, in seconds, measured with silence."""
     stream = soxr.ResampleStream(sample_rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ", vr=True)
     came, went, silence = 0, 0, np.zeros(16, dtype=np.float32)
     delay = 0.0
@@ -124,7 +124,7 @@ def _measured_delay_s(sample_rate: int) -> float:
 
 
 class Frames:
-    """One stream's samples at 16 kHz, cut into those of its frames. Silence lies around it."""
+    """Resamples one stream to 16 kHz and cuts it into frames' samples, with silence around the sound."""
 
     def __init__(self, front_end: FrontEndConfig, sample_rate: int) -> None:
         self._front_end = front_end
@@ -133,25 +133,25 @@ class Frames:
 
     @property
     def latency_s(self) -> float:
-        """How long after a frame's centre has sounded its spectrum is there."""
+        """Seconds from a frame's centre until its spectrum can be computed."""
         return self._front_end.after / SAMPLE_RATE + self._resampler.delay_s
 
     def reset(self) -> None:
-        """As new: the next sample is sample 0."""
+        """Starts anew: the next sample is sample 0."""
         self._resampler.reset()
         self._kept = [np.zeros(self._front_end.before, dtype=np.float32)]
         self._kept_samples = self._front_end.before
-        self._samples = 0  # at 16 kHz, so far
+        self._samples = 0  # number of samples at 16 kHz so far
 
     def keep(self, block: object) -> None:
-        """Takes a block of samples [n]. Raises TypeError or ValueError for other input, and takes nothing."""
+        """Adds a block of samples [n]. Raises TypeError or ValueError for other input and adds nothing."""
         samples = self._resampler.feed(as_samples(block))
         self._samples += len(samples)
         self._put(samples)
 
     @property
     def waiting_frames(self) -> int:
-        """Whole frames in what is kept."""
+        """The number of complete frames that wait to be cut."""
         return max(0, (self._kept_samples - self._front_end.span) // HOP + 1)
 
     @property
@@ -160,14 +160,14 @@ class Frames:
         return max(0, self._front_end.span - self._kept_samples) / SAMPLE_RATE
 
     def cut(self, count: int) -> np.ndarray:
-        """The samples [n] that the next ``count`` frames, which must be there, are computed from."""
+        """The samples [n] that the next ``count`` frames are computed from; all frames must be complete."""
         buffer = self._kept[0] if len(self._kept) == 1 else np.concatenate(self._kept)
         self._kept = [buffer[count * HOP :]]
         self._kept_samples -= count * HOP
         return buffer[: (count - 1) * HOP + self._front_end.span]
 
     def end(self, extra: int = 0) -> None:
-        """Keeps what is left in the resampler and, after any sound, the silence that its last frames need."""
+        """Adds the resampler's rest and, after any sound, silence for its last frames and ``extra`` more."""
         rest = self._resampler.flush()
         self._samples += len(rest)
         self._put(rest)
@@ -190,24 +190,24 @@ class Frames:
         self._kept_samples += len(samples)
 
 
-WINDOW_FRAMES = 20 * FRAMES_PER_SECOND  #: predicted at once
-CONTEXT_FRAMES = 5 * FRAMES_PER_SECOND  #: more, in which the backward LSTMs begin
+WINDOW_FRAMES = 20 * FRAMES_PER_SECOND  #: frames of a window that are predicted
+CONTEXT_FRAMES = 5 * FRAMES_PER_SECOND  #: frames after them, in which the backward LSTMs begin
 
 
 @dataclass(frozen=True)
 class Row:
     """One recording's part of a batch of windows."""
 
-    past: Any  #: what ``start`` of the windows gives, or came of the recording's window before
+    past: Any  #: the result of ``WindowEngine.start`` or of the recording's previous window
     sound: np.ndarray  #: samples [n] as ``Slices`` cuts them, or their spectra [T, 352]
     last: bool
 
 
 class Slices(Frames):
-    """Sound as it comes, cut into the samples of one window after the other.
+    """Cuts sound, block by block, into the samples of successive windows.
 
-    The first has those of a window and its context, later ones a window's, the last what is left: no
-    samples at all where nothing is.
+    The first slice contains a window and its context, later slices one window each, the last slice the rest,
+    which may be empty.
     """
 
     def __init__(
@@ -222,20 +222,20 @@ class Slices(Frames):
         self._wanted = window + context
 
     def slices(self, blocks: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, bool]]:
-        """(samples [n] of the frames that the next window adds, whether they are the last); at least one."""
+        """Yields (samples [n] of the frames that a window adds, whether it is the last), at least once."""
         for block in blocks:
             for samples in self.take(block):
                 yield samples, False
         yield from self.rest()
 
     def take(self, block: object) -> Iterator[np.ndarray]:
-        """Samples [n] of the windows that a block completes; all must be taken before the next block."""
+        """Yields the samples [n] of each window that a block completes. Exhaust it before the next block."""
         self.keep(block)
         while self.waiting_frames >= self._wanted:
             yield self._next(self._wanted)
 
     def rest(self) -> Iterator[tuple[np.ndarray, bool]]:
-        """As ``slices``: what is left when the sound is over."""
+        """Yields the remaining slices at the end of the sound, as ``slices`` does."""
         self.end()
         while self.waiting_frames >= self._wanted:
             yield self._next(self._wanted), False

@@ -1,16 +1,16 @@
-"""The front end: a variable-Q transform that streams, as one matrix product a group of bins.
+"""The front end: a streaming variable-Q transform, computed as one matrix product per group of bins.
 
 Bin *b* lies at 27.5 * 2 ** ((b - 1.5) / 48) Hz, so key *k* owns bins 4k to 4k + 3, centred on its
 pitch. Bandwidths are ``alpha * f + gamma`` (Schörkhuber et al., "A Matlab toolbox for efficient
 perfect reconstruction time-frequency transforms", 2014): ``gamma`` keeps the low windows finite.
 
-Every window has its peak at the frame's centre and no more than ``look_ahead`` samples after it:
+Every window has its peak at the frame's centre and at most ``look_ahead`` samples from there on:
 
         past                     centre   look-ahead
         ....cos² rise............../\\..cos² fall
         |<------ up to 3584 ------>|<-- 512 -->|
 
-Nothing is relative to the loudest bin of a clip, so a stream and a file give the same numbers.
+No value is relative to the loudest bin of a clip, so a stream and a file give equal values.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ import numpy as np
 from .timebase import BINS, BINS_PER_OCTAVE, LOOK_AHEAD, SAMPLE_RATE
 
 Numbers = TypeVar("Numbers", bound=Any)  #: an array, or a tensor of PyTorch
-FLOOR_DB = -110.0  #: a quiet microphone's detail lies down to here
+FLOOR_DB = -110.0  #: lowest level with detail from a quiet microphone
 ALPHA = 2 ** (1 / BINS_PER_OCTAVE) - 2 ** (-1 / BINS_PER_OCTAVE)
 
 
 @dataclass(frozen=True)
 class FrontEndConfig:
-    """What the transform is made of; part of every checkpoint."""
+    """The parameters of the transform; part of every checkpoint."""
 
     gamma_hz: float = 8.0  #: constant part of a bin's bandwidth
     window_factor: float = 2.88  #: window length times bandwidth
     longest: int = 4096  #: no window has more samples
     look_ahead: int = LOOK_AHEAD  #: samples after the centre that a window may reach
-    tuning_cents: float = 0.0  #: of the piano against A = 440 Hz; the bins move with it
-    symmetric: bool = False  #: centred windows (needs all the future; for checks)
+    tuning_cents: float = 0.0  #: the piano's deviation from A = 440 Hz; the bins move with it
+    symmetric: bool = False  #: centred windows, which need more future (for checks)
 
     def __post_init__(self) -> None:
         if not 0 < self.look_ahead <= self.longest:
@@ -46,12 +46,12 @@ class FrontEndConfig:
 
     @property
     def before(self) -> int:
-        """Samples before a frame's centre that it is computed from."""
+        """Samples before a frame's centre that the frame is computed from."""
         return self.after if self.symmetric else self.longest - self.look_ahead
 
     @property
     def after(self) -> int:
-        """Samples after it, that of the centre among them."""
+        """Samples from a frame's centre on, including it, that the frame is computed from."""
         return int(np.ceil(window_lengths(self).max() / 2)) if self.symmetric else self.look_ahead
 
     @property
@@ -100,10 +100,10 @@ def kernel(config: FrontEndConfig) -> tuple[np.ndarray, int]:
 
 
 def normal(spectrum: Numbers) -> Numbers:
-    """Log power in dB as the network takes it: the floor to 0 dB become -1 to 2."""
+    """Scales log power in dB for the network: FLOOR_DB to 0 dB become -1 to 2."""
     return cast("Numbers", spectrum / -FLOOR_DB * 3 + 2)
 
 
 def decibels(levels: Numbers) -> Numbers:
-    """The log power that ``normal`` was given."""
+    """Log power in dB from levels: the inverse of ``normal``."""
     return cast("Numbers", (levels - 2) / 3 * -FLOOR_DB)

@@ -1,6 +1,6 @@
-"""The heads over whole windows: forwards from where the last window ended, backwards from the window's end.
+"""Runs the heads over whole windows: forwards from the end of the last window, backwards from their own end.
 
-The keys' with PyTorch's own LSTMs, for several recordings side by side whose windows may end anywhere.
+The key heads use PyTorch's own LSTMs and batch several recordings with windows of any lengths.
 Letters: B recordings, T frames, P keys, C features, H heads, G gates of the pedal.
 """
 
@@ -20,10 +20,10 @@ from .timebase import KEYS
 
 
 class FullContext:
-    """A network's heads, for the first ``counts`` frames of each row, or all of a row that is ``ending``."""
+    """Runs a network's heads for the first ``counts`` frames of each row: all of an ``ending`` row."""
 
     def __init__(self, network: HPPNet, half: bool = False) -> None:
-        """``half`` multiplies in bf16 where nothing is carried from frame to frame."""
+        """``half``: bf16 for the velocity head; all other heads carry a state and stay in fp32."""
         self._network, self._half = network, half
         self._forward_lstm = LibraryLSTM(network.forward_lstm)
         self._backward_lstm = LibraryLSTM(network.backward_lstm)
@@ -37,16 +37,16 @@ class FullContext:
         states: Sequence[State],
         histories: Sequence[Tensor],
     ) -> tuple[Tensor, list[State]]:
-        """Probabilities [B, T, P, 4] of features [PAST + T, P, C] of each row, and the forward LSTMs' states.
+        """Probabilities [B, T, P, 4] from features [PAST + T, P, C] per row, and the forward LSTMs' states.
 
-        ``histories`` are what the velocity head keeps of each row, [1, MEMORY + T, P + 3].
+        ``histories`` are the velocity head's summaries of each row, [1, MEMORY + T, P + 3].
 
-        Rows of all lengths run together: what is beyond a row's end is never looked at, and backwards each
-        begins at its own end, because it is turned round by itself.
+        Rows of different lengths run in one batch. Frames beyond a row's end are never read. Backwards, each
+        row begins at its own end, because rows are reversed one by one.
         """
         wholes, rows = rows, [x[PAST:] for x in rows]
         predicted = [x[:n] for x, n in zip(rows, counts, strict=True)]
-        # A recording's last window may be longer than one that others go on after: hence two stretches.
+        # A recording's last window may be longer than the windows of continuing rows: hence two stretches.
         window = min((n for n, last in zip(counts, ending, strict=True) if not last), default=max(counts))
         forward, after = self.forward(predicted, window, states)
         logits = (forward + self.backward(rows, counts)).permute(2, 1, 3, 0) + self._network.bias
@@ -61,7 +61,7 @@ class FullContext:
     def forward(
         self, rows: Sequence[Tensor], window: int, states: Sequence[State]
     ) -> tuple[Tensor, list[State]]:
-        """Projected forward states [H, T, B, P] of rows [T, P, C], and the states of those that go on."""
+        """Projected forward states [H, T, B, P] of rows [T, P, C], and the states of continuing rows."""
         weight, after = self._weights[0], list(states)
         out = rows[0].new_zeros(len(self._network.weight), max(map(len, rows)), len(rows), KEYS)
         for first, stop in ((0, window), (window, max(map(len, rows)))):
@@ -101,8 +101,8 @@ class FullContext:
     ) -> tuple[Tensor | None, list[PedalState | None]]:
         """The pedal's probabilities [B, T] from gates [T, 1, G] of each row, and its states.
 
-        Rows that end are predicted apart, their gates shut after their ends: from those its backward unit
-        makes nothing, and forwards nobody goes on from there.
+        Ending rows are predicted separately, with gates of -inf after their ends: these keep the backward
+        unit at zero, and no later window uses the forward state.
         """
         head = self._network.pedal
         if head is None:
@@ -126,5 +126,5 @@ class FullContext:
 
 
 def _stacked(rows: Sequence[Tensor], after: float = 0.0) -> Tensor:
-    """Rows [T, ...] of several lengths side by side: [T, B, ...], and ``after`` after their ends."""
+    """Stacks rows [T, ...] of several lengths to [T, B, ...], padded with ``after``."""
     return nn.utils.rnn.pad_sequence(list(rows), padding_value=after)

@@ -1,7 +1,7 @@
 """The layers of the network. All work on [B, C, T, F] and are causal in time.
 
-State goes in and new state comes out: a layer that needs earlier frames takes ``past`` and returns
-what the next call needs, so that frames may come one at a time or a thousand at once.
+A layer that needs earlier frames receives them as ``past`` and returns the past of the next call, so
+frames may be passed one at a time or a thousand at once.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ class CausalConv(nn.Module):
         return weight.new_zeros(batch, self.channels_in, self.past_frames, bins)
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """x [B, C, T, F] after ``past`` [B, C, past_frames, F]: [B, C', T, F], and the next past."""
+        """Maps x [B, C, T, F] after ``past`` [B, C, past_frames, F] to [B, C', T, F] and the next past."""
         joined = torch.cat([past.to(x.dtype), x], dim=2) if self.past_frames else x
         return self.conv(joined), joined[:, :, joined.shape[2] - self.past_frames :]
 
 
 class HarmonicDilatedConv(nn.Module):
-    """Each bin sees the bins of its partials: shifted copies side by side, then 1 x 1.
+    """Each bin sees the bins of its partials: shifted copies as channels, then a 1 x 1 convolution.
 
     The shifts are ``round(bins_per_octave * log2 h)`` (harmonic dilated convolution, HPPNet, Wei et
-    al., ISMIR 2022, section 3.1); a negative h looks down to the note that this is a partial of.
+    al., ISMIR 2022, section 3.1); a negative h leads down to the note whose partial the bin may be.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class HarmonicDilatedConv(nn.Module):
         self.kernel: Callable[..., Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, T, F] to [B, C', T, F]."""
+        """Maps x [B, C, T, F] to [B, C', T, F]."""
         if self.kernel is not None:
             return self.kernel(x, self.conv.weight, self.conv.bias, self.shifts)
         return self.conv(shifted(x, self.shifts))
@@ -96,7 +96,7 @@ class _Shifted(torch.autograd.Function):
 
 
 class FrequencyNorm(nn.Module):
-    """Instance normalisation over frequency: per frame and channel, nothing runs over time."""
+    """Instance normalisation over frequency, separately for each frame and channel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -106,10 +106,10 @@ class FrequencyNorm(nn.Module):
         self.kernel: Callable[..., Tensor] | None = None
 
     def forward(self, x: Tensor, relu: bool = False, passing: Tensor | None = None) -> Tensor:
-        """The norm of x [B, C, T, F]; then its positive part, or added to what passes by, where asked."""
+        """Normalises x [B, C, T, F]; then adds it to ``passing``, or takes its positive part (``relu``)."""
         if self.kernel is not None:
             return self.kernel(x, self.weight, self.bias, relu, passing)
-        # layer_norm over the last axis is the fastest way to the statistics.
+        # layer_norm over the last axis computes the statistics fastest.
         normal = F.layer_norm(x, x.shape[-1:], eps=1e-3)
         y = normal * self.weight[:, None, None].to(x.dtype) + self.bias[:, None, None].to(x.dtype)
         if passing is not None:
@@ -118,7 +118,7 @@ class FrequencyNorm(nn.Module):
 
 
 class PoolToKeys(nn.Module):
-    """The positive part of the largest of a key's bins: x [B, C, T, 4 P] to [B, C, T, P]."""
+    """The positive part of each key's largest bin: x [B, C, T, 4 P] to [B, C, T, P]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class PoolToKeys(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """x + norm(harmonic(relu(norm(conv(x))))). What passes by stays unnormalised: it carries the level."""
+    """x + norm(harmonic(relu(norm(conv(x))))). The skip path is not normalised: it carries the level."""
 
     def __init__(self, channels: int, kernel: tuple[int, int], harmonics: tuple[int, ...]) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ class ResidualBlock(nn.Module):
             self.harmonic_norm = FrequencyNorm(channels)
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """x [B, C, T, P] after the past of its convolution: the same shape, and the past of the next call."""
+        """Maps x [B, C, T, P], given its convolution's past, to [B, C, T, P] and the next call's past."""
         y, past = self.conv(x, past)
         if self.harmonic is None or self.harmonic_norm is None:
             return x + self.norm(y, relu=True), past

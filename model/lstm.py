@@ -1,4 +1,4 @@
-"""The heads' LSTMs: one sequence a key, weights shared by the keys (fine-grained, HPPNet section 3.2).
+"""The heads' LSTMs: one sequence per key, weights shared by all keys (fine-grained, HPPNet section 3.2).
 
 All heads run together: each step is one batched matrix product. Letters: S steps, N sequences,
 H heads, C features, U units.
@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor, nn
 
-STRETCH = 64  #: steps whose gates lie in memory at a time
+STRETCH = 64  #: steps whose gates are in memory at once
 
 State = tuple[Tensor, Tensor]  #: hidden and cell state, each [H, N, U]
 
@@ -31,7 +31,7 @@ class FineGrainedLSTM(nn.Module):
         self.weight_h = nn.Parameter(torch.empty(heads, units, 4 * units).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.zeros(heads, 1, 4 * units))  # gates i, f, o, g
         with torch.no_grad():
-            self.bias[:, :, units : 2 * units] = 1.0  # remember, until taught otherwise
+            self.bias[:, :, units : 2 * units] = 1.0  # forget gates begin open: the state is kept
 
     def start(self, sequences: int) -> State:
         """The state a sequence begins with: zeros."""
@@ -41,11 +41,10 @@ class FineGrainedLSTM(nn.Module):
     def run(
         self, x: Tensor, weight: Tensor, reverse: bool = False, windows: tuple[int, int] | None = None
     ) -> Tensor:
-        """Whole sequences x [S, N, C] from the zero state to projected states [H, S, N].
+        """Runs x [S, N, C] from the zero state; returns states [H, S, N] projected with ``weight`` [H, U].
 
-        With ``windows`` (chunk, look-ahead) each chunk starts anew and has that many frames of its future
-        (see ``cut``); states [H, S', N] of the S' frames of whole windows. ``weight`` [H, U] are the output
-        weights.
+        With ``windows`` (chunk, look-ahead) each chunk begins with the zero state and sees so many frames of
+        its future (see ``cut``); the result is [H, S', N] for the S' frames of complete windows.
         """
         chunk, look_ahead = windows or (len(x), 0)
         if self.kernel is not None:
@@ -75,8 +74,8 @@ class FineGrainedLSTM(nn.Module):
     def windows(self, gates: Tensor, count: int, look_ahead: int) -> Tensor:
         """Reverse hidden states [H, count, N, U] of frames 0 to count - 1, each begun R frames later.
 
-        From the input's gates [H, S, N, 4U] of those frames and R = ``look_ahead`` more. The windows
-        of all frames are one batch: it makes no difference how many come at once.
+        ``gates`` are the input's gates [H, S, N, 4U] of those frames and R = ``look_ahead`` more. The windows
+        of all frames form one batch, so the number of frames per call makes no difference.
         """
         sequences = gates.shape[2]
         # The state before a window is zero: its first step needs no matrix product.
@@ -90,7 +89,7 @@ class FineGrainedLSTM(nn.Module):
     def advance(self, x: Tensor, state: State, weight: Tensor) -> tuple[Tensor, State]:
         """Runs x [S, N, C] from a state: states [H, S, N] projected with ``weight`` [H, U], the last state.
 
-        A stretch at a time, so that an hour of gates never lies in memory.
+        Runs STRETCH steps at a time, so that an hour of gates is never in memory.
         """
         parts = []
         for start in range(0, x.shape[0], STRETCH):
@@ -101,7 +100,7 @@ class FineGrainedLSTM(nn.Module):
         return torch.cat(parts, dim=1), state
 
     def step(self, gates: Tensor, cell: Tensor) -> State:
-        """One step from whole gates [..., 4U]: new hidden and cell state."""
+        """One step from complete gates [..., 4U]: new hidden and cell state."""
         units = self.units
         i, f, o = torch.sigmoid(gates[..., : 3 * units]).chunk(3, dim=-1)
         cell = torch.addcmul(f * cell, i, _tanh(gates[..., 3 * units :]))
@@ -116,11 +115,11 @@ def cut(x: Tensor, chunk: int, look_ahead: int) -> Tensor:
 
 
 def _tanh(x: Tensor) -> Tensor:
-    """2 sigmoid(2x) - 1: on a processor torch.tanh takes twice as long."""
+    """tanh as 2 sigmoid(2x) - 1: on a CPU torch.tanh takes twice as long."""
     y = x * 2
     if y.requires_grad:
         return torch.sigmoid(y).mul(2).sub(1)
-    return y.sigmoid_().mul_(2).sub_(1)  # without new memory each time: the same numbers sooner
+    return y.sigmoid_().mul_(2).sub_(1)  # in place: equal numbers, faster
 
 
 def project(hidden: Tensor, weight: Tensor) -> Tensor:
@@ -129,7 +128,7 @@ def project(hidden: Tensor, weight: Tensor) -> Tensor:
 
 
 class LibraryLSTM:
-    """A FineGrainedLSTM by PyTorch's own, head after head: a call for a whole sequence, on a GPU cuDNN's."""
+    """A FineGrainedLSTM run by nn.LSTM (cuDNN on a GPU): one call per head and sequence."""
 
     def __init__(self, lstm: FineGrainedLSTM) -> None:
         features = lstm.weight_x.shape[1]
@@ -166,7 +165,7 @@ def run_library(
 ) -> Tensor:
     """As ``FineGrainedLSTM.run``, for training: x [S, N, C] to projected states [H, chunk, n * N].
 
-    A loop over frames costs a GPU ten small operations a frame, and autograd a graph of them all.
+    A loop over frames would take ten small GPU operations per frame, all of them in autograd's graph.
     """
     x = cut(x.float(), chunk, look_ahead)
     x = x.flip(0) if reverse else x
@@ -181,17 +180,17 @@ def run_library(
 
 
 def _exact() -> AbstractContextManager[None]:
-    """Without TF32: an LSTM adds up too much for that."""
+    """Switches TF32 off: its rounding errors add up over an LSTM's steps."""
     return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
 
 def _theirs(weight_x: Tensor, weight_h: Tensor, bias: Tensor) -> list[Tensor]:
-    """A head's weights [C, 4U], [U, 4U] and bias [4U] as PyTorch's four: it has a second bias, 0 here."""
+    """A head's weights [C, 4U], [U, 4U] and bias [4U] as nn.LSTM's four tensors; its second bias is 0."""
     ours = (weight_x.T, weight_h.T, bias)
     return [*(_their_order(gates) for gates in ours), torch.zeros_like(bias)]
 
 
 def _their_order(gates: Tensor) -> Tensor:
-    """Our gates i, f, o, g along the first axis [4U, ...] as PyTorch's i, f, g, o."""
+    """Reorders gates i, f, o, g along the first axis [4U, ...] to PyTorch's i, f, g, o."""
     i, f, o, g = gates.chunk(4)
     return torch.cat([i, f, g, o])

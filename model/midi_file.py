@@ -1,8 +1,8 @@
-"""The bytes of Standard MIDI Files: one piano track to write, all tracks to read.
+"""Encodes Standard MIDI Files with one piano track, and reads the messages of all tracks.
 
-Ticks: pretty_midi, which the field reads MIDI with, refuses files of more than ten million. Half a
-millisecond a tick is taken as long as that suffices (83 minutes), then a millisecond, which suffices for
-2 h 46 min. Longer files keep the millisecond: ``messages`` reads them, and so does mido.
+pretty_midi, the usual MIDI reader of the field, refuses files of more than ten million ticks. A tick is half
+a millisecond in files of up to 83 minutes, else a millisecond, which suffices for 2 h 46 min. Longer files
+keep the millisecond: ``messages`` reads them, and so does mido.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
-TEMPO_US = 480_000  #: a quarter: 125 of them a minute
-FINE, COARSE = 960, 480  #: ticks a quarter: 2000 and 1000 a second
-MOST_TICKS = 10_000_000  #: that pretty_midi reads
+TEMPO_US = 480_000  #: microseconds per quarter note: 125 quarter notes per minute
+FINE, COARSE = 960, 480  #: ticks per quarter note: 2000 and 1000 per second
+MOST_TICKS = 10_000_000  #: limit of pretty_midi
 LONGEST_S = 0x0FFFFFFF / 1000  #: the largest number of a MIDI file, in milliseconds: 74 hours
-SUSTAIN = 64  #: the controller of the sustain pedal; down from the value 64 on
+SUSTAIN = 64  #: controller of the sustain pedal, which is down for values from 64 on
 END_OF_TRACK = b"\x00\xff\x2f\x00"
 _TEXT, _NAME = 1, 3  #: kinds of meta events
 
 
 def ticks_a_quarter(end_s: float) -> int:
-    """The finest of the two resolutions with which pretty_midi reads a file that ends at ``end_s``."""
+    """Ticks per quarter note of a file that ends at ``end_s``: FINE if pretty_midi reads it, else COARSE."""
     return FINE if end_s * ticks_a_second(FINE) < MOST_TICKS - 2 else COARSE
 
 
 def ticks_a_second(a_quarter: int) -> int:
-    """Ticks a second of a resolution in ticks a quarter, at the tempo of the files written here."""
+    """Converts ticks per quarter note to ticks per second, at the tempo of the files written here."""
     return a_quarter * 1_000_000 // TEMPO_US
 
 
 def variable(value: int) -> bytes:
-    """A MIDI file's number, 0 to 2^28 - 1: seven bits a byte, the highest first."""
+    """Encodes a number, 0 to 2^28 - 1, as in MIDI files: seven bits per byte, the highest first."""
     out = [value & 0x7F]
     while value := value >> 7:
         out.append(0x80 | value & 0x7F)
@@ -50,8 +50,8 @@ def beginning(name: str, text: Iterable[str] = ()) -> bytes:
 
 
 def _meta(kind: int, text: str) -> bytes:
-    # UTF-8, as most programs that write more than ASCII do. The bytes of a file name that is no UTF-8 pass
-    # as they are; what is no text at all becomes a question mark.
+    # UTF-8, as most programs that write more than ASCII. Bytes of a file name that are not UTF-8 are written
+    # unchanged; characters that cannot be encoded at all become question marks.
     try:
         data = text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -60,7 +60,7 @@ def _meta(kind: int, text: str) -> bytes:
 
 
 def whole_file(track: bytes, a_quarter: int) -> bytes:
-    """A file of one track, whose events end with END_OF_TRACK."""
+    """The bytes of a file with one track, which must end with END_OF_TRACK."""
     header = struct.pack(">4sIHHH", b"MThd", 6, 0, 1, a_quarter)
     return header + struct.pack(">4sI", b"MTrk", len(track)) + track
 
@@ -76,9 +76,9 @@ class MidiNote:
 
 
 def apart(notes: Iterable[MidiNote]) -> list[MidiNote]:
-    """Every note at least a tick long, and none sounding when its key is played again.
+    """Makes every note at least a tick long and ends it no later than its key's next onset.
 
-    Notes of one key at one tick become one, with the greater velocity and the later end.
+    Notes of one key with onsets at one tick become one note, with the greatest velocity and the latest end.
     """
     kept: list[MidiNote] = []
     last: dict[int, MidiNote] = {}
@@ -97,7 +97,7 @@ def apart(notes: Iterable[MidiNote]) -> list[MidiNote]:
 
 
 def joined(presses: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Presses of the pedal (down, up) in ticks: at least one long, those that overlap made one."""
+    """Joins overlapping presses of the pedal (down, up), in ticks; each lasts at least one tick."""
     kept: list[tuple[int, int]] = []
     for down, up in sorted(presses):
         if kept and down < kept[-1][1]:
@@ -108,7 +108,7 @@ def joined(presses: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def piano_track(notes: Iterable[MidiNote], presses: Iterable[tuple[int, int]], start: bytes) -> bytes:
-    """The bytes of a track. At one tick: ends of notes, then the pedal (up before down), then onsets."""
+    """The bytes of a track. Order within a tick: note offs, pedal up, pedal down, note ons."""
     events: list[tuple[int, int, bytes]] = []
     for note in apart(notes):
         events.append((note.on, 3, bytes((0x90, note.pitch, note.velocity))))
@@ -127,9 +127,9 @@ def piano_track(notes: Iterable[MidiNote], presses: Iterable[tuple[int, int]], s
 
 
 def messages(path: str | PathLike[str]) -> Iterator[tuple[int, int, float, Any]]:
-    """(track, tick, seconds, mido's message) of a file's messages, track by track, however long it is.
+    """Yields (track, tick, seconds, mido message) for the messages of a file of any length, by track.
 
-    Raises ValueError, one line that names the file, for what is not a MIDI file.
+    Raises ValueError, with a line that names the file, if it is not a MIDI file.
     """
     import mido
 
@@ -137,7 +137,7 @@ def messages(path: str | PathLike[str]) -> Iterator[tuple[int, int, float, Any]]
         file = mido.MidiFile(str(path))
         if file.ticks_per_beat == 0:
             raise ValueError("it counts no ticks")
-    except Exception as error:  # mido raises a dozen kinds for the bytes of other files
+    except Exception as error:  # mido raises a dozen kinds of exceptions for other files
         said = " ".join(str(error).split()) or "it ends early"
         raise ValueError(f"{path}: expected a MIDI file, could not read it ({said})") from error
     shared = None if file.type == 2 else _Clock(file.ticks_per_beat, file.tracks)
@@ -163,11 +163,11 @@ def _decoded(data: bytes) -> str:
 
 
 class _Clock:
-    """Ticks to seconds, through all changes of tempo."""
+    """Converts ticks to seconds through all tempo changes."""
 
     def __init__(self, division: int, tracks: Iterable[Iterable[Any]]) -> None:
         self._ticks, self._seconds = [0], [0.0]
-        if division < 0:  # SMPTE: frames a second (29 is 30000 / 1001) and ticks a frame
+        if division < 0:  # SMPTE: frames per second (29 is 30000 / 1001) and ticks per frame
             frames, division = -(division >> 8), division & 0xFF
             rate = 30_000 / 1001 if frames == 29 else float(frames)
             self._tick_s = [1 / (rate * max(1, division))]
@@ -194,5 +194,5 @@ def _tempos(tracks: Iterable[Iterable[Any]]) -> Iterator[tuple[int, int]]:
 
 
 def nearest_tick(time_s: float, a_second: int) -> int:
-    """Halves go up, so that times a tick apart never fall on one tick."""
+    """The tick nearest to a time. Halves round up, so times a tick apart never share a tick."""
     return math.floor(time_s * a_second + 0.5)

@@ -1,4 +1,4 @@
-"""HPPNet, causal but for the R frames of future that the backward LSTMs receive.
+"""HPPNet, causal except for the R frames of future that the backward LSTMs receive.
 
 After Wei, Li, Yang, Xu and Li, "HPPNet: Modeling the Harmonic Structure and Pitch Invariance in
 Piano Transcription" (ISMIR 2022). Letters: B batch, C channels, T frames, F bins, P keys, H heads,
@@ -6,10 +6,10 @@ U LSTM units, N = B * P sequences.
 
         spectrum [B, T, 352] -> stem -> harmonic dilated convolution -> pool 4 bins to a key
           -> residual blocks -> features [T, N, C]
-             -> forward LSTM, its state carried for ever -----\\
+             -> forward LSTM, its state carried on -----------\\
              -> backward LSTM, begun R frames after each -----+-> onset, frame, offset [B, T, P, H]
-             -> beside the spectrum, where an onset may be -> velocity head [B, T, P]
-             -> pooled over keys, beside the spectrum -> pedal head [B, T]
+             -> with the spectrum, at onset candidates -> velocity head [B, T, P]
+             -> pooled over keys, with the spectrum -> pedal head [B, T]
 """
 
 from __future__ import annotations
@@ -37,34 +37,34 @@ ONSET = HEADS.index("onset")
 
 @dataclass(frozen=True)
 class NetworkState:
-    """All that a stream keeps between two calls; a value, never changed in place."""
+    """The state of a stream between two calls. Immutable."""
 
-    pasts: tuple[Tensor, ...]  #: earlier frames, one tensor a causal convolution
-    forward: State  #: of the forward LSTMs
-    features: Tensor  #: [PAST + <= R, N, C]: of PAST frames, then of those whose future has not come yet
-    gates: Tensor  #: of the backward LSTMs [H, <= R, N, 4U], projected once, of those frames too
-    history: Tensor  #: what the velocity head keeps of the spectrum, [B, MEMORY + <= R, P + 3], likewise
-    pedal: PedalState | None = None  #: of the pedal head, where there is one
+    pasts: tuple[Tensor, ...]  #: earlier frames, one tensor per causal convolution
+    forward: State  #: state of the forward LSTMs
+    features: Tensor  #: [PAST + <= R, N, C]: PAST frames, then those that wait for their R frames of future
+    gates: Tensor  #: the backward LSTMs' input gates of the waiting frames [H, <= R, N, 4U], projected once
+    history: Tensor  #: the velocity head's summaries, waiting frames included [B, MEMORY + <= R, P + 3]
+    pedal: PedalState | None = None  #: state of the pedal head, if the network has it
 
 
 class NetworkOutput(NamedTuple):
-    """What the network predicts of frames: probabilities."""
+    """The probabilities that the network predicts."""
 
-    keys: Tensor  #: [B, T, P, 4], heads as in HEADS; the velocity is 0 where an onset is below ONSET_FLOOR
-    pedal: Tensor | None = None  #: [B, T], where the network has the head
+    keys: Tensor  #: [B, T, P, 4], heads as in HEADS; velocities are 0 where onsets are below ONSET_FLOOR
+    pedal: Tensor | None = None  #: [B, T], if the network has the head
 
 
 class Logits(NamedTuple):
-    """What the losses need of an excerpt."""
+    """The outputs for an excerpt that the losses need."""
 
-    notes: Tensor  #: [B, T, P, H]: of onset, frame and offset
-    velocity: Tensor  #: 0 to 1, no logits: [B, T, P], 0 where none was asked for
-    pedal: Tensor | None  #: [B, T], where the network has the head
+    notes: Tensor  #: [B, T, P, H]: onset, frame and offset
+    velocity: Tensor  #: [B, T, P], 0 to 1 instead of logits; 0 where none was requested
+    pedal: Tensor | None  #: [B, T], if the network has the head
     features: Tensor  #: [T, N, C] of all frames
 
 
 class HPPNet(nn.Module):
-    """The network. ``forward`` is for training; ``step`` streams; whole recordings: ``FullContext``."""
+    """The network: ``forward`` is for training, ``step`` for streams, ``FullContext`` for recordings."""
 
     def __init__(self, config: NetworkConfig | None = None) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class HPPNet(nn.Module):
         self.forward_lstm = FineGrainedLSTM(heads, config.body_channels, config.lstm_units)
         self.backward_lstm = FineGrainedLSTM(heads, config.body_channels, config.lstm_units)
         self.weight = nn.Parameter(torch.randn(heads, 2 * config.lstm_units) * config.lstm_units**-0.5)
-        # Most frames hold no onset: starting near zero saves the first hundred steps.
+        # Most frames have no onset: starting near zero saves the first hundred steps.
         self.bias = nn.Parameter(torch.full((heads,), -3.0))
         self.pedal = PedalHead(config.body_channels, config.pedal_units) if config.pedal_units else None
         self.velocity = VelocityHead(config.body_channels, config.velocity_units)
@@ -139,7 +139,7 @@ class HPPNet(nn.Module):
     def step(
         self, spectrum: Tensor, state: NetworkState, look_ahead: int
     ) -> tuple[NetworkOutput, NetworkState]:
-        """New frames [B, T, 352] to predictions of those frames, T', whose R frames of future are there."""
+        """Takes new frames [B, T, 352]; predicts the T' frames whose R frames of future are complete now."""
         levels = normal(spectrum)
         new, pasts = self.features(levels, state.pasts)
         features = torch.cat([state.features, new])
@@ -162,7 +162,7 @@ class HPPNet(nn.Module):
 
     @property
     def output_weights(self) -> tuple[Tensor, Tensor]:
-        """[H, U] of the forward and of the backward LSTMs."""
+        """Output weights [H, U] of the forward and of the backward LSTMs."""
         forward, backward = self.weight.split(self.config.lstm_units, dim=1)
         return forward, backward
 
@@ -175,7 +175,7 @@ class HPPNet(nn.Module):
     ) -> Tensor:
         """The LSTMs' logits [B, T, P, H] to probabilities [B, T, P, 4], heads as in HEADS.
 
-        From the velocity head's history and the features of these frames, the PAST before and those after.
+        The velocity head reads ``history`` and ``features``, which begin PAST frames earlier.
         """
         notes = torch.sigmoid(logits.float())
         velocity = self.velocity(history, features, notes[..., ONSET] >= ONSET_FLOOR, look_ahead)
@@ -201,13 +201,13 @@ class HPPNet(nn.Module):
     ) -> Logits:
         """Logits of an excerpt [B, T, 352], for training.
 
-        With a look-ahead R, ``chunk`` frames share one backward window of chunk + R: the last of
-        them sees R frames of future, the first chunk - 1 more. Returns those of the T' frames of whole
-        windows. ``onsets`` [B, T', P] (bool) says where velocities are wanted; without it nowhere.
+        With a look-ahead R, ``chunk`` frames share one backward window of chunk + R frames: the last of
+        them sees R frames of future, the first chunk - 1 more. Returns the logits of the T' frames of
+        complete windows. ``onsets`` [B, T', P] (bool) marks where to predict velocities; None: nowhere.
         """
         levels = normal(spectrum)
         x, _ = self.features(levels, self.start(len(levels)).pasts)
-        # An LSTM adds up too much for half precision.
+        # No half precision: its rounding errors would add up over an LSTM's steps.
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()
             notes = self._excerpt(x, look_ahead, chunk)
@@ -236,7 +236,7 @@ class HPPNet(nn.Module):
 
 
 def filled(config: NetworkConfig, weights: Mapping[str, np.ndarray]) -> HPPNet:
-    """A network of the sizes with these weights, in evaluation mode. They must be those of the sizes."""
+    """A network with these sizes and these weights, which must fit them, in evaluation mode."""
     network = HPPNet(config)
     network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
     return network.eval().requires_grad_(False)

@@ -11,7 +11,7 @@ from pathlib import Path
 from . import midi_file
 from .timebase import KEYS, LOWEST_PITCH
 
-TRACK_NAME = "Piano, written by hppnet"  #: of the MIDI files written here
+TRACK_NAME = "Piano, written by hppnet"  #: track name in the MIDI files written here
 PITCH_NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 _DRUMS = 9  #: the MIDI channel on which keys are drums
 
@@ -27,7 +27,7 @@ class Note:
 
     @property
     def name(self) -> str:
-        """As musicians write it: C4 is the middle C, MIDI 60."""
+        """The pitch as musicians write it: C4 is middle C, MIDI 60."""
         return pitch_name(self.pitch)
 
 
@@ -58,7 +58,7 @@ class Pedal:
 
 @dataclass(frozen=True, order=True)
 class Press:
-    """The sustain pedal is down from one time to another, in seconds."""
+    """A press of the sustain pedal. Times in seconds."""
 
     down_s: float
     up_s: float
@@ -88,7 +88,7 @@ def notes_from(events: Iterable[Event]) -> list[Note]:
 
 
 def presses_from(events: Iterable[Event]) -> list[Press]:
-    """Pairs the pedal's events into presses. One that never came up is left out."""
+    """Pairs the pedal's events into presses. A press that never ended is left out."""
     presses = []
     down_s: float | None = None
     for event in events:
@@ -102,7 +102,7 @@ def presses_from(events: Iterable[Event]) -> list[Press]:
 
 
 def without_overlaps(notes: Iterable[Note]) -> list[Note]:
-    """Sorted by onset; a note still down when its key is played again ends there, empty ones go."""
+    """Sorts notes by onset, ends them when their key is played again, and removes empty ones."""
     following: dict[int, float] = {}
     kept = []
     for note in sorted(notes, reverse=True):
@@ -114,7 +114,7 @@ def without_overlaps(notes: Iterable[Note]) -> list[Note]:
 
 
 def sounding(notes: Iterable[Note], presses: Iterable[Press]) -> list[Note]:
-    """Notes that end where they stop sounding: with the key, the pedal after it, or the next stroke."""
+    """Extends notes to the end of their sound: the release of key and pedal, or the key's next stroke."""
     presses = sorted(presses)
     downs = [press.down_s for press in presses]
     held = []
@@ -131,13 +131,13 @@ def write_midi(
     pedal: Iterable[Press] = (),
     text: Iterable[str] = (),
 ) -> None:
-    """Writes a Standard MIDI File: one piano track, whose name says who wrote it; ``text`` as text events.
+    """Writes a Standard MIDI File with one piano track, called TRACK_NAME; ``text`` becomes text events.
 
     A tick is half a millisecond, from 83 minutes on a whole one. Notes of velocity 0 (unknown) get 64,
-    those without length a tick; none sounds when its key is played again. Presses of the sustain pedal
-    become control changes 64, 127 and 0. Text is written as UTF-8.
+    empty notes last a tick, and notes end when their key is played again. Presses of the sustain pedal
+    become control changes 64 with the values 127 and 0. Text is written as UTF-8.
 
-    Raises ValueError, before anything is written, for notes and presses that MIDI cannot hold, and OSError.
+    Raises ValueError, before it writes anything, for notes and presses that MIDI cannot hold, and OSError.
     """
     notes, presses = list(notes), list(pedal)
     for note in notes:
@@ -166,7 +166,7 @@ def _check_note(note: Note) -> None:
 
 
 def _check_times(what: str, value: Note | Press, start_s: float, end_s: float) -> None:
-    if not 0 <= start_s <= end_s <= midi_file.LONGEST_S:  # NaN is not either
+    if not 0 <= start_s <= end_s <= midi_file.LONGEST_S:  # also refuses NaN
         raise ValueError(
             f"expected {what} that begins at 0 s or later, does not end before it begins, and ends by "
             f"{midi_file.LONGEST_S:.0f} s, got {value}"
@@ -176,7 +176,7 @@ def _check_times(what: str, value: Note | Press, start_s: float, end_s: float) -
 def read_midi(path: str | PathLike[str]) -> list[Note]:
     """All notes of a MIDI file on the piano's 88 keys, sorted by onset, key releases as offsets.
 
-    Raises ValueError for what is not a MIDI file.
+    Raises ValueError if it is not a MIDI file.
     """
     down: dict[tuple[int, int, int], list[tuple[int, float, int]]] = {}
     notes = []
@@ -187,14 +187,14 @@ def read_midi(path: str | PathLike[str]) -> list[Note]:
         if message.type == "note_on" and message.velocity:
             started.append((tick, time_s, message.velocity))
             continue
-        # Where a key is played again at the tick at which it is released, either may come first in a file.
+        # If a key is released and played again at one tick, a file may have either message first.
         notes += [Note(on_s, time_s, message.note, velocity) for on, on_s, velocity in started if on < tick]
         started[:] = [one for one in started if one[0] == tick]
     return without_overlaps(note for note in notes if LOWEST_PITCH <= note.pitch < LOWEST_PITCH + KEYS)
 
 
 def read_pedal(path: str | PathLike[str]) -> list[Press]:
-    """All presses of the sustain pedal in a MIDI file (from 64 on it is down). Raises as ``read_midi``."""
+    """All presses of the sustain pedal in a MIDI file (down: values from 64 on). Raises as ``read_midi``."""
     changes = [
         Pedal(time_s, message.value >= 64)
         for _, _, time_s, message in midi_file.messages(path)

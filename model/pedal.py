@@ -1,15 +1,15 @@
-"""The head for the sustain pedal: what the spectrum and the keys' features say together, over time.
+"""The head for the sustain pedal, which combines the spectrum and the keys' features over time.
 
 Letters: B batch, T frames, N = B * 88 sequences, C features, F bins, U units, G = 6 U gates.
 
-With the dampers up, what is released rings on, all strings ring along, and the spectrum fills between the
-partials of what is played: the head receives all bins. What is played the keys' features tell; the pedal is
-one thing for all keys, so these are pooled: how they are in the mean, and where they are highest.
+With the dampers up, released notes ring on, all strings resonate, and the spectrum fills between the partials
+of the played notes, so the head receives all bins. The keys' features show which keys are played. The pedal
+acts on all keys, so the features are pooled over keys, by mean and by maximum.
 
-Forwards an LSTM remembers. Backwards, where every frame begins anew R frames later, a unit without a matrix
-product in its loop tells what comes after: h[t] = f[t] h[t + 1] + (1 - f[t]) z[t], z and f from the
-input alone (f-pooling, Bradbury et al., "Quasi-Recurrent Neural Networks", ICLR 2017). A second LSTM would
-cost a stream more than all else here together.
+Forwards, the head uses an LSTM. Backwards, where every frame begins anew R frames later, it uses a unit
+without a matrix product in its loop: h[t] = f[t] h[t + 1] + (1 - f[t]) z[t], with z and f from the input
+alone (f-pooling, Bradbury et al., "Quasi-Recurrent Neural Networks", ICLR 2017). A second LSTM would cost a
+stream more than the rest of the head.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from torch import Tensor, nn
 
 from .timebase import BINS, KEYS
 
-#: Hidden and cell state [1, B, U] of the forward LSTM; gates [<= R, B, G] of frames without future.
+#: Hidden and cell state [1, B, U] of the forward LSTM; gates [<= R, B, G] of waiting frames.
 PedalState = tuple[Tensor, Tensor, Tensor]
 
 
 class PedalHead(nn.Module):
-    """Logits of the pedal being down. What it is given is detached: it never changes the notes."""
+    """Logits of the pedal being down. Inputs are detached: training this head never changes the notes."""
 
     def __init__(self, features: int, units: int) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class PedalHead(nn.Module):
         self.bins = nn.Linear(BINS, units)
         self.key = nn.Linear(features, features)
         self.join = nn.Linear(units + 2 * features, units)
-        self.gates = nn.Linear(units, 6 * units)  # of the LSTM i, f, o, g; of the backward unit f, z
+        self.gates = nn.Linear(units, 6 * units)  # LSTM: i, f, o, g; backward unit: f, z
         self.recurrent = nn.Linear(units, 4 * units, bias=False)
         self.out = nn.Linear(2 * units, 1)
 
@@ -50,7 +50,7 @@ class PedalHead(nn.Module):
         return self.gates(self._joined(x, levels))
 
     def _joined(self, x: Tensor, levels: Tensor) -> Tensor:
-        """What the gates are of: [T, B, U]."""
+        """The input of the gates: [T, B, U]."""
         keys = torch.relu(self.key(x.detach().float()))
         keys = keys.view(len(x), len(levels), KEYS, -1)  # a view: unflatten takes longer than the mean
         bins = torch.relu(self.bins(levels.transpose(0, 1)))
@@ -61,8 +61,8 @@ class PedalHead(nn.Module):
     ) -> tuple[Tensor, PedalState]:
         """Logits [B, count] of the first ``count`` frames, from gates [T, B, G].
 
-        Each frame sees exactly ``look_ahead`` frames of future (they must be there), or with None all
-        there are. Returns the state after those frames too, with the gates of the others.
+        Each frame sees exactly ``look_ahead`` frames of future, which ``gates`` must contain, or with None
+        all that it contains. Also returns the state after the ``count`` frames, with the remaining gates.
         """
         forwards, backwards = gates.split([4 * self.units, 2 * self.units], dim=2)
         past, (hidden, cell) = self._run_forward(forwards[:count], *state[:2])
@@ -73,10 +73,10 @@ class PedalHead(nn.Module):
     def _run_forward(
         self, gates: Tensor, hidden: Tensor, cell: Tensor
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """States [T, B, U] of the LSTM, and the last ones.
+        """States [T, B, U] of the LSTM, and its last hidden and cell state.
 
-        Written out, one frame takes half as long as by nn.LSTM. The cell is ``FineGrainedLSTM.step`` with
-        PyTorch's tanh: for so few numbers one operation is sooner done than four that are quicker each.
+        For one frame this loop takes half as long as nn.LSTM. The cell is ``FineGrainedLSTM.step`` with
+        PyTorch's tanh: on so few numbers, one operation is faster than the four of ``lstm._tanh``.
         """
         weight, states = self.recurrent.weight.T, []
         hidden, cell = hidden[0], cell[0]
@@ -89,7 +89,7 @@ class PedalHead(nn.Module):
         return torch.stack(states), (hidden[None], cell[None])
 
     def forward(self, x: Tensor, levels: Tensor, look_ahead: int | None) -> Tensor:
-        """Logits [B, T'] of an excerpt, for training: of the T' frames that have R frames of future."""
+        """Logits [B, T'] of the T' frames of an excerpt that have R frames of future, for training."""
         count = len(x) - (look_ahead or 0)
         joined = self._joined(x, levels)
         if self.kernel is None:
@@ -106,12 +106,12 @@ class PedalHead(nn.Module):
 
 
 def _backwards(z: Tensor, f: Tensor, count: int, look_ahead: int | None) -> Tensor:
-    """States [count, B, U] of the backward unit, each begun R frames later, or with the last frame."""
+    """States [count, B, U] of the backward unit, each begun R frames later, or (None) at the last frame."""
     return _whole(z, f)[:count] if look_ahead is None else _in_windows(z, f, count, look_ahead)
 
 
 def _whole(z: Tensor, f: Tensor) -> Tensor:
-    """States [T, ...] of the backward unit, begun with the last frame."""
+    """States [T, ...] of the backward unit, begun at the last frame."""
     state, states = torch.zeros_like(z[:1]).squeeze(0), []
     for step_z, step_f in zip(reversed(z.unbind()), reversed(f.unbind()), strict=True):
         state = torch.lerp(step_z, state, step_f)
@@ -121,7 +121,7 @@ def _whole(z: Tensor, f: Tensor) -> Tensor:
 
 def _in_windows(z: Tensor, f: Tensor, count: int, look_ahead: int) -> Tensor:
     """States [count, B, U] of frames 0 to count - 1, each begun ``look_ahead`` frames later."""
-    if count == 1:  # live, frame by frame: the same sum without a loop
+    if count == 1:  # live streams, frame by frame: an equal sum without a loop
         fresh = torch.addcmul(z, z, f, value=-1)
         return fresh[:1] + (f.cumprod(0)[:-1] * fresh[1:]).sum(0)
     first_z = z[look_ahead : look_ahead + count]

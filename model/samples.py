@@ -1,7 +1,7 @@
-"""Sound as others hand it over: arrays, tensors, lists become float32 samples, or a line says what to do.
+"""Converts arrays, tensors and lists to float32 samples, or raises an error that says what to do.
 
-Floats are full scale at 1. Integers of 8, 16 and 32 bits are scaled by their range (unsigned 8-bit ones lie
-around 128, as in WAV files); the range of 64-bit integers, which Python makes of lists, nobody knows.
+The full scale of floats is 1. Integers of 8, 16 and 32 bits are scaled by their range (unsigned 8-bit ones
+are centred on 128, as in WAV files). 64-bit integers, which NumPy makes of lists, have no known full scale.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ import numpy as np
 
 from .downmix import Downmix
 
-#: A sound file; or samples (an array, a tensor, lists), by themselves or as (samples, sample rate).
+#: The path of a sound file, or samples (array, tensor or lists), alone or as (samples, sample rate).
 Source = Any
-#: Gives the warnings of reading, once the last block has been read.
+#: Returns the warnings from reading; to be called after the last block.
 Warnings = Callable[[], Sequence[str]]
-#: Opens a sound file: blocks of mono samples, sample rate, warnings.
+#: Opens a sound file; returns blocks of mono samples, the sample rate, and the warnings.
 Reader = Callable[[Path], tuple[Iterable[np.ndarray], int, Warnings]]
 MOST_CHANNELS = 64
-#: Full scale is 1. Whatever is louder by 36 dB was never scaled, nor were whole numbers from 2 on.
+#: Full scale is 1. Samples 36 dB above it were never scaled, nor were whole numbers that reach 2.
 LOUDEST = 64.0
 LOUD_INTEGER = 2.0
-BLOCK_S = 10.0  #: in which whole recordings are converted, so that they are not copied as a whole
+BLOCK_S = 10.0  #: block length for whole recordings, which are converted without a copy of the whole
 _INTEGERS = ("int8", "uint8", "int16", "int32")
 
 
 def opened(
     source: Source, sample_rate: int | None, reader: Reader | None
 ) -> tuple[Iterable[np.ndarray], int, Warnings]:
-    """Blocks of mono samples [n], their rate in Hz and the warnings of reading, of a file or of samples.
+    """Opens a file or samples: blocks of mono samples [n], their rate in Hz and the warnings of reading.
 
-    Raises TypeError for a file without a ``reader`` and for a rate that is missing or too much; and as
+    Raises TypeError for a file without a ``reader`` or with a rate, and for samples without a rate; also as
     ``reader`` and ``recording_blocks`` do.
     """
     if isinstance(source, (str, PathLike)):
@@ -53,10 +53,10 @@ def opened(
 
 
 def as_samples(block: object) -> np.ndarray:
-    """A block of one channel as finite float32 samples [n]; a copy, so the caller may use its array again.
+    """A block of one channel as finite float32 samples [n]; a copy, so the caller may reuse its array.
 
-    Raises TypeError for what is not an array of such numbers, ValueError for other shapes, NaN and values
-    that are not scaled.
+    Raises TypeError if ``block`` is not an array of supported numbers, ValueError for other shapes, NaN and
+    values that are not scaled.
     """
     samples = _array(block)
     if samples.ndim != 1:
@@ -68,10 +68,10 @@ def as_samples(block: object) -> np.ndarray:
 
 
 def recording_blocks(samples: object, sample_rate: int) -> Iterator[np.ndarray]:
-    """A whole recording [n], [n, channels] or [channels, n] as blocks of float32 samples [m], one channel.
+    """A whole recording [n], [n, channels] or [channels, n] as blocks of mono float32 samples [m].
 
-    The shorter axis is the channels'; of two axes of one length, the second. Channels are mixed as those of
-    files are (``downmix``). Raises as ``as_samples``, before the first block.
+    The shorter axis is that of the channels; if both are equally long, the second. Channels are mixed as
+    those of files are (``downmix``). Raises as ``as_samples``, before the first block.
     """
     whole = _frames_first(_array(samples))
     step = max(1, round(BLOCK_S * sample_rate))
@@ -88,14 +88,14 @@ def recording_blocks(samples: object, sample_rate: int) -> Iterator[np.ndarray]:
 
 
 def _mixed(parts: list[np.ndarray], channels: int, sample_rate: int) -> Iterator[np.ndarray]:
-    """Begins when asked for the first block: by then whoever takes them has checked the rate."""
+    """Mixes parts to mono. A generator, so that Downmix is created after the caller checked the rate."""
     mix = Downmix(channels, sample_rate)
     for part in parts:
         yield mix.feed(_scaled(part))
 
 
 def whole_rate(sample_rate: Any) -> int:
-    """A sample rate as an int. Raises TypeError for what is not one number, ValueError for a broken one."""
+    """A sample rate as an int. Raises TypeError if it is not a number, ValueError if it is not whole."""
     if getattr(sample_rate, "ndim", None) == 0 and hasattr(sample_rate, "item"):
         sample_rate = sample_rate.item()
     if isinstance(sample_rate, bool) or not isinstance(sample_rate, Real):
@@ -104,20 +104,20 @@ def whole_rate(sample_rate: Any) -> int:
             "samples come first, their rate second"
         )
     rate = float(sample_rate)
-    if not rate.is_integer():  # which NaN and infinity are not
+    if not rate.is_integer():  # also refuses NaN and infinity
         raise ValueError(f"expected a whole number of samples a second, got {sample_rate}")
     return int(rate)
 
 
 def _array(value: Any) -> np.ndarray:
-    """Numbers of a kind whose scale is known, in an array of any shape."""
+    """``value`` as an array of any shape, with a type whose full scale is known."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         raise TypeError(
             f"expected an array of samples, got {type(value).__name__}: for 16-bit PCM write "
             "np.frombuffer(data, dtype='<i2')"
         )
     try:
-        if hasattr(value, "detach"):  # a tensor of PyTorch, which is not imported for this
+        if hasattr(value, "detach"):  # a PyTorch tensor; PyTorch is not imported for this
             value = (value.float() if "bfloat16" in str(value.dtype) else value).numpy(force=True)
         array = np.asarray(value)
     except ValueError:
@@ -147,7 +147,7 @@ def _check_kind(value: object, array: np.ndarray) -> None:
 
 
 def _frames_first(array: np.ndarray) -> np.ndarray:
-    """Samples [n] or [n, channels]."""
+    """The samples as [n] or [n, channels]."""
     if array.ndim == 1:
         return array
     if array.ndim != 2:
@@ -177,8 +177,8 @@ def _scaled(array: np.ndarray) -> np.ndarray:
 
 
 def _check_values(array: np.ndarray, before: int = 0) -> None:
-    """``before``: samples that came before these, which are counted in the message."""
-    if array.dtype.kind != "f" or _peak(array) <= LOUDEST:  # which NaN is not
+    """Raises ValueError for NaN, infinite or unscaled values. ``before``: number of samples before these."""
+    if array.dtype.kind != "f" or _peak(array) <= LOUDEST:  # False for NaN
         return
     rows = np.isfinite(array) if array.ndim == 1 else np.isfinite(array).all(axis=1)
     if not rows.all():
@@ -198,7 +198,7 @@ def _never_scaled(peak: float) -> ValueError:
 
 
 def _check_range(kind: np.dtype, peak: float) -> None:
-    """16-bit values in 32-bit integers would be 96 dB too quiet, and no note would be found."""
+    """Refuses 16-bit values in 32-bit integers: 96 dB too quiet, they would give no notes."""
     if kind.newbyteorder("=") == np.int32 and 0 < peak <= 2**15:
         raise ValueError(
             f"expected 32-bit samples (full scale is 2147483648), got a peak of {peak:.0f}: "

@@ -1,8 +1,8 @@
-"""Streams of several listeners computed together: all that wait at the same moment, in as few batches as pay.
+"""Computes several streams together: all frames that wait at one moment, in as few batches as is worthwhile.
 
-On a GPU a batched step costs not much more than a single one; what is worth it elsewhere the engine says.
-Each stream keeps its own state, so streams may come, go and sleep as they like; the numbers differ from those
-of a stream alone by rounding at most.
+On a GPU a batched step costs little more than a single one; engines set their largest useful batch. Each
+stream keeps its own state and may start, pause and end at any time. Results differ from those of a stream
+alone by rounding at most.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from .transcriber import DEFAULT_LATENCY_MS, Transcriber
 
 
 class SharedStream(Stream):
-    """A Stream whose frames wait for ``step_together``: ``feed`` gives nothing, ``collect`` what came of it.
+    """A Stream whose frames wait for ``step_together``. ``collect``, not ``feed``, returns the events.
 
-    ``flush`` and ``reset`` need no other stream and act at once.
+    ``flush`` and ``reset`` act at once, without other streams.
     """
 
     def __init__(self, engine: StreamEngine, *rest: Any) -> None:
@@ -30,28 +30,28 @@ class SharedStream(Stream):
         super().__init__(engine, *rest)
 
     def reset(self) -> None:
-        """As Stream's; events that were not collected are gone."""
+        """As ``Stream.reset``; events that were not collected are dropped."""
         super().reset()
         self._events: list[Event] = []
         self._fault: Exception | None = None
 
     @property
     def waiting_frames(self) -> int:
-        """How many frames ``step_together`` would compute."""
+        """The number of frames that ``step_together`` would compute."""
         return self._frames.waiting_frames
 
     @property
     def missing_s(self) -> float:
-        """Seconds of sound without which ``step_together`` would compute nothing."""
+        """Seconds of sound still missing until ``step_together`` can compute a frame."""
         return self._frames.missing_s
 
     def feed(self, block: object) -> list[Event]:
-        """Takes a block of samples [n] as Stream does. Always an empty list: see ``collect``."""
+        """Takes a block of samples [n] as Stream does. Returns an empty list: see ``collect``."""
         self._frames.keep(block)
         return []
 
     def collect(self) -> list[Event]:
-        """The events of the steps since the last call. Raises what decoding them raised."""
+        """The events of the steps since the last call. Raises any exception from decoding them."""
         events, self._events = self._events, []
         fault, self._fault = self._fault, None
         if fault is not None:
@@ -59,8 +59,8 @@ class SharedStream(Stream):
         return events
 
     def flush(self) -> list[Event]:
-        """As Stream's, after what was not collected."""
-        return self.collect() + super().flush()  # which computes what still waits
+        """The events that were not collected, then those of ``Stream.flush``."""
+        return self.collect() + super().flush()  # also computes the waiting frames
 
 
 def shared_stream(
@@ -69,7 +69,7 @@ def shared_stream(
     sample_rate: int = 48_000,
     watch: Watch | None = None,
 ) -> SharedStream:
-    """As ``Transcriber.stream``, to be computed with others. Raises ValueError likewise."""
+    """As ``Transcriber.stream``, but for ``step_together``. Raises ValueError likewise."""
     config = transcriber.config
     look_ahead = frames_for_latency(latency_ms, config.front_end.look_ahead)
     engine = stream_engine(transcriber.network, config.front_end, look_ahead)
@@ -77,9 +77,9 @@ def shared_stream(
 
 
 def step_together(streams: Iterable[SharedStream]) -> None:
-    """Computes all frames that wait in streams, as few batches as pay.
+    """Computes all waiting frames of streams, in as few batches as is worthwhile.
 
-    What goes wrong in decoding one stream is raised by its ``collect`` and does not disturb the others.
+    An exception from decoding one stream is raised by its ``collect`` and does not affect other streams.
     """
     waiting = [stream for stream in streams if stream.waiting_frames]
     while waiting:
@@ -96,12 +96,12 @@ def step_together(streams: Iterable[SharedStream]) -> None:
 
 
 def _step(engine: StreamEngine, streams: Sequence[SharedStream], frames: int) -> None:
-    """The next ``frames`` frames of streams with one engine and states of one kind."""
+    """Computes the next ``frames`` frames of streams with one engine and states of one kind."""
     samples = np.stack([stream._frames.cut(frames) for stream in streams])
     found, states = engine.step(samples, [stream._state for stream in streams])
     for stream, probable, state in zip(streams, found, states, strict=True):
         stream._state = state
         try:
             stream._events += stream._decode(probable)
-        except Exception as error:  # what watches a stream may refuse its numbers
+        except Exception as error:  # a ``watch`` function may raise
             stream._fault = error

@@ -1,4 +1,4 @@
-"""What follows from the sizes of a network: its tensors, and its multiply-adds a frame of a stream."""
+"""Tensor shapes and multiply-adds per frame of a stream, derived from the sizes of a network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CANDIDATES_AN_ONSET = 4  #: frames around an onset in which its probability is a
 
 
 def shapes_of(config: NetworkConfig) -> Shapes:
-    """Names and shapes of all tensors, as PyTorch's HPPNet has them."""
+    """Names and shapes of all tensors, as in the PyTorch network HPPNet."""
     stem, body, units, heads = config.stem_channels, config.body_channels, config.lstm_units, len(NOTE_HEADS)
     shapes: Shapes = {"weight": (heads, 2 * units), "bias": (heads,)}
     for number, kernel in enumerate(config.stem_kernels):
@@ -37,7 +37,7 @@ def shapes_of(config: NetworkConfig) -> Shapes:
 
 
 def check(weights: Mapping[str, np.ndarray], config: NetworkConfig) -> None:
-    """Raises ValueError, naming the first tensor, where the weights are not those of the sizes."""
+    """Raises ValueError, naming the first wrong tensor, if the weights do not fit the sizes."""
     wanted = shapes_of(config)
     for name in sorted({*wanted, *weights}):
         if name not in weights:
@@ -87,11 +87,11 @@ def _norm(name: str, channels: int) -> Shapes:
 def multiply_adds(
     config: NetworkConfig, look_ahead: int, velocities: float | None = None
 ) -> dict[str, float]:
-    """Multiply-adds a frame of each part, with R = ``look_ahead``.
+    """Multiply-adds per frame, by part of the network, with R = ``look_ahead``.
 
-    It counts the matrix products and convolutions that a step executes for one frame, not the front end and
-    what goes element by element. ``velocities`` is how many are predicted in a frame; by default those of
-    four onsets a second.
+    Counts the matrix products and convolutions that a step executes for one frame, not the front end and
+    elementwise operations. ``velocities`` is the number of velocities predicted per frame, by default that of
+    four onsets per second.
     """
     heads, channels, units = len(NOTE_HEADS), config.body_channels, config.lstm_units
     if velocities is None:
@@ -103,7 +103,7 @@ def multiply_adds(
         "harmonic dilated convolution": BINS * config.stem_channels * harmonics * config.body_channels,
         "residual blocks": KEYS * sum(_block(config, kernel) for kernel in config.block_kernels),
         "forward LSTM": heads * KEYS * (projection + recurrence),
-        # Each frame's gates are projected once; a window takes R steps, its first from a zero state.
+        # Gates are projected once per frame. The first of a window's R + 1 steps needs no product.
         "backward LSTM": heads * KEYS * (projection + look_ahead * recurrence),
         "LSTM outputs": heads * KEYS * 2 * units,
         "velocity": velocities * _velocity(config, look_ahead),
@@ -114,7 +114,7 @@ def multiply_adds(
 
 
 def _stem(config: NetworkConfig) -> int:
-    """Weights of all its convolutions."""
+    """Number of weights of the stem's convolutions."""
     sizes = [1, *[config.stem_channels] * (len(config.stem_kernels) - 1)]
     return sum(
         channels * config.stem_channels * frames * bins
@@ -123,7 +123,7 @@ def _stem(config: NetworkConfig) -> int:
 
 
 def _block(config: NetworkConfig, kernel: tuple[int, int]) -> int:
-    """Weights of a residual block's two convolutions."""
+    """Number of weights of a residual block's two convolutions."""
     return config.body_channels**2 * (kernel[0] * kernel[1] + len(config.block_harmonics))
 
 

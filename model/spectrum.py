@@ -1,4 +1,4 @@
-"""The front end in PyTorch: what training and a GPU compute spectra with (see ``frontend``)."""
+"""The front end in PyTorch, for training and for GPUs (see ``frontend``)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .frames import Frames
 from .frontend import FLOOR_DB, FrontEndConfig, kernel
 from .timebase import BINS, HOP
 
-#: Where the bins are split so that short windows are not multiplied with thousands of zeros.
+#: Boundaries of groups of bins: they save multiplying short windows with thousands of zeros.
 GROUPS = (0, 128, 192, 256, BINS)
 
 
 class FrontEnd:
-    """Sound to log power. Immutable: one may serve any number of streams.
+    """Transforms sound to log power. Immutable: any number of streams may share it.
 
-    ``before`` samples of history and ``look_ahead`` of future surround each frame's centre.
+    A frame is computed from ``before`` samples before its centre and ``after`` samples from its centre on.
     """
 
     def __init__(self, config: FrontEndConfig | None = None, device: str | torch.device = "cpu") -> None:
@@ -60,7 +60,7 @@ class FrontEnd:
         return 10 * torch.log10(power.clamp_min(10 ** (FLOOR_DB / 10)))
 
     def whole(self, samples: Tensor) -> Tensor:
-        """Log power [B, T, BINS] of whole clips [B, n], silence around them; T = ceil(n / HOP)."""
+        """Log power [B, T, BINS] of whole clips [B, n] with silence around them; T = ceil(n / HOP)."""
         count = -(-samples.shape[-1] // HOP)
         after = max(0, (count - 1) * HOP + self.after - samples.shape[-1])
         return self.frames(torch.nn.functional.pad(samples, (self.before, after)))[:, :count]
@@ -68,15 +68,15 @@ class FrontEnd:
 
 @lru_cache(maxsize=4)
 def front_end_of(config: FrontEndConfig, device: str | torch.device = "cpu") -> FrontEnd:
-    """The front end of a configuration on a device; the same for all who ask, since it never changes.
+    """The front end of a configuration on a device. Callers share it, since it never changes.
 
-    The last four are kept (8 MB each): a corpus in which each piano is tuned otherwise has thousands.
+    Only the last four are kept (8 MB each): a corpus of differently tuned pianos needs thousands.
     """
     return FrontEnd(config, device)
 
 
 class Spectra(Frames):
-    """One stream's way from samples at any rate to log power frames."""
+    """Converts one stream's samples, at any rate, to frames of log power."""
 
     def feed(self, block: object) -> Tensor:
         """New frames [1, T, 352] that a block of samples [n] completes; T may be 0."""
@@ -84,7 +84,7 @@ class Spectra(Frames):
         return self._take()
 
     def flush(self) -> Tensor:
-        """The frames still owed. Nothing for no sound."""
+        """The remaining frames [1, T, 352]; none if there was no sound."""
         self.end()
         return self._take()
 

@@ -1,7 +1,7 @@
-"""Sound in, events out: a live stream, and a whole recording window by window.
+"""Turns sound into events: live streams, and whole recordings window by window.
 
-Either takes blocks of any size and is one thread's. A stream predicts every frame with R frames of future:
-its notes are the same whatever the sizes. A recording is predicted with all the future that helps.
+Both take blocks of any size and belong to one thread. A stream predicts every frame with R frames of
+look-ahead, so its notes do not depend on the block sizes. A recording is predicted with full context.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from .frontend import FrontEndConfig
 from .notes import Event
 from .timebase import FRAME_S, FRAMES_PER_SECOND
 
-#: Is shown every block of probabilities [T, 88, 4], or of the pedal's [T].
+#: Receives every block of probabilities [T, 88, 4], or of the pedal's [T].
 Watch = Callable[[np.ndarray], None]
-#: Is told events, and the seconds of sound after which they were known; None: after the whole recording.
+#: Receives events and the seconds of sound that were needed to decide them; None: the whole recording.
 WatchEvents = Callable[[list[Event], float | None], None]
 
 
 class Stream:
-    """Sound in, events out, ``latency_s`` after they were played."""
+    """Receives sound and returns events, ``latency_s`` after they were played."""
 
     def __init__(
         self,
@@ -42,16 +42,16 @@ class Stream:
         self._frames = Frames(engine.front_end, sample_rate)
         self._decoder = Decoder(decoder.at(engine.look_ahead))
         self._watch, self._watch_pedal = watch, watch_pedal
-        self.watch_events: WatchEvents | None = None  #: is told what ``feed`` and ``flush`` give
+        self.watch_events: WatchEvents | None = None  #: receives the events of ``feed`` and ``flush``
         self.reset()
 
     @property
     def latency_s(self) -> float:
-        """Algorithmic latency in seconds: from a frame's centre to the announcement of its onset."""
+        """Algorithmic latency in seconds: from a frame's centre until its onset is emitted."""
         return self._frames.latency_s + (self.look_ahead + 1) * FRAME_S
 
     def reset(self) -> None:
-        """As new: forgets all sound and all sounding notes; the next sample is at 0 s."""
+        """Starts anew: drops all sound and all sounding notes; the next sample is at 0 s."""
         self._frames.reset()
         self._decoder.reset()
         self._state = self._engine.start()
@@ -61,13 +61,13 @@ class Stream:
     def feed(self, block: object) -> list[Event]:
         """Events that a block of mono samples [n] (float, -1 to 1, at ``sample_rate``) completes.
 
-        Raises TypeError or ValueError for other input, and then has not taken any of it.
+        Raises TypeError or ValueError for other input and uses none of it.
         """
         self._frames.keep(block)
         return self._compute()
 
     def flush(self) -> list[Event]:
-        """The events still owed, as if silence followed, and the ends of what sounds. Then ``reset``."""
+        """The remaining events, as if silence followed, and the ends of sounding notes. Then ``reset``."""
         self._frames.end(self.look_ahead)
         events = self._compute(self._frames.total_frames)
         ends = self._decoder.flush()
@@ -76,23 +76,23 @@ class Stream:
         return events + ends
 
     def expect(self, pitches: Iterable[int], within_s: float) -> None:
-        """Keys that are to be played next, MIDI pitches 21 to 108; twice for two strokes.
+        """Expects keys to be played next: MIDI pitches 21 to 108, a pitch twice for two strokes.
 
-        Until ``within_s`` seconds of sound more were fed, or they are played, they are detected earlier and
-        when they are softer; ``expected`` tells what was found. Strokes whose sound was fed less than
-        ``latency_s`` ago count too. What ``feed`` returns does not change.
+        For the next ``within_s`` seconds of sound, or until they are played, these keys are detected earlier
+        and at softer strokes; ``expected`` returns the detected keys. Strokes whose sound was fed less than
+        ``latency_s`` ago count too. The events from ``feed`` do not change.
 
-        Raises ValueError, and then expects nothing new.
+        Raises ValueError for other pitches or times and then expects nothing new.
         """
         expectation = self._expectation or Expectation(self._decoder.config)
         expectation.expect(pitches, self._frames.duration_s + check_within(within_s))
         self._expectation = expectation
 
     def expected(self) -> list[Sounded]:
-        """(pitch, time_s, wanted) of each key that was found since the last call.
+        """(pitch, time_s, wanted) of each key detected since the last call.
 
-        Keys that were expected are found 20 to 60 ms before ``feed`` returns their NoteOn; the others, not
-        wanted, when ``feed`` returns it. Empty before ``expect`` is first called, and after ``reset``.
+        Expected keys are detected 20 to 60 ms before ``feed`` returns their NoteOn, other keys (not wanted)
+        when ``feed`` returns it. Empty before ``expect`` is first called, and after ``reset``.
         """
         return [] if self._expectation is None else self._expectation.take()
 
@@ -105,7 +105,7 @@ class Stream:
         return events
 
     def _decode(self, probable: Probable, total: int | None = None) -> list[Event]:
-        """Events of a step's probabilities; of those before frame ``total`` alone, if given."""
+        """Events from a step's probabilities, only of frames before ``total`` if given."""
         keys, pedal = probable
         owed = len(keys) if total is None else min(len(keys), total - self._predicted)
         keys, pedal = keys[:owed], None if pedal is None else pedal[:owed]
@@ -115,29 +115,29 @@ class Stream:
         if self._expectation is not None:
             self._expectation.feed(self._predicted, keys, events)
         if self.watch_events is not None:
-            # At the end no more sound is waited for.
+            # At the end, events are decided by the end of the sound at the latest.
             self._tell(self.watch_events, events, math.inf if total is None else self._frames.duration_s)
         self._predicted += owed
         return [event for known in events for event in known]
 
     def _tell(self, watch: WatchEvents, events: list[list[Event]], latest_s: float) -> None:
-        """Tells the events of the frames from number ``_predicted`` on."""
+        """Passes on the events of the frames from number ``_predicted`` on."""
         for frame, known in enumerate(events, self._predicted):
             if known:
                 watch(known, min(latest_s, (frame - 1) * FRAME_S + self.latency_s))
 
 
 def show(probabilities: np.ndarray | None, watch: Watch | None) -> None:
-    """To whoever watches, if there is something to see."""
+    """Calls ``watch`` with the probabilities if both are given."""
     if probabilities is not None and watch is not None:
         watch(probabilities)
 
 
 class RecordingStream:
-    """Sound in, in blocks of any size; events out, a window at a time: as Stream, with all the context.
+    """As Stream, but with full context: returns the events of one window at a time.
 
-    Windows of ``window_s``, each with the context of ``windows`` behind it to begin the backward LSTMs in;
-    the forward LSTMs run through. Memory is bounded by the window, not by the recording.
+    Each window of ``window_s`` is followed by the context of ``windows``, in which the backward LSTMs begin.
+    The forward LSTMs run on from window to window. The window, not the recording, bounds the memory.
     """
 
     def __init__(
@@ -156,14 +156,14 @@ class RecordingStream:
         self._past = self._windows.start()
         self._decoder = Decoder(decoder)
         self._watch, self._watch_pedal = watch, watch_pedal
-        self.watch_events: WatchEvents | None = None  #: is told what ``feed`` and ``flush`` give
+        self.watch_events: WatchEvents | None = None  #: receives the events of ``feed`` and ``flush``
 
     def feed(self, block: object) -> list[Event]:
-        """Events of the windows that a block of samples [n] completes; they may come seconds later."""
+        """Events of the windows that a block of samples [n] completes, seconds after they were played."""
         return [event for sound in self._slices.take(block) for event in self._predict(sound, last=False)]
 
     def flush(self) -> list[Event]:
-        """All events still owed."""
+        """All remaining events."""
         events = [event for sound, last in self._slices.rest() for event in self._predict(sound, last)]
         return events + self._told(self._decoder.flush())
 

@@ -25,14 +25,14 @@ if SAMPLE_RATE % HOP:
 
 
 def latency_s(look_ahead_frames: int, look_ahead_samples: int = LOOK_AHEAD) -> float:
-    """Algorithmic latency: the front end's look-ahead, R frames, and one for the peak's neighbour."""
+    """Algorithmic latency in seconds: front-end look-ahead, R frames, and one for a peak's neighbour."""
     return look_ahead_samples / SAMPLE_RATE + (look_ahead_frames + 1) * FRAME_S
 
 
 def frames_for_latency(latency_ms: float, look_ahead_samples: int = LOOK_AHEAD) -> int:
-    """R for an algorithmic latency in milliseconds.
+    """The look-ahead R for an algorithmic latency in milliseconds.
 
-    Raises ValueError, naming the values that can be reached, for any other.
+    Raises ValueError for a latency that cannot be reached; the message lists those that can.
     """
     reachable = [1000 * latency_s(r, look_ahead_samples) for r in range(MAX_LOOK_AHEAD_FRAMES + 1)]
     for frames, value in enumerate(reachable):
@@ -43,5 +43,5 @@ def frames_for_latency(latency_ms: float, look_ahead_samples: int = LOOK_AHEAD) 
 
 
 def frames_in(samples: int) -> int:
-    """How many frames a clip has: those whose centre lies on one of its samples."""
+    """The number of frames of a clip: those whose centre lies on one of its samples."""
     return -(-samples // HOP)

@@ -1,9 +1,9 @@
-"""Streams and windows of recordings computed by PyTorch: on a GPU, and as the reference for the engine.
+"""Runs streams and windows of recordings with PyTorch: on a GPU, and as the reference for ONNX Runtime.
 
-Whole recordings are predicted in windows, many recordings as one batch, each with its own context and its own
-state: ``Slices`` cuts the sound, ``TorchWindows`` runs the network over as many recordings as fit, and the
-probabilities go on to a ``Decoder`` each; ``RecordingStream`` does all of it for one. Letters: B recordings
-or streams, T frames, P keys, C features.
+Whole recordings are predicted in windows, many recordings in one batch, each with its own context and state.
+``Slices`` cuts the sound, ``TorchWindows`` runs the network over as many recordings as fit, and one
+``Decoder`` per recording receives the probabilities. ``RecordingStream`` does all this for one recording.
+Letters: B recordings or streams, T frames, P keys, C features.
 
         a recording   |-- 20 s predicted --|- 5 s context -|
                                            |-- 20 s predicted --|- 5 s context -|
@@ -33,13 +33,13 @@ from .pedal import PedalState
 from .spectrum import FrontEnd, front_end_of
 from .timebase import HOP, KEYS
 
-MOST_FRAMES = 25  #: of a stream in one step
-PIECE_FRAMES = 250  #: of every recording that go through the convolutions at once
+MOST_FRAMES = 25  #: frames of a stream in one step
+PIECE_FRAMES = 250  #: frames of each recording that pass the convolutions at once
 
 
 @dataclass(frozen=True)
 class TorchStreams:
-    """A network for streams with a look-ahead of R frames."""
+    """Runs a network for streams with a look-ahead of R frames."""
 
     network: HPPNet
     front_end: FrontEndConfig
@@ -56,11 +56,11 @@ class TorchStreams:
             return self.network.start()
 
     def kind(self, state: NetworkState) -> Hashable:
-        """Streams that wait for as many frames of future may be one batch."""
+        """The number of waiting frames: streams with equal numbers may form a batch."""
         return state.gates.shape[1]
 
     def most_streams(self, frames: int) -> int:
-        """Any number."""
+        """Unlimited."""
         return 2**31
 
     @torch.inference_mode()
@@ -70,7 +70,7 @@ class TorchStreams:
         """As ``StreamEngine.step``; the numbers differ from those of a single stream by rounding."""
         spectra = self._transform.frames(torch.from_numpy(samples).to(self.network.bias.device))
         predictions, state = self.network.step(spectra, joined(states), self.look_ahead)
-        keys = predictions.keys.cpu().numpy()  # once for all
+        keys = predictions.keys.cpu().numpy()  # one copy for all streams
         pedal = None if predictions.pedal is None else predictions.pedal.cpu().numpy()
         found: list[Probable] = [
             (own, None if pedal is None else pedal[number]) for number, own in enumerate(keys)
@@ -79,7 +79,7 @@ class TorchStreams:
 
 
 def joined(states: Sequence[NetworkState]) -> NetworkState:
-    """States of one stream each as the state of a batch."""
+    """Joins the states of single streams to the state of a batch."""
     if len(states) == 1:
         return states[0]
     pasts = tuple(torch.cat(past) for past in zip(*(state.pasts for state in states), strict=True))
@@ -97,7 +97,7 @@ def joined(states: Sequence[NetworkState]) -> NetworkState:
 
 
 def parted(state: NetworkState, count: int) -> list[NetworkState]:
-    """The state of a batch as ``count`` states of one stream each."""
+    """Splits the state of a batch into ``count`` states of single streams."""
     if count == 1:
         return [state]
     pasts = zip(*(past.chunk(count) for past in state.pasts), strict=True)
@@ -113,26 +113,26 @@ def parted(state: NetworkState, count: int) -> list[NetworkState]:
 
 @dataclass(frozen=True)
 class TorchPast:
-    """What is remembered of a recording between two windows; a value, never changed in place."""
+    """The state of a recording between two windows. Immutable."""
 
-    pasts: tuple[Tensor, ...]  #: earlier frames [1, C, past, bins], one tensor a causal convolution
-    forward: State  #: of the forward LSTMs, each [H, P, U]
-    waiting: Tensor  #: features [PAST + T, P, C]: of PAST frames, then of the context, not predicted yet
-    history: Tensor  #: what the velocity head keeps of the spectrum, [1, MEMORY + T, P + 3], likewise
-    pedal: PedalState | None = None  #: of the pedal head, with its gates of the context
+    pasts: tuple[Tensor, ...]  #: earlier frames [1, C, past, bins], one tensor per causal convolution
+    forward: State  #: hidden and cell state of the forward LSTMs, each [H, P, U]
+    waiting: Tensor  #: features [PAST + T, P, C]: PAST frames, then the context, which is not predicted yet
+    history: Tensor  #: the velocity head's summaries, context included [1, MEMORY + T, P + 3]
+    pedal: PedalState | None = None  #: state of the pedal head, with its gates of the context
 
 
 class NewFrames(NamedTuple):
-    """What new frames of each row are, to the heads: nothing in the lists of heads that there are not."""
+    """The heads' inputs for new frames of each row. Lists of a head that the network lacks are empty."""
 
     features: list[Tensor]  #: [T, P, C]
-    histories: list[Tensor]  #: for velocities [1, MEMORY + T, P + 3], after what waited
-    pedal: list[Tensor]  #: gates [T, 1, G], after what waited; none without the head
-    pasts: list[tuple[Tensor, ...]]  #: of the convolutions, for the frames to come
+    histories: list[Tensor]  #: summaries of waiting and new frames, for velocities [1, MEMORY + T, P + 3]
+    pedal: list[Tensor]  #: gates of waiting and new frames [T, 1, G]; empty without the head
+    pasts: list[tuple[Tensor, ...]]  #: the convolutions' pasts for the next frames
 
 
 class TorchPredictions:
-    """Probabilities on their way from the device, and the pasts that the next windows need."""
+    """Probabilities being copied from the device, and the pasts for the next windows."""
 
     def __init__(
         self, keys: Tensor, pedal: Tensor | None, counts: Sequence[int], pasts: list[TorchPast]
@@ -148,11 +148,11 @@ class TorchPredictions:
 
     @property
     def ready(self) -> bool:
-        """Whether ``wait`` would not have to."""
+        """Whether ``wait`` returns at once."""
         return self._done is None or self._done.query()
 
     def wait(self) -> list[Probable]:
-        """For each row those of the frames it predicts."""
+        """For each row, the probabilities of its predicted frames."""
         if self._done is not None:
             self._done.synchronize()
         pedal = self._pedal
@@ -163,7 +163,7 @@ class TorchPredictions:
 
 
 def _on_its_way(values: Tensor) -> Tensor:
-    """A copy on the processor's side; from a GPU it comes while the next batch is prepared."""
+    """A copy in the CPU's memory; from a GPU it is transferred while the next batch is prepared."""
     if values.device.type != "cuda":
         return values.cpu()
     there = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
@@ -171,7 +171,7 @@ def _on_its_way(values: Tensor) -> Tensor:
 
 
 class TorchWindows:
-    """The network of a transcriber, for windows of several recordings at once. ``half`` is bf16."""
+    """Runs a network for windows of several recordings at once. ``half`` selects bf16."""
 
     def __init__(
         self, network: HPPNet, front_end: FrontEndConfig, half: bool = False, context: int = CONTEXT_FRAMES
@@ -194,15 +194,15 @@ class TorchWindows:
 
     @torch.inference_mode()
     def predict(self, rows: Sequence[Row]) -> TorchPredictions:
-        """One window of each recording. Pasts are not changed: after a failure the rows may be tried again.
+        """Predicts one window of each recording. Pasts are not changed: rows may be retried after a failure.
 
-        Raises MemoryError when the device is too small for so many.
+        Raises MemoryError if the device has too little memory for so many rows.
         """
         try:
             return self._predict(rows)
         except torch.OutOfMemoryError:
             pass
-        if self.device.type == "cuda":  # out of the handler: it would hold on to what was begun
+        if self.device.type == "cuda":  # outside the handler, which keeps the failed batch's memory
             torch.cuda.empty_cache()
         raise MemoryError("the device has too little memory for so many windows")
 
@@ -233,7 +233,7 @@ class TorchWindows:
         return (len(sound) - self.span) // HOP + 1 if len(sound) else 0
 
     def _spectra(self, rows: Sequence[Row], frames: Sequence[int]) -> Tensor:
-        """Log power [B, T, 352] on the device; rows that are shorter end in what nobody looks at."""
+        """Log power [B, T, 352] on the device; frames after a row's end are never read."""
         samples = [row.sound if row.sound.ndim == 1 else row.sound[:0, 0] for row in rows]
         longest = max(len(sound) for sound in samples)
         spectra = self._front_end.frames(self._moved(samples, longest))
@@ -244,14 +244,14 @@ class TorchWindows:
         return spectra
 
     def _moved(self, samples: Sequence[np.ndarray], longest: int) -> Tensor:
-        """Samples [B, n] on the device, by memory that the GPU fetches from without the processor."""
+        """Samples [B, n] on the device, via pinned memory that the GPU reads without the CPU."""
         batch = torch.zeros(len(samples), longest, pin_memory=self.device.type == "cuda")
         for number, sound in enumerate(samples):
             batch[number, : len(sound)] = torch.from_numpy(sound)
         return batch.to(self.device, non_blocking=True)
 
     def _convolve(self, spectra: Tensor, frames: Sequence[int], before: Sequence[TorchPast]) -> NewFrames:
-        """The convolutions over spectra [B, T, 352], of each row the first ``frames``."""
+        """Runs the convolutions over the first ``frames`` frames of each row of spectra [B, T, 352]."""
         parts: list[list[Tensor]] = [[row.waiting[:0]] for row in before]
         gates: list[list[Tensor]] = [[] if row.pedal is None else [row.pedal[2]] for row in before]
         histories: list[list[Tensor]] = [[row.history] for row in before]

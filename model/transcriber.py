@@ -1,4 +1,4 @@
-"""The face of the model: a checkpoint ready to transcribe, shared by any number of streams."""
+"""The model's interface: a checkpoint that any number of streams may share."""
 
 from __future__ import annotations
 
@@ -32,36 +32,36 @@ log = logging.getLogger("hppnet")
 
 @dataclass(frozen=True)
 class Transcription:
-    """What was found in a recording."""
+    """The transcription of a recording."""
 
     notes: list[Note]
     duration_s: float
     probabilities: np.ndarray | None = None  #: [T, 88, 4], 50 frames a second, heads as in HEADS
     pedal: list[Press] | None = None  #: presses of the sustain pedal; None: these weights do not predict it
-    pedal_probabilities: np.ndarray | None = None  #: [T], likewise
-    tuning_cents: float = 0.0  #: against A = 440 Hz, that the notes were found with
-    latency_ms: float | None = None  #: that live would have had; None: with all the context there is
+    pedal_probabilities: np.ndarray | None = None  #: [T], 50 frames a second; None if not predicted
+    tuning_cents: float = 0.0  #: tuning against A = 440 Hz used for the notes
+    latency_ms: float | None = None  #: latency of the equivalent live stream; None: full context
     checkpoint_name: str = ""  #: file name and digest of the weights
-    warnings: tuple[str, ...] = ()  #: what could not be read, and a tuning that drifts, a line each
+    warnings: tuple[str, ...] = ()  #: a line for each unreadable part and for a drifting tuning
 
     @property
     def sounding(self) -> list[Note]:
-        """The notes, ending when they stop sounding: with the key, the pedal, or the next stroke."""
+        """The notes extended to the end of their sound: release of key and pedal, or the next stroke."""
         return sounding(self.notes, self.pedal or ())
 
 
 @dataclass(frozen=True)
 class Transcriber:
-    """Immutable; streams and threads may share it. ``with_...`` return changed copies.
+    """A loaded checkpoint. Immutable: streams and threads may share it; ``with_...`` return changed copies.
 
-    ``network`` is computed by ONNX Runtime where it is an OnnxNetwork, else by PyTorch (see ``engines``).
+    ONNX Runtime runs ``network`` if it is an OnnxNetwork, otherwise PyTorch does (see ``engines``).
     """
 
     network: Network
     config: ModelConfig
     checkpoint_name: str = "unnamed"  #: file name and identity of the weights
     about: dict[str, Any] = field(default_factory=dict)
-    precision: str = "fp32"  #: of whole recordings; streams always compute in fp32
+    precision: str = "fp32"  #: precision for whole recordings; streams always use fp32
     reader: Reader | None = None
 
     @classmethod
@@ -72,10 +72,10 @@ class Transcriber:
         precision: str = "auto",
         reader: Reader | None = None,
     ) -> Transcriber:
-        """The shipped checkpoint, or the one at ``path``.
+        """Loads the shipped checkpoint, or the one at ``path``.
 
         ``device`` is auto, cpu, cuda or mps; ``precision`` auto, fp32 or bf16. Raises
-        CheckpointError for a bad file, ValueError for a device or precision that is not there.
+        CheckpointError for a bad file, ValueError for a device or precision that is not available.
         """
         chosen = choose_device(device)
         found = checkpoint.read(Path(path) if path is not None else None)
@@ -90,16 +90,16 @@ class Transcriber:
 
     @property
     def device(self) -> str:
-        """cpu, cuda or mps."""
+        """The device: cpu, cuda or mps."""
         return device_of(self.network)
 
     @property
     def engine(self) -> str:
-        """The library that computes, with its version."""
+        """The library that runs the network, with its version."""
         return engine_name(self.network)
 
     def computed_by(self, latency_ms: float | None) -> str:
-        """What computes at a latency, or with all the context there is: library, version and precision."""
+        """Library, version and precision used at a latency in ms; None: with full context."""
         return f"{self.engine} {self.precision if latency_ms is None else 'fp32'}"
 
     def with_thresholds(
@@ -109,20 +109,20 @@ class Transcriber:
         offset: float | None = None,
         pedal: float | None = None,
     ) -> Transcriber:
-        """With other decoder thresholds, 0 to 1; None keeps what the checkpoint says.
+        """A copy with other decoder thresholds, 0 to 1; None keeps the checkpoint's.
 
-        A checkpoint's onset threshold is lower below 132 ms; one that is given holds at every latency.
+        A checkpoint's onset threshold is lower below 132 ms; a given one holds at every latency.
         """
         decoder = self.config.decoder.changed(onset, frame, offset, pedal)
         return replace(self, config=replace(self.config, decoder=decoder))
 
     def without_pedal(self) -> Transcriber:
-        """One that does not predict the pedal, nor computes what that takes; the notes are the same."""
+        """A copy that does not compute the pedal; the notes are the same."""
         network = self.network.without_pedal()
         return replace(self, network=network, config=replace(self.config, network=network.config))
 
     def with_threads(self, threads: int) -> Transcriber:
-        """One that computes whole recordings with so many threads; PyTorch's are the process's own matter."""
+        """A copy with so many threads for whole recordings (not with PyTorch). Raises ValueError below 1."""
         if threads < 1:
             raise ValueError(f"expected at least one thread, got {threads}")
         if isinstance(self.network, OnnxNetwork):
@@ -130,13 +130,13 @@ class Transcriber:
         return self
 
     def with_tuning(self, cents: float) -> Transcriber:
-        """For a piano ``cents`` above A = 440 Hz (-200 to 200): the transform's bins move with it."""
+        """A copy for a piano ``cents`` above A = 440 Hz (-200 to 200). Raises ValueError for other values."""
         front_end = replace(self.config.front_end, tuning_cents=check_cents(cents))
         return replace(self, config=replace(self.config, front_end=front_end))
 
     @cached_property
     def _windows(self) -> WindowEngine:
-        """Once for all recordings: it copies weights, which takes a short file's time."""
+        """Created once for all recordings: copying the weights takes as long as a short file."""
         return window_engine(self.network, self.config.front_end, self.precision == "bf16")
 
     def stream(
@@ -146,10 +146,10 @@ class Transcriber:
         watch: Watch | None = None,
         watch_pedal: Watch | None = None,
     ) -> Stream:
-        """A new stream. ``latency_ms`` must be 32 + 20 * (R + 1) for R from 0 to 8, or ValueError.
+        """A new stream. ``latency_ms`` must be 32 + 20 * (R + 1) for R from 0 to 8, else raises ValueError.
 
-        ``watch`` is called with every block of probabilities [T, 88, 4] as it comes, ``watch_pedal`` with
-        those of the pedal [T].
+        ``watch`` is called with every new block of probabilities [T, 88, 4], ``watch_pedal`` with those of
+        the pedal [T].
         """
         look_ahead = frames_for_latency(latency_ms, self.config.front_end.look_ahead)
         engine = stream_engine(self.network, self.config.front_end, look_ahead)
@@ -188,8 +188,8 @@ class Transcriber:
     ) -> list[Note] | tuple[list[Note], list[Press]]:
         """Notes of a sound file, or of samples at ``sample_rate``, sorted by onset.
 
-        With ``pedal``, the notes and the presses of the sustain pedal. All else as ``transcription``; raises
-        ValueError too where the pedal is asked of weights that do not predict it.
+        With ``pedal``, returns the notes and the presses of the sustain pedal. See ``transcription``. Also
+        raises ValueError if the pedal is requested but the weights do not predict it.
         """
         if pedal and not self.has_pedal:
             raise ValueError(
@@ -207,18 +207,18 @@ class Transcriber:
         tuning: float | str | None = None,
         keep_probabilities: bool = False,
     ) -> Transcription:
-        """All that is found in a sound file, or in samples at ``sample_rate``.
+        """Transcribes a sound file, or samples at ``sample_rate``, to a Transcription.
 
-        Samples: an array, tensor or list [n], [n, channels] or [channels, n] (the shorter axis is the
-        channels'; of two axes of one length, the second), or the pair (samples, sample_rate). Floats lie
-        between -1 and 1, integers have 8, 16 or 32 bits.
+        Samples are an array, tensor or list [n], [n, channels] or [channels, n], or the pair (samples,
+        sample_rate). The shorter axis is that of the channels; if both are equally long, the second. Floats
+        lie between -1 and 1, integers have 8, 16 or 32 bits.
 
-        ``latency_ms=None`` uses all the context there is; a latency gives exactly what live gives.
-        ``tuning`` is cents against A = 440 Hz (-200 to 200), its A as ``"415Hz"``, or ``"auto"``: found, -50
-        to 50 cents, beyond which a semitone cannot be told from another key.
+        ``latency_ms=None`` uses full context; a latency gives exactly the results of a live stream.
+        ``tuning`` is in cents against A = 440 Hz (-200 to 200), a frequency of A such as ``"415Hz"``, or
+        ``"auto"``, which detects -50 to 50 cents: beyond, a semitone cannot be told from another key.
 
-        Warnings are logged too (``hppnet``). Raises AudioError for a bad file, TypeError or ValueError, which
-        say what to do, for bad arguments.
+        Warnings are also logged (logger ``hppnet``). Raises AudioError for a bad file, TypeError or
+        ValueError, with advice, for bad arguments.
         """
         cents = parse_tuning(tuning) if isinstance(tuning, str) else tuning
         drift = []
@@ -232,7 +232,7 @@ class Transcriber:
             blocks, rate, latency_ms=latency_ms, keep_probabilities=keep_probabilities
         )
         result = replace(result, warnings=(*warnings(), *drift))
-        for line in result.warnings:  # also for those who ask for the notes alone
+        for line in result.warnings:  # ``transcribe`` returns the notes without the warnings
             log.warning("warning: %s%s", f"{source}: " if isinstance(source, (str, PathLike)) else "", line)
         return result
 
@@ -246,9 +246,9 @@ class Transcriber:
         window_s: float = 20.0,
         watch_events: WatchEvents | None = None,
     ) -> Transcription:
-        """As ``transcription``, from blocks of mono samples of any sizes; memory stays bounded.
+        """As ``transcription``, from blocks of mono samples of any sizes, in bounded memory.
 
-        ``window_s`` is how much is predicted at once in full context; ``watch_events`` is told what is found.
+        ``window_s`` is the length of a window with full context; ``watch_events`` receives the events.
         """
         kept: list[np.ndarray] = []
         kept_pedal: list[np.ndarray] = []
@@ -287,7 +287,7 @@ class Transcriber:
 
 
 def transcriber_of(network: HPPNet, config: ModelConfig) -> Transcriber:
-    """A network in PyTorch, as it would transcribe when loaded from a checkpoint for its device."""
+    """A Transcriber of a PyTorch network, as if loaded from a checkpoint for its device."""
     device = device_of(network)
     found = checkpoint.Checkpoint(Path("unnamed"), checkpoint.weights_of(network), config, {})
     own = found.network(device) if device == "cpu" else network

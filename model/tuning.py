@@ -1,4 +1,4 @@
-"""How far a piano is from A = 440 Hz: what may be said about it, and how it is found from the partials."""
+"""A piano's deviation from A = 440 Hz: parses the user's setting, or estimates it from the partials."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 from .frames import Resampler
 from .timebase import SAMPLE_RATE
 
-MOST_CENTS = 200.0  #: off A = 440 Hz, to either side
-#: What "auto" cannot know.
+MOST_CENTS = 200.0  #: largest deviation from A = 440 Hz, up or down
+#: The limits of "auto", for messages.
 AUTO_LIMIT = (
     "tuning auto finds -50 to 50 cents: farther off, a semitone cannot be told from another key; "
     "give such a tuning in cents or as 415Hz"
 )
-DRIFT_CENTS = 25.0  #: between stretches: a bin of the front end, and what training detunes by
+DRIFT_CENTS = 25.0  #: tolerance between stretches: a bin of the front end, and the detuning in training
 
 _NUMBER = r"(?P<number>[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+))"
 _HZ = re.compile(rf"(?:a4?\s*=\s*{_NUMBER}\s*(?:hz)?|{_NUMBER.replace('number', 'plain')}\s*hz)", re.I)
@@ -26,7 +26,7 @@ _CENTS = re.compile(rf"{_NUMBER}\s*(?:c|ct|cents?)?", re.I)
 
 
 def parse_tuning(text: str) -> float | str:
-    """Cents of ``-30``, ``415Hz`` or ``A=415``, or ``auto``. Raises ValueError for anything else."""
+    """Cents from ``-30``, ``415Hz`` or ``A=415``, or "auto". Raises ValueError for anything else."""
     said = text.strip().replace("\N{MINUS SIGN}", "-")
     if said.lower() == "auto":
         return "auto"
@@ -45,7 +45,7 @@ def parse_tuning(text: str) -> float | str:
 
 
 def check_cents(cents: float) -> float:
-    """Raises ValueError for a tuning that is out of range."""
+    """``cents`` as a float. Raises ValueError for a tuning that is out of range."""
     if not abs(cents) <= MOST_CENTS:
         hint = f"; for a frequency of A write {cents:g}Hz" if 390 <= cents <= 495 else ""
         raise ValueError(f"the tuning must be -200 to 200 cents, got {cents:g}{hint}")
@@ -53,7 +53,7 @@ def check_cents(cents: float) -> float:
 
 
 def check_tuning(tuning: float | str | None) -> None:
-    """As settings hold it: cents, "auto" or None (the checkpoint's). Raises ValueError for anything else."""
+    """Raises ValueError unless ``tuning`` is cents in range, "auto" or None (the checkpoint's)."""
     if isinstance(tuning, str) and tuning != "auto":
         raise ValueError(f"the tuning must be cents or auto, got {tuning!r}")
     if isinstance(tuning, (int, float)):
@@ -62,15 +62,15 @@ def check_tuning(tuning: float | str | None) -> None:
 
 @dataclass(frozen=True)
 class Tuning:
-    """How far a recording is from A = 440 Hz, in cents."""
+    """A recording's deviation from A = 440 Hz, in cents."""
 
-    cents: float  #: of all of it, -50 to 50
-    lowest: float  #: of its stretches; with ``highest`` at most 50 from ``cents``
+    cents: float  #: deviation of the whole recording, -50 to 50
+    lowest: float  #: lowest among its stretches; like ``highest`` at most 50 from ``cents``
     highest: float
 
     @property
     def warning(self) -> str | None:
-        """Where one tuning does not fit all of it."""
+        """A line of text if one tuning does not fit the whole recording, else None."""
         if self.highest - self.lowest <= DRIFT_CENTS:
             return None
         return (
@@ -81,17 +81,17 @@ class Tuning:
 
 WINDOW = 8192  #: samples: 2 Hz a bin before interpolation
 LOWEST_HZ, HIGHEST_HZ = 200.0, 1200.0  #: above, stiff strings' partials are sharp; below, bins are coarse
-STRETCH_S = 30.0  #: of sound, over which a drift is looked for
-#: How much of a stretch's votes must agree: chords out of tune, speech and noise agree less.
+STRETCH_S = 30.0  #: length of the stretches that are compared to detect a drift
+#: Share of a stretch's votes that must agree: out-of-tune chords, speech and noise agree less.
 AGREEMENT = 0.3
 
 
 def estimate_tuning(blocks: Iterable[np.ndarray], sample_rate: int) -> Tuning:
-    """The tuning of mono blocks [n]; 0 where nothing sounds.
+    """Estimates the tuning of mono blocks [n]; 0 if nothing sounds.
 
-    Spectral peaks vote with their magnitude for their distance to the next tempered pitch; the circular
-    mean of the votes is the tuning. A semitone more or less looks the same. The whole recording is
-    listened to, and stretches of it are compared.
+    Spectral peaks vote, with their magnitude, for their distance to the nearest tempered pitch; the circular
+    mean of the votes is the tuning. Tunings a semitone apart cannot be distinguished. The estimate uses the
+    whole recording and compares stretches of it.
     """
     stretches = _stretches(blocks, sample_rate)
     total = sum(votes for votes, _ in stretches)
@@ -122,7 +122,7 @@ def _stretches(blocks: Iterable[np.ndarray], sample_rate: int) -> list[tuple[com
 
 
 def _votes(samples: np.ndarray) -> tuple[complex, float]:
-    """Over a window's peaks: the sums of magnitude * exp(2 pi i * fraction of a semitone), of magnitudes."""
+    """Sums over a window's peaks: of magnitude * exp(2 pi i * fraction of a semitone), of magnitude."""
     spectrum = np.abs(np.fft.rfft(samples * _HANN))
     first, last = (int(hz * WINDOW / SAMPLE_RATE) for hz in (LOWEST_HZ, HIGHEST_HZ))
     part = spectrum[first:last]

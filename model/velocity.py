@@ -3,12 +3,12 @@
 Letters: B batch, T frames, P keys, F bins, C features, U units, W key levels around a key, M candidates,
 N = B * P sequences.
 
-A velocity is predicted where an onset may be and nowhere else, so the head costs next to nothing and needs no
-LSTM. What tells is how far a key's partials rise above what sounds already, how fast, and how bright they
-are: the head receives the levels of all keys from an octave below to five octaves above the key and the key's
-own features, from three frames before the onset to four after it. How loud an onset is means little without
-how loud the recording is, so the head also receives the loudness of the last five seconds: features are
-normalised over frequency and do not know it.
+Velocities are predicted at onset candidates only, so the head costs next to nothing and needs no LSTM.
+The cues are how far and how fast a key's partials rise above the previous sound, and how bright they are. So
+the head receives the levels of all keys from an octave below to five octaves above the key, and the key's
+own features, from three frames before the onset to four after it. An onset's loudness means little without
+that of the recording, so the head also receives the loudness of the last five seconds. The features do not
+contain it, since they are normalised over frequency.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from .timebase import BINS_PER_KEY, KEYS
 
 
 class VelocityHead(nn.Module):
-    """Velocities, 0 to 1, at candidates for an onset."""
+    """Predicts velocities, 0 to 1, at onset candidates."""
 
     def __init__(self, features: int, units: int) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class VelocityHead(nn.Module):
         self.features = nn.Parameter(torch.empty(frames, features, units).uniform_(-bound, bound))
         self.loudness = nn.Linear(5, units)
         self.key = nn.Parameter(torch.zeros(KEYS, units))
-        self.future = nn.Parameter(torch.zeros(FUTURE + 1, units))  # by how much of it there is
+        self.future = nn.Parameter(torch.zeros(FUTURE + 1, units))  # one row per number of future frames
         self.second = nn.Linear(units, max(1, units // 2))
         self.out = nn.Linear(max(1, units // 2), 1)
 
@@ -57,21 +57,21 @@ class VelocityHead(nn.Module):
         return history
 
     def summarise(self, levels: Tensor) -> Tensor:
-        """What the head keeps of levels [B, T, F] (see ``frontend``): [B, T, P + 3]."""
+        """Summarises levels [B, T, F] (see ``frontend``) for the head's history: [B, T, P + 3]."""
         keys = levels.unflatten(2, (KEYS, BINS_PER_KEY)).amax(3)
         loud = torch.logsumexp(levels * NEPERS, dim=2) / NEPERS
         whole = torch.stack([loud + 1, levels.mean(2) + 1, torch.ones_like(loud)], dim=2)
         return torch.cat([keys - LEVEL, whole], dim=2)
 
     def forward(self, history: Tensor, x: Tensor, candidates: Tensor, look_ahead: int | None) -> Tensor:
-        """Velocities [B, T, P]: those at candidates [B, T, P] (bool), elsewhere 0.
+        """Velocities [B, T, P] at candidates [B, T, P] (bool), 0 elsewhere.
 
-        From summaries [B, MEMORY + T', P + 3] and features [PAST + T', N, C], T' >= T. A candidate sees
-        ``look_ahead`` frames of future, but no more than FUTURE; with None FUTURE; beyond the end is silence.
+        ``history`` holds summaries [B, MEMORY + T', P + 3], ``x`` features [PAST + T', N, C], T' >= T. A
+        candidate sees ``look_ahead`` frames of future, at most FUTURE (None: FUTURE), silent beyond the end.
         """
         velocities = torch.zeros(candidates.shape, device=history.device)
         where = candidates.nonzero(as_tuple=True)
-        if not len(where[0]) and not torch.is_grad_enabled():  # in training all weights take part
+        if not len(where[0]) and not torch.is_grad_enabled():  # in training, all weights take part
             return velocities
         future = FUTURE if look_ahead is None else min(FUTURE, look_ahead)
         frames = PAST + 1 + future
@@ -94,7 +94,7 @@ class VelocityHead(nn.Module):
 def levels_around(history: Tensor, count: int, frames: int) -> Tensor:
     """Levels around every key of ``count`` frames: a view [B, count, P, frames, W], silence beyond.
 
-    From summaries [B, MEMORY + T, P + 3]; the first of ``frames`` is PAST before each frame.
+    ``history`` holds summaries [B, MEMORY + T, P + 3]. The first of ``frames`` lies PAST frames earlier.
     """
     keys = _extended(history[:, MEMORY - PAST :, :KEYS].transpose(0, 1), count, frames, SILENCE)
     keys = F.pad(keys.transpose(0, 1), (BELOW, ABOVE), value=SILENCE)
@@ -102,14 +102,14 @@ def levels_around(history: Tensor, count: int, frames: int) -> Tensor:
 
 
 def _extended(x: Tensor, count: int, frames: int, value: float) -> Tensor:
-    """The first count + frames - 1 frames of x [T, ...], filled up with ``value`` where T is less."""
+    """The first count + frames - 1 frames of x [T, ...], filled up with ``value`` if T is less."""
     wanted = count + frames - 1
     after = (0, 0) * (x.ndim - 1) + (0, max(0, wanted - len(x)))
     return F.pad(x[:wanted], after, value=value)
 
 
 def loudness(whole: Tensor, count: int) -> Tensor:
-    """Loudness now and of the last five seconds [B, count, 5], of [B, MEMORY + T, 3]."""
+    """Current and recent (5 s) loudness [B, count, 5], from summaries [B, MEMORY + T, 3]."""
     seen = whole[:, : MEMORY + count]
     loud_now, mean_now, _ = seen[:, MEMORY:].unbind(2)
     loudest = F.max_pool1d(seen[..., 0], MEMORY + 1, 1)

@@ -1,1 +1,1 @@
-"""The engine on a CPU: a network as ONNX graphs, made from its weights, and ONNX Runtime that runs them."""
+"""The CPU engine: builds ONNX graphs from a network's weights and runs them with ONNX Runtime."""

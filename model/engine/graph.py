@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 IR_VERSION, OPSET = 8, 17
-#: NumPy's kinds of numbers -> TensorProto.DataType.
+#: NumPy types -> TensorProto.DataType.
 TYPES = {"float32": 1, "int32": 6, "int64": 7, "bool": 9}
 _FLOAT, _INT, _STRING, _GRAPH, _FLOATS, _INTS, _STRINGS = 1, 2, 3, 5, 6, 7, 8  # AttributeProto.AttributeType
 
@@ -24,7 +24,7 @@ Shape = Sequence[int | str]  #: a name stands for a size that the caller chooses
 
 @dataclass
 class Graph:
-    """A graph under construction. Values are known by their names; an operation returns its output's."""
+    """A graph under construction. Values are referred to by name; an operation returns its output's name."""
 
     name: str
     _nodes: list[bytes] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Graph:
     _count: int = 0
 
     def input(self, name: str, shape: Shape, kind: str = "float32") -> str:
-        """An input of the graph."""
+        """Adds an input and returns its name."""
         self._inputs.append(_value(name, shape, kind))
         return name
 
@@ -45,7 +45,7 @@ class Graph:
         self._outputs.append(_value(name, shape, kind))
 
     def constant(self, value: Any, kind: str = "float32") -> str:
-        """A constant array; equal ones are kept once."""
+        """Adds a constant array and returns its name; equal arrays are stored once."""
         array = np.ascontiguousarray(value, dtype=kind)
         raw = array.tobytes()
         key = (kind, array.shape, raw)
@@ -58,28 +58,28 @@ class Graph:
         return self._known[key]
 
     def integers(self, *values: int) -> str:
-        """A constant list of integers, as shapes and axes are."""
+        """Adds a constant list of integers, such as a shape or axes, and returns its name."""
         return self.constant(values, "int64")
 
     def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        """Adds an operation with one output; an input that is left out is called ''."""
+        """Adds an operation with one output and returns the output's name; an omitted input is ''."""
         return self.ops(kind, inputs, 1, **attributes)[0]
 
     def ops(self, kind: str, inputs: Sequence[str], outputs: int, **attributes: Any) -> list[str]:
-        """Adds an operation with so many outputs."""
+        """Adds an operation with so many outputs and returns their names."""
         names = [self._new("value") for _ in range(outputs)]
         self._nodes.append(_node(kind, inputs, names, attributes))
         return names
 
     def content(self) -> bytes:
-        """The graph alone: what another's operation (Scan) has as its body."""
+        """The graph alone, as the body of another graph's operation (Scan)."""
         parts = [_bytes(1, node) for node in self._nodes] + [_bytes(2, self.name.encode())]
         parts += [_bytes(5, constant) for constant in self._constants]
         parts += [_bytes(11, value) for value in self._inputs]
         return b"".join([*parts, *(_bytes(12, value) for value in self._outputs)])
 
     def model(self, about: Mapping[str, str]) -> bytes:
-        """The whole model, as a file holds it. ``about`` are its metadata."""
+        """The bytes of the model's file. ``about`` becomes its metadata."""
         model = _int(1, IR_VERSION) + _bytes(2, b"hppnet") + _bytes(8, _int(2, OPSET))
         model += _bytes(7, self.content())
         for key, value in about.items():
@@ -88,7 +88,7 @@ class Graph:
 
     def _new(self, prefix: str) -> str:
         self._count += 1
-        return f"{self.name}_{prefix}_{self._count}"  # names are unique in a graph and its bodies together
+        return f"{self.name}_{prefix}_{self._count}"  # unique across a graph and its bodies
 
 
 def _node(kind: str, inputs: Sequence[str], outputs: Sequence[str], attributes: Mapping[str, Any]) -> bytes:
@@ -146,43 +146,43 @@ def _varint(value: int) -> bytes:
 
 @dataclass(frozen=True)
 class State:
-    """An array of one stream's state; those of B streams lie side by side along ``axis``."""
+    """An array of one stream's state; the arrays of B streams are concatenated along ``axis``."""
 
-    name: str  #: of the graph's input
-    source: str  #: the output, or the other input, of a step that is this input of the next
-    shape: tuple[int, ...]  #: of one stream
+    name: str  #: name of the graph's input
+    source: str  #: name of a step's output, or another input, that becomes this input of the next step
+    shape: tuple[int, ...]  #: shape for one stream
     axis: int
-    start: float = 0.0  #: what all of it is before the first frame
-    growing: bool = False  #: along ``axis``: a window's, with what waits for its future
+    start: float = 0.0  #: value of every element before the first frame
+    growing: bool = False  #: whether waiting frames add to the size along ``axis`` (window graph)
 
 
 class States:
     """The states of a graph under construction."""
 
     def __init__(self, graph: Graph, streams: bool = False) -> None:
-        """With ``streams``, of any number of them side by side."""
+        """With ``streams``, the arrays hold any number of streams."""
         self._graph, self._streams = graph, streams
         self.all: list[State] = []
 
     def input(
         self, name: str, axis: int, shape: tuple[int, ...], source: str = "", start: float = 0.0
     ) -> str:
-        """A state; where it comes from is another input, or without ``source`` what ``output`` says."""
+        """Adds a state and returns its name. Its next value is input ``source``, or set by ``output``."""
         state = State(name, source or f"next_{name}", shape, axis, start)
         self.all.append(state)
         return self._graph.input(name, self._shape(state))
 
     def output(self, name: str, value: str) -> None:
-        """What the next step's state is."""
+        """Sets the value of a state in the next step."""
         state = next(state for state in self.all if state.name == name)
         self._graph.output(state.source, value, self._shape(state))
 
     def queue(
         self, name: str, count: int, axis: int, shape: tuple[int, ...], new: str, start: float = 0.0
     ) -> list[str]:
-        """The last ``count`` values and the new one, the oldest first.
+        """The names of the last ``count`` values and of the new one, the oldest first.
 
-        Each is an array of its own: the next step takes another's place instead of a copy.
+        Each value is an array of its own: arrays move up in the queue without a copy.
         """
         if not count:
             return [new]
@@ -195,12 +195,12 @@ class States:
         return [*values, new]
 
     def growing(self, name: str, before: int, shape: tuple[int, ...], start: float) -> str:
-        """A state of ``before`` frames and of as many more as wait: [before + waiting, ...]."""
+        """Adds a state of ``before`` and all waiting frames [before + waiting, ...]; returns its name."""
         self.all.append(State(name, f"next_{name}", (before, *shape), 0, start, growing=True))
         return self._graph.input(name, self._shape(self.all[-1]))
 
     def about(self) -> dict[str, str]:
-        """Metadata of the model."""
+        """Metadata that describe the states, in JSON."""
         return {"states": json.dumps([asdict(state) for state in self.all])}
 
     def _shape(self, state: State) -> list[int | str]:

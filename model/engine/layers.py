@@ -1,4 +1,4 @@
-"""The network up to its LSTMs as ONNX operations, channels last: what both graphs share.
+"""The network up to its LSTMs as ONNX operations, channels last, for both graphs.
 
 Letters: B frames (of one stream, or one each of B streams), F bins, P keys, C channels, U units.
 
@@ -22,20 +22,20 @@ Weights = Mapping[str, np.ndarray]
 
 
 def gathered(graph: Graph, x: str, numbers: np.ndarray, channels: int) -> str:
-    """Rows of x [B, F, C] side by side: numbers [F', n] to [B * F', n * C]; row F is zero."""
+    """Concatenates rows of x [B, F, C] by numbers [F', n] to [B * F', n * C]; row F is zero."""
     padded = graph.op("Pad", x, graph.integers(0, 0, 0, 0, 1, 0))
     taken = graph.op("Gather", padded, graph.constant(numbers.ravel(), "int64"), axis=1)
     return graph.op("Reshape", taken, graph.integers(-1, numbers.shape[1] * channels))
 
 
 def neighbours(count: int, width: int) -> np.ndarray:
-    """The rows around each of ``count`` rows [count, width]; beyond the edge ``count``."""
+    """Numbers of the rows around each of ``count`` rows [count, width]; ``count`` beyond the edge."""
     numbers = np.arange(count)[:, None] + np.arange(width) - width // 2
     return np.where((numbers >= 0) & (numbers < count), numbers, count)
 
 
 def partials(count: int, harmonics: tuple[int, ...], per_octave: int) -> np.ndarray:
-    """The rows of each row's harmonics [count, n], as in HarmonicDilatedConv; beyond the edge ``count``."""
+    """Row numbers of each row's harmonics [count, n] (HarmonicDilatedConv); ``count`` beyond the edge."""
     steps = [round(per_octave * math.log2(abs(h))) for h in harmonics]
     shifts = np.array([n if h > 0 else -n for n, h in zip(steps, harmonics, strict=True)])
     numbers = np.arange(count)[:, None] + shifts
@@ -43,7 +43,7 @@ def partials(count: int, harmonics: tuple[int, ...], per_octave: int) -> np.ndar
 
 
 def by_frame(weight: np.ndarray) -> list[np.ndarray]:
-    """A kernel [C', C, frames, width] as matrices [width * C, C'], that of the current frame first."""
+    """A kernel [C', C, frames, width] as matrices [width * C, C'], the current frame's first."""
     out, channels, frames, width = weight.shape
     return [
         weight[:, :, t].transpose(2, 1, 0).reshape(width * channels, out) for t in reversed(range(frames))
@@ -58,7 +58,7 @@ def side_by_side(weight: np.ndarray, channels: int) -> np.ndarray:
 def in_groups(weight: np.ndarray, bins: int) -> np.ndarray:
     """A kernel for single bins [C', 1, frames, width] as one for groups of bins [bins * C', bins, frames, w].
 
-    A group's row is long enough to be worth gathering: that of a single bin of one channel is not.
+    A group's row is long enough to be worth gathering; a single bin of one channel is not.
     """
     out, _, frames, width = weight.shape
     half = width // 2
@@ -72,7 +72,7 @@ def in_groups(weight: np.ndarray, bins: int) -> np.ndarray:
 
 
 def lstm(weight_x: np.ndarray, weight_h: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Weights [C, 4U], [U, 4U] and bias [4U], gates i, f, o, g, as an LSTM node's: i, o, f, g."""
+    """Converts weights [C, 4U], [U, 4U] and bias [4U], gates i, f, o, g, to an LSTM node's: i, o, f, g."""
 
     def ordered(gates: np.ndarray) -> np.ndarray:
         i, f, o, g = np.split(gates, 4)
@@ -83,9 +83,9 @@ def lstm(weight_x: np.ndarray, weight_h: np.ndarray, bias: np.ndarray) -> tuple[
 
 
 def pooling(weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, ...]:
-    """f-pooling's weights [2U, C] and bias [2U], f then z, as a GRU node's without a recurrent product.
+    """Converts f-pooling's weights [2U, C] and bias [2U], f then z, to a GRU node's.
 
-    Its update gate keeps the state as f does, its reset gate (z, r, h) then does nothing.
+    The recurrent weights are zero. Update gate z (order z, r, h) acts as f; reset gate r has no effect.
     """
     f, z = np.split(weight, 2)
     bias_f, bias_z = np.split(bias, 2)
@@ -95,7 +95,7 @@ def pooling(weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def norm(graph: Graph, x: str, shape: tuple[int, int], weights: Weights, name: str) -> str:
-    """FrequencyNorm of x [B * F, C]: [B, F, C]."""
+    """FrequencyNorm of x [B * F, C], as [B, F, C]."""
     x = graph.op("Reshape", x, graph.integers(-1, *shape))
     turned = graph.op("Transpose", x, perm=[0, 2, 1])
     scale, shift = (graph.constant(weights[f"{name}.{part}"]) for part in ("weight", "bias"))
@@ -110,7 +110,7 @@ def linear(graph: Graph, x: str, weights: Weights, name: str) -> str:
 
 
 def cell(graph: Graph, gates: str, state: str | None, units: int) -> tuple[str, str]:
-    """An LSTM's step from whole gates [B, 4U], i, f, o, g: new hidden and cell state; None: zeros."""
+    """An LSTM step from complete gates [B, 4U], i, f, o, g: new hidden and cell state; None: zero state."""
     i, f, o, g = graph.ops("Split", [gates, graph.integers(*[units] * 4)], 4, axis=-1)
     new = graph.op("Mul", graph.op("Sigmoid", i), graph.op("Tanh", g))
     if state is not None:
@@ -123,15 +123,15 @@ def part(graph: Graph, x: str, first: int, last: int, axis: int) -> str:
     return graph.op("Slice", x, graph.integers(first), graph.integers(last), graph.integers(axis))
 
 
-GROUP = 4  #: bins of the spectrum that the first convolution takes as one row
+GROUP = 4  #: bins of the spectrum that form one row in the first convolution
 
-#: Adds up a causal convolution: its name, its input's rows side by side, its matrices (that of the current
-#: frame first) and the rows of a frame.
+#: Builds a causal convolution from its name, its gathered input, its matrices (the current frame's first) and
+#: the number of rows per frame.
 Convolve = Callable[[str, str, list[np.ndarray], int], str]
 
 
 def convolution_states(config: NetworkConfig) -> list[tuple[str, tuple[int, ...]]]:
-    """Names and shapes of what one stream's frames add to those after them, in the order of the layers."""
+    """Names and shapes of the terms that a stream's frames add to later frames, in layer order."""
     stem, body = config.stem_channels, config.body_channels
     layers = [(f"stem_{k}", BINS, stem, size) for k, (size, _) in enumerate(config.stem_kernels)]
     layers[0] = ("stem_0", BINS // GROUP, stem * GROUP, config.stem_kernels[0][0])
@@ -144,7 +144,7 @@ def convolution_states(config: NetworkConfig) -> list[tuple[str, tuple[int, ...]
 
 
 class Trunk:
-    """Stem, harmonic dilated convolution, residual blocks, and what the pedal's head makes of them."""
+    """Stem, harmonic dilated convolution, residual blocks, and the input layers of the pedal's head."""
 
     def __init__(self, graph: Graph, weights: Weights, config: NetworkConfig, convolve: Convolve) -> None:
         self.graph, self.weights, self.config, self._convolve = graph, weights, config, convolve
@@ -164,7 +164,7 @@ class Trunk:
         return graph.op("Reshape", x, graph.integers(-1, config.body_channels))
 
     def pedal(self, x: str, levels: str) -> str:
-        """What the gates of the pedal's head are of [B, U], from features [B * P, C] and levels [B, F]."""
+        """The input of the pedal head's gates [B, U], from features [B * P, C] and levels [B, F]."""
         graph, weights = self.graph, self.weights
         keys = graph.op("Relu", layers.linear(graph, x, weights, "pedal.key"))
         keys = graph.op("Reshape", keys, graph.integers(-1, KEYS, self.config.body_channels))
@@ -189,7 +189,7 @@ class Trunk:
     def _block(self, number: int, x: str) -> str:
         """A residual block: [B, P, C] to [B, P, C]."""
         graph, name, shape = self.graph, f"blocks.{number}", (KEYS, self.config.body_channels)
-        # A norm takes away the mean of what it is given, and with it any bias.
+        # The norm subtracts its input's mean, and with it any bias.
         y = self._causal(f"block_{number}", x, self.weights[f"{name}.conv.conv.weight"], KEYS)
         y = graph.op("Relu", layers.norm(graph, y, shape, self.weights, f"{name}.norm"))
         if self.config.block_harmonics:
@@ -199,7 +199,7 @@ class Trunk:
         return graph.op("Add", x, y)
 
     def _causal(self, name: str, x: str, kernel: np.ndarray, rows: int) -> str:
-        """A causal convolution of x [B, F, C] to [B * F, C']; without its bias."""
+        """A causal convolution of x [B, F, C] to [B * F, C'], without its bias."""
         _, channels, _, width = kernel.shape
         own = layers.gathered(self.graph, x, layers.neighbours(rows, width), channels)
         return self._convolve(name, own, layers.by_frame(kernel), rows)

@@ -1,4 +1,4 @@
-"""A network for ONNX Runtime: the tensors of a checkpoint, and the sessions of the graphs made of them."""
+"""A network for ONNX Runtime: the tensors of a checkpoint, and sessions of the graphs built from them."""
 
 from __future__ import annotations
 
@@ -27,37 +27,37 @@ if TYPE_CHECKING:
     from ..checkpoint import Checkpoint
     from .onnx_engine import OnnxStreams, OnnxWindows
 
-#: Sessions that are kept: each holds a front end of 5 MB, and a corpus may have thousands of tunings.
+#: Sessions kept: each has a front end of 5 MB, and a corpus may have thousands of tunings.
 MOST_SESSIONS = 6
 
 
 @dataclass(frozen=True, eq=False)
 class OnnxNetwork:
-    """Weights and sizes; graphs are made when they are first asked for. Threads may share it."""
+    """Weights and sizes of a network. Graphs are built on first use. Threads may share it."""
 
     weights: Mapping[str, np.ndarray]
     config: NetworkConfig
-    threads: int = 1  #: of whole recordings; a stream's step is too small to share
+    threads: int = 1  #: threads for whole recordings; a stream's step is too small to share
     _sessions: OrderedDict[Any, Session] = field(default_factory=OrderedDict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def without_pedal(self) -> OnnxNetwork:
-        """One that does not predict the pedal; the notes are the same."""
+        """A copy that does not predict the pedal; the notes are the same."""
         weights = {name: value for name, value in self.weights.items() if not name.startswith("pedal.")}
         return OnnxNetwork(weights, replace(self.config, pedal_units=0), self.threads)
 
     def with_threads(self, threads: int) -> OnnxNetwork:
-        """One that computes whole recordings with so many threads."""
+        """A copy that uses so many threads for whole recordings."""
         return OnnxNetwork(self.weights, self.config, threads)
 
     def streams(self, front_end: FrontEndConfig, look_ahead: int) -> OnnxStreams:
-        """For streams with a look-ahead of R frames."""
+        """The engine for streams with a look-ahead of R frames."""
         from .onnx_engine import OnnxStreams
 
         return OnnxStreams(self, front_end, look_ahead)
 
     def windows(self, front_end: FrontEndConfig, context: int = CONTEXT_FRAMES) -> OnnxWindows:
-        """For whole recordings, ``context`` frames of each window being left to the next."""
+        """The engine for whole recordings; ``context`` frames of each window are left to the next."""
         from .onnx_engine import OnnxWindows
 
         return OnnxWindows(self, front_end, context)
@@ -69,7 +69,7 @@ class OnnxNetwork:
         return self._session(("step", front_end, look_ahead), graph, 1)
 
     def window_session(self, front_end: FrontEndConfig, from_levels: bool) -> Session:
-        """The session of a ``WindowGraph``, given samples or levels."""
+        """The session of a ``WindowGraph`` for samples or levels."""
         config = ModelConfig(self.config, front_end)
         graph = lambda: WindowGraph(self.weights, config, from_levels).model()  # noqa: E731
         key = ("window", from_levels) if from_levels else ("window", front_end)
@@ -78,7 +78,7 @@ class OnnxNetwork:
     def _session(self, key: tuple[Any, ...], graph: Callable[[], bytes], threads: int) -> Session:
         with self._lock:
             found = self._sessions.get(key)
-            # A process that was forked off has none of the threads of the session it took over.
+            # After a fork, the session's threads exist only in the parent process.
             if found is None or found.process != os.getpid():
                 found = self._sessions[key] = Session(graph(), threads)
             self._sessions.move_to_end(key)
@@ -87,7 +87,7 @@ class OnnxNetwork:
             return found
 
     def __getstate__(self) -> dict[str, Any]:
-        """For another process, and for a copy: without sessions, which are made anew."""
+        """Pickles and copies have no sessions and create their own."""
         return {"weights": self.weights, "config": self.config, "threads": self.threads}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -96,7 +96,7 @@ class OnnxNetwork:
 
 
 class Session:
-    """An ONNX Runtime session, and what its metadata say of its states."""
+    """An ONNX Runtime session, with the states that its metadata describe."""
 
     def __init__(self, model: bytes, threads: int = 1) -> None:
         self.process = os.getpid()
@@ -111,7 +111,7 @@ class Session:
     def run(
         self, given: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """All outputs, and the states of the next run."""
+        """Runs the graph; returns all outputs, and the states for the next run."""
         values = self._session.run(self._outputs, {**given, **states})
         found = dict(zip(self._outputs, values, strict=True))
         after = {
@@ -122,28 +122,28 @@ class Session:
 
 
 def open_session(model: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
-    """A session on the processor. With one thread ONNX Runtime starts none of its own."""
+    """A session on the CPU. With one thread, ONNX Runtime starts no threads of its own."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors
-    # A thread that waits must not take a core from another process's.
+    # A waiting thread must not take a core from other processes.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # No more memory than is needed: windows of a recording are of different lengths.
+    # Allocates no more than needed: the windows of a recording differ in length.
     arena = {"arena_extend_strategy": "kSameAsRequested"}
     return onnxruntime.InferenceSession(model, options, providers=[("CPUExecutionProvider", arena)])
 
 
 def states_of(session: onnxruntime.InferenceSession) -> list[State]:
-    """What the metadata of one of these graphs say."""
+    """The states that the metadata of a graph describe."""
     found = json.loads(session.get_modelmeta().custom_metadata_map["states"])
     return [State(**{**state, "shape": tuple(state["shape"])}) for state in found]
 
 
 class SpectrumSession:
-    """Sound to log power, as FrontEnd computes it in PyTorch."""
+    """Transforms sound to log power, as FrontEnd does in PyTorch."""
 
     def __init__(self, config: FrontEndConfig) -> None:
         graph = Graph("spectrum")
@@ -166,7 +166,7 @@ class SpectrumSession:
 def graphs(checkpoint: Checkpoint, look_ahead: int) -> dict[str, bytes]:
     """The graphs for other programs (see ONNX.md): a live step with R = ``look_ahead``, and a window.
 
-    File names and contents.
+    Returns file names and contents.
     """
     config, named = checkpoint.config, {"checkpoint": checkpoint.name}
     step = {**metadata(config, config.decoder.at(look_ahead)), **named}
@@ -178,7 +178,7 @@ def graphs(checkpoint: Checkpoint, look_ahead: int) -> dict[str, bytes]:
 
 
 def metadata(config: ModelConfig, decoder: DecoderConfig) -> dict[str, str]:
-    """What a program must know beside the states, as texts."""
+    """The metadata that a program needs besides the states."""
     front_end = config.front_end
     return {
         "sample_rate": str(SAMPLE_RATE),

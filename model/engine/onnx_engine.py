@@ -1,4 +1,4 @@
-"""What computes streams, a frame at a time, and recordings, a window at a time, by ONNX Runtime."""
+"""Runs streams, a frame at a time, and recordings, a window at a time, with ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from .window_graph import BLOCK
 
 @dataclass(frozen=True)
 class OnnxState:
-    """All that a stream keeps between two steps; a value, never changed in place."""
+    """The state of a stream between two steps. Immutable."""
 
-    steps: int  #: computed so far
+    steps: int  #: number of steps computed so far
     arrays: Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class OnnxStreams:
-    """A network for streams with a look-ahead of R frames.
+    """Runs a network for streams with a look-ahead of R frames.
 
-    Each step computes one frame of one stream. So the numbers are the same to the last digit whatever the
-    sizes of blocks; and a batch of streams takes as long as one after the other, joining and parting their
-    states not counted (measured: 0.0254 units a stream for eight at once, 0.0295 alone).
+    Each step computes one frame of one stream, so results are identical to the last digit for all block
+    sizes. A batch takes about as long as its streams one by one, even without joining and splitting their
+    states (measured: 0.0254 units per stream for eight at once, 0.0295 alone).
     """
 
     network: OnnxNetwork
@@ -41,7 +41,7 @@ class OnnxStreams:
 
     @cached_property
     def _session(self) -> Session:
-        # Held here too: the network keeps a few, and a server's streams may have many tunings.
+        # Cached here too: the network keeps only a few, and a server's streams may have many tunings.
         return self.network.step_session(self.front_end, self.look_ahead)
 
     def start(self) -> OnnxState:
@@ -49,7 +49,7 @@ class OnnxStreams:
         return OnnxState(0, self._session.start())
 
     def kind(self, state: OnnxState) -> Hashable:
-        """All are alike."""
+        """All states are of one kind."""
         return None
 
     def most_streams(self, frames: int) -> int:
@@ -64,7 +64,7 @@ class OnnxStreams:
         after = []
         for own, state in zip(samples, states, strict=True):
             values, arrays = self._session.run({"samples": own[None]}, state.arrays)
-            # The first R frames of the graph's lie before the sound.
+            # The first R frames that the graph predicts lie before the sound.
             count = 0 if state.steps < self.look_ahead else 1
             pedal = values["pedal"][:count] if "pedal" in values else None
             found.append((values["probabilities"][:count], pedal))
@@ -74,29 +74,29 @@ class OnnxStreams:
 
 @dataclass(frozen=True)
 class OnnxPast:
-    """What is remembered of a recording between two windows; a value, never changed in place."""
+    """The state of a recording between two windows. Immutable."""
 
     arrays: Mapping[str, np.ndarray] | None  #: the graph's states; None before the first window
     rest: np.ndarray  #: samples, or spectra, of the frames that did not fill a block
-    waiting: int = 0  #: frames that went through the trunk and are not predicted yet
+    waiting: int = 0  #: frames that passed the trunk and are not predicted yet
 
 
 @dataclass(frozen=True)
 class OnnxPredictions:
-    """What came of some windows: it is there at once."""
+    """The predictions of windows, available at once."""
 
     pasts: list[OnnxPast]
     found: list[Probable]
     ready: bool = True
 
     def wait(self) -> list[Probable]:
-        """For each row the probabilities of the frames that were predicted."""
+        """For each row, the probabilities of its predicted frames."""
         return self.found
 
 
 @dataclass(frozen=True)
 class OnnxWindows:
-    """A network for the windows of recordings, one after the other: several would fall out of the cache."""
+    """Runs a network for the windows of recordings, one by one: several would not fit the CPU's cache."""
 
     network: OnnxNetwork
     front_end: FrontEndConfig
@@ -112,7 +112,7 @@ class OnnxWindows:
         return OnnxPast(None, np.zeros(0, np.float32))
 
     def predict(self, rows: Sequence[Row]) -> OnnxPredictions:
-        """One window of each recording. Pasts are not changed."""
+        """Predicts one window of each recording. Pasts are not changed."""
         pairs = [self._window(row) for row in rows]
         return OnnxPredictions([past for past, _ in pairs], [found for _, found in pairs])
 
@@ -121,9 +121,8 @@ class OnnxWindows:
         sound = self._after(past.rest, row.sound)
         spectra = sound.ndim == 2
         there = self._frames(sound)
-        frames = (
-            there if row.last else there - there % BLOCK
-        )  # the states after a whole block are those to go on from
+        # The next window continues from the states after a whole block.
+        frames = there if row.last else there - there % BLOCK
         predicted = past.waiting + frames - (0 if row.last else self.context)
         if predicted <= 0:
             return OnnxPast(past.arrays, sound, past.waiting), self._nothing()
@@ -142,14 +141,14 @@ class OnnxWindows:
         return (len(sound) - self.span) // HOP + 1
 
     def _after(self, rest: np.ndarray, sound: np.ndarray) -> np.ndarray:
-        """What is left of the last window, then a window's own: they overlap by what a frame needs."""
+        """The rest of the last window, then the new sound; samples that both contain are used once."""
         if not len(rest) or not len(sound):
             return sound if len(sound) else rest
         own = rest if sound.ndim == 2 else rest[: self._frames(rest) * HOP]
         return np.concatenate([own, sound])
 
     def _filled(self, sound: np.ndarray, frames: int) -> tuple[str, np.ndarray]:
-        """The graph's input, with silence after it up to a whole block; at least one."""
+        """The name and value of the graph's input, padded with silence to whole blocks, at least one."""
         blocks = max(1, -(-frames // BLOCK))
         if sound.ndim == 2:
             filled = np.zeros((blocks * BLOCK, BINS), np.float32)

@@ -1,10 +1,10 @@
-"""The graph of one live step: the sound around a frame in, probabilities of the frame R frames before it out.
+"""The graph of one live step: from the sound around a frame to probabilities of the frame R frames earlier.
 
-All that is remembered goes in and comes out as named arrays (see ``State``). Letters: B streams, P keys,
-C channels, U units, H heads, F bins.
+The state is passed in and out as named arrays (see ``State``). Letters: B streams, P keys, C channels,
+U units, H heads, F bins.
 
-The LSTMs are written as single operations: nodes of kind LSTM, which would project the waiting frames anew at
-every step, take 3 % longer on a processor with AVX2, and 35 % longer in WebAssembly (measured in Node).
+The LSTMs are built from elementary operations. LSTM nodes would project the waiting frames anew at every
+step: they take 3 % longer on a CPU with AVX2, and 35 % longer in WebAssembly (measured in Node).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .layers import Trunk, Weights, part
 from .transform import levels_of_frames
 from .velocity_graph import WIDE, VelocityGraph, key_levels, loudness
 
-#: What gates are before the first frame: they let nothing through, so a forward LSTM stays at its zeros.
+#: Value of the gates before the first frame: they are closed, so a forward LSTM's state stays zero.
 SHUT = -100.0
 
 
@@ -35,7 +35,7 @@ class StepGraph:
         self.states = States(self.graph, streams=True)
 
     def model(self, about: Mapping[str, str] | None = None) -> bytes:
-        """The ONNX model; its metadata say what the states are, and ``about``."""
+        """The ONNX model; its metadata describe the states and contain ``about``."""
         graph, network = self.graph, self.config.network
         samples = graph.input("samples", ["streams", self.config.front_end.span])
         levels = levels_of_frames(graph, samples, self.config.front_end)
@@ -50,7 +50,7 @@ class StepGraph:
         return graph.model({**own, **(about or {})})
 
     def _convolve(self, name: str, own: str, matrices: list[np.ndarray], rows: int) -> str:
-        """What earlier frames add to one to come is added up when they come: each is gathered once."""
+        """Adds a frame's terms to the sums of later frames at once, so each frame is gathered only once."""
         graph, shape = self.graph, (rows, matrices[0].shape[1])
         names = [f"{name}_{later}" for later in range(1, len(matrices))]
         before = [self.states.input(state, 0, shape) for state in names]
@@ -62,7 +62,7 @@ class StepGraph:
         return sums[0]
 
     def _notes(self, x: str) -> str:
-        """Features [B * P, C] to probabilities [B * P, H] of the frame R frames before."""
+        """Features [B * P, C] to probabilities [B * P, H] of the frame R frames earlier."""
         graph, units = self.graph, self.config.network.lstm_units
         weight = self.weights["weight"][:, :, None]
         logits = graph.op(
@@ -74,7 +74,7 @@ class StepGraph:
         return graph.op("Sigmoid", graph.op("Add", flat, graph.constant(self.weights["bias"])))
 
     def _forward_lstm(self, x: str) -> str:
-        """The forward LSTMs' hidden states [H, B * P, U] after the frame R frames before."""
+        """The forward LSTMs' hidden states [H, B * P, U] after the frame R frames earlier."""
         shape = (len(NOTE_HEADS), KEYS, self.config.network.lstm_units)
         gates = self._waiting("forward_gates", "forward_lstm", x)[0]
         names = ("forward_hidden", "forward_cell")
@@ -87,7 +87,7 @@ class StepGraph:
     def _backward_lstm(self, x: str) -> str:
         """The backward LSTMs' hidden states [H, B * P, U], begun with the newest frame."""
         *earlier, newest = self._waiting("backward_gates", "backward_lstm", x)
-        # The state before is zero: the first step needs no matrix product.
+        # The initial state is zero: the first step needs no matrix product.
         hidden, cell = layers.cell(self.graph, newest, None, self.config.network.lstm_units)
         for gates in reversed(earlier):
             hidden, cell = self._cell("backward_lstm", gates, hidden, cell)
@@ -107,7 +107,7 @@ class StepGraph:
         return layers.cell(self.graph, whole, cell, self.config.network.lstm_units)
 
     def _velocities(self, notes: str, x: str, levels: str) -> str:
-        """Velocities [B, P, 1] in the frame R frames before."""
+        """Velocities [B, P, 1] in the frame R frames earlier."""
         graph, states, look_ahead = self.graph, self.states, self.look_ahead
         head = VelocityGraph(graph, self.weights, look_ahead)
         wide = key_levels(graph, levels)
@@ -125,7 +125,7 @@ class StepGraph:
         return graph.op("Unsqueeze", found, graph.integers(2))
 
     def _place(self, head: VelocityGraph, levels: str) -> str:
-        """What the loudness of the last seconds adds to the velocity head's units [B, units]."""
+        """The loudness term of the velocity head's units [B, units]."""
         graph, length = self.graph, MEMORY + self.look_ahead
         kept = self.states.input("loudness", 0, (1, length, LOUDNESS))
         new = graph.op("Unsqueeze", loudness(graph, levels), graph.integers(1))
@@ -137,7 +137,7 @@ class StepGraph:
         return head.place(now, loudest, graph.op("ReduceMean", seen, axes=[1], keepdims=0))
 
     def _pedal(self, joined: str) -> str:
-        """The pedal's probability [B] in the frame R frames before, from ``Trunk.pedal``."""
+        """The pedal's probability [B] in the frame R frames earlier, from ``Trunk.pedal``."""
         graph, weights, units = self.graph, self.weights, self.config.network.pedal_units
         gates = layers.linear(graph, joined, weights, "pedal.gates")
         forward = self._pedal_forward(part(graph, gates, 0, 4 * units, 1))
@@ -146,7 +146,7 @@ class StepGraph:
         new = graph.op("Sub", new, graph.op("Mul", kept, new))
         shares = self.states.queue("pedal_kept", self.look_ahead, 0, (1, units), kept)
         values = self.states.queue("pedal_new", self.look_ahead, 0, (1, units), new)
-        backward = values[-1]  # as f-pooling does: h = (1 - f) z + f h of the frame after
+        backward = values[-1]  # f-pooling: h[t] = (1 - f[t]) z[t] + f[t] h[t + 1]
         for share, value in zip(reversed(shares[:-1]), reversed(values[:-1]), strict=True):
             backward = graph.op("Add", value, graph.op("Mul", share, backward))
         logits = layers.linear(graph, graph.op("Concat", forward, backward, axis=1), weights, "pedal.out")

@@ -1,9 +1,9 @@
 """The front end as ONNX operations.
 
-Low bins have the longest windows, and need nothing above 1 kHz: they are computed from every fourth sample
-of low-passed sound. That takes two fifths of the numbers, all of which a live step reads for one frame.
-What it changes lies 118 dB below a full-scale sine, under the floor of the levels (a Kaiser window's ripple:
-Kaiser, "Nonrecursive digital filter design using the I0-sinh window function", 1974).
+Low bins have the longest windows but need nothing above 1 kHz, so they are computed from every fourth sample
+of low-passed sound. That reduces the matrices, which a live step reads completely for one frame, to two
+fifths. The error lies 118 dB below a full-scale sine and below the floor of the levels (ripple of a Kaiser
+window: Kaiser, "Nonrecursive digital filter design using the I0-sinh window function", 1974).
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from ..timebase import BINS, HOP, SAMPLE_RATE
 from .graph import Graph
 from .layers import part
 
-#: Where the bins are split: short windows need few rows.
+#: Boundaries of groups of bins: short windows need few rows.
 EDGES = (0, 128, 176, 224, 256, 304, BINS)
-EVERY = 4  #: samples of which low bins take one
+EVERY = 4  #: low bins use one in this many samples
 LOW_HZ = 700.0  #: bins below this are low
-#: The low-pass: length, the frequency that it halves, and the shape of its Kaiser window.
+#: The low-pass: number of taps, frequency with gain 0.5, and shape of the Kaiser window.
 TAPS, CUT_HZ, BETA = 65, 1900.0, 12.0
-ROW = 64  #: samples that one row of the low-pass makes ROW / EVERY new ones of; TAPS - 1
+ROW = 64  #: samples of a row, from which the low-pass makes ROW / EVERY; TAPS - 1
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Some neighbouring bins, and the part of the transform that is not zero for them."""
+    """Adjacent bins, and the part of the transform that is not zero for them."""
 
     first: int
     last: int  #: the bin after the last one
-    every: int  #: 1, or EVERY: of low-passed sound
-    start: int  #: the first of these samples that is needed
+    every: int  #: 1, or EVERY for low-passed sound
+    start: int  #: first sample needed, counted after the low-pass
     matrix: np.ndarray  #: [samples, 2 * bins]: cosines, then minus sines
 
 
 def levels_of_frames(graph: Graph, samples: str, config: FrontEndConfig) -> str:
-    """Levels [B, 352] (see ``frontend.normal``) of the frames whose samples [B, span] are given."""
+    """Levels [B, 352] (see ``frontend.normal``) of frames, from their samples [B, span]."""
     sounds, powers = {1: samples, EVERY: low_passed(graph, samples, config.span)}, []
     for group in groups(config):
         cut = part(graph, sounds[group.every], group.start, group.start + len(group.matrix), 1)
@@ -55,7 +55,7 @@ def levels_of_frames(graph: Graph, samples: str, config: FrontEndConfig) -> str:
 def groups(config: FrontEndConfig) -> list[Group]:
     """The transform's matrix in groups of bins.
 
-    Kept, since every look-ahead has a graph of its own with the same front end.
+    Cached: every look-ahead has its own graph, but all share one front end.
     """
     matrix, _ = kernel(config)
     hz = frequencies_hz(config.tuning_cents)
@@ -70,7 +70,7 @@ def groups(config: FrontEndConfig) -> list[Group]:
 
 
 def low_passed(graph: Graph, samples: str, span: int) -> str:
-    """Every fourth sample [B, span / 4, rounded up] of low-passed sound [B, span], silence around it."""
+    """Every fourth sample [B, span / 4, rounded up] of low-passed sound [B, span], with silence around."""
     rows, half = -(-span // ROW), TAPS // 2
     padded = graph.op("Pad", samples, graph.integers(0, half, 0, (rows + 1) * ROW - half - span))
     halves = graph.op("Reshape", padded, graph.integers(-1, rows + 1, ROW))
@@ -80,7 +80,7 @@ def low_passed(graph: Graph, samples: str, span: int) -> str:
 
 
 def decimator() -> np.ndarray:
-    """The filter [2 * ROW, ROW / EVERY], once for each of the samples that a row makes."""
+    """The filter as a matrix [2 * ROW, ROW / EVERY]: a column for each output sample of a row."""
     taps = low_pass(SAMPLE_RATE, TAPS // 2, CUT_HZ, BETA)
     matrix = np.zeros((2 * ROW, ROW // EVERY))
     for column in range(ROW // EVERY):
@@ -89,7 +89,7 @@ def decimator() -> np.ndarray:
 
 
 def framed(graph: Graph, samples: str, config: FrontEndConfig, frames: int) -> str:
-    """The samples of each frame [T, span], of those of all [(T - 1) * HOP + span]."""
+    """The samples of each frame [T, span], from contiguous samples [(T - 1) * HOP + span]."""
     row = math.gcd(HOP, config.span)
     rows = graph.op("Reshape", samples, graph.integers(-1, row))
     numbers = np.arange(frames)[:, None] * (HOP // row) + np.arange(config.span // row)
@@ -98,13 +98,13 @@ def framed(graph: Graph, samples: str, config: FrontEndConfig, frames: int) -> s
 
 
 def power(graph: Graph, sums: str, bins: int) -> str:
-    """Powers [B, bins], from real parts, then imaginary ones [B, 2 * bins]."""
+    """Powers [B, bins], from real parts followed by imaginary parts [B, 2 * bins]."""
     apart = graph.op("Reshape", sums, graph.integers(-1, 2, bins))
     return graph.op("ReduceSumSquare", apart, axes=[1], keepdims=0)
 
 
 def to_levels(graph: Graph, powers: str) -> str:
-    """log power, the floor to 0 dB as -1 to 2."""
+    """Levels from powers: FLOOR_DB to 0 dB become -1 to 2."""
     floor = graph.constant(10 ** (FLOOR_DB / 10))
     scale = 10 / math.log(10) * 3 / -FLOOR_DB
     log = graph.op("Log", graph.op("Max", powers, floor))

@@ -1,8 +1,8 @@
-"""The graph of many frames with all the future that is there: recordings, a window after the other.
+"""The graph of one window of a recording: many frames, with full context.
 
-Blocks of frames that stay in the processor's cache go through the trunk (``Scan``), then the heads run over
-the whole window: forwards from where the last window ended, backwards from this one's end. Letters: T frames,
-J of them predicted, P keys, C channels, U units, H heads, F bins, M candidates for an onset.
+The trunk runs over blocks of frames that fit the CPU's cache (``Scan``). Then the heads run over the whole
+window: forwards from the end of the last window, backwards from the end of this one. Letters: T frames, J of
+them predicted, P keys, C channels, U units, H heads, F bins, M onset candidates.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from .layers import Trunk, Weights, convolution_states, part
 from .transform import framed, levels_of_frames
 from .velocity_graph import WIDE, VelocityGraph, key_levels, loudness
 
-BLOCK = 25  #: frames: more would fall out of the processor's cache
+BLOCK = 25  #: frames; more would not fit the CPU's cache
 
 
 class WindowGraph:
-    """Builds the graph; with ``from_levels`` one that is given levels [blocks * BLOCK, F] for samples."""
+    """Builds the graph. With ``from_levels``, its input is levels [blocks * BLOCK, F], not samples."""
 
     def __init__(self, weights: Weights, config: ModelConfig, from_levels: bool = False) -> None:
         self.weights, self.config, self.from_levels = weights, config, from_levels
@@ -32,7 +32,7 @@ class WindowGraph:
         self.states = States(self.graph)
 
     def model(self, about: Mapping[str, str] | None = None) -> bytes:
-        """The ONNX model; its metadata say what the states are, and ``about``."""
+        """The ONNX model; its metadata describe the states and contain ``about``."""
         graph = self.graph
         parts = self._trunk()
         frames, predicted = (graph.input(name, [1], "int64") for name in ("frames", "predicted"))
@@ -47,7 +47,7 @@ class WindowGraph:
         return graph.model({**own, **(about or {})})
 
     def _trunk(self) -> dict[str, str]:
-        """What each frame is to the heads, [blocks * BLOCK, ...] each."""
+        """The heads' inputs by name, [blocks * BLOCK, ...] each."""
         body = Body(self.weights, self.config, self.from_levels)
         states = [self.states.input(name, 0, shape) for name, shape in body.states]
         first, blocks = self._blocks()
@@ -67,7 +67,7 @@ class WindowGraph:
         }
 
     def _blocks(self) -> tuple[list[str], str]:
-        """The samples before the first block's own, and those of each block; or levels."""
+        """The samples before the first block, and the samples of each block; or the levels of each block."""
         graph, tail = self.graph, self.config.front_end.span - HOP
         if self.from_levels:
             levels = graph.input("levels", ["blocks * 25", BINS])
@@ -85,7 +85,7 @@ class WindowGraph:
         predicted: str,
         start: float,
     ) -> str:
-        """What is kept of frames [before + T, ...]: of earlier ones, of those that waited, and the new."""
+        """Values of earlier, waiting and new frames [before + T, ...]. Keeps those for the next window."""
         kept = self.states.growing(name, before, shape, start)
         joined = self.graph.op("Concat", kept, seen[name], axis=0)
         self.states.output(name, self._cut(joined, predicted, None))
@@ -97,7 +97,7 @@ class WindowGraph:
         return graph.op("Slice", x, first, last or graph.integers(2**62), graph.integers(0))
 
     def _notes(self, x: str, predicted: str) -> str:
-        """Probabilities [J, P, H], of features [PAST + T, P, C]."""
+        """Probabilities [J, P, H] from features [PAST + T, P, C]."""
         graph, units = self.graph, self.config.network.lstm_units
         x = self._cut(x, graph.integers(PAST), None)
         own = self._cut(x, graph.integers(0), predicted)
@@ -112,7 +112,7 @@ class WindowGraph:
             backward = graph.ops(
                 "LSTM", [x, *self._lstm("backward_lstm", head)], 1, hidden_size=units, direction="reverse"
             )[0]
-            # Each projected alone: side by side they would have to be copied first.
+            # Projected separately: to concatenate them would take a copy.
             ahead, behind = np.split(self.weights["weight"][head][:, None], 2)
             later = graph.op("MatMul", backward, graph.constant(behind))
             later = self._cut(later, graph.integers(0), predicted)
@@ -148,7 +148,7 @@ class WindowGraph:
         return graph.op("Unsqueeze", head.scattered(onsets, where, found), graph.integers(2))
 
     def _place(self, head: VelocityGraph, seen: dict[str, str], predicted: str) -> str:
-        """What the loudness of the last seconds adds to the velocity head's units [J, units]."""
+        """The loudness term of the velocity head's units [J, units]."""
         graph = self.graph
         history = self._joined("loudness", MEMORY, (LOUDNESS,), seen, predicted, 0.0)
         last = graph.op("Add", predicted, graph.integers(MEMORY))
@@ -186,20 +186,20 @@ class WindowGraph:
 
 
 class Body:
-    """The trunk over one block: what ``Scan`` repeats."""
+    """The trunk over one block: the body of ``Scan``."""
 
     def __init__(self, weights: Weights, config: ModelConfig, from_levels: bool) -> None:
         self.graph = graph = Graph("block")
         network, tail = config.network, config.front_end.span - HOP
         self.states = convolution_states(network)
-        #: What becomes of a frame: names and shapes.
+        #: Names and shapes of a frame's results.
         self.parts: list[tuple[str, tuple[int, ...]]] = [
             ("features", (KEYS, network.body_channels)),
             ("key_levels", (WIDE,)),
             ("loudness", (LOUDNESS,)),
         ]
         self._after: list[str] = []
-        # The inputs of a body: what it hands on, then what it is given.
+        # The inputs of a Scan body: states first, then the scanned values.
         before = None if from_levels else graph.input("block_before", [tail])
         for name, shape in self.states:
             graph.input(f"block_{name}", shape)
@@ -223,7 +223,7 @@ class Body:
             graph.output(f"block_new_{name}", value, [BLOCK, *shape])
 
     def _convolve(self, name: str, own: str, matrices: list[np.ndarray], rows: int) -> str:
-        """Each frame's terms move on to the frames that they are for; the last ones to the next block."""
+        """Adds each frame's terms to later frames; the last frames' terms go to the next block."""
         graph, kept = self.graph, (BLOCK - 1) * rows
         moved, after = "", []
         for later in reversed(range(1, len(matrices))):
