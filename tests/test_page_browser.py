@@ -113,6 +113,59 @@ def test_a_take_is_heard_kept_and_there_after_a_reload(
         assert midi.value.suggested_filename == "My-take-1.mid"
 
 
+def test_a_take_whose_end_the_page_does_not_see_is_kept_with_its_sound(browser: Any, host: Host) -> None:
+    with page_of(browser, host.url) as page:
+        wait_until(lambda: shown(page, "#state") == "Ready", "the network")
+        page.click("#listen")
+        wait_until(lambda: page.evaluate("hppnet.notes.length") >= 8, "notes")
+        wait_until(lambda: page.evaluate("hppnet.page.listening.recording.chunks.length"), "a full chunk")
+        page.evaluate("hppnet.page.keepUnfinished(), hppnet.page.keeping")
+        found = onsets(page)
+        page.reload()
+        page.click("#takes summary")
+        page.click("#takes-list button:has-text('Open')")
+        page.wait_for_selector("#save-audio:not([disabled])")
+        assert len(onsets(page)) >= 8 and set(onsets(page)) <= set(found)
+        assert page.is_hidden("#empty") and page.is_enabled("#position")
+        assert all(note["offset_s"] is not None for note in page.evaluate("hppnet.notes"))
+        with page.expect_download() as audio:
+            page.click("#save-audio")
+        sound = soundfile.info(audio.value.path())
+        assert sound.duration > 10 and sound.duration <= page.evaluate("hppnet.page.take.duration_s") + 0.1
+
+
+def test_a_take_without_sound_offers_none(browser: Any, host: Host) -> None:
+    with page_of(browser, host.url) as page:
+        page.evaluate("hppnet.page.store.putNotes(hppnet.page.take).then(() => hppnet.page.list.refresh())")
+        page.click("#takes summary")
+        page.wait_for_selector("#takes-list li")
+        assert page.is_disabled("#takes-list button:has-text('Save sound')")
+        assert page.is_enabled("#takes-list button:has-text('Save MIDI')")
+
+
+def test_stop_counts_while_the_browser_still_asks_for_the_microphone(browser: Any, host: Host) -> None:
+    with page_of(browser, host.url) as page:
+        wait_until(lambda: shown(page, "#state") == "Ready", "the network")
+        page.evaluate(
+            """() => {
+                const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+                navigator.mediaDevices.getUserMedia = async (wish) => {
+                    await new Promise((go) => (window.allow = go));
+                    return (window.stream = await ask(wish));
+                };
+            }"""
+        )
+        page.click("#listen")
+        wait_until(lambda: page.evaluate("Boolean(window.allow)"), "the question")
+        page.click("#listen")
+        assert shown(page, "#state") == "Not listening." and shown(page, "#listen") == "Listen"
+        page.evaluate("allow()")
+        wait_until(
+            lambda: page.evaluate("window.stream?.getTracks()[0].readyState") == "ended", "a closed microphone"
+        )
+        assert page.evaluate("hppnet.page.listening") is None and shown(page, "#state") == "Not listening."
+
+
 def test_it_works_without_a_network_once_it_was_loaded(browser: Any, folder: Path, recording: Path) -> None:
     with hosted(folder) as host:
         context = browser.new_context()
@@ -146,14 +199,14 @@ def test_the_piano_is_loaded_when_it_is_chosen_and_kept(browser: Any, folder: Pa
         page.goto(host.url)
         wait_until(lambda: shown(page, "#offline") == "Works offline", "the service worker")
         assert not [path for path in host.asked if "/samples/" in path]
-        choose_piano(page, "The piano is there")
+        choose_piano(page, "The piano is loaded")
         assert len({path for path in host.asked if "/samples/" in path}) == 15
         for pitch in (45, 60, 72):  # recorded, and three keys beside a recording
             partial = page.evaluate(PITCH, pitch) / (440 * 2 ** ((pitch - 69) / 12))
             assert partial == pytest.approx(round(partial), rel=0.03) and 1 <= round(partial) <= 6
     page.reload()  # no host any more
     wait_until(lambda: shown(page, "#state") == "Ready", "the page")
-    choose_piano(page, "The piano is there")
+    choose_piano(page, "The piano is loaded")
     context.close()
 
 

@@ -1,7 +1,6 @@
 // @ts-check
 /** Announces notes to screen readers: the last ones on request, or new ones as they come. */
 
-import { spoken } from "./notes.js";
 import { text } from "./text.js";
 
 const MOST = 8;
@@ -40,4 +39,9 @@ export class Announcer {
     // Screen readers skip unchanged text: a trailing no-break space makes repeated words new.
     this.region.textContent = this.region.textContent === words ? `${words}\u00a0` : words;
   }
+}
+
+/** The spoken name of a pitch; C 4 is middle C. @param {number} pitch */
+function spoken(pitch) {
+  return `${text("note names").split(", ")[pitch % 12]} ${Math.floor(pitch / 12) - 1}`;
 }

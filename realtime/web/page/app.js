@@ -19,7 +19,7 @@ import { chooseLanguage, fillTexts, text } from "./text.js";
 import { Transport } from "./transport.js";
 import { setUp } from "./set_up.js";
 
-/** Added to the algorithmic latency, for computing and drawing: a constant delay keeps the rhythm. */
+/** Added to the algorithmic latency, for connection, computing and drawing: a constant delay keeps the rhythm. */
 const ALLOWANCE_MS = 50;
 const FIGURES_EVERY_MS = 200;
 const KEEP_EVERY_MS = 10_000;
@@ -51,7 +51,9 @@ export class Page {
     this.token = tokenFromAddress();
     this.screen = new Screen(this);
     setInterval(() => this.showFigures(), FIGURES_EVERY_MS);
-    setInterval(() => this.listening && void this.store.putNotes(this.take).catch(() => {}), KEEP_EVERY_MS);
+    /** Stores the take that is being played, one store after the other. */
+    this.keeping = Promise.resolve();
+    setInterval(() => this.keepUnfinished(), KEEP_EVERY_MS);
     this.showTake();
   }
 
@@ -109,10 +111,12 @@ export class Page {
     this.showTake();
     try {
       await session.start(microphone.value, Number(latency.value));
+      if (this.listening !== session) return; // stopped before the microphone was open
       void keepAwake(() => this.listening === session);
       await listMicrophones(microphone);
       listChannels(channel, session.capture.channels);
     } catch (error) {
+      if (this.listening !== session) return;
       this.listening = null;
       showProblem(error instanceof CaptureError ? error.message : String(error));
       show("state", text("not listening"));
@@ -135,16 +139,28 @@ export class Page {
     this.listening = null;
     this.output.panic();
     level.value = -60;
-    show("state", text("taken up", { count: mine.notes.all.length, time: clock(mine.duration_s) }));
+    const about = { count: mine.notes.all.length, time: clock(mine.duration_s) };
+    show("state", session.recording ? text("taken up", about) : text("not listening"));
     this.playback.load(mine);
     this.transport.load(mine);
     this.showTake();
     await this.keep(mine);
   }
 
+  /** Stores what there is of the take that is being played, in case the page does not see its end. */
+  keepUnfinished() {
+    const { take, listening } = this;
+    const recording = listening?.recording;
+    if (!recording || !take.notes.all.length) return;
+    take.duration_s = recording.duration_s;
+    // What cannot be stored is reported when the take ends.
+    this.keeping = this.keeping.then(() => this.store.putUnfinished(take, recording)).catch(() => {});
+  }
+
   /** Stores a take, so that it survives a reload. @param {Take} take */
   async keep(take) {
     if (!take.notes.all.length) return;
+    await this.keeping;
     try {
       void navigator.storage?.persist?.();
       if (!(await this.store.put(take))) showHint(text("storage full"));

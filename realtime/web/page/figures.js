@@ -49,9 +49,9 @@ export class Figures {
     show("dropped", String(session.droppedBlocks));
     show("late", String(session.late));
     if (session.algorithmic_ms) show("algorithmic", `${session.algorithmic_ms.toFixed(0)} ms`);
-    if (session.step_ms) show("step", `${session.step_ms.toFixed(1)} ms (99 %: ${session.step_p99_ms.toFixed(0)} ms)`);
+    if (session.step_ms) show("step", text("step figure", { ms: session.step_ms.toFixed(1), slow: session.step_p99_ms.toFixed(0) }));
     if (this.delays_ms.length) show("seen", `${median(this.delays_ms).toFixed(0)} ms`);
-    show("drawing", `${this.slowest_ms.toFixed(1)} ms (95 %)`);
+    show("drawing", text("drawing figure", { ms: this.slowest_ms.toFixed(1) }));
     $("pedal-figure").hidden = !(session.hearsPedal || notes.presses.length);
   }
 

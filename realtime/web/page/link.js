@@ -16,7 +16,7 @@
 
 export const VERSION = 1;
 /** Close codes after which a retry is useless. */
-export const FINAL = new Set([4400, 4401, 4426]);
+export const FINAL = new Set([1002, 1007, 1009, 4400, 4401, 4426]);
 export const FULL = 4503;
 const PING_EVERY_MS = 2000;
 /** Seconds of sound that may wait in the browser before blocks are dropped. */

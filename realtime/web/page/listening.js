@@ -53,6 +53,7 @@ export class Listening {
     /** @type {Recording | null} */
     this.recording = null;
     this.going = false;
+    this.cancelled = false;
     this.retry = 0;
     /** @type {(() => void) | null} */
     this.stopped = null;
@@ -64,6 +65,7 @@ export class Listening {
     this.latency_ms = latency_ms;
     this.reactions.onState(text("opening microphone"));
     await this.capture.start(deviceId);
+    if (this.cancelled) return this.capture.stop();
     this.recording = new Recording(this.capture.sampleRate);
     this.going = true;
     this.reactions.onState(text("loading"));
@@ -88,7 +90,11 @@ export class Listening {
 
   /** Stops listening and waits for the last notes. */
   async stop() {
-    if (!this.going) return;
+    if (!this.going) {
+      if (this.recording || this.cancelled) return;
+      this.cancelled = true; // the browser still asks for the microphone
+      return this.reactions.onEnded();
+    }
     this.going = false;
     clearTimeout(this.retry);
     await this.capture.stop();
@@ -107,6 +113,7 @@ export class Listening {
   connect() {
     if (!this.going) return;
     let dropped = 0;
+    let late = 0;
     const rate = this.recording?.sampleRate ?? 0;
     this.link = this.engines.connect(
       () => ({
@@ -124,7 +131,8 @@ export class Listening {
         onHeard: (progress) => {
           this.droppedByEngine += progress.dropped_blocks - dropped;
           dropped = progress.dropped_blocks;
-          this.late = progress.late_blocks;
+          this.late += progress.late_blocks - late;
+          late = progress.late_blocks;
           this.step_ms = progress.step_ms ?? 0;
           this.step_p99_ms = progress.step_p99_ms ?? 0;
         },

@@ -8,19 +8,15 @@ export class MidiOut {
   /** @param {MIDIOutput} port */
   constructor(port) {
     this.port = port;
-    /** @type {Set<number>} */
-    this.down = new Set();
   }
 
   /** @param {number} pitch @param {number} velocity @param {number} at_ms */
   on(pitch, velocity, at_ms) {
-    this.down.add(pitch);
     this.send([0x90, pitch, velocity], at_ms);
   }
 
   /** @param {number} pitch @param {number} at_ms */
   off(pitch, at_ms) {
-    this.down.delete(pitch);
     this.send([0x80, pitch, 64], at_ms);
   }
 
@@ -31,7 +27,6 @@ export class MidiOut {
 
   /** Ends every note, sounding or not: 88 note offs, the pedal up, then "all notes off". */
   panic() {
-    this.down.clear();
     for (const at_ms of [performance.now(), performance.now() + SCHEDULED_MS]) {
       for (let pitch = 21; pitch <= 108; pitch++) this.send([0x80, pitch, 64], at_ms);
       this.send([0xb0, 64, 0], at_ms);

@@ -13,7 +13,6 @@ export const LOWEST = 21;
 export const HIGHEST = 108;
 /** In seconds. No note is longer, so `between` skips notes that begin earlier. */
 const LONGEST_S = 100;
-const NAMES = ["C", "C sharp", "D", "D sharp", "E", "F", "F sharp", "G", "G sharp", "A", "A sharp", "B"];
 
 export class Notes {
   constructor() {
@@ -59,6 +58,19 @@ export class Notes {
     this.add({ type: "pedal", down: false, time_s });
   }
 
+  /**
+   * Takes over stored notes and presses. Those that had not ended yet end now.
+   * @param {Note[]} all
+   * @param {Press[]} presses
+   * @param {number} end_s
+   */
+  restore(all, presses, end_s) {
+    this.all = all;
+    this.presses = presses;
+    for (const note of all) note.offset_s ??= Math.max(note.onset_s, end_s);
+    this.endAll(end_s);
+  }
+
   /** Notes that have ended, sorted by onset. */
   finished() {
     return this.all.filter((note) => note.offset_s !== null).sort((a, b) => a.onset_s - b.onset_s);
@@ -100,9 +112,4 @@ export class Notes {
     }
     return found;
   }
-}
-
-/** The spoken name of a pitch; C 4 is middle C. @param {number} pitch */
-export function spoken(pitch) {
-  return `${NAMES[pitch % 12]} ${Math.floor(pitch / 12) - 1}`;
 }

@@ -7,9 +7,6 @@ import { Piano } from "./piano.js";
 import { Synth } from "./synth.js";
 import { text } from "./text.js";
 
-/** Added to the algorithmic latency, for connection, computing and drawing: a constant delay keeps the rhythm. */
-export const ALLOWANCE_MS = 50;
-
 export class Output {
   /**
    * @param {HTMLSelectElement} picker

@@ -1,6 +1,8 @@
 // @ts-check
 /** The link to the engine in this page, with the interface of link.js. */
 
+import { text } from "./text.js";
+
 /** @typedef {import("./link.js").Wish} Wish @typedef {import("./link.js").Ears} Ears */
 
 /** Close codes: normal end; failure of the worker. */
@@ -38,7 +40,7 @@ export class OwnEngine {
     if (!this.worker) {
       this.worker = new Worker(new URL("engine/worker.js", import.meta.url), { type: "module" });
       this.worker.onmessage = ({ data }) => this.receive(data);
-      this.worker.onerror = (event) => this.failed(event.message || "the worker did not start");
+      this.worker.onerror = (event) => this.failed(event.message || text("no worker"));
     }
     this.worker.postMessage(message, transfer);
   }

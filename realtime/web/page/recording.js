@@ -32,13 +32,19 @@ export class Recording {
   /** Returns a WAV file of all samples added so far. */
   blob() {
     this.put();
-    return new Blob([header(this.samples, this.sampleRate), ...this.chunks], { type: "audio/wav" });
+    return wav(this.chunks, this.sampleRate);
   }
 
   put() {
     if (this.filled) this.chunks.push(new Blob([this.chunk.slice(0, this.filled)])); // machines are little-endian
     this.filled = 0;
   }
+}
+
+/** Returns a WAV file of 16-bit samples, mono. @param {Blob[]} chunks @param {number} sampleRate */
+export function wav(chunks, sampleRate) {
+  const bytes = chunks.reduce((sum, chunk) => sum + chunk.size, 0);
+  return new Blob([header(bytes / 2, sampleRate), ...chunks], { type: "audio/wav" });
 }
 
 /** @param {number} samples @param {number} sampleRate */

@@ -23,7 +23,7 @@ export class TakesList {
     show("storage", rows.length ? text("storage used", { used: (usage / 1e6).toFixed(1) }) : "");
   }
 
-  /** @param {import("./takes_store.js").Row} row */
+  /** @param {import("./takes_store.js").Row & {sounds: boolean}} row */
   item(row) {
     const item = document.createElement("li");
     const name = document.createElement("input");
@@ -36,12 +36,14 @@ export class TakesList {
     about.textContent = text("take about", {
       date: new Date(row.created_ms).toLocaleString(), time: clock(row.duration_s), count: row.notes.length,
     });
+    const saveSound = this.button("save audio", row, saveAudio);
+    saveSound.disabled = !row.sounds;
     const buttons = document.createElement("p");
     buttons.className = "buttons";
     buttons.append(
       this.button("open", row, (take) => this.onOpen(take)),
       this.button("save midi", row, saveMidi),
-      this.button("save audio", row, saveAudio),
+      saveSound,
       this.button("delete", row, (take) => void this.remove(take)),
     );
     item.append(name, about, buttons);

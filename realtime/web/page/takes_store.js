@@ -1,16 +1,21 @@
 // @ts-check
 /** Takes that survive a reload, in the browser's database (IndexedDB). */
 
+import { wav } from "./recording.js";
 import { Take } from "./take.js";
 
 const DATABASE = "hppnet";
 const TAKES = "takes"; // name, times, notes
-const SOUNDS = "sounds"; // separate, so that listing the takes does not read them
+/** Sounds by the take's id, or in chunks by [id, number]: separate, so that listing the takes does not read them. */
+const SOUNDS = "sounds";
 
 /**
  * @typedef {{id: string, name: string, created_ms: number, duration_s: number, ending: string,
- *   notes: import("./notes.js").Note[], presses: import("./notes.js").Press[]}} Row
+ *   rate: number, notes: import("./notes.js").Note[], presses: import("./notes.js").Press[]}} Row
  */
+
+/** The keys of a take's chunks: an array follows every number. @param {string} id */
+const chunksOf = (id) => IDBKeyRange.bound([id], [id, []]);
 
 export class TakesStore {
   constructor() {
@@ -31,21 +36,42 @@ export class TakesStore {
     return this.opened;
   }
 
-  /** All takes, the newest first, without their sound. @returns {Promise<Row[]>} */
+  /**
+   * All takes, the newest first, without their sound but with whether there is one.
+   * @returns {Promise<(Row & {sounds: boolean})[]>}
+   */
   async list() {
     /** @type {Row[]} */
     const rows = await this.run([TAKES], "readonly", (of) => of(TAKES).getAll());
-    return rows.sort((a, b) => b.created_ms - a.created_ms);
+    const keys = await this.run([SOUNDS], "readonly", (of) => of(SOUNDS).getAllKeys());
+    const sounding = new Set(keys.flat());
+    return rows
+      .sort((a, b) => b.created_ms - a.created_ms)
+      .map((row) => ({ ...row, sounds: sounding.has(row.id) }));
   }
 
-  /** Stores notes and name, without the sound. @param {Take} take */
-  async putNotes(take) {
+  /** Stores notes and name, without the sound. @param {Take} take @param {number} [rate] sample rate of its chunks, in Hz */
+  async putNotes(take, rate = 0) {
     /** @type {Row} */
     const row = {
       id: take.id, name: take.name, created_ms: take.created_ms, duration_s: take.duration_s, ending: take.audioEnding,
-      notes: take.notes.all, presses: take.notes.presses,
+      rate, notes: take.notes.all, presses: take.notes.presses,
     };
     await this.run([TAKES], "readwrite", (of) => of(TAKES).put(row));
+  }
+
+  /**
+   * Stores an unfinished take: its notes, and the chunks of its sound that are full and not stored yet.
+   * @param {Take} take
+   * @param {import("./recording.js").Recording} recording
+   */
+  async putUnfinished(take, recording) {
+    await this.putNotes(take, recording.sampleRate);
+    /** @type {number} */
+    const stored = await this.run([SOUNDS], "readonly", (of) => of(SOUNDS).count(chunksOf(take.id)));
+    for (const [n, chunk] of recording.chunks.entries()) {
+      if (n >= stored) await this.run([SOUNDS], "readwrite", (of) => of(SOUNDS).put(chunk, [take.id, n]));
+    }
   }
 
   /** Stores a take; without its sound if there is no room for it. @param {Take} take @returns whether all was stored */
@@ -53,7 +79,10 @@ export class TakesStore {
     await this.putNotes(take);
     if (!take.audio) return true;
     try {
-      await this.run([SOUNDS], "readwrite", (of) => of(SOUNDS).put(take.audio, take.id));
+      await this.run([SOUNDS], "readwrite", (of) => {
+        of(SOUNDS).delete(chunksOf(take.id));
+        return of(SOUNDS).put(take.audio, take.id);
+      });
       return true;
     } catch {
       return false;
@@ -67,11 +96,16 @@ export class TakesStore {
     if (!row) return null;
     const take = new Take(row.name);
     Object.assign(take, { id, created_ms: row.created_ms, duration_s: row.duration_s, audioEnding: row.ending });
-    take.notes.all = row.notes;
-    take.notes.presses = row.presses;
-    take.notes.endAll(row.duration_s);
-    take.audio = (await this.run([SOUNDS], "readonly", (of) => of(SOUNDS).get(id))) ?? null;
+    take.notes.restore(row.notes, row.presses, row.duration_s);
+    take.audio = (await this.run([SOUNDS], "readonly", (of) => of(SOUNDS).get(id))) ?? (await this.unfinished(row));
     return take;
+  }
+
+  /** The sound of a take that was never finished, null if there is none. @param {Row} row @returns {Promise<Blob | null>} */
+  async unfinished({ id, rate }) {
+    /** @type {Blob[]} */
+    const chunks = await this.run([SOUNDS], "readonly", (of) => of(SOUNDS).getAll(chunksOf(id)));
+    return chunks.length ? wav(chunks, rate) : null;
   }
 
   /** @param {string} id @param {string} name */
@@ -85,6 +119,7 @@ export class TakesStore {
   async remove(id) {
     await this.run([TAKES, SOUNDS], "readwrite", (of) => {
       of(SOUNDS).delete(id);
+      of(SOUNDS).delete(chunksOf(id));
       return of(TAKES).delete(id);
     });
   }
