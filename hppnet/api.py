@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,22 +31,26 @@ def read_blocks(path: Path, channel: int | None = None) -> tuple[Iterator[np.nda
 
     ``channel`` (from 1) selects one channel. Warnings about the file are logged, one line each.
     """
-    opened = open_saying(path, channel=channel)
-    recording = opened.__enter__()
-    return _closing(opened, recording), recording.sample_rate
+    recording, blocks = _opened(open_saying(path, channel=channel))
+    return blocks, recording.sample_rate
 
 
 def read_sound(
     path: Path, channel: int | None = None
 ) -> tuple[Iterator[np.ndarray], int, Callable[[], Sequence[str]]]:
     """As ``read_blocks``, and a function that returns the warnings after the last block. Logs nothing."""
-    opened = open_recording(path, channel=channel)
-    recording = opened.__enter__()
-    return _closing(opened, recording), recording.sample_rate, lambda: recording.warnings
+    recording, blocks = _opened(open_recording(path, channel=channel))
+    return blocks, recording.sample_rate, lambda: recording.warnings
 
 
-def _closing(opened: AbstractContextManager[OpenRecording], recording: OpenRecording) -> Iterator[np.ndarray]:
-    """The recording's blocks; closes it after the last one."""
-    with ExitStack() as stack:
-        stack.push(opened)
+def _opened(opening: AbstractContextManager[OpenRecording]) -> tuple[OpenRecording, Iterator[np.ndarray]]:
+    """A recording and its blocks. It is closed after the last block, or when the blocks are given up."""
+    parts = _recording_then_blocks(opening)
+    recording = next(parts)  # starts the generator: closing it closes the recording, even without a block
+    return recording, parts
+
+
+def _recording_then_blocks(opening: AbstractContextManager[OpenRecording]) -> Iterator[Any]:
+    with opening as recording:
+        yield recording
         yield from recording.blocks()

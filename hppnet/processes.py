@@ -62,7 +62,7 @@ class Worker(Generic[Item]):
         self.pipe.close()
         code = self.process.exitcode
         killed = code is not None and code < 0
-        return f"by signal {-code}, perhaps for want of memory" if killed else f"with exit status {code}"
+        return f"by signal {-code}, perhaps out of memory" if killed else f"with exit status {code}"
 
 
 def start(work: Callable[..., None], *arguments: object) -> Worker[Any]:

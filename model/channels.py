@@ -38,7 +38,7 @@ class ChannelMeter:
     def remarks(self, inverted: list[int]) -> list[str]:
         """One line for each problem found. ``inverted``: the channels whose polarity was inverted."""
         if not self._power.any():
-            return ["it is silent from beginning to end"]
+            return ["it is silent throughout"]
         silent = self._silent()
         kept = [n for n in range(len(self._power)) if n not in silent]
         lines = []
@@ -60,23 +60,28 @@ class ChannelMeter:
         noisy = [n for n in kept if floors[n] >= floors[quietest] + _NOISIER_DB]
         return [
             f"channel {n + 1} has a noise floor {floors[n] - floors[quietest]:.0f} dB above that of channel "
-            f"{quietest + 1}; --input-channel {quietest + 1} reads that one alone"
+            f"{quietest + 1}; {_alone(quietest)}"
             for n in noisy
         ]
 
     def _cancelling(self, kept: list[int], inverted: list[int]) -> str | None:
         turned = [n for n in inverted if n in kept]
         below_db = float(_decibels(self._of_mean / self._power[kept].min())) if len(self._power) == 2 else 0.0
-        if len(kept) < 2 or not (turned or below_db <= _CANCELLED_DB):
+        cancelled = below_db <= _CANCELLED_DB
+        if len(kept) < 2 or not (turned or cancelled):
             return None
-        how = f"their mean is {-below_db:.0f} dB below either" if below_db <= _CANCELLED_DB else "inverted"
-        what = f"; {_channels(turned)} is taken with inverted polarity" if turned else ""
-        return f"the channels cancel each other ({how}){what}; --input-channel {kept[0] + 1} reads one alone"
+        how = f"their mean is {-below_db:.0f} dB below either" if cancelled else "opposite polarity"
+        what = f"; the mix inverts {_channels(turned)}" if turned else ""
+        return f"the channels cancel each other ({how}){what}; {_alone(kept[0])}"
 
 
 def _channels(numbers: list[int]) -> str:
     said = ", ".join(str(n + 1) for n in numbers)
     return f"channel{'' if len(numbers) == 1 else 's'} {said}"
+
+
+def _alone(number: int) -> str:
+    return f"to use channel {number + 1} alone: --input-channel {number + 1}"
 
 
 def _decibels(power: np.ndarray | float) -> np.ndarray:

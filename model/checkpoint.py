@@ -108,9 +108,9 @@ def read(path: Path | None = None) -> Checkpoint:
     config = _config(path, metadata)
     try:
         check(weights, config.network)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: its weights do not fit its configuration: {error}") from error
-    return Checkpoint(path, weights, config, json.loads(metadata.get("about", "{}")))
+    return Checkpoint(path, weights, config, _about(path, metadata))
 
 
 def load(path: Path | None = None) -> tuple[HPPNet, ModelConfig, dict[str, Any]]:
@@ -137,16 +137,23 @@ def _config(path: Path, metadata: dict[str, str]) -> ModelConfig:
             decoder=DecoderConfig(**{"onset_soonest": raw["decoder"]["onset"], **raw["decoder"]}),
             note_ends=raw["note_ends"],
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: its configuration cannot be read ({error})") from error
+
+
+def _about(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
+    try:
+        return dict(json.loads(metadata.get("about", "{}")))
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: its about entries cannot be read ({error})") from error
 
 
 def _advice(found: str) -> str:
     """Advice for a file of another format."""
     if found == "none":
-        return "a checkpoint is what hppnet train writes"
+        return "use a file that hppnet train wrote"
     if found == "1":
-        return "it is for the network of earlier versions: use the weights that come with this one"
+        return "it was made for an earlier version of hppnet: use the weights that come with this one"
     return "install the version of hppnet that wrote it, or a newer one"
 
 

@@ -34,10 +34,11 @@ class NetworkConfig:
     velocity_units: int = 64  #: units of the velocity head
 
     def __post_init__(self) -> None:
-        if min(self.stem_channels, self.body_channels, self.lstm_units, self.velocity_units) < 1:
-            raise ValueError("channels, LSTM units and velocity units must be positive")
+        for name in ("stem_channels", "body_channels", "lstm_units", "velocity_units"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.pedal_units < 0:
-            raise ValueError("the units of the pedal must not be negative")
+            raise ValueError(f"pedal_units must be at least 0, got {self.pedal_units}")
 
 
 @dataclass(frozen=True)

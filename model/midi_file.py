@@ -136,9 +136,9 @@ def messages(path: str | PathLike[str]) -> Iterator[tuple[int, int, float, Any]]
     try:
         file = mido.MidiFile(str(path))
         if file.ticks_per_beat == 0:
-            raise ValueError("it counts no ticks")
+            raise ValueError("its header gives no ticks per quarter note")
     except Exception as error:  # mido raises a dozen kinds of exceptions for other files
-        said = " ".join(str(error).split()) or "it ends early"
+        said = " ".join(str(error).split()) or "it is incomplete"
         raise ValueError(f"{path}: expected a MIDI file, could not read it ({said})") from error
     shared = None if file.type == 2 else _Clock(file.ticks_per_beat, file.tracks)
     for number, track in enumerate(file.tracks):
@@ -147,19 +147,6 @@ def messages(path: str | PathLike[str]) -> Iterator[tuple[int, int, float, Any]]
         for message in track:
             tick += message.time
             yield number, tick, clock.seconds(tick), message
-
-
-def read_texts(path: str | PathLike[str]) -> list[str]:
-    """The text events of a MIDI file, UTF-8 or else Latin-1. Raises ValueError as ``messages``."""
-    raw = [message.text.encode("latin-1") for *_, message in messages(path) if message.type == "text"]
-    return [_decoded(data) for data in raw]
-
-
-def _decoded(data: bytes) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
 
 
 class _Clock:

@@ -168,8 +168,7 @@ def _check_note(note: Note) -> None:
 def _check_times(what: str, value: Note | Press, start_s: float, end_s: float) -> None:
     if not 0 <= start_s <= end_s <= midi_file.LONGEST_S:  # also refuses NaN
         raise ValueError(
-            f"expected {what} that begins at 0 s or later, does not end before it begins, and ends by "
-            f"{midi_file.LONGEST_S:.0f} s, got {value}"
+            f"expected {what} with 0 s <= start <= end <= {midi_file.LONGEST_S:.0f} s, got {value}"
         )
 
 

@@ -42,7 +42,7 @@ def opened(
         if reader is None:
             raise TypeError("this transcriber was loaded without a reader of files: use hppnet.load()")
         if sample_rate is not None:
-            raise TypeError("a file says its sample rate itself: leave sample_rate out")
+            raise TypeError("a file states its own sample rate: leave sample_rate out")
         return reader(Path(source))
     if sample_rate is None and isinstance(source, tuple) and len(source) == 2 and np.ndim(source[1]) == 0:
         source, sample_rate = source
@@ -121,14 +121,14 @@ def _array(value: Any) -> np.ndarray:
             value = (value.float() if "bfloat16" in str(value.dtype) else value).numpy(force=True)
         array = np.asarray(value)
     except ValueError:
-        raise ValueError("expected samples in rows of one length, got a list of uneven ones") from None
+        raise ValueError("expected rows of samples of equal length, got different lengths") from None
     except Exception as error:  # tensors on other devices, sparse or without data; other libraries' arrays
         raise TypeError(
             f"expected an array that NumPy can read, got {type(value).__name__} ({_first_line(error)}): "
             "convert it to a NumPy array first"
         ) from None
     if np.ma.is_masked(value):
-        raise ValueError("expected all samples, got an array with masked ones: fill them, samples.filled(0)")
+        raise ValueError("expected samples without a mask, got masked ones: fill them, samples.filled(0)")
     _check_kind(value, array)
     return array
 
@@ -184,8 +184,8 @@ def _check_values(array: np.ndarray, before: int = 0) -> None:
     if not rows.all():
         first = before + int(np.argmin(rows))
         raise ValueError(
-            f"expected finite samples, got NaN or infinite ones, the first at sample {first}: "
-            "np.nan_to_num(samples) makes silence of them"
+            f"expected finite samples, got NaN or infinity, first at sample {first}: "
+            "to replace them by silence, np.nan_to_num(samples, posinf=0, neginf=0)"
         )
     raise _never_scaled(_peak(array))
 

@@ -43,7 +43,7 @@ def check(weights: Mapping[str, np.ndarray], config: NetworkConfig) -> None:
         if name not in weights:
             raise ValueError(f"expected a tensor {name} of shape {list(wanted[name])}, found none")
         if name not in wanted:
-            raise ValueError(f"expected no tensor called {name}, found one")
+            raise ValueError(f"expected only the tensors of this network, found {name} too")
         if weights[name].shape != wanted[name]:
             raise ValueError(
                 f"expected {name} to have the shape {list(wanted[name])}, found {list(weights[name].shape)}"

@@ -15,8 +15,8 @@ from .timebase import SAMPLE_RATE
 MOST_CENTS = 200.0  #: largest deviation from A = 440 Hz, up or down
 #: The limits of "auto", for messages.
 AUTO_LIMIT = (
-    "tuning auto finds -50 to 50 cents: farther off, a semitone cannot be told from another key; "
-    "give such a tuning in cents or as 415Hz"
+    "tuning auto covers -50 to 50 cents; farther off, notes come out a semitone wrong: "
+    "give the tuning in cents, or as 415Hz"
 )
 DRIFT_CENTS = 25.0  #: tolerance between stretches: a bin of the front end, and the detuning in training
 
@@ -74,8 +74,8 @@ class Tuning:
         if self.highest - self.lowest <= DRIFT_CENTS:
             return None
         return (
-            f"the tuning drifts from {self.lowest:+.0f} to {self.highest:+.0f} cents, {self.cents:+.0f} was "
-            "used for all of it: cut the recording where it changes to do better"
+            f"the tuning drifts from {self.lowest:+.0f} to {self.highest:+.0f} cents, and {self.cents:+.0f} "
+            "was used throughout: to do better, cut the recording where the tuning changes"
         )
 
 

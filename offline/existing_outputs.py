@@ -71,8 +71,8 @@ class ExistingOutputs:
             return None  # check_free raises the error
         entry = None if self._manifest is None else self._manifest.origin(place)
         own = written_here(place)
-        # Version 0.1 did not mark pictures, and a damaged output has lost its mark. Any other complete file
-        # without the mark is somebody else's, put in place of our output.
+        # The first versions did not mark pictures, and a damaged output has lost its mark. Any other
+        # complete file without the mark is somebody else's, put in place of our output.
         if not own and (entry is None or (place.suffix != ".png" and is_whole(place, None))):
             raise foreign(place)
         return (origin_of(place) if own else None) or entry
@@ -113,7 +113,7 @@ class _SourceDigest:
     def is_of(self, origin: Origin, output: Place) -> bool:
         if origin.digest:
             return origin.digest == self._digest
-        # Version 0.1 stored no digest.
+        # The first versions stored no digest.
         return origin.input == self._source.name and not _newer(self._source, output)
 
     def is_other_than(self, origin: Origin, path: str) -> bool:

@@ -177,8 +177,8 @@ def find_listed(list_file: str, failed: Failed) -> Iterator[FoundRecording]:
 
     Paths, but not patterns, are interpreted as on the command line. An entry with a sound suffix is taken as
     a recording without a check that it exists, so a million files are not accessed twice. In an output
-    folder recordings keep their folders below the common folder of all entries. Raises UsageError for a list
-    that cannot be read, is empty or has no such column.
+    folder recordings keep their folders below the common folder of all entries without an output of their
+    own. Raises UsageError for a list that cannot be read, is empty or has no such column.
     """
     with _read_twice(list_file) as path:
         common = _common_folder(path, list_file)
@@ -242,9 +242,11 @@ def _header(file: IO[str], name: str) -> tuple[str, int, int | None] | None:
 
 
 def _common_folder(path: Path, name: str) -> str | None:
-    """The lowest folder that contains all entries; None where there is none."""
+    """The lowest folder with all entries that have no output of their own; None where there is none."""
     common: str | None = None
     for entry in _entries(path, name):
+        if entry.output is not None:
+            continue
         folder = _folder(entry.text)
         if common is None:
             common = folder

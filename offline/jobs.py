@@ -45,7 +45,8 @@ class Root:
         if self.machine != machine_name():
             return  # another machine numbers its disks differently
         if os.stat(self.folder).st_dev != self.device:
-            raise OSError(errno.ENODEV, "another disk than when the work began; is it mounted?", self.folder)
+            why = "this folder is on another disk than at the start; check that its disk is still mounted"
+            raise OSError(errno.ENODEV, why, self.folder)
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ def check_free(
     if not there(place):
         return
     if not place.is_file():
-        raise FileExistsError(errno.EEXIST, "expected a file, this is something else", str(place))
+        why = "expected a file or nothing, found a folder, device or broken link; move it away"
+        raise FileExistsError(errno.EEXIST, why, str(place))
     if not replaceable and not written_here(place, kind):
         raise foreign(place, instead)
 

@@ -25,10 +25,11 @@ from .provenance import Origin, place_digest
 from .settings import Settings, describe_settings
 
 MANIFEST_NAME = "manifest.csv"
-COLUMNS_0_1 = ("input", "output", "duration_s", "notes", "checkpoint", "settings", "seconds", "error")
-COLUMNS = (*COLUMNS_0_1, "warning", "digest", "place", "engine")
+#: The first manifests had these; those of version 0.1 lack only the last of today's.
+FIRST_COLUMNS = ("input", "output", "duration_s", "notes", "checkpoint", "settings", "seconds", "error")
+COLUMNS = (*FIRST_COLUMNS, "warning", "digest", "place", "engine")
 #: Columns of manifests by earlier versions. Each is a prefix of COLUMNS.
-_OLDER_COLUMNS = (COLUMNS_0_1, COLUMNS[:-1])
+_OLDER_COLUMNS = (FIRST_COLUMNS, COLUMNS[:-1])
 _HEADER, *_OLDER_HEADERS = (",".join(names).encode() + b"\n" for names in (COLUMNS, *_OLDER_COLUMNS))
 _TABLE = "CREATE TABLE made (output BLOB PRIMARY KEY, input BLOB, origin BLOB)"
 
@@ -107,9 +108,8 @@ class Manifest:
         """An output's path, relative within the manifest's folder, so that the folder may be moved."""
         if isinstance(output, Url):
             return str(output)
-        whole, folder = os.path.abspath(output), os.path.abspath(self.path.parent)
-        below = os.path.relpath(whole, folder)
-        return whole if below.startswith("..") else Path(below).as_posix()
+        whole, folder = Path(os.path.abspath(output)), os.path.abspath(self.path.parent)
+        return whole.relative_to(folder).as_posix() if whole.is_relative_to(folder) else str(whole)
 
     # --- finished outputs ---
 

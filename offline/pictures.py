@@ -27,6 +27,7 @@ _ROW_INCHES = (14.0, 3.4)
 _DPI = 110
 _INK, _PAPER, _BLACK_KEYS = "#22252b", "#ffffff", "#f1f2f5"
 _PEDAL = "#8a93a6"
+_COLOURS = "plasma_r"  #: matplotlib's name of the colours for velocities
 _BLACK = {1, 3, 6, 8, 10}
 
 
@@ -122,7 +123,7 @@ def _draw_notes(axes: Axes, notes: Sequence[Note], begin: float, end: float) -> 
 
     inside = [note for note in notes if note.offset_s > begin and note.onset_s < end]
     bars = [Rectangle((n.onset_s, n.pitch - 0.36), n.offset_s - n.onset_s, 0.72) for n in inside]
-    bodies = PatchCollection(bars, cmap=_colours(), edgecolor=_INK, linewidth=0.3, alpha=0.85, zorder=3)
+    bodies = PatchCollection(bars, cmap=_COLOURS, edgecolor=_INK, linewidth=0.3, alpha=0.85, zorder=3)
     bodies.set_array(np.array([n.velocity for n in inside], float))
     bodies.set_clim(0, 127)
     axes.add_collection(bodies, autolim=False)
@@ -138,10 +139,6 @@ def _draw_pedal(axes: Axes, pedal: Sequence[Press], low: int) -> None:
         [low - 0.7 - height / 2, *axes.get_yticks()],
         ["pedal", *(label.get_text() for label in axes.get_yticklabels())],
     )
-
-
-def _colours() -> str:
-    return "plasma_r"
 
 
 def _label(axes: Axes, begin: float, row_s: float, low: int, high: int, clock: bool) -> None:

@@ -117,14 +117,15 @@ def place_of(text: str) -> Place:
 
 
 def walk(folder: Url) -> Iterator[tuple[Url, list[str]]]:
-    """Yields ``folder`` and all folders below that are not hidden, with sorted file names. Raises OSError."""
+    """Yields ``folder`` and all folders below that are not hidden, with their file names. Raises OSError.
+
+    Both are sorted, whatever order the store lists them in: all tasks of a job array must see the same.
+    """
     system, root = _system(folder)
     if not system.isdir(root):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder.text)
     for parent, folders, files in system.walk(root):
-        folders_here = cast(Any, folders)
-        for name in [name for name in folders_here if name.startswith(".")]:
-            folders_here.pop(name) if isinstance(folders_here, dict) else folders_here.remove(name)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         with suppress(AttributeError):
             system.dircache.clear()  # the cache would keep the name of every object
         yield folder.beside(parent), sorted(files)

@@ -17,7 +17,10 @@ from .errors import UsageError
 from .inputs import FoundRecording
 from .jobs import Job, named_outputs, output_kind, outputs_of, stem_of
 from .places import Place, Url, place_of
+from .writing import FORMATS
 
+_SUFFIXES = ", ".join(f".{kind}" for kind in FORMATS[:-1]) + f" or .{FORMATS[-1]}"
+_SAME_NAME = "their outputs would have the same name, so they"
 _TABLE = """
 CREATE TABLE found (
     number INTEGER PRIMARY KEY, source BLOB, place BLOB, named INTEGER, key BLOB, file BLOB UNIQUE
@@ -99,9 +102,11 @@ class Plan:
         self._kinds, self._output, self._shard = tuple(kinds), output, shard or Shard(0, 1)
         self._one_file = output is not None and output_kind(output) is not None
         if output is not None and not self._one_file and output.exists() and not output.is_dir():
-            raise UsageError(f"{output}: expected a folder, or a name that ends in .mid, .csv or .json")
+            raise UsageError(
+                f"{output}: expected a folder, found a file; outputs that are files end in {_SUFFIXES}"
+            )
         if isinstance(output, Path) and (above := next(filter(os.path.isfile, output.parents), None)):
-            raise UsageError(f"{output}: expected a folder above it, {above} is a file")
+            raise UsageError(f"{output}: expected a folder at {above}, found a file; name another place")
         if isinstance(output, Url) and not output.writable:
             raise UsageError(f"{output}: expected a place that can be written to; {output.scheme} cannot")
         self._rows = sqlite3.connect("", isolation_level=None)  # a temporary file
@@ -135,7 +140,7 @@ class Plan:
         if isinstance(place, Url) and not place.writable:
             raise UsageError(f"{item.path}: outputs cannot be put beside it; name a folder with -o")
         file = hashlib.blake2b(os.fsencode(_identity(item.path)), digest_size=16).digest()
-        stem = place if named else stem_of(place)
+        stem = _named_stem(place) if named else stem_of(place)
         row = (self._count, _bytes(item.path), _bytes(place), named, _key(stem), file)
         added = self._rows.execute("INSERT OR IGNORE INTO found VALUES (?, ?, ?, ?, ?, ?)", row)
         self._count += added.rowcount
@@ -195,7 +200,8 @@ class Plan:
         for (number, _, place, _), parent in zip(group, parents, strict=True):
             below = PurePosixPath(Path(parent).as_posix()).relative_to(Path(common).as_posix())
             self._set(number, self._output / below / place.name)
-        return [f"{_listed([row[1] for row in group])}: one name, so each goes below its own folder's name"]
+        names = _listed([source for _, source, _, _ in group])
+        return [f"{names}: {_SAME_NAME} go into folders named after the recordings' folders"]
 
     def _apart_by_suffix(self, key: bytes) -> str:
         """Keep the suffixes of ``take.wav`` and ``take.flac`` in one folder: ``take.wav.mid`` and so on."""
@@ -203,8 +209,10 @@ class Plan:
         for number, _, place, named in group:
             if not named:
                 self._set(number, place, kept=True)
-        names = _listed([place for _, _, place, _ in group])
-        return f"{names}: one name without the suffix, so it is kept ({group[0][2].name}.mid)"
+        names = _listed([source for _, source, _, _ in group])
+        example = next(place.name for _, _, place, named in group if not named)
+        kept = f"{example}.{self._kinds[0]}"
+        return f"{names}: {_SAME_NAME} keep the recordings' suffixes ({kept})"
 
     def _apart_by_number(self, key: bytes) -> list[str]:
         """Number the remaining clashes, such as ``a.wav`` and ``A.WAV`` on a case-sensitive file system."""
@@ -216,7 +224,8 @@ class Plan:
             while self._taken(place.with_name(f"{place.name}-{count}")):
                 count += 1
             self._set(number, place.with_name(f"{place.name}-{count}"), kept=True)
-            remarks.append(f"{source}: its name is taken, so a number follows it ({place.name}-{count}.mid)")
+            numbered = f"{place.name}-{count}.{self._kinds[0]}"
+            remarks.append(f"{source}: its output's name is taken, so a number is added ({numbered})")
         return remarks
 
     def _taken(self, stem: Place) -> bool:
@@ -232,6 +241,11 @@ class Plan:
         """Replace places by stems. The key tells whether the suffix is kept."""
         self._rows.create_function("stem", 2, _stem_by_key, deterministic=True)
         self._rows.execute("UPDATE found SET place = stem(place, key) WHERE NOT named")
+
+
+def _named_stem(place: Place) -> Place:
+    """What outputs of a place that a user named begin with, as ``stem_of`` of a recording."""
+    return place.with_suffix("") if place.suffix[1:].lower() in (*FORMATS, "midi") else place
 
 
 def _stem_by_key(place: bytes, key: bytes) -> bytes:

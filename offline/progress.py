@@ -46,10 +46,12 @@ class BatchScreen:
     """Shows the progress of a batch; a context manager. The bar requires a terminal (standard error).
 
     With ``jobs``, few enough to look up their lengths, the bar counts seconds of sound. Otherwise it counts
-    recordings; ``total`` is their number, including those already done.
+    recordings; ``total`` is their number, including those already done, of which ``skipped`` are known.
     """
 
-    def __init__(self, jobs: Sequence[Job], total: int, *, quiet: bool, verbose: bool) -> None:
+    def __init__(
+        self, jobs: Sequence[Job], total: int, skipped: int = 0, *, quiet: bool, verbose: bool
+    ) -> None:
         self._quiet = quiet
         self._verbose = verbose
         self._bar = _bar() if total and not quiet else None
@@ -60,7 +62,7 @@ class BatchScreen:
         self._by_sound = bool(jobs)
         self._total = whole
         self._task = self._bar.add_task("loading", total=whole, sound_s=0.0) if self._bar else None
-        self.skipped = self.done = self.failed = 0
+        self.skipped, self.done, self.failed = skipped, 0, 0
         self._sound_s = 0.0
 
     def __enter__(self) -> BatchScreen:
@@ -82,6 +84,11 @@ class BatchScreen:
             self._read_s[source] = seconds
             self._expect(source, max(seconds, self._expected_s.get(source, 0.0)))
             self._show(printable(job.source.name))
+
+    def skip(self) -> None:
+        """Count one more recording that is already done."""
+        self.skipped += 1
+        self._show()
 
     def finished(self, outcome: Outcome) -> None:
         """Print one line for the outcome. Errors and warnings go to standard error."""
@@ -122,12 +129,14 @@ class BatchScreen:
             self._total += seconds - self._expected_s[source]
             self._expected_s[source] = seconds
 
-    def _show(self, name: str) -> None:
+    def _show(self, name: str | None = None) -> None:
+        """Update the bar. ``name``: the recording to show; None: the same as before."""
         if self._bar and self._task is not None:
             sound_s = self._sound_s + sum(self._read_s.values())
             completed = sound_s if self._by_sound else self.done + self.failed + self.skipped
+            shown = None if name is None else name[:30]
             self._bar.update(
-                self._task, completed=completed, total=self._total, description=name[:30], sound_s=sound_s
+                self._task, completed=completed, total=self._total, description=shown, sound_s=sound_s
             )
 
 

@@ -36,7 +36,7 @@ _CSV_HEADERS = tuple(",".join((*CSV_COLUMNS, *more)).encode() + b"\r\n" for more
 
 @dataclass(frozen=True)
 class Origin:
-    """What an output was made from. Unknown fields are empty (version 0.1 stored fewer)."""
+    """What an output was made from. Unknown fields are empty (the first versions stored fewer)."""
 
     input: str  #: name of the recording, without its folder
     place: str  #: see ``place_digest``
@@ -118,8 +118,8 @@ def place_digest(place: Place) -> str:
 def written_here(place: Place, kind: str | None = None) -> bool:
     """Whether hppnet wrote an output or a report, by its first bytes. True for an empty file.
 
-    ``kind``: mid, csv, json, jsonl or png; None: by its suffix. PNG and reports of version 0.1 are not
-    recognised. Raises OSError.
+    ``kind``: mid, csv, json, jsonl or png; None: by its suffix. PNG and reports of the first versions
+    are not recognised. Raises OSError.
     """
     head, kind = _head(place), kind or _kind(place)
     if not head:
@@ -165,6 +165,9 @@ def is_whole(place: Place, notes: int | None) -> bool:
 
 
 def _whole_midi(data: bytes, notes: int | None) -> bool:
+    """Its lengths and end marks tell whether it is whole. Notes are not counted: the file may hold fewer than
+    were found, since notes of one key that begin at one tick become one.
+    """
     if data[:4] != b"MThd" or len(data) < 14:
         return False
     at, tracks = 8 + int.from_bytes(data[4:8], "big"), int.from_bytes(data[10:12], "big")
@@ -190,6 +193,7 @@ def _whole_json(data: bytes, notes: int | None) -> bool:
 
 
 def _whole_png(data: bytes, notes: int | None) -> bool:
+    """A picture's notes cannot be counted."""
     return data.startswith(_PNG) and data.endswith(_PNG_END)
 
 

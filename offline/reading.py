@@ -109,8 +109,8 @@ class OpenRecording:
             first = before + int(np.argmax(np.abs(samples).max(axis=1) == peak))
             raise AudioError(
                 f"{self.path}: expected samples from -1 to 1, found {peak:g} at "
-                f"{first / self.sample_rate:.2f} s, as of integers stored as floats; divide them by 32768 "
-                "(16 bit) or 8388608 (24 bit)"
+                f"{first / self.sample_rate:.2f} s, probably integers stored as floats; divide them by "
+                "32768 (16 bit) or 8388608 (24 bit)"
             )
 
     def _check_end(self, total: int) -> None:

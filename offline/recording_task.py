@@ -158,7 +158,9 @@ def one_line(error: Exception) -> str:
     """An error's message without line breaks, with its type unless it is ours or a ValueError."""
     said = " ".join(str(error).split())
     ours = type(error).__module__.startswith(__name__.split(".")[0]) or isinstance(error, ValueError)
-    return said if ours and said else f"{type(error).__name__}: {said or 'no further words'}"
+    if not said:
+        return f"{type(error).__name__}, without a message"
+    return said if ours else f"{type(error).__name__}: {said}"
 
 
 @dataclass(frozen=True)

@@ -89,16 +89,20 @@ def check_options(
 ) -> None:
     """Raises ValueError for options that exclude each other."""
     if force_and_skip:
-        raise ValueError("--force does everything again, --skip-existing does not: expected one of them")
+        raise ValueError(
+            "expected --force (do everything again) or --skip-existing (only what is not done), got both"
+        )
     if not paths and list_file is None:
         raise ValueError("expected PATH... (files, folders, patterns, URLs) or --list FILE, got neither")
     if cluster is not None and jobs is not None:
-        raise ValueError("--cluster has workers of its own: leave --jobs out, or say --cluster local:N")
+        raise ValueError(
+            "--jobs has no effect on a cluster: leave it out, or use --cluster local:N for N workers here"
+        )
     kind, _, count = (cluster or "").partition(":")
     if cluster == "" or (kind == "local" and count and (not count.isdecimal() or int(count) < 1)):
         raise ValueError(f"--cluster: expected an address, local or local:N with N workers, got {cluster!r}")
     if batch is not None and streaming:
-        raise ValueError("--streaming gives what live would, one recording at a time: leave --batch out")
+        raise ValueError("--streaming transcribes one recording at a time: leave out --batch")
 
 
 def check_pipes(
@@ -207,8 +211,10 @@ class TranscribeRequest:
         path = self.manifest
         if path is not None and path.is_dir():
             raise ValueError(f"--manifest {path}: expected a file, this is a folder")
-        if path is not None and any(parent.is_file() for parent in path.parents):
-            raise ValueError(f"--manifest {path}: expected a folder above it, one of them is a file")
+        if path is not None and (above := next(filter(Path.is_file, path.parents), None)):
+            raise ValueError(
+                f"--manifest {path}: expected a folder at {above}, found a file; name another place"
+            )
 
     @property
     def manifest_path(self) -> Path | None:

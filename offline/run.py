@@ -65,7 +65,8 @@ def transcribe_all(request: TranscribeRequest, *, show: bool, verbose: bool, qui
     pending = _PendingJobs(request, manifest)
     first = list(islice(pending, _FEW + 1))
     few = first if len(first) <= _FEW else []
-    screen = BatchScreen(few, len(request.plan), quiet=quiet, verbose=verbose)
+    screen = BatchScreen(few, len(request.plan), pending.skipped, quiet=quiet, verbose=verbose)
+    pending.tell_skipped = screen.skip
     code = 0
     with manifest or nullcontext(), screen:
         for place, why in request.failures:
@@ -81,7 +82,6 @@ def transcribe_all(request: TranscribeRequest, *, show: bool, verbose: bool, qui
         for outcome in pending.refused:
             screen.finished(outcome)
     if not quiet:
-        screen.skipped = pending.skipped
         print(screen.summary())
     return code or int(screen.failed > 0)
 
@@ -99,6 +99,7 @@ class _PendingJobs:
         self._folder: Place | None = None
         self.refused: list[Outcome] = []
         self.skipped = 0
+        self.tell_skipped: Callable[[], object] = lambda: None  #: called for each recording that is left out
 
     def __iter__(self) -> Iterator[Job]:
         return self
@@ -116,6 +117,7 @@ class _PendingJobs:
             if pending is not None:
                 return pending
             self.skipped += 1
+            self.tell_skipped()
         raise StopIteration
 
     def _clean(self, folder: Place) -> None:

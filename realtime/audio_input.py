@@ -63,7 +63,7 @@ class AudioInput:
         self.name = "no input" if device is None else str(device)
         self.sample_rate = sample_rate or 48_000
         self.block_s = 0.0
-        self.dropped_blocks = self.overflows = 0
+        self.dropped_blocks = 0
         self._wanted: int | str | None = device
         self._channel, self._wanted_rate = channel, sample_rate
         self._clock = clock or SystemClock()
@@ -133,7 +133,7 @@ class AudioInput:
         elif not stream.active:
             raise InputFault(f"{self.name} has stopped")
         elif self._clock.now() - self._received_s > DEAD_AFTER_S:
-            raise InputFault(f"{self.name} gives no sound any more")
+            raise InputFault(f"{self.name} has delivered no sound for {DEAD_AFTER_S:g} s")
         return [self._block(raw) for raw in raws]
 
     def settle(self) -> None:
@@ -177,12 +177,10 @@ class AudioInput:
     def _callback(self, data: np.ndarray, frames: int, times: Any, status: Any) -> None:
         arrived_s = getattr(times, "arrived_s", None) or self._clock.now()
         first, self._came = self._came, self._came + frames
-        lossy = bool(status.input_overflow)
-        self.overflows += lossy
         if first - self._fetched > MOST_QUEUED_S * self.sample_rate:
             self.dropped_blocks += 1
             return
-        self._queue.put(_Raw(data.copy(), first, arrived_s, lossy))
+        self._queue.put(_Raw(data.copy(), first, arrived_s, bool(status.input_overflow)))
 
     def _fetch(self, timeout_s: float) -> list[_Raw]:
         raws = []

@@ -107,7 +107,7 @@ def choose_input(wanted: int | str | None, inputs: list[SoundInput]) -> SoundInp
         if found:
             return next((one for one in found if one.is_default), found[0])
     there = ", ".join(f"{one.index}: {one}" for one in inputs)
-    raise InputFault(f"no sound input {wanted!r}; there is {there}")
+    raise InputFault(f"no sound input {wanted!r}; choose from {there}")
 
 
 def _default_index(library: Any, devices: Any) -> int:

@@ -55,7 +55,7 @@ class EventOutput:
             return
         if self._queue.qsize() >= MOST_QUEUED:
             if self._left_out_s is None:
-                self._report("events: the reader does not read as fast as they come: some are left out")
+                self._report("events: their reader is too slow; some are left out")
             self._left_out_s = decided_s
             return
         if self._left_out_s is not None:
@@ -83,7 +83,7 @@ class EventOutput:
                 self._gone()
             else:
                 why = error.strerror or error
-                self._report(f"events: cannot be written any more: {why}; the session goes on without")
+                self._report(f"events: no longer written ({why}); the session goes on without them")
         finally:
             self._over = True
             self._out.close()
@@ -123,8 +123,8 @@ def check_events_name(path: Path) -> None:
         raise ValueError(f"expected a name that ends in {SUFFIX}, or -, got {path}")
     if path.is_dir():
         raise ValueError(f"expected a file, {path} is a folder")
-    if any(parent.is_file() for parent in path.parents):
-        raise ValueError(f"expected a folder above {path}, one of them is a file")
+    if file := next((parent for parent in path.parents if parent.is_file()), None):
+        raise ValueError(f"expected only folders above {path}, but {file} is a file")
 
 
 def open_events(path: Path) -> tuple[io.RawIOBase, Path]:

@@ -100,7 +100,7 @@ class Listener:
         kept = [block for block in blocks if newest_s - block.end_s <= KEPT_S]
         self.dropped_blocks += len(blocks) - len(kept)
         self._report(
-            f"computing cannot follow: {kept[0].time_s - blocks[0].time_s:.1f} s of sound dropped; "
+            f"computing cannot keep up: {kept[0].time_s - blocks[0].time_s:.1f} s of sound dropped; "
             "close other programs, or choose a lower latency (less to compute)"
         )
         return kept
@@ -113,11 +113,13 @@ class Listener:
             self._faults += 1
             if self._faults >= MOST_FAULTS:
                 raise
-            self._report(f"computing failed and starts afresh: {type(error).__name__}: {error}")
+            self._report(f"the network failed and was reset: {type(error).__name__}: {error}")
             return self.decoder.interrupt(broken=True)
-        if self.decoder.frames > before:
+        frames = self.decoder.frames - before
+        if frames:
             self._faults = 0
-        self.compute.add(self._clock.now() - started_s, self.decoder.frames - before)
+        if frames or not self.decoder.asleep:  # the hours of a sleeping network count for no frame
+            self.compute.add(self._clock.now() - started_s, frames)
         return events
 
     def _lost(self, fault: InputFault) -> list[Event]:

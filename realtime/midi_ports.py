@@ -124,7 +124,7 @@ def how_to_get_rtmidi() -> str:
         "darwin": "xcode-select --install",
     }.get(sys.platform, "Visual Studio's C++ build tools")
     python = ".".join(map(str, sys.version_info[:2]))
-    return f"Python {python} must build it: {needs}; pip install python-rtmidi"
+    return f"for Python {python} it must be built: {needs}; pip install python-rtmidi"
 
 
 def midi_systems() -> list[str]:
@@ -170,7 +170,7 @@ def choose_port(wanted: str | None, ports: list[MidiPort]) -> MidiPort:
         found = [port for port in ports if fits(port)]
         if found:
             return found[0]
-    raise PortFault(f"no MIDI port {wanted!r}; there is {', '.join(map(str, ports))}")
+    raise PortFault(f"no MIDI port {wanted!r}; choose from {', '.join(map(str, ports))}")
 
 
 def lasting_name(port: MidiPort) -> str:

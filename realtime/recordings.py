@@ -220,7 +220,7 @@ class AudioRecording:
                     file.write(bytes(4096))
             finally:
                 file.truncate(self._size)
-        raise OSError(errno.EIO, "the disk did not take it all", str(self.path))
+        raise OSError(errno.EIO, "the sound could not be written completely", str(self.path))
 
     def _fill(self) -> None:
         if self._missing < self.sample_rate // 100:

@@ -20,27 +20,27 @@ class LiveSettings:
     """Settings, checked at creation: raises ValueError that names all invalid values."""
 
     input: int | str | None = None
-    """Index, name or part of the name of a sound device; None: the usual one."""
+    """Index, name or part of the name of a sound device; None: the default one."""
     input_channel: int | None = None
     """Channel of the sound device or file, from 1; None: the first two, mixed."""
     from_file: Path | None = None
     """A recording in place of the sound device, in real time."""
     output: str | None = None
-    """Name of a MIDI port or part of it; "none": play nowhere; None: the first that is there."""
+    """Name of a MIDI port or part of it; "none": play nowhere; None: the first one found."""
     virtual: str | None = None
     """Make a MIDI port of this name instead."""
     midi_system: str | None = None
-    """alsa, jack, coremidi or winmm; None: whatever answers."""
+    """alsa, jack, coremidi or winmm; None: any that runs."""
     midi_channel: int = 1
     """1 to 16."""
     latency_ms: float = 132
-    """Algorithmic latency: 32 + 20 * (R + 1)."""
+    """Algorithmic latency: 32 + 20 * (R + 1) with R frames of look-ahead."""
     tuning: float | str | None = None
     """The piano's distance from A = 440 Hz in cents, -200 to 200, or "auto": estimate it and adapt."""
     velocity_curve: str = "linear"
     """soft, linear, hard, an exponent, or fixed:VELOCITY."""
     transpose: int = 0
-    """Semitones."""
+    """Semitones by which the notes are shifted."""
     pedal: bool = True
     """Send the sustain pedal too, where the checkpoint detects it."""
     record: Path | None = None
@@ -50,7 +50,7 @@ class LiveSettings:
     gate: GateSettings = field(default_factory=GateSettings)
     """When the network sleeps."""
     allowance_ms: float | None = None
-    """What computing may take on top of the algorithmic latency; None: measured at the start."""
+    """Time for computing on top of the algorithmic latency; None: measured at the start."""
 
     def __post_init__(self) -> None:
         faults = [fault for check in (self._ranges, self._files, self._style) for fault in check()]
@@ -89,8 +89,8 @@ class LiveSettings:
                 faults.append(f"expected a name that ends in {suffix}, got {path}")
             elif path is not None and path.is_dir():
                 faults.append(f"expected a file, {path} is a folder")
-            elif path is not None and any(parent.is_file() for parent in path.parents):
-                faults.append(f"expected a folder above {path}, one of them is a file")
+            elif path is not None and (file := next((p for p in path.parents if p.is_file()), None)):
+                faults.append(f"expected only folders above {path}, but {file} is a file")
         return faults
 
     def _style(self) -> list[str]:

@@ -86,7 +86,7 @@ def _serve(out: BinaryIO) -> None:
     except (library.PortAudioError, ValueError, OSError) as error:
         _write(out, {"fault": str(error)})
         return
-    _write(out, {"latency_s": stream.latency})
+    _write(out, {"opened": True})
     threading.Thread(target=_end_with_parent, args=(stream,), daemon=True).start()
     blocks.write(out, stream)
 

@@ -103,13 +103,16 @@ class ComputeMeter:
         self.frame_ms = Recent()
         self._spent_s = Recent(500)
         self._audio_s = Recent(500)
+        self._before_s = 0.0  # time of the steps since the last frame
 
     def add(self, spent_s: float, frames: int) -> None:
-        """Adds a step over ``frames`` frames; a step without frames is not counted."""
+        """Adds a step over ``frames`` frames. The time of a step without frames counts for the next frame."""
+        self._before_s += spent_s
         if frames:
-            self.frame_ms.add(1000 * spent_s / frames)
-            self._spent_s.add(spent_s)
+            self.frame_ms.add(1000 * self._before_s / frames)
+            self._spent_s.add(self._before_s)
             self._audio_s.add(frames * FRAME_S)
+            self._before_s = 0.0
 
     @property
     def realtime_factor(self) -> float:

@@ -138,7 +138,7 @@ def _figures(status: Status, plain: bool) -> list[Text]:
     sent_ms, compute_ms = status.latency_ms, status.compute_ms
     latency = (
         f" latency  {sent_ms[0]:.0f} ms median, {sent_ms[1]:.0f} ms p99; "
-        f"{status.total_latency_ms:.0f} ms planned, {status.algorithmic_latency_ms:.0f} ms of it the model's"
+        f"{status.total_latency_ms:.0f} ms planned ({status.algorithmic_latency_ms:.0f} ms for the model)"
     )
     compute = (
         f" compute  {compute_ms[0]:.1f} ms median, {compute_ms[1]:.1f} ms p99 for 20 ms of sound; "

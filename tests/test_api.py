@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import soundfile
 import hppnet
 from hppnet.api import read_sound
 from hppnet.model.transcriber import Transcriber
+from hppnet.offline.reading import OpenRecording, open_recording
 
 from .pedal_parts import with_moving_pedal
 from .sounds import three_notes
@@ -82,6 +84,29 @@ def test_warnings_of_reading_and_of_a_drift_are_handed_on(loaded: Transcriber, m
     monkeypatch.setattr("hppnet.model.tuning.DRIFT_CENTS", -1.0)
     found = replace(loaded, reader=read).transcription("a.wav", tuning="auto")
     assert found.warnings[0] == said[0] and "drifts" in found.warnings[-1]
+
+
+@pytest.mark.parametrize("used", [0, 1])
+def test_a_recording_is_closed_with_its_blocks(take: Path, monkeypatch, used: int) -> None:
+    opened: list[Opening] = []
+
+    class Opening:
+        def __init__(self, path: Path, **more: object) -> None:
+            self.opening, self.closed = open_recording(path, **more), False
+            opened.append(self)
+
+        def __enter__(self) -> OpenRecording:
+            return self.opening.__enter__()
+
+        def __exit__(self, *raised: object) -> None:
+            self.closed = True
+            self.opening.__exit__(*raised)
+
+    monkeypatch.setattr("hppnet.api.open_recording", Opening)
+    blocks, rate, _ = read_sound(take)
+    assert rate == RATE and sum(1 for _ in islice(blocks, used)) == used and not opened[0].closed
+    blocks.close()
+    assert opened[0].closed
 
 
 def test_files_arrays_and_soundfile_give_the_same(loaded: Transcriber, take: Path) -> None:

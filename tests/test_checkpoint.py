@@ -62,8 +62,12 @@ def test_the_shipped_one_loads_and_fits_the_package() -> None:
         (lambda p: p.write_bytes(p.read_bytes()[:-100]), "could not read it"),
         (lambda p: save_file({"a": torch.zeros(2)}, p), "format none"),
         (lambda p: save_file({"a": torch.zeros(2)}, p, {"format": "99"}), "format 99"),
-        (lambda p: save_file({"a": torch.zeros(2)}, p, {"format": "1"}), "format 1; it is for the"),
+        (lambda p: save_file({"a": torch.zeros(2)}, p, {"format": "1"}), "format 1; it was made for"),
         (lambda p: save_file({"a": torch.zeros(2)}, p, {"format": "2", "config": "{}"}), "cannot be read"),
+        (lambda p: change_metadata(p, about="{"), "about entries cannot be read"),
+        (lambda p: change_metadata(p, about="7"), "about entries cannot be read"),
+        (lambda p: change_config(p, network=7), "configuration cannot be read"),
+        (lambda p: change_config(p, network={"stem_kernels": 7}), "do not fit its configuration"),
     ],
 )
 def test_what_is_not_a_checkpoint_is_named(saved: Path, damage, words: str) -> None:
@@ -71,6 +75,18 @@ def test_what_is_not_a_checkpoint_is_named(saved: Path, damage, words: str) -> N
     with pytest.raises(CheckpointError, match=words) as caught:
         checkpoint.load(saved)
     assert str(saved) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def change_metadata(path: Path, **changed: str) -> None:
+    with safe_open(path, "pt") as opened:
+        metadata = opened.metadata()
+    save_file(load_file(path), path, {**metadata, **changed})
+
+
+def change_config(path: Path, **changed: object) -> None:
+    with safe_open(path, "pt") as opened:
+        config = json.loads(opened.metadata()["config"])
+    change_metadata(path, config=json.dumps({**config, **changed}))
 
 
 def test_weights_of_another_size_do_not_pass_in_silence(tmp_path: Path) -> None:

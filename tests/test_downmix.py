@@ -29,9 +29,13 @@ def silence() -> np.ndarray:
 
 #: name -> channels, and words of the one line that is said of them (None: nothing is).
 CASES = {
-    "inverted": ([bursts(), -bursts()], "inverted polarity"),
-    "inverted and quieter": ([bursts(), -0.7 * bursts()], "inverted polarity"),
-    "inverted, first channel quieter": ([-0.5 * bursts(), bursts()], "inverted polarity"),
+    "inverted": ([bursts(), -bursts()], "inverts channel 2; to use channel 1 alone: --input-channel 1"),
+    "inverted and quieter": ([bursts(), -0.7 * bursts()], "the mix inverts channel 2"),
+    "inverted, first channel quieter": ([-0.5 * bursts(), bursts()], "the mix inverts channel 2"),
+    "two of three inverted": (
+        [bursts(), -bursts(), -0.9 * bursts()],
+        "(opposite polarity); the mix inverts channels 2, 3",
+    ),
     "hiss on the right": ([bursts(), hiss(0.3)], "noise floor"),
     "hiss on the left": ([hiss(0.3), bursts()], "noise floor"),
     "left alone": ([bursts(), silence()], "channel 2 of 2 is silent"),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +18,7 @@ from hppnet.model.checkpoint import CheckpointError, read, save
 from hppnet.model.config import CONFIGS, ModelConfig, NetworkConfig
 from hppnet.model.engine import network as engine_network
 from hppnet.model.engine.network import OnnxNetwork, SpectrumSession
+from hppnet.model.engine.step_graph import StepGraph
 from hppnet.model.frames import Row, Slices
 from hppnet.model.frontend import FrontEndConfig
 from hppnet.model.network import HPPNet
@@ -189,6 +192,32 @@ def test_it_goes_to_other_processes(transcriber: Transcriber) -> None:
     assert notes_of(transcriber.with_threads(2)) == wanted
     with multiprocessing.get_context("fork").Pool(1) as pool:
         assert pool.apply_async(notes_of, (transcriber,)).get(60) == wanted
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_fork_does_not_wait_for_a_thread_that_it_does_not_have(transcriber: Transcriber) -> None:
+    """A thread of the parent builds a session at the moment of the fork."""
+    network, config = transcriber.network, ModelConfig(transcriber.network.config)
+    building, forked = threading.Event(), threading.Event()
+
+    def graph() -> bytes:
+        building.set()
+        forked.wait(children.PATIENCE_S)
+        return StepGraph(network.weights, config, 0).model()
+
+    thread = threading.Thread(target=network._session, args=(("slow",), graph, 1))
+    thread.start()
+    building.wait(children.PATIENCE_S)
+    asked = (config.front_end, 0)
+    child = multiprocessing.get_context("fork").Process(target=network.step_session, args=asked)
+    child.start()
+    try:
+        child.join(children.PATIENCE_S)
+        assert child.exitcode == 0
+    finally:
+        child.kill()
+        forked.set()
+        thread.join()
 
 
 def test_sessions_are_kept_and_few(transcriber: Transcriber, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,7 +89,7 @@ def test_two_inputs_of_one_name_are_said_before_the_work(here: Path, run) -> Non
     for path in ("x/rec/a.wav", "y/rec/a.wav", "x/b.wav", "y/b.wav"):
         sound(path)
     result = run("x/rec", "y/rec", "-o", "out", "--dry-run")
-    assert result.exit_code == 0 and "below its own folder" in result.stderr
+    assert result.exit_code == 0 and "named after the recordings' folders" in result.stderr
     assert run("x/rec", "y/rec", "x/b.wav", "y/b.wav", "-o", "out").exit_code == 0
     assert [name for name in contents(Path("out")) if name.endswith("mid")] == [
         *("out/x/b.mid", "out/x/rec/a.mid", "out/y/b.mid", "out/y/rec/a.mid")

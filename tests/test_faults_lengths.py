@@ -104,7 +104,7 @@ def test_sound_that_a_length_leaves_out_is_told_of(tmp_path):
     (tmp_path / "a.wav").write_bytes(patched(data, [("<I", b"data", 4)], RATE * 2))
     found, said = read(tmp_path / "a.wav")
     assert_onsets(found, plain_onsets()[:2])
-    assert said == ["not read: 0.6 s after what its header counts"]
+    assert said == ["not read: 0.6 s beyond the length that its header states"]
 
 
 @needs("ffmpeg")
@@ -178,3 +178,23 @@ def test_a_cut_ogg_is_read_to_the_cut(tmp_path):
     (tmp_path / "a.ogg").write_bytes(data[:-100])
     found, said = read(tmp_path / "a.ogg")
     assert len(found) >= 1 and "cut short" in said[0]
+
+
+@pytest.mark.parametrize("field", [(8, b"\0\0"), (16, b"\x7f\xff" + b"\xff" * 8)], ids=["channels", "rate"])
+def test_an_aiff_whose_header_makes_no_sense_is_refused(tmp_path, field):
+    """No channels, or a rate beyond every float, and more bytes after the sound than it counts."""
+    data = written(tmp_path / "a.aiff", {}) + bytes(50_000)
+    at, value = data.find(b"COMM") + field[0], field[1]
+    data[at : at + len(value)] = value
+    (tmp_path / "a.aiff").write_bytes(data)
+    with pytest.raises(AudioError, match=r"a\.aiff: expected"):
+        read(tmp_path / "a.aiff")
+
+
+def test_bytes_after_packets_of_variable_size_are_no_sound(tmp_path):
+    """Such a CAF lists the sizes of its packets: what follows them has no length in seconds."""
+    data = written(tmp_path / "a.caf", {"subtype": "ALAC_16"})
+    (tmp_path / "a.caf").write_bytes(data + bytes(50_000))
+    found, said = read(tmp_path / "a.caf")
+    assert_onsets(found, plain_onsets())
+    assert not said

@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from hppnet.offline.decoding.opening import open_source
+from hppnet.offline.decoding.parts import ReadReport
+from hppnet.offline.reading import open_recording
+
 from .bursts import LENGTH_S, RATE, assert_onsets, bursts, ffmpeg, plain_onsets, read
 from .needs import needs
 
@@ -156,6 +160,27 @@ def test_joined_flac(tmp_path):
     found, said = read(tmp_path / "two.flac")
     assert_onsets(found, plain_onsets() + [LENGTH_S + s for s in plain_onsets()])
     assert not said
+
+
+def test_chunks_of_a_part_with_a_lower_rate_keep_their_limit(tmp_path):
+    """Resampled to the first part's rate, each is six times as long as it was read."""
+    for name, rate in (("a.ogg", 48_000), ("b.ogg", 8_000)):
+        soundfile.write(tmp_path / name, bursts(rate), rate, format="OGG", subtype="VORBIS")
+    (tmp_path / "two.ogg").write_bytes((tmp_path / "a.ogg").read_bytes() + (tmp_path / "b.ogg").read_bytes())
+    source = open_source(tmp_path / "two.ogg", None, ReadReport())
+    lengths = [len(chunk) for chunk in source.chunks(1000)]
+    source.close()
+    assert max(lengths) <= 1000 and sum(lengths) == pytest.approx(2 * LENGTH_S * 48_000, rel=0.01)
+
+
+def test_a_frame_of_sound_too_short_for_a_tag_is_none(tmp_path):
+    """At 8 kbit/s and 24 kHz a frame has 24 bytes: the letters of a tag fit, its numbers do not."""
+    word = b"\xff\xf3\x14\xc0"
+    frames = [word + bytes(20)] * 50
+    frames[10] = word + bytes(9) + b"Xing" + b"\0\0\0\x01" + bytes(3)
+    (tmp_path / "a.mp3").write_bytes(b"".join(frames))
+    with open_recording(tmp_path / "a.mp3") as recording:
+        assert sum(map(len, recording.blocks())) == pytest.approx(50 * 576, abs=576)
 
 
 def test_several_data_chunks_are_told_of(tmp_path):

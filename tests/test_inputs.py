@@ -111,8 +111,10 @@ def test_one_output_file_is_for_one_recording(rec):
     assert planned(["rec/b.wav"], Path("take.MIDI"), ("mid", "csv"))[0] == ["take.MIDI", "take.csv"]
     with pytest.raises(UsageError, match="expected one recording, got 3"):
         planned(["rec"], Path("take.mid"))
-    with pytest.raises(UsageError, match="expected a folder"):
+    with pytest.raises(UsageError, match=r"expected a folder, .* \.mid, \.csv, \.json or \.jsonl"):
         planned(["rec"], Path("rec/notes.txt"))
+    with pytest.raises(UsageError, match=r"expected a folder at rec/notes\.txt, found a file"):
+        planned(["rec"], Path("rec/notes.txt/out"))
     Path("folder.mid").mkdir()
     assert output_kind(Path("folder.mid")) is None
 
@@ -121,7 +123,16 @@ def test_two_of_one_name_keep_their_suffixes(rec):
     tone(rec / "b.flac")
     targets, remarks = planned(["rec"])
     assert targets == ["rec/a.mid", "rec/b.flac.mid", "rec/b.wav.mid", "rec/in/c.mid"]
-    assert len(remarks) == 1 and "rec/b.flac" in remarks[0] and "rec/b.wav" in remarks[0]
+    assert len(remarks) == 1 and remarks[0].startswith("rec/b.flac, rec/b.wav: ")
+    assert remarks[0].endswith("(b.flac.mid)")
+
+
+def test_the_remark_about_suffixes_names_an_output_that_there_is(rec):
+    """Of the two that would become x.csv, a list has named one, which stays."""
+    named = FoundRecording(Path("rec/b.wav"), Path("b.wav"), "x.csv")
+    jobs = Plan([named, FoundRecording(Path("x.flac"), Path("x.flac"))], ["csv"], Path("out"))
+    assert [str(job.outputs["csv"]) for job in jobs] == ["out/x.csv", "out/x.flac.csv"]
+    assert jobs.remarks[0].endswith("(x.flac.csv)")
 
 
 def test_two_of_one_name_from_two_folders_keep_their_folders(rec):

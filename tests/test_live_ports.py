@@ -194,7 +194,7 @@ def test_ports_are_chosen_by_part_of_the_name() -> None:
     assert choose_port("through", PORTS) == PORTS[0]
     assert choose_port("(jack)", PORTS) == PORTS[2]
     assert choose_port(None, PORTS[:1]) == PORTS[0]
-    with pytest.raises(PortFault, match="'organ'; there is Midi Through"):
+    with pytest.raises(PortFault, match="'organ'; choose from Midi Through"):
         choose_port("organ", PORTS)
     with pytest.raises(PortFault, match="no MIDI port found"):
         choose_port(None, [])

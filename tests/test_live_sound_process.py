@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ import pytest
 from hppnet.realtime.audio_input import AudioInput
 from hppnet.realtime.inputs import Block, InputFault
 from hppnet.realtime.sound_process import SoundProcess
+
+from . import children
 
 #: A sound library with one device, whose blocks count up; FAKE_SOUND says how it fails.
 LIBRARY = """
@@ -34,7 +38,7 @@ def query_hostapis():
     return [dict(name="System", default_input_device=0, devices=[0])]
 
 class InputStream:
-    active, latency = False, 0.01
+    active = False
 
     def __init__(self, callback, channels, **options):
         if how == "refuse":
@@ -84,7 +88,22 @@ def test_blocks_come_through_whole() -> None:
     )
     assert all(len(block.samples) == 160 and np.ptp(block.samples) == 0 for block in blocks)
     assert [block.time_s for block in blocks[:3]] == pytest.approx([0.0, 0.01, 0.02])
-    assert source.overflows == 1
+
+
+def test_losses_that_the_device_reports_come_through() -> None:
+    lossy: list[bool] = []
+    enough = threading.Event()
+
+    def keep(data: np.ndarray, frames: int, times: object, status: Any) -> None:
+        lossy.append(status.input_overflow)
+        if len(lossy) == 10:
+            enough.set()
+
+    stream = SoundProcess().InputStream(keep, channels=2)
+    stream.start()
+    assert enough.wait(children.PATIENCE_S)
+    stream.close()
+    assert lossy[:10] == [number == 3 for number in range(10)]
 
 
 @pytest.mark.parametrize("how", ["crash", "stop"])

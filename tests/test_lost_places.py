@@ -178,7 +178,7 @@ def test_a_share_that_vanishes(rec: Path, run: Transcribe) -> None:
     with disk(share, "1m"):
         task = ExistingOutputs("", str, output=share / "out")
     outputs = {"mid": share / "out" / "a.mid"}
-    with pytest.raises(OSError, match="is it mounted"):
+    with pytest.raises(OSError, match="still mounted"):
         task.pending(Job(rec / "a.wav", outputs))
     assert not any(share.iterdir())
     result = run("share/a.wav", "-o", "out")

@@ -11,7 +11,7 @@ import pytest
 from hppnet.model.notes import Note
 from hppnet.offline.existing_outputs import ExistingOutputs
 from hppnet.offline.jobs import Job, Outcome
-from hppnet.offline.manifest import COLUMNS, COLUMNS_0_1, Manifest
+from hppnet.offline.manifest import COLUMNS, FIRST_COLUMNS, Manifest
 from hppnet.offline.plan import Shard
 from hppnet.offline.provenance import digest_of
 from hppnet.offline.settings import Settings, describe_settings
@@ -135,14 +135,14 @@ def test_another_recording_for_the_same_output(out: Path) -> None:
 
 def old_manifest(out: Path, names: tuple[str, ...], *jobs: Job) -> None:
     """As an earlier version wrote it."""
-    words, more = describe_settings(Settings()), "," * (len(names) - len(COLUMNS_0_1))
+    words, more = describe_settings(Settings()), "," * (len(names) - len(FIRST_COLUMNS))
     lines = [
         f'{job.source},{job.source.stem}.mid,2.500,7,abc,{words} formats=mid,0.100,""{more}\n' for job in jobs
     ]
     (out / "manifest.csv").write_text(f"{','.join(names)}\n{''.join(lines)}")
 
 
-@pytest.mark.parametrize("names", [COLUMNS_0_1, COLUMNS[:-1]], ids=["0.1", "without engine"])
+@pytest.mark.parametrize("names", [FIRST_COLUMNS, COLUMNS[:-1]], ids=["the first", "0.1"])
 def test_an_earlier_manifest_is_read_and_gets_its_new_header_once(out: Path, names: tuple[str, ...]) -> None:
     a, b, c = (job(out, name) for name in "abc")
     do(a), do(b)
@@ -177,6 +177,13 @@ def test_what_is_no_manifest_is_not_written_to(out: Path) -> None:
     with Manifest(mine, "abc", Settings(), force=True) as manifest:
         manifest.add(do(a))
     assert [row["input"] for row in rows(mine)] == ["rec/a.wav"]
+
+
+def test_a_name_that_begins_with_two_points_lies_in_the_folder(out: Path) -> None:
+    with open_manifest(out) as manifest:
+        manifest.add(do(job(out, "..a")))
+        manifest.add(do(job(out.parent, "b")))
+    assert [row["output"] for row in rows(out / "manifest.csv")] == ["..a.mid", str(out.parent / "b.mid")]
 
 
 def test_the_folder_may_be_moved(out: Path) -> None:

@@ -98,6 +98,15 @@ def test_folders_and_patterns_in_a_store(memory) -> None:
     assert found("memory://rec", "memory://rec/in")[-1] == ("memory:///rec/in/b.flac", "in/b.flac")
 
 
+def test_folders_of_a_store_are_searched_in_the_order_of_their_names(memory) -> None:
+    """Not as the store lists them: all tasks of a job array must see the same order."""
+    for name in ("/rec/b/x.wav", "/rec/a/y.wav", "/rec/a/c/x.wav", "/rec/a/b/x.wav", "/rec/z.wav"):
+        memory.pipe_file(name, b"x")
+    assert [name for _, name in found("memory://rec")] == [
+        *("z.wav", "a/y.wav", "a/b/x.wav", "a/c/x.wav", "b/x.wav"),
+    ]
+
+
 def test_from_a_store_to_a_store(memory, small: Path) -> None:
     memory.pipe_file("/rec/in/a.wav", wav())
     memory.pipe_file("/rec/bad.wav", b"no sound")

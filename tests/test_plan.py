@@ -47,6 +47,11 @@ def test_a_csv_names_its_columns() -> None:
         listed("year,audio\n2004,x.wav\n", name="list.csv")
 
 
+def test_recordings_with_outputs_of_their_own_do_not_deepen_the_folders_of_others() -> None:
+    got = listed("input,output\n/far/off/a.wav,a\n/data/x/b.wav,\n/data/y/c.wav,\n", name="list.csv")
+    assert list(got.values()) == ["out/a.mid", "out/x/b.mid", "out/y/c.mid"]
+
+
 def test_a_list_comes_through_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"a/x.wav\nb/y.wav\n")))
     assert [str(found.path) for found in find_listed("-", refuse)] == ["a/x.wav", "b/y.wav"]
@@ -67,6 +72,8 @@ def test_folders_and_what_is_missing_in_a_list() -> None:
 def test_one_output_for_two_recordings_is_wrong_use() -> None:
     with pytest.raises(UsageError, match=r"a\.wav, b\.wav"):
         listed("input,output\na.wav,x.mid\nb.wav,x.mid\n")
+    with pytest.raises(UsageError, match=r"a\.wav, b\.wav"):
+        listed("input,output\na.wav,x.mid\nb.wav,x\n")
 
 
 def test_urls_have_outputs_too() -> None:

@@ -172,9 +172,9 @@ REFUSED: dict[str, tuple[object, type[Exception], str]] = {
     "sparse tensor": (torch.zeros(9).to_sparse(), TypeError, "convert it to a NumPy array"),
     "tensor without data": (torch.zeros(9, device="meta"), TypeError, "convert it to a NumPy array"),
     "strange": (Strange(), TypeError, r"got Strange \(the data lie elsewhere\)"),
-    "ragged": ([[0.1, 0.2], [0.3]], ValueError, "rows of one length"),
-    "NaN": (with_value(np.nan), ValueError, r"NaN or infinite ones, the first at sample 7.*nan_to_num"),
-    "infinity": (with_value(-np.inf), ValueError, "NaN or infinite"),
+    "ragged": ([[0.1, 0.2], [0.3]], ValueError, "rows of samples of equal length"),
+    "NaN": (with_value(np.nan), ValueError, r"NaN or infinity, first at sample 7.*nan_to_num"),
+    "infinity": (with_value(-np.inf), ValueError, "NaN or infinity"),
     "too large for float32": (with_value(1.0).astype(np.float64) * 1e300, ValueError, "a peak of 1e"),
     "16-bit values as floats": (CLIP * 32767, ValueError, "between -1 and 1, got a peak of .*/ 32768"),
     "masked": (np.ma.masked_greater(CLIP, 0.01), ValueError, r"filled\(0\)"),
@@ -208,7 +208,7 @@ def test_a_stream_refuses_the_same_and_takes_nothing_of_it(tiny: Transcriber, na
     [
         (np.zeros((500, 200)), "spectrogram"),
         ((100 * np.sin(np.arange(900))).astype(np.int32), r"astype\(np.int16\)"),
-        (np.full((90, 2), np.nan), "the first at sample 0"),
+        (np.full((90, 2), np.nan), "first at sample 0"),
         (np.round(CLIP * 100), "a peak of .*divide by full scale"),
     ],
 )
@@ -220,6 +220,13 @@ def test_whole_recordings_that_make_no_sense(samples: np.ndarray, words: str) ->
 def test_the_place_of_a_fault_counts_from_the_start() -> None:
     with pytest.raises(ValueError, match="at sample 200000"):
         recording_blocks(np.where(np.arange(210_000) == 200_000, np.nan, 0.0), RATE)
+
+
+def test_the_advice_for_nan_and_infinity_makes_silence() -> None:
+    samples = np.array([0.5, np.nan, np.inf, -np.inf])
+    with pytest.raises(ValueError, match="to replace them by silence, ") as caught:
+        recording_blocks(samples, RATE)
+    assert eval(str(caught.value).split("silence, ")[1]).tolist() == [0.5, 0, 0, 0]
 
 
 def test_streams_take_one_channel_alone() -> None:

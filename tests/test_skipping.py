@@ -6,13 +6,16 @@ import csv
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from rich.progress import Progress, TaskID
 from typer.testing import CliRunner
 
+import hppnet.offline.run
 from hppnet.cli import app
 from hppnet.model.notes import write_midi
 from hppnet.offline.jobs import Job
@@ -100,6 +103,26 @@ def test_what_a_killed_run_wrote_and_did_not_record_is_made_again(here: Path, ru
     assert again.exit_code == 0 and again.stdout.count(" notes, ") == 1, again.output
     with open(manifest, newline="") as file:
         assert sorted(row["output"] for row in csv.DictReader(file)) == ["a.mid", "b.mid"]
+
+
+def test_the_bar_of_many_counts_what_is_skipped(here: Path, run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in range(5):
+        sound(f"rec/{seed}.wav", seed)
+    assert run("rec").exit_code == 0
+    sound("rec/1.wav", 10), sound("rec/3.wav", 11)
+    monkeypatch.setattr(hppnet.offline.run, "_FEW", 1)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
+    shown = []
+    update = Progress.update
+
+    def seen(self: Progress, task: TaskID, **fields: Any) -> None:
+        shown.append((fields["completed"], fields["total"]))
+        update(self, task, **fields)
+
+    monkeypatch.setattr(Progress, "update", seen)
+    again = run("rec", "--skip-existing")
+    assert "2 files transcribed" in again.stdout and "3 skipped" in again.stdout, again.output
+    assert shown[-1] == (5, 5)
 
 
 @pytest.mark.slow

@@ -209,7 +209,7 @@ def test_a_reader_that_is_gone(windows: pytest.MonkeyPatch) -> None:
     ("version", "platform", "words"),
     [
         ((3, 12, 1), "linux", "pip install 'hppnet[live]'"),
-        ((3, 13, 0), "linux", "Python 3.13 must build it: sudo apt-get install g++"),
+        ((3, 13, 0), "linux", "for Python 3.13 it must be built: sudo apt-get install g++"),
         ((3, 14, 0), "win32", "C++ build tools; pip install python-rtmidi"),
     ],
 )

@@ -110,7 +110,7 @@ def test_a_drift_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     # each stretch has the mean of a quarter of the drift: 7.5 to 52.5
     assert (found.lowest, found.highest) == pytest.approx((7.5, 52.5), abs=5)
     assert re.fullmatch(
-        r"the tuning drifts from \+\d+ to \+\d\d cents, \+\d\d was used.*", found.warning or ""
+        r"the tuning drifts from \+\d+ to \+\d\d cents, and \+\d\d was used.*", found.warning or ""
     )
     steady = estimate_tuning([played_at(30.0)], 16_000)
     assert steady.warning is None and steady.highest - steady.lowest < 6
@@ -118,8 +118,8 @@ def test_a_drift_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_drift_across_the_quarter_tone_is_one_drift() -> None:
     assert Tuning(45.0, 30.0, 60.0).warning == (
-        "the tuning drifts from +30 to +60 cents, +45 was used for all of it: cut the recording where it "
-        "changes to do better"
+        "the tuning drifts from +30 to +60 cents, and +45 was used throughout: to do better, cut the "
+        "recording where the tuning changes"
     )
 
 

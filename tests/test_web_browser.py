@@ -367,7 +367,7 @@ def test_all_places_taken_is_said(browser: Any) -> None:
         wait_until(lambda: state(one) == "Listening")
         with page_of(browser, found.page) as two:
             two.click("#listen")
-            wait_until(lambda: "All places are taken" in state(two))
+            wait_until(lambda: "The server is full" in state(two))
             one.click("#listen")
             wait_until(lambda: state(two) == "Listening")  # by itself
 
@@ -381,7 +381,7 @@ def test_everything_has_a_name_and_a_place_in_the_tab_order(browser: Any, runnin
             ("combobox", "Channel"),
             ("combobox", "Latency"),
             ("combobox", "Play notes on"),
-            ("combobox", "Compute"),
+            ("combobox", "Computed"),
             ("button", "End all notes"),
             ("button", "Read the last notes"),
             ("checkbox", "Announce notes as they come"),

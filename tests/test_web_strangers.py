@@ -109,6 +109,19 @@ def test_sound_waits_until_it_completes_a_frame(idle_hub: Hub, block: int) -> No
         idle_hub.leave(slot)
 
 
+def test_a_stream_that_fails_is_logged_and_loses_its_place(
+    idle_hub: Hub, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported: list[object] = []
+    slot = idle_hub.take_slot(Hello(RATE), reported.append)
+    error = RuntimeError("no more memory")
+    monkeypatch.setattr(slot.decoder, "feed", lambda block: (_ for _ in ()).throw(error))
+    idle_hub.add(slot, np.zeros(RATE // 10, dtype=np.float32))
+    idle_hub._compute(idle_hub._work())
+    assert reported == [error] and len(idle_hub) == 0
+    assert [(record.levelname, record.exc_info[1]) for record in caplog.records] == [("ERROR", error)]
+
+
 @pytest.fixture(scope="module")
 def idle_hub(tiny: Transcriber) -> Hub:
     """One whose thread has ended: what comes waits."""

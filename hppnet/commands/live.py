@@ -17,7 +17,7 @@ from .options import Checkpoint, Device, Tuning, able_to_draw, latency_ms, renam
 
 def live(
     input: Annotated[
-        str | None, typer.Option(help="Sound device: index or part of its name; default: the usual one.")
+        str | None, typer.Option(help="Sound device: index or part of its name; default: the system's.")
     ] = None,
     input_channel: Annotated[
         int | None,
@@ -25,10 +25,10 @@ def live(
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option(help="MIDI port: part of its name, or none; default: the first that is there."),
+        typer.Option(help="MIDI port: part of its name, or none; default: the first one found."),
     ] = None,
     virtual: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Make a MIDI port that others connect to.")
+        str | None, typer.Option(metavar="NAME", help="Make a MIDI port that other programs connect to.")
     ] = None,
     latency: Annotated[
         str | None,
@@ -37,27 +37,32 @@ def live(
     tuning: Tuning = None,
     checkpoint: Checkpoint = None,
     device: Annotated[Device, typer.Option(help="Where to compute; auto: the processor.")] = Device.auto,
-    midi_channel: Annotated[int, typer.Option(min=1, max=16, help="Channel of the MIDI port.")] = 1,
+    midi_channel: Annotated[int, typer.Option(min=1, max=16, help="MIDI channel to send on.")] = 1,
     _channel: Annotated[int | None, renamed_option("--channel", "--midi-channel")] = None,
     midi_system: Annotated[
-        str | None, typer.Option(help="alsa, jack, coremidi or winmm; default: what answers.")
+        str | None, typer.Option(help="alsa, jack, coremidi or winmm; default: any that runs.")
     ] = None,
     velocity_curve: Annotated[
-        str, typer.Option(help="soft, linear, hard, an exponent (0.2 to 5) or fixed:VELOCITY.")
+        str,
+        typer.Option(help="Change velocities: soft, linear, hard, an exponent (0.2 to 5) or fixed:VELOCITY."),
     ] = "linear",
-    transpose: Annotated[int, typer.Option(help="Semitones.")] = 0,
+    transpose: Annotated[int, typer.Option(help="Shift the notes by so many semitones.")] = 0,
     pedal: Annotated[
         bool,
-        typer.Option(
-            " /--no-pedal", help="Leave out the sustain pedal (CC64), where the checkpoint detects it."
-        ),
+        typer.Option(" /--no-pedal", help="Do not send the sustain pedal (CC64)."),
     ] = True,
     record: Annotated[
         Path | None,
-        typer.Option(metavar="OUT.mid", help="Write the notes as MIDI; a take that is there is kept."),
+        typer.Option(
+            metavar="OUT.mid",
+            help="Write the notes as MIDI; an existing file is kept, the new one gets a number.",
+        ),
     ] = None,
     record_audio: Annotated[
-        Path | None, typer.Option(metavar="OUT.flac", help="Write the sound of the input, likewise.")
+        Path | None,
+        typer.Option(
+            metavar="OUT.flac", help="Write the input's sound; existing files are kept, as with --record."
+        ),
     ] = None,
     events: Annotated[
         str | None,
@@ -70,13 +75,13 @@ def live(
         bool,
         typer.Option(
             "--plot",
-            help="With --record: leave a picture of the take beside it, a PNG.",
+            help="With --record: draw the take as a PNG beside it.",
             callback=able_to_draw,
         ),
     ] = False,
     from_file: Annotated[
         Path | None,
-        typer.Option(metavar="X.wav", help="Play a recording in place of the microphone."),
+        typer.Option(metavar="X.wav", help="Listen to a recording instead of the microphone."),
     ] = None,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log every event; no live view.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,

@@ -78,7 +78,10 @@ Force = Annotated[
 FiguresFile = Annotated[
     str | None,
     typer.Option(
-        "--json", metavar="FILE", help="Write all figures; - for standard output.", callback=checked_report
+        "--json",
+        metavar="FILE",
+        help="Write all figures as JSON; - for standard output.",
+        callback=checked_report,
     ),
 ]
 #: For a command that prints a table or a text.
@@ -87,24 +90,26 @@ NoteEnds = Annotated[
     str,
     typer.Option(
         metavar="keys|sounding",
-        help="MIDI notes end with their keys, and the pedal is written; or when they stop sounding.",
+        help="keys: end notes with their keys and write the pedal; sounding: end notes with their sound.",
     ),
 ]
 #: Work that several processes share.
 Jobs = Annotated[int | None, typer.Option(min=1, help="Processes at once; default: by cores and files.")]
 InputChannel = Annotated[
     int | None,
-    typer.Option(min=1, help="Which channel of the recordings; default: all that are not silent or noise."),
+    typer.Option(
+        min=1, help="Channel of the recordings; default: all but those that are silent or only noise."
+    ),
 ]
 Track = Annotated[
     int | None,
-    typer.Option(min=1, help="Which track of files with several audio tracks; default: their default one."),
+    typer.Option(min=1, help="Track of files with several audio tracks; default: the file's default track."),
 ]
 Tuning = Annotated[
     str | None,
     typer.Option(
         metavar="CENTS|HZ|auto",
-        help="The piano's: cents off A = 440 Hz (-200 to 200), its A (415Hz), or auto (-50 to 50 cents).",
+        help="Tuning of the piano: cents off A = 440 Hz (-200 to 200), its A (415Hz), or auto (-50 to 50).",
     ),
 ]
 Threshold = Annotated[float | None, typer.Option(min=0, max=1, help="0 to 1; default: the checkpoint's.")]

@@ -33,20 +33,24 @@ class Engine(str, enum.Enum):
 
 def serve(
     host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0: all. Others than loopback need a token.")
+        str,
+        typer.Option(help="Address to listen on; 0.0.0.0 lets other machines connect, with a token."),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any that is free.")] = PORT,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0: any free one.")] = PORT,
     token: Annotated[
         str | None,
         typer.Option(
             envvar="HPPNET_TOKEN",
-            help="The page must send it; default on other hosts: a random one, printed.",
+            help="Secret that the page must send; default: none for localhost, else a random one, printed.",
         ),
     ] = None,
-    max_streams: Annotated[int, typer.Option(min=1, max=1000, help="Streams at the same time.")] = 8,
+    max_streams: Annotated[int, typer.Option(min=1, max=1000, help="Most streams at the same time.")] = 8,
     certificate: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.pem", help="For https, which microphones on other machines need."),
+        typer.Option(
+            metavar="FILE.pem",
+            help="Certificate for https, which browsers on other machines need for microphones.",
+        ),
     ] = None,
     key: Annotated[Path | None, typer.Option(metavar="FILE.pem", help="Key of the certificate.")] = None,
     checkpoint: Checkpoint = None,

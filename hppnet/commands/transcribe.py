@@ -53,7 +53,9 @@ def transcribe(
         bool,
         typer.Option("--plot", help="Also a piano roll (PNG) with probabilities.", callback=able_to_draw),
     ] = False,
-    streaming: Annotated[bool, typer.Option("--streaming", help="What live would have given.")] = False,
+    streaming: Annotated[
+        bool, typer.Option("--streaming", help="Transcribe as live does, with limited look-ahead.")
+    ] = False,
     latency: Annotated[
         str | None,
         typer.Option(help="With --streaming: ms or fast, balanced, accurate; default: accurate (132 ms)."),
@@ -74,7 +76,10 @@ def transcribe(
         typer.Option(min=1, help="Recordings in one batch; default: by the GPU's memory, 1 without."),
     ] = None,
     cluster: Annotated[
-        str | None, typer.Option(metavar="ADDRESS|local[:N]", help="On the workers of a Dask scheduler.")
+        str | None,
+        typer.Option(
+            metavar="ADDRESS|local[:N]", help="Use the workers of a Dask scheduler, or N on this machine."
+        ),
     ] = None,
     shard: Annotated[
         str | None, typer.Option(metavar="I/N|slurm", help="Only part I of N, for job arrays.")
@@ -83,7 +88,7 @@ def transcribe(
         Path | None, typer.Option(help="What was done, as CSV; default: manifest.csv in the folder of -o.")
     ] = None,
     skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Leave out what would be made just as it is there.")
+        bool, typer.Option("--skip-existing", help="Skip recordings whose outputs are up to date.")
     ] = False,
     force: Force = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,

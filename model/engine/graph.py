@@ -17,7 +17,7 @@ import numpy as np
 IR_VERSION, OPSET = 8, 17
 #: NumPy types -> TensorProto.DataType.
 TYPES = {"float32": 1, "int32": 6, "int64": 7, "bool": 9}
-_FLOAT, _INT, _STRING, _GRAPH, _FLOATS, _INTS, _STRINGS = 1, 2, 3, 5, 6, 7, 8  # AttributeProto.AttributeType
+_FLOAT, _INT, _STRING, _GRAPH, _INTS, _STRINGS = 1, 2, 3, 5, 7, 8  # AttributeProto.AttributeType
 
 Shape = Sequence[int | str]  #: a name stands for a size that the caller chooses
 
@@ -112,7 +112,7 @@ def _attribute(name: str, value: Any) -> bytes:
         return body + b"".join(_int(8, item) for item in value) + _int(20, _INTS)
     if all(isinstance(item, str) for item in value):
         return body + b"".join(_bytes(9, item.encode()) for item in value) + _int(20, _STRINGS)
-    raise TypeError(f"expected a number, a text or a list of them for the attribute {name}, got {value!r}")
+    raise TypeError(f"{name}: expected a number, a text, or a list of integers or texts, got {value!r}")
 
 
 def _value(name: str, shape: Shape, kind: str) -> bytes:

@@ -39,7 +39,7 @@ class OnnxNetwork:
     config: NetworkConfig
     threads: int = 1  #: threads for whole recordings; a stream's step is too small to share
     _sessions: OrderedDict[Any, Session] = field(default_factory=OrderedDict, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _locks: dict[int, threading.Lock] = field(default_factory=dict, repr=False)  #: by process
 
     def without_pedal(self) -> OnnxNetwork:
         """A copy that does not predict the pedal; the notes are the same."""
@@ -76,7 +76,8 @@ class OnnxNetwork:
         return self._session(key, graph, self.threads)
 
     def _session(self, key: tuple[Any, ...], graph: Callable[[], bytes], threads: int) -> Session:
-        with self._lock:
+        # After a fork, a lock that another thread of the parent held is never released.
+        with self._locks.setdefault(os.getpid(), threading.Lock()):
             found = self._sessions.get(key)
             # After a fork, the session's threads exist only in the parent process.
             if found is None or found.process != os.getpid():

@@ -70,7 +70,7 @@ class WindowGraph:
         """The samples before the first block, and the samples of each block; or the levels of each block."""
         graph, tail = self.graph, self.config.front_end.span - HOP
         if self.from_levels:
-            levels = graph.input("levels", ["blocks * 25", BINS])
+            levels = graph.input("levels", [f"blocks * {BLOCK}", BINS])
             return [], graph.op("Reshape", levels, graph.integers(-1, BLOCK, BINS))
         samples = graph.input("samples", [f"{tail} + blocks * {BLOCK * HOP}"])
         rest = self._cut(samples, graph.integers(tail), None)

@@ -62,8 +62,9 @@ def probe(ffprobe: str, path: Path) -> FileTracks:
     if done.returncode or "format" not in said:
         raise AudioError(_refused(path, done.stderr.decode("utf-8", "replace")))
     names = set(said["format"].get("format_name", "").split(","))
-    streams = [s for s in said.get("streams", []) if s.get("codec_type") == "audio"]
-    lone = said["format"].get("duration") if len(said["streams"]) == 1 else None
+    all_streams = said.get("streams", [])
+    streams = [stream for stream in all_streams if stream.get("codec_type") == "audio"]
+    lone = said["format"].get("duration") if len(all_streams) == 1 else None
     absolute = bool(names & _ABSOLUTE)
     zero_s = 0.0 if absolute else _seconds(said["format"].get("start_time")) or 0.0
     tracks = tuple(_track(stream, lone, zero_s) for stream in streams if stream.get("sample_rate"))
@@ -129,5 +130,6 @@ def _refused(path: Path, words: str) -> str:
     if cut is not None:
         said = cut.split("] ", 1)[-1]
         return f"{path}: cut short: expected a whole file, ffmpeg says: {said}; copy it again"
-    said = lines[-1].removeprefix(f"file:{path}: ") if lines else "no words"
-    return f"{path}: expected a sound or video file, ffmpeg says: {said}; convert it to wav"
+    last = lines[-1].removeprefix(f"file:{path}: ") if lines else ""
+    said = f"ffmpeg says: {last}" if last else "ffmpeg cannot read it and gives no reason"
+    return f"{path}: expected a sound or video file, {said}; convert it to wav"

@@ -20,6 +20,8 @@ _MP3 = 0x55  #: codec number in a WAV
 _FILES = (b"RIFF", b"RF64", b"FORM")  #: beginning of another file that was joined to this one
 _NEARLY = 8192  #: bytes; a length this close below 2 or 4 GiB is a pipe's placeholder
 
+_BEYOND = "beyond the length that its header states"
+
 _FLAC_MARK = b"fLaC"
 _FLAC_UNKNOWN = 2**36 - 1  #: all bits of the length set; the format itself uses 0 for unknown
 
@@ -125,7 +127,7 @@ def au_part(file: BinaryIO, size: int, report: ReadReport) -> Part:
         report.lose(f"cut short: {_amount(there, frame, rate)} of {_amount(said, frame, rate)} could be read")
     else:
         if there - said > _SLACK:
-            report.lose(f"not read: {_amount(there - said, frame, rate)} after what its header counts")
+            report.lose(f"not read: {_amount(there - said, frame, rate)} {_BEYOND}")
         return Part()
     length = there - there % (frame or 1)
     return Part((header[:8] + struct.pack(">I", length) + header[12:24], (24, begin + length)))
@@ -179,7 +181,7 @@ def _frame_bytes(window: Window, container: Container, chunks: list[Chunk]) -> t
             _, _, _, per_second, block = struct.unpack("<HHIIH", body[:14])
             return block, per_second / block if block else 0
         if chunk.name == b"COMM" and len(body) >= 18:
-            channels, _, bits = struct.unpack(">hIh", body[:8])
+            channels, _, bits = struct.unpack(">HIH", body[:8])
             return channels * -(-bits // 8), _extended(body[8:18])
         if chunk.name == b"desc" and len(body) >= 32:
             rate, packet, frames = struct.unpack(">d8xII", body[:24])
@@ -188,9 +190,10 @@ def _frame_bytes(window: Window, container: Container, chunks: list[Chunk]) -> t
 
 
 def _extended(body: bytes) -> float:
-    """An 80-bit floating-point number, as AIFF writes its rate."""
+    """An 80-bit floating-point number, as AIFF writes its rate; 0 for 2^63 and more, which is no rate."""
     exponent, mantissa = struct.unpack(">HQ", body)
-    return float(mantissa) * 2.0 ** ((exponent & 0x7FFF) - 16383 - 63)
+    power = (exponent & 0x7FFF) - 16383 - 63
+    return float(mantissa) * 2.0**power if power < 0 else 0.0
 
 
 def _amount(length: int, frame: int, rate: float) -> str:
@@ -209,8 +212,9 @@ def _report_rest(
             more += min(chunk.length, window.size - chunk.begin)
         elif chunk.name in _FILES or not _sound_name(chunk.name):
             rest = window.size - chunk.begin
-            if rest > _SLACK and rate and rest / frame / rate > 0.1:
-                report.lose(f"not read: {_amount(rest, frame, rate)} after what its header counts")
+            # Packets of variable size (frame is 0) are listed in the file: what follows them is not sound.
+            if rest > _SLACK and frame and rate and rest / frame / rate > 0.1:
+                report.lose(f"not read: {_amount(rest, frame, rate)} {_BEYOND}")
             break
     if more:
         report.lose(

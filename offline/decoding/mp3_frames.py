@@ -64,8 +64,8 @@ def read_tag(header: Header, frame: bytes) -> tuple[int, bytes] | None:
     if frame[36:40] == b"VBRI" and len(frame) >= 54:
         return struct.unpack(">I", frame[50:54])[0], b""
     at = header.side if frame[header.side : header.side + 4] in (b"Xing", b"Info") else header.side + 2
-    if frame[at : at + 4] not in (b"Xing", b"Info"):
-        return None
+    if frame[at : at + 4] not in (b"Xing", b"Info") or len(frame) < at + 12:
+        return None  # the shortest frames have no room for a tag
     (flags,) = struct.unpack(">I", frame[at + 4 : at + 8])
     frames = struct.unpack(">I", frame[at + 8 : at + 12])[0] if flags & 1 else 0
     lame = at + 8 + 4 * (flags & 1) + 2 * (flags & 2) + 100 * (flags >> 2 & 1) + 4 * (flags >> 3 & 1)

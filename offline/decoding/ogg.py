@@ -19,7 +19,6 @@ class _Page:
     end: int
     flags: int
     stream: int
-    segments: int
 
     @property
     def begins(self) -> bool:
@@ -84,7 +83,7 @@ def _pages(window: Window, report: ReadReport) -> Iterator[_Page]:
             position = found
             continue
         if page.end > window.size:
-            report.lose(f"cut short: at least {page.end - window.size} bytes miss at its end")
+            report.lose(f"cut short: at least {page.end - window.size} bytes are missing at the end")
             return
         yield page
         position = page.end
@@ -96,11 +95,11 @@ def _page(window: Window, position: int) -> _Page | None:
     if header[:4] != b"OggS":
         return None
     if len(header) < _HEADER.size:
-        return _Page(position, window.size + 1, 0, 0, 0)
+        return _Page(position, window.size + 1, 0, 0)
     _, version, flags, _, stream, _, _, segments = _HEADER.unpack(header)
     if version:
         return None
     table = window.read(position + _HEADER.size, segments)
     missing = segments - len(table)
     end = position + _HEADER.size + segments + sum(table) + missing
-    return _Page(position, end, flags, stream, segments)
+    return _Page(position, end, flags, stream)

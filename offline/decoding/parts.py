@@ -148,7 +148,7 @@ class Window:
 
 
 def resampled(source: SoundSource, sample_rate: int, channels: int, frames: int) -> Iterator[np.ndarray]:
-    """Yields a source's chunks, float32 [n, channels], with another rate and number of channels."""
+    """Yields a source's sound with other rate and channels, as float32 [n, channels], n <= frames."""
     mix = Downmix(source.channels, source.sample_rate) if source.channels != channels else None
     stream = None
     if source.sample_rate != sample_rate:
@@ -158,10 +158,10 @@ def resampled(source: SoundSource, sample_rate: int, channels: int, frames: int)
             chunk = np.repeat(mix.feed(chunk)[:, None], channels, axis=1)
         if stream is not None:
             chunk = _two(stream.resample_chunk(np.ascontiguousarray(chunk)), channels)
-        if len(chunk):
-            yield chunk
+        yield from _divided(chunk, frames)
     if stream is not None:
-        yield _two(stream.resample_chunk(np.zeros((0, channels), np.float32), last=True), channels)
+        rest = stream.resample_chunk(np.zeros((0, channels), np.float32), last=True)
+        yield from _divided(_two(rest, channels), frames)
 
 
 def after(chunks: Iterator[np.ndarray], frames: int) -> Iterator[np.ndarray]:
@@ -170,6 +170,12 @@ def after(chunks: Iterator[np.ndarray], frames: int) -> Iterator[np.ndarray]:
         if len(chunk) > frames:
             yield chunk[frames:]
         frames = max(0, frames - len(chunk))
+
+
+def _divided(chunk: np.ndarray, frames: int) -> Iterator[np.ndarray]:
+    """Yields the chunk in parts of at most ``frames`` frames; a higher rate makes it longer."""
+    for begin in range(0, len(chunk), frames):
+        yield chunk[begin : begin + frames]
 
 
 def _two(samples: np.ndarray, channels: int) -> np.ndarray:

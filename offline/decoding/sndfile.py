@@ -85,7 +85,7 @@ class SndfileSource:
         if ffmpeg_commands() is None:
             self._report.lose(
                 f"cut short or damaged: {self._clock(done)}{of} could be read (libsndfile: {why}); "
-                "with ffmpeg installed, perhaps more"
+                "install ffmpeg, which may read more"
             )
             return
         try:

@@ -199,12 +199,14 @@ class _Driver:
                 if group.size > 1:
                     self._submit({number: job})
                 else:
-                    yield died(job, "on several machines")
+                    yield died(job, "several workers of the cluster")
             return
         except LoadError:
             raise
         except Exception as error:  # as without hppnet on the worker, or without a scheduler
-            raise LoadError(f"the cluster cannot do it: {one_line(error)}") from error
+            raise LoadError(
+                f"the cluster failed: {one_line(error)}; check the scheduler, and hppnet on its workers"
+            ) from error
         self._seconds = 0.5 * self._seconds + 0.5 * seconds / group.size
         for number, outcome in outcomes:
             if number in group.left:  # its report was lost

@@ -94,9 +94,10 @@ class JobSupply:
         return bool(self._again)
 
 
-def died(job: Job, how: str) -> Outcome:
-    """The outcome of a recording whose processes died."""
-    said = f"{job.source}: the process that transcribed it ended {how}, twice; the others go on"
+def died(job: Job, who: str, last: str = "") -> Outcome:
+    """The outcome of a recording over which processes (``who``) died. ``last``: how the last one did."""
+    how = f", the last one {last}" if last else ""
+    said = f"{job.source}: {who} ended while transcribing it{how}; try it by itself"
     return Outcome(job.source, said, outputs=list(job.outputs.values()))
 
 

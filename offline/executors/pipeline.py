@@ -207,7 +207,7 @@ class _Running:
             self._pasts.pop(number, None)
             remove_parts_of(helper.worker.process.pid, job)
             if not supply.give_back(job):
-                yield died(job, how)
+                yield died(job, "two processes", how)
 
     # --- the network ---
 

@@ -25,7 +25,7 @@ _JobWorker = Worker[Job]
 
 
 def default_processes(jobs: int, device: str) -> int:
-    """One per core, at most 8 (some 350 MB each), each with two or more recordings."""
+    """One per core, at most 8 (some 550 MB each), each with two or more recordings."""
     if device in ("cuda", "mps"):
         return 1  # one process keeps the device busy
     return max(1, min(cores(), 8, jobs // 2))
@@ -98,7 +98,7 @@ def _bury(worker: _JobWorker, supply: JobSupply) -> Iterator[Outcome]:
         return
     remove_parts_of(worker.process.pid, worker.item)
     if not supply.give_back(worker.item):
-        yield died(worker.item, how)
+        yield died(worker.item, "two processes", how)
 
 
 def _work(pipe: Connection, settings: Settings, load: Load) -> None:

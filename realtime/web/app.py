@@ -135,7 +135,7 @@ class Guard:
     def _unwelcome(self, headers: Headers) -> str | None:
         host, origin = headers.get("host", ""), headers.get("origin")
         if not self._anywhere and not is_loopback(_name(f"//{host}") or ""):
-            return "this server is called localhost"
+            return "this server answers to localhost only; for other names, start it with --host"
         # Browsers always send the origin of a script; other programs send none.
         if origin is not None and _place(origin) != host.lower():
             return "pages of other origins may not connect"

@@ -138,7 +138,7 @@ class Connection:
         samples = protocol.parse_sound(data, slot.hello.format)
         if slot.live:
             if not self._sound.take(len(samples) / slot.hello.sample_rate):
-                raise StreamRefused(TOO_FAST, "live sound came faster than it sounds; a file needs mode file")
+                raise StreamRefused(TOO_FAST, "live sound faster than real time; for a file, use mode file")
         else:
             # Not reading further messages slows the client down.
             while self._hub.waiting_s(slot) > self._limits.file_ahead_s:
@@ -152,7 +152,7 @@ class Connection:
             self._put(protocol.pong(order.id))
         elif isinstance(order, Gap):
             if slot.next_s + order.samples / slot.hello.sample_rate > protocol.MOST_S:
-                raise StreamRefused(BAD_MESSAGE, "a gap of more than a year")
+                raise StreamRefused(BAD_MESSAGE, "expected the gap to end within 366 days of stream time")
             self._hub.skip(slot, order.samples)
         else:
             self._hub.end(slot)

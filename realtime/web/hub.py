@@ -185,7 +185,7 @@ class Hub:
     def add(self, slot: Slot, samples: np.ndarray) -> None:
         """Queues the next samples [n]."""
         rate, now_s = slot.hello.sample_rate, time.perf_counter()
-        step = max(1, int(STEP_S * rate))  # rounded down: no block is longer than STEP_S
+        step = int(STEP_S * rate)  # rounded down: no block is longer than STEP_S
         with self._change:
             for first in range(0, len(samples), step):
                 block = Block(samples[first : first + step], slot.next_s, 0, rate, now_s)
@@ -276,7 +276,7 @@ class Hub:
             slot.report(StreamProgress(events, slot.computed_s, backlog_s, *counts, due, last))
 
     def _fail(self, slot: Slot, error: Exception) -> None:
-        log.debug("a stream failed", exc_info=error)
+        log.error("a stream failed", exc_info=error)
         self.leave(slot)
         slot.report(error)
 

@@ -23,6 +23,7 @@ VERSION = 1
 LATENCIES_MS = tuple(round(1000 * latency_s(frames)) for frames in range(MAX_LOOK_AHEAD_FRAMES + 1))
 FORMATS: dict[str, np.dtype[Any]] = {"f32": np.dtype("<f4"), "s16": np.dtype("<i2")}
 MODES = ("live", "file")
+HELLO = ("type", "version", "sample_rate", "format", "latency_ms", "mode", "start_s", "token", "pedal")
 PROGRESS = "heard"  #: type of the message that reports how far the sound is computed
 MOST_S = 366 * 86_400.0  #: latest stream time
 
@@ -76,9 +77,8 @@ def parse_hello(text: str) -> Hello:
         _bad("expected a hello first")
     if message.get("version") != VERSION:
         raise StreamRefused(OTHER_VERSION, f"this server speaks version {VERSION} of the protocol")
-    known = {"type", "version", "sample_rate", "format", "latency_ms", "mode", "start_s", "token", "pedal"}
-    if not known.issuperset(message):
-        _bad("the hello has fields that this version does not know")
+    if not set(HELLO).issuperset(message):
+        _bad(f"hello: expected no fields but {', '.join(HELLO)}")
     rate = _whole(message, "sample_rate", LOWEST_RATE, HIGHEST_RATE)
     latency_ms = _number(message, "latency_ms", 0, 1000, 132)
     try:
@@ -225,29 +225,29 @@ class Limits:
     streams: int = 8
     """Connections that are transcribed at the same time."""
     waiting: int = 32
-    """Connections beyond those that may be open: not yet accepted, being refused, closing."""
+    """Connections beyond ``streams`` that may be open: not yet accepted, being refused, closing."""
     message_bytes: int = 1 << 16
     """The longest message: 0.3 s of sound at 48 kHz."""
     text_bytes: int = 4096
     """The longest text message."""
     hello_s: float = 10.0
-    """A connection must have sent its hello within."""
+    """Time within which a connection must send its hello."""
     idle_s: float = 60.0
-    """A stream without sound ends after."""
+    """Time after which a stream without sound is ended."""
     sound_rate: float = 1.1
-    """Seconds of live sound a second, in the long run."""
+    """Seconds of live sound that a connection may send in a second, in the long run."""
     sound_burst_s: float = 5.0
-    """Live sound that may come at once: what a network held up."""
+    """Live sound that may come at once, after a network delayed it."""
     messages_per_s: float = 500.0
-    """In the long run; as many again may come at once."""
+    """Messages that a connection may send in a second, in the long run; as many may come at once."""
     file_ahead_s: float = 10.0
-    """Sound of a file that waits to be computed; more is not read from the connection."""
+    """Sound of a file that may wait to be computed; while more waits, the connection is not read."""
     backlog_s: float = MOST_BACKLOG_S
-    """Live sound that waits to be computed; of more than that only the end is kept."""
+    """Live sound that may wait to be computed; if more waits, only the end is kept."""
     unread: int = 512
     """Messages that a client may leave unread."""
     close_s: float = 2.0
-    """How long a client may take to answer that it is being closed."""
+    """Time that a client may take to answer when its connection is closed."""
 
     def __post_init__(self) -> None:
         if self.streams < 1:

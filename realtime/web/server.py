@@ -180,7 +180,7 @@ def notices(url: str, anywhere: bool, secure: bool) -> list[str]:
     lines = [f"page     {url}"]
     if anywhere and not secure:
         lines.append(
-            "note     browsers give microphones to https and localhost only: for other machines give "
+            "note     browsers allow microphones on https and localhost only: for other machines, add "
             "--certificate and --key"
         )
     return [*lines, "Ctrl-C ends it"]
