@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,13 @@ from typer.testing import CliRunner
 
 from hppnet.cli import app
 from hppnet.model import checkpoint
-from hppnet.training.data.dataset import open_folder
+from hppnet.training.data.run_files import find_run_files
 from hppnet.training.prepare import packed
 from hppnet.training.schedule import Schedule
+from hppnet.training.settings import DataSource, Rendering
 
-from .training_runs import in_toml, make_music, short_run
+from .midi_files import performance
+from .training_runs import in_toml, make_music, open_folder, short_run
 
 STEPS = 60_000  #: more than any machine takes in a tenth of a minute
 SCRIPT = Path(__file__).parents[1] / "training" / "elsewhere.sh"
@@ -83,20 +86,64 @@ def _packed(tmp_path: Path) -> Path:
     return packed.unpack(tmp_path / "packed", tmp_path / "cache") / "music"
 
 
+def copies(folder: Path, count: int) -> None:
+    """Adds copies of the recording ``one``; all of them take about 11 kB in a pack."""
+    for n in range(count):
+        for suffix in ("flac", "tsv"):
+            shutil.copy(folder / f"one.{suffix}", folder / f"more-{n}.{suffix}")
+
+
+def packed_into(folder: Path, megabytes: float, **changes: object) -> packed.Pack:
+    settings = short_run(folder, "run", data=str(folder / "root"), **changes)
+    return packed.pack(settings, find_run_files(settings), folder / "packed", megabytes)
+
+
+def sounds_of(folder: Path, source: str) -> list[Path]:
+    return sorted((packed.unpack(folder / "packed", folder / "cache") / source).glob("*.opus"))
+
+
 def test_what_has_no_room_is_left_out_and_said(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for n in range(6):
-        for suffix in ("flac", "tsv"):
-            shutil.copy(root / "music" / f"one.{suffix}", root / "music" / f"more-{n}.{suffix}")
-    monkeypatch.setattr(packed, "BYTES_PER_S", 1e6)  # no second recording seems to fit into 1 MB
+    copies(root / "music", 6)
     monkeypatch.setattr(packed, "PART_BYTES", 40_000)
-    said = pack(tmp_path, "--size", "1", "--set", "held_out=8")
-    assert "music: 2 recordings, 0.00 h; 6 left out for want of room" in said
-    parts = list((tmp_path / "packed").glob("part-*.tar"))
-    assert len(parts) > 1 and all(part.stat().st_size <= 40_000 for part in parts)
-    sounds = list((packed.unpack(tmp_path / "packed", tmp_path / "cache") / "music").glob("*.opus"))
-    assert len(sounds) == 2 and soundfile.info(sounds[0]).samplerate == 16_000
+    found = packed_into(tmp_path, 0.04, sources=(DataSource("music"),), held_out=8)
+    assert found.sources[0].line() == "music: 3 recordings, 0.00 h; 5 left out for want of room"
+    assert len(found.parts) > 1 and all(part.stat().st_size <= 40_000 for part in found.parts)
+    sounds = sounds_of(tmp_path, "music")
+    assert len(sounds) == 3 and soundfile.info(sounds[0]).samplerate == 16_000
+
+
+def test_folders_to_validate_on_have_a_tenth_of_the_room(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "music", root / "dev")
+    copies(root / "dev", 6)
+    dev = (DataSource("dev"),)
+    _, validated = packed_into(tmp_path, 0.3, sources=(DataSource("music"),), validation=dev).sources
+    assert (validated.recordings, validated.left_out) == (2, 6) and len(sounds_of(tmp_path, "dev")) == 2
+
+
+def test_a_size_that_is_too_small_for_every_source_is_refused(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"the sources need 0\.0 MB at least: raise --size"):
+        packed_into(tmp_path, 0.02, sources=(DataSource("music"),), held_out=2)
+    assert not list((tmp_path / "packed").iterdir())
+
+
+def test_a_rendered_piece_is_there_to_train_on_however_little_room(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "midi").mkdir()
+    for name in "abcd":
+        performance([(0.1, ("on", 60, 64)), (0.5, ("off", 60))]).save(root / "midi" / f"{name}.mid")
+    (root / "piano.sf3").touch()
+    monkeypatch.setattr(packed, "make", lambda rendered, note_ends: None)
+    (one, _) = open_folder(root / "music", tmp_path / "cache")
+    monkeypatch.setattr(packed, "read", lambda rendered: replace(one, name=rendered.name))
+    rendered = DataSource("midi", weight=1e-6, render=Rendering((("piano.sf3", 1.0),)))
+    settings = short_run(tmp_path, "x", data=str(root), sources=(rendered,), held_out=2)
+    held = {rendered.name for rendered in find_run_files(settings).trained[0].held}  # type: ignore[union-attr]
+    packed_into(tmp_path, 1, sources=(DataSource("music"), rendered), held_out=2)
+    names = {path.stem for path in sounds_of(tmp_path, "midi")}
+    assert len(held) == 2 and held < names and len(names) == 3
 
 
 @pytest.mark.parametrize(
@@ -105,8 +152,14 @@ def test_what_has_no_room_is_left_out_and_said(
         (("r.toml", "nowhere", "out", "1"), "nowhere: expected the folder that hppnet prepare pack wrote"),
         (("r.toml", ".", "out", "1", "lost"), "lost: expected a folder of recordings with labels"),
         (("r.toml",), "expected RECIPE DATA OUT MINUTES, got 1 words"),
+        (
+            ("r.toml", ".", "out", "1", "maps/dev", "real/dev"),
+            "real/dev: expected EVALUATE folders of different names, got dev twice",
+        ),
     ],
 )
 def test_what_is_missing_is_named_in_a_line(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+    for name in ("maps", "real"):
+        (tmp_path / name / "dev").mkdir(parents=True)
     done = elsewhere(tmp_path, *words)
     assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1, done.stderr

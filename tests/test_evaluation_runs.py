@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from hppnet.model.notes import Note, write_midi
+from hppnet.model.notes import Note, Press, write_midi
 from hppnet.model.transcriber import Transcriber
 from hppnet.offline.provenance import written_here
 
@@ -82,6 +82,35 @@ def test_a_missing_prediction_is_named(folder):
     result = run(folder, "--predictions", predicted(folder, {"a": SCALE}), "--json", "-")
     assert result.exit_code == 1 and list(json.loads(result.stdout)["files"]) == ["a"]
     assert "b.wav: expected its transcription" in result.stderr and result.stderr.count("error:") == 1
+
+
+def test_false_notes_of_predictions_are_per_minute_of_the_recording(tmp_path):
+    """Whatever was predicted, and of as much of it as was asked for."""
+    soundfile.write(tmp_path / "rain.wav", np.zeros(30 * 16_000), 16_000)
+    soundfile.write(tmp_path / "wind.wav", np.zeros(90 * 16_000), 16_000)
+    out = predicted(tmp_path / "noise", {"rain": SCALE[:2], "wind": []})
+    quiet = ["--no-piano", tmp_path / "rain.wav", "--no-piano", tmp_path / "wind.wav"]
+    report = scores_of("--predictions", out, *quiet)["no_piano"]
+    assert report["files"] == {"rain": 4, "wind": 0} and report["false_per_minute"] == 1
+    first = scores_of("--predictions", out, *quiet, "--first-seconds", 2)["no_piano"]
+    assert first["files"] == {"rain": 30, "wind": 0} and first["false_per_minute"] == 15
+
+
+def test_predictions_with_the_pedal_have_it_scored(folder):
+    """In every file, also where the program finds no press; if it finds none in any, it may not look."""
+    presses = [Press(1.2, 2.4), Press(3.2, 4.4)]
+    for name, played in (("a", SCALE), ("b", SCALE[:9])):
+        write_midi(played, folder / f"{name}.mid", presses)
+        (folder / f"{name}.tsv").unlink()
+    out = predicted(folder, {"a": SCALE, "b": SCALE[:9]})
+    assert "pedal" not in scores_of(folder, "--predictions", out)
+    write_midi(SCALE, out / "a.mid", presses)
+    files = scores_of(folder, "--predictions", out)["pedal"]["files"]
+    assert [files[name]["down"]["f1"] for name in "ab"] == [100, 0]
+    (out / "b.mid").write_bytes(b"no MIDI")
+    result = run(folder, "--predictions", out, "--first-seconds", 3, "--json", "-")
+    assert result.exit_code == 1 and "b.mid: expected a MIDI file" in result.stderr
+    assert json.loads(result.stdout)["pedal"]["files"]["a"]["up"] == {"p": 100, "r": 100, "f1": 100}
 
 
 # --- several runs ---

@@ -79,7 +79,7 @@ def test_a_reader_that_does_not_read_holds_nobody_up(monkeypatch: pytest.MonkeyP
     events.put([NoteOff(20, 60), Pedal(20, False)], 20)
     events.close(21)
     assert [row["type"] for row in out.rows][-4:] == ["lost", "note_off", "pedal", "end"]
-    assert out.rows[-4]["time_s"] == 19 and len(lines) == 1 and "does not read" in lines[0]
+    assert out.rows[-4]["time_s"] == 19 and len(lines) == 1 and "reader is too slow" in lines[0]
 
 
 def test_a_full_disk_is_told_once_and_the_session_goes_on() -> None:

@@ -161,7 +161,8 @@ def test_stop_counts_while_the_browser_still_asks_for_the_microphone(browser: An
         assert shown(page, "#state") == "Not listening." and shown(page, "#listen") == "Listen"
         page.evaluate("allow()")
         wait_until(
-            lambda: page.evaluate("window.stream?.getTracks()[0].readyState") == "ended", "a closed microphone"
+            lambda: page.evaluate("window.stream?.getTracks()[0].readyState") == "ended",
+            "a closed microphone",
         )
         assert page.evaluate("hppnet.page.listening") is None and shown(page, "#state") == "Not listening."
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from hppnet.model.notes import Note, read_midi, write_midi
-from hppnet.training.data.labels import note_ends_of
-from hppnet.training.data.performances import notes_of, read_performance
+from hppnet.training.data.labels import note_ends_of, within
+from hppnet.training.data.performances import notes_of, performed, read_performance
 
 from .midi_files import KEYS, SOUNDING, Happening, pedalled, performance
 
@@ -93,8 +93,9 @@ def test_what_is_no_midi_file_is_said_in_a_line(tmp_path: Path) -> None:
     (tmp_path / "a.mid").write_bytes(b"MThd nothing\n of the kind")
     with pytest.raises(ValueError, match="expected a MIDI file"):
         read_performance(tmp_path / "a.mid")
-    with pytest.raises(ValueError, match="type 2"):
-        notes_of(mido.MidiFile(type=2), "keys")
+    mido.MidiFile(type=2, tracks=[mido.MidiTrack()]).save(tmp_path / "b.mid")
+    with pytest.raises(ValueError, match=r"b\.mid: expected a MIDI file of type 0 or 1, got type 2"):
+        performed((tmp_path / "b.mid",), "keys")
 
 
 def test_a_prepared_folder_says_where_notes_end(tmp_path: Path) -> None:
@@ -107,3 +108,9 @@ def test_a_prepared_folder_says_where_notes_end(tmp_path: Path) -> None:
         (inside / "prepared.json").write_text(broken)
         with pytest.raises(ValueError, match=r"train/prepared\.json: expected"):
             note_ends_of(inside)
+
+
+def test_sound_in_which_no_note_begins_is_said_in_a_line() -> None:
+    for notes in ([], [Note(2.5, 3.0, 60, 64)]):
+        with pytest.raises(ValueError, match=r"no note begins in the 2\.0 s of sound"):
+            within(notes, 2.0)

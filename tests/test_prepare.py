@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from hppnet.training.data.dataset import open_folder, read_notes
+from hppnet.training.data.dataset import read_notes
 from hppnet.training.data.labels import note_ends_of
 from hppnet.training.prepare import convert
 
 from .data_sets import COLUMNS, maestro_in, pair, prepare, rows
 from .midi_files import KEYS, SOUNDING, pedalled, performance
+from .training_runs import open_folder
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ def test_broken_pairs_are_skipped_with_a_line_each(tmp_path: Path) -> None:
         "cut": "cut short",
         "garbage": "garbage.midi: expected a MIDI file",
         "no_notes": "no note on the piano's 88 keys",
-        "other": "no pair: the last note begins at 60.0 s, the sound ends at 1.5 s",
+        "other": "the last note begins at 60.0 s and the sound ends at 1.5 s",
         "silent": "the sound is silent",
         "two": "expected one recording of this name, got two.flac and two.wav",
         "alone": "alone.wav has no labels of the same name",

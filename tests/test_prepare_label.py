@@ -10,7 +10,6 @@ import pytest
 import soundfile
 
 from hppnet.model.notes import Note, Press
-from hppnet.training.data.dataset import open_folder
 from hppnet.training.evaluate import peers
 from hppnet.training.evaluate.peers import Prediction
 from hppnet.training.prepare import labelled
@@ -18,6 +17,7 @@ from hppnet.training.prepare.labelled import in_order
 
 from .data_sets import prepare
 from .sounds import piano_like, three_notes
+from .training_runs import open_folder
 
 RATE = 44_100
 

@@ -156,7 +156,7 @@ def test_a_broken_saved_run(folder: Path, content: bytes) -> None:
 
 def test_a_batch_that_does_not_divide(folder: Path) -> None:
     done = run("train", written(folder, "odd", batch=3), "--processes", 2, "--device", "cpu")
-    assert_one_line(done, 2, "must divide by the number of processes")
+    assert_one_line(done, 2, "must be a multiple of the number of processes")
 
 
 def test_processes_against_the_launcher(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +170,9 @@ def test_labels_that_end_otherwise(folder: Path, tmp_path: Path) -> None:
     make_music(tmp_path)
     (tmp_path / "prepared.json").write_text('{"note_ends": "sounding"}')
     more = f'[[sources]]\nfolder = "{tmp_path / "music"}"\n'
-    assert_one_line(run("train", written(folder, "ends", more)), 2, "notes end alike", "sounding")
+    assert_one_line(
+        run("train", written(folder, "ends", more)), 2, "the same note ends in all folders", "sounding"
+    )
 
 
 @pytest.mark.slow

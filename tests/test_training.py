@@ -21,14 +21,14 @@ from hppnet.model.notes import notes_from
 from hppnet.model.spectrum import front_end_of
 from hppnet.model.timebase import HOP, SAMPLE_RATE
 from hppnet.training.data.augmentation import in_the_world, mixed
-from hppnet.training.data.dataset import Excerpts, open_folder
+from hppnet.training.data.dataset import Excerpts
 from hppnet.training.data.labels import LabelError, targets
 from hppnet.training.data.rooms_and_noises import FIRST_ARRIVAL, made_room
 from hppnet.training.kernels import accelerate, alone_in, norm, pool
 
 from .needs import needs
 from .tolerances import additions, assert_same_sums, tolerance
-from .training_runs import PLAIN, make_music
+from .training_runs import PLAIN, make_music, open_folder
 
 
 @pytest.fixture

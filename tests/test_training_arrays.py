@@ -82,6 +82,13 @@ def test_excerpts_depend_on_the_step_and_the_place_alone(prepared: Path) -> None
     assert torch.equal(whole.plain, whole.spectra)
 
 
+def test_a_name_with_a_dot_has_its_own_pedal(spoilt: Path) -> None:
+    for path in spoilt.rglob("p1.*"):
+        path.rename(path.with_name(path.name.replace("p1", "Op. 1")))
+    (piece,) = open_arrays(spoilt, lambda name: name == "Op. 1")
+    assert piece.pedal is not None and len(piece.pedal)
+
+
 def other_front_end(folder: Path) -> None:
     path = folder / "inputs_hcqt" / "front_end.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "look_ahead": 2048}))
@@ -95,7 +102,10 @@ def shorter(folder: Path) -> None:
     ("spoil", "words"),
     [
         (other_front_end, "made with look_ahead = 2048, this version's front end has 512"),
-        (lambda folder: (folder / "inputs_hcqt" / "front_end.json").unlink(), "which front end made"),
+        (
+            lambda folder: (folder / "inputs_hcqt" / "front_end.json").unlink(),
+            "description of the front end that made",
+        ),
         (lambda folder: (folder / "targets_onset" / "p0.npy").unlink(), "p0.npy: expected an array"),
         (lambda folder: (folder / "targets_onset" / "p0.npy").write_bytes(b"x"), "p0.npy: expected an array"),
         (shorter, f"expected {FRAMES} frames"),
@@ -123,7 +133,7 @@ def test_prepare_adds_no_arrays_to_those_of_another_front_end(tmp_path: Path) ->
     [
         ({"sources": (*ARRAYS, DataSource("b"))}, "for all .* or for none"),
         ({"augmentation": Augmentation(keys=0)}, "no sound to vary"),
-        ({"held_out": 20}, "keep nothing back"),
+        ({"held_out": 20}, "hold out nothing to validate on"),
         ({"validation": ARRAYS}, "transcribed whole"),
     ],
 )

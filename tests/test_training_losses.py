@@ -133,7 +133,8 @@ def test_balanced_heads_contribute_alike() -> None:
     [
         ({"onset_kind": "huber"}, "onset_kind must be one of bce, focal, combo"),
         ({"balance": "auto"}, "balance must be one of"),
-        ({"frame": -1}, "must not count less than 0"),
+        ({"frame": -1}, "weights of losses must not be negative"),
+        ({"pedal": -1}, "must not be negative, got -1 for pedal"),
         ({"onset": 0, "frame": 0, "offset": 0, "velocity": 0}, "at least one"),
         ({"focal_alpha": 2}, "between 0 and 1"),
         ({"positive": 0}, "above 0"),

@@ -254,12 +254,12 @@ def test_a_performance_that_cannot_be_rendered_is_left_out(root: Path, tmp_path:
 def test_the_piano_of_the_evaluation_is_refused_under_any_name(tmp_path: Path) -> None:
     disguised = tmp_path / "grand.sf2"
     disguised.write_bytes(b"RIFF....sfbkLIST" + b"\0" * 100 + b"Splendid Grand\0")
-    with pytest.raises(ValueError, match="Splendid Grand, on which evaluation"):
+    with pytest.raises(ValueError, match="Splendid Grand, which is reserved for evaluation"):
         check_piano(disguised)
 
 
 def test_recipes_name_no_machine_and_nothing_to_evaluate_on() -> None:
-    for name in ("default", "maestro", "paper"):
+    for name in ("default", "further", "maestro", "paper"):
         settings = recipe.read(name)
         folders = [source.folder for source in (*settings.sources, *settings.validation)]
         assert not any(Path(folder).is_absolute() or "dev" in Path(folder).parts for folder in folders)
@@ -314,7 +314,9 @@ def test_what_cannot_be_set_is_named(change: str, words: str) -> None:
 
 def test_an_unknown_recipe_names_those_there_are() -> None:
     done = CliRunner().invoke(app, ["train", "defualt"])
-    assert done.exit_code == 2 and "a file, or one of default, maestro, paper" in done.stderr
+    names = ", ".join(sorted(path.stem for path in recipe.SHIPPED.glob("*.toml")))
+    assert done.exit_code == 2 and f"a file, or one of {names}" in done.stderr
+    assert f"or a name: {names}." in " ".join(CliRunner().invoke(app, ["train", "--help"]).stdout.split())
 
 
 def test_at_least_one_recording_of_a_source_is_kept_back() -> None:
@@ -327,7 +329,7 @@ def test_at_least_one_recording_of_a_source_is_kept_back() -> None:
     assert trained.count(False) == 5 and held.count(True) == 2, "never trained on, and not all listened to"
     trained, _ = split(list("abc"), DataSource("a", kept=("a",)), settings)
     assert trained == [False, True, True]
-    with pytest.raises(ValueError, match="expected z, to keep back"):
+    with pytest.raises(ValueError, match="recordings of the names in kept, found no z"):
         split(list("abc"), DataSource("a", kept=("z",)), settings)
 
 

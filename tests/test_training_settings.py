@@ -86,6 +86,14 @@ def test_what_the_manual_shows_is_read(tmp_path: Path) -> None:
         (HEAD + SOURCE + "[[phases]]\nsteps = 9000\n[[phases]]\nsteps = 0.2\n", "phases take 11000 steps"),
         (HEAD + SOURCE + "[[phases]]\nsteps = 9\nframes = 9\n", "frames must be at least"),
         (HEAD + SOURCE + "[[phases]]\nsteps = 9\nweights = { y = 1 }\n", r"no source \['y'\]; known are z"),
+        (
+            HEAD + SOURCE + "[[phases]]\nsteps = 9\nweights = { z = 0 }\n",
+            "at least one above 0, got 0 for all",
+        ),
+        (HEAD + SOURCE + "[[phases]]\nsteps = 9\nlosses = 3\n", r"a table \[\[phases\]\] losses, got 3"),
+        (HEAD + SOURCE + "[[phases]]\nsteps = 9\naugmentation = 3\n", r"\[\[phases\]\] augmentation, got 3"),
+        (HEAD + "network = 3\n" + SOURCE, r"expected a table \[network\], got 3"),
+        (HEAD + 'teacher = "z"\n' + SOURCE + 'name = "teacher"\n', "another name than teacher"),
         (HEAD + SOURCE + SOURCE, "sources of different names"),
         (HEAD + SOURCE + "[sources.render]\npianos = { }\n", "render: expected pianos"),
         (HEAD + SOURCE + "[sources.render]\npianos = { a = 1 }\nfirst = 0\n", "first and every must be"),
@@ -159,11 +167,18 @@ def test_launchers_are_noticed(environment: dict[str, str], expected: tuple[int,
     assert started_by(environment) == expected
 
 
+def test_a_plain_mean_stays_one_however_short_the_run() -> None:
+    for schedule in (Schedule(mean_from=300).over(20), Schedule(20, 0, decay=0, mean_from=0.01)):
+        assert schedule.keeps(20) == pytest.approx(1 - 1 / (1 / (1 - 2 / 11) + 19))  # from the first step on
+    never = Schedule().over(20)
+    assert never.mean_from == 0 and never.keeps(20) == pytest.approx(21 / 30)
+
+
 def test_devices_that_are_not_there_are_named() -> None:
     import torch
 
     if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match="got cuda"):
+        with pytest.raises(ValueError, match="this machine, it has no cuda"):
             fabric_for("bf16", "cuda")
     assert fabric_for("bf16", "cpu").world_size == 1
     assert fabric_for("bf16", "cpu", 2).world_size == 2

@@ -7,10 +7,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from hppnet.cli import app
+from hppnet.model import checkpoint
+from hppnet.model.checkpoint import identity
+from hppnet.model.config import ModelConfig
+from hppnet.model.network import HPPNet
 from hppnet.training import loop
+from hppnet.training.data.run_files import find_run_files
 from hppnet.training.data.sources import gather
 from hppnet.training.losses import Losses
+from hppnet.training.run import check_saved
 from hppnet.training.schedule import Schedule
 from hppnet.training.settings import DataSource, TrainingSettings
 
@@ -94,6 +102,50 @@ def test_teachers_that_do_not_fit_are_named(folder: Path) -> None:
         trained(wide)
     with pytest.raises(ValueError, match="teacher expects a checkpoint"):
         trained(taught(folder, "no-teacher", teacher=str(folder / "music" / "one.tsv")))
+
+
+def test_a_run_says_whose_weights_it_began_with_and_learned_from(folder: Path) -> None:
+    wanted = taught(folder, "says", schedule=Schedule(steps=1, warm_up=0, decay=0), teacher="default")
+    assert find_run_files(wanted).digests["teacher"] == identity()
+    first = folder / "first" / "last.safetensors"
+    trained(replace(wanted, teacher=str(first)))
+    told = CliRunner().invoke(app, ["info", str(folder / "says" / "last.safetensors")]).output
+    assert f"initialize from: {identity(first)}" in told and f"teacher: {identity(first)}" in told
+    assert not {"initialize_from", "teacher"} & set(find_run_files(short_run(folder, "alone")).digests)
+
+
+@pytest.mark.parametrize("setting", ["initialize_from", "teacher"])
+def test_a_run_does_not_go_on_with_other_weights(folder: Path, setting: str) -> None:
+    path = folder / f"{setting}.safetensors"
+    network, config, _ = checkpoint.load(folder / "first" / "last.safetensors")
+    checkpoint.save(path, network, config)
+    wanted = taught(folder, f"other-{setting}", **{setting: str(path)})
+    trained(wanted)
+    checkpoint.save(path, network, config, {"steps": 7})  # the same weights
+    assert check_saved(wanted, find_run_files(wanted).digests) is not None
+    checkpoint.save(path, HPPNet(TINY), ModelConfig(TINY))
+    with pytest.raises(ValueError, match=f"other settings: data.{setting} was .*, now it is"):
+        check_saved(wanted, find_run_files(wanted).digests)
+
+
+@pytest.mark.parametrize("setting", ["initialize_from", "teacher"])
+def test_what_is_no_checkpoint_is_named(folder: Path, setting: str) -> None:
+    for path, found in (
+        (folder / "none.safetensors", "no such file"),
+        (folder / "music" / "one.tsv", "read"),
+    ):
+        with pytest.raises(
+            ValueError, match=rf"{path}: expected .*{found}.*; {setting} expects a checkpoint"
+        ):
+            find_run_files(taught(folder, "none", **{setting: str(path)}))
+
+
+def test_weights_of_other_sizes_are_named(folder: Path) -> None:
+    wider = taught(folder, "wider", teacher="", network=replace(TINY, body_channels=4))
+    with pytest.raises(
+        ValueError, match=r"a network of the recipe's sizes, got body_channels = 2 instead of 4"
+    ):
+        trained(wider)
 
 
 def test_labels_of_a_source_follow_its_sound(folder: Path) -> None:

@@ -100,5 +100,5 @@ def test_checkpoints_say_where_notes_end(folder: Path, tmp_path: Path) -> None:
     config: ModelConfig = checkpoint.load(tmp_path / "ends" / "last.safetensors")[1]
     assert config.note_ends == "sounding" and config.network == TINY
     both = replace(wanted, sources=(*wanted.sources, DataSource(str(folder / "music"))))
-    with pytest.raises(ValueError, match="notes end alike"):
+    with pytest.raises(ValueError, match="the same note ends in all folders"):
         gather(both)

@@ -15,6 +15,7 @@ from lightning.fabric import Fabric
 from hppnet.model.config import NetworkConfig
 from hppnet.training import loop
 from hppnet.training.data.augmentation import Augmentation
+from hppnet.training.data.dataset import TrainingRecording, open_recordings, recordings_in
 from hppnet.training.launch import precision_plugin
 from hppnet.training.logs import Watch
 from hppnet.training.schedule import Schedule
@@ -57,6 +58,11 @@ def make_music(folder: Path) -> Path:
         lines = [f"{at}\t{at + 0.4}\t{pitch}\t{70}" for at, pitch in strokes.items()]
         (folder / "music" / f"{name}.tsv").write_text("\n".join(["onset\toffset\tnote\tvelocity", *lines]))
     return folder
+
+
+def open_folder(folder: Path, cache: Path) -> list[TrainingRecording]:
+    """The recordings of a folder that have labels beside them."""
+    return open_recordings(recordings_in(folder), cache)
 
 
 def short_run(folder: Path, name: str, **changes: Any) -> TrainingSettings:

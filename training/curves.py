@@ -77,7 +77,7 @@ def _draw_losses(axes: Axes, curves: Curves) -> None:
         if head in curves:
             axes.plot(*curves[head], color=_COLOURS[head], lw=1.2, label=head)
     axes.set_yscale("log")
-    _finish(axes, "loss a note; the pedal's a frame")
+    _finish(axes, "loss per note (pedal: per frame)")
 
 
 def _draw_rate(axes: Axes, curves: Curves) -> None:

@@ -18,8 +18,12 @@ fail() { printf 'elsewhere.sh: %s\n' "$*" >&2; exit 2; }
 recipe=$1 data=$2 out=$3 minutes=$4
 shift 4
 [ -d "$data" ] || fail "$data: expected the folder that hppnet prepare pack wrote, found none"
+names=/
 for folder in "$@"; do
   [ -d "$folder" ] || fail "$folder: expected a folder of recordings with labels, found none"
+  name=$(basename "$folder")
+  [[ $names != */"$name"/* ]] || fail "$folder: expected EVALUATE folders of different names, got $name twice"
+  names+=$name/
 done
 read -ra hppnet <<<"${HPPNET:-hppnet}"
 sets=()

@@ -130,6 +130,7 @@ def lstm(
 
 def norm(x: Tensor, weight: Tensor, bias: Tensor, relu: bool, passing: Tensor | None) -> Tensor:
     """Kernel of ``FrequencyNorm.forward``: x [B, C, T, F] to the same shape, in x's type."""
+    assert not relu or passing is None, "norm.h adds nothing to a rectified output"
     passing = None if passing is None else passing.to(x.dtype).contiguous()
     return _Norm.apply(x.contiguous(), weight, bias, relu, passing)
 

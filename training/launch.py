@@ -42,7 +42,7 @@ def fabric_for(precision: str, device: str = "auto", processes: int | None = Non
         each, machines = started
         if processes not in (None, each):
             raise ValueError(
-                f"expected the {each} processes that were started here, got --processes {processes}"
+                f"the launcher started {each} processes here, got --processes {processes}; leave it out"
             )
         return Fabric(accelerator=device, devices=each, num_nodes=machines, plugins=[plugin])
     if processes is None:
@@ -62,7 +62,7 @@ def _device(device: str) -> str:
     if device == "auto":
         return next(name for name, found in there.items() if found)
     if not there[device]:
-        raise ValueError(f"expected a device that is there, got {device}; try --device auto")
+        raise ValueError(f"expected a device of this machine, it has no {device}; try --device auto")
     return device
 
 

@@ -20,8 +20,8 @@ from .data.dataset import Batch
 from .data.sources import TrainingData, batches, gather, share
 from .kernels import accelerate
 from .logs import TrainView, Watch
-from .run import begin, config_of, save, save_weights, weights_of
-from .settings import TrainingSettings
+from .run import begin, config_of, save, save_weights
+from .settings import TrainingSettings, weights_of
 from .step import Stepper
 from .stopping import Budget, Interrupted, Request, over, requests
 from .teacher import teacher

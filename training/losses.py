@@ -65,10 +65,12 @@ class Losses:
         if self.balance not in BALANCES:
             raise ValueError(f"balance must be one of {', '.join(BALANCES)}, got {self.balance!r}")
         if min(self.weights.values()) < 0 or not any(self.weights.values()):
-            raise ValueError("losses must not count less than 0, and at least one must count more")
+            raise ValueError("weights of losses must not be negative, and at least one must be above 0")
         for name in ("pedal", "features"):
             if getattr(self, name) < 0:
-                raise ValueError(f"losses must not count less than 0, got {getattr(self, name):g} for {name}")
+                raise ValueError(
+                    f"weights of losses must not be negative, got {getattr(self, name):g} for {name}"
+                )
         if self.positive <= 0 or min(self.focal_gamma, self.onset_positive) < 0:
             raise ValueError("positive must be above 0, focal_gamma and onset_positive at least 0")
         if not (0 <= self.focal_alpha <= 1 and 0 <= self.combo_share <= 1):

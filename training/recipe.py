@@ -151,6 +151,7 @@ def _settings(raw: dict[str, Any]) -> TrainingSettings:
         raw[name] = _build(kind, raw.get(name, {}), f"[{name}]")
     raw["phases"] = tuple(_phase(table, base) for table in _tables(raw, "phases"))
     if "network" in raw:
+        _check_keys(NetworkConfig, raw["network"], "[network]")
         named = CONFIGS.get(raw.get("config", "default"), NetworkConfig())
         changed = {"name": f"{named.name}, changed", **raw["network"]}
         raw["network"] = _build(NetworkConfig, {**dataclasses.asdict(named), **changed}, "[network]")
@@ -183,6 +184,7 @@ def _phase(table: dict[str, Any], base: dict[str, dict[str, Any]]) -> Phase:
     merged = _weighted(table, "weights", "[[phases]]") if "weights" in table else dict(table)
     for name, kind in (("losses", Losses), ("augmentation", Augmentation)):
         if name in table:
+            _check_keys(kind, table[name], f"[[phases]] {name}")
             merged[name] = _build(kind, {**base[name], **table[name]}, f"[[phases]] {name}")
     phase: Phase = _build(Phase, merged, "[[phases]]")
     return phase

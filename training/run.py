@@ -13,15 +13,13 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 
 from ..model import checkpoint
-from ..model.checkpoint import DEFAULT
 from ..model.config import ModelConfig
 from ..model.files import replacing
 from ..model.network import HPPNet
 from .losses import Balance
 from .recipe import difference, digest_of, resolved
-from .settings import TrainingSettings
+from .settings import TrainingSettings, read_weights, weights_of
 
-SHIPPED = "default"  #: name of the package's weights in ``initialize_from`` and ``teacher``
 NEEDED = {"network", "average", "optimiser", "step", "recipe"}
 
 
@@ -116,19 +114,6 @@ def check_saved(settings: TrainingSettings, data: Mapping[str, str] | None = Non
     return state
 
 
-def weights_of(name: str) -> Path:
-    """The checkpoint that ``initialize_from`` or ``teacher`` names."""
-    return DEFAULT if name == SHIPPED else Path(name).expanduser()
-
-
-def network_of(path: Path, setting: str) -> HPPNet:
-    """The network of a checkpoint. Raises ValueError, naming the setting, for other files."""
-    try:
-        return checkpoint.load(path)[0]
-    except checkpoint.CheckpointError as error:
-        raise ValueError(f"{error}; {setting} expects a checkpoint") from error
-
-
 def config_of(settings: TrainingSettings, note_ends: str) -> ModelConfig:
     """The configuration saved with a run's weights, with the thresholds of ``initialize_from``, if given."""
     name = settings.initialize_from
@@ -138,11 +123,13 @@ def config_of(settings: TrainingSettings, note_ends: str) -> ModelConfig:
 
 def _take_over(network: HPPNet, path: Path) -> None:
     """Loads the weights of a checkpoint. Raises ValueError where its sizes differ."""
-    known = network_of(path, "initialize_from")
+    known = read_weights(path, "initialize_from").torch_network()
     sizes = vars(known.config)
     pairs = ((name, sizes.get(name), size) for name, size in vars(network.config).items())
-    if differs := [f"its {name} is {a}, here {b}" for name, a, b in pairs if a != b and name != "name"]:
-        raise ValueError(f"{path}: {', '.join(differs)}; initialize_from expects the sizes of [network]")
+    if differs := [f"{name} = {a} instead of {b}" for name, a, b in pairs if a != b and name != "name"]:
+        raise ValueError(
+            f"{path}: initialize_from expects a network of the recipe's sizes, got {', '.join(differs)}"
+        )
     network.load_state_dict(known.state_dict())
 
 

@@ -62,7 +62,7 @@ class Schedule:
             steps=steps,
             warm_up=scaled(self.warm_up),
             decay=scaled(self.decay),
-            mean_from=scaled(self.mean_from),
+            mean_from=max(scaled(self.mean_from), min(self.mean_from, 1)),  # not 0, which means never
         )
 
     def keeps(self, step: int) -> float:
@@ -71,7 +71,7 @@ class Schedule:
         From ``mean_from`` on, the average so far counts as 1 / (1 - ema) steps, and each new step as one
         (stochastic weight averaging, Izmailov et al., UAI 2018).
         """
-        known = min(step, count(self.mean_from, self.steps) or step)
+        known = min(step, max(1, count(self.mean_from, self.steps))) if self.mean_from else step
         # An early average would be mostly the random initial weights: it must decay faster.
         keeps = min(self.ema, (known + 1) / (known + 10))
         return 1 - 1 / (1 / (1 - keeps) + step - known)

@@ -8,6 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from ..model import checkpoint
+from ..model.checkpoint import DEFAULT
 from ..model.config import CONFIGS, NetworkConfig
 from ..model.timebase import FRAME_S
 from .data.augmentation import Augmentation
@@ -17,6 +19,21 @@ from .schedule import Phase, Schedule, count
 #: Settings of a source that have no meaning for arrays.
 _OF_SOUND = ("delay_ms", "kept", "offset_weight", "pedalled_weight", "render")
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
+WEIGHTS = ("initialize_from", "teacher")  #: the settings that name a checkpoint
+SHIPPED = "default"  #: name of the package's weights in these settings
+
+
+def weights_of(name: str) -> Path:
+    """The checkpoint that ``initialize_from`` or ``teacher`` names."""
+    return DEFAULT if name == SHIPPED else Path(name).expanduser()
+
+
+def read_weights(path: Path, setting: str) -> checkpoint.Checkpoint:
+    """Reads a checkpoint. Raises ValueError, naming the setting, for other files."""
+    try:
+        return checkpoint.read(path)
+    except checkpoint.CheckpointError as error:
+        raise ValueError(f"{error}; {setting} expects a checkpoint") from error
 
 
 @dataclass(frozen=True)
@@ -86,7 +103,8 @@ class DataSource:
         for f in fields(self):
             if f.name in _OF_SOUND and getattr(self, f.name) != f.default:
                 raise ValueError(
-                    f"arrays are drawn from as they are: leave {f.name} out, or set arrays = false"
+                    f"{f.name} is for sources of sound, this one has arrays: leave {f.name} out, "
+                    "or set arrays = false"
                 )
 
     @property
@@ -171,7 +189,8 @@ class TrainingSettings:
             raise ValueError("sources with arrays have no sound to vary: leave out augmentation")
         if self.held_out and not self.validation:
             raise ValueError(
-                "sources with arrays keep nothing back: name [[validation]], or set held_out = 0"
+                "sources with arrays hold out nothing to validate on: add a [[validation]] folder, "
+                "or set held_out = 0"
             )
 
     def _check_phases(self) -> None:
@@ -180,10 +199,15 @@ class TrainingSettings:
             raise ValueError(
                 f"expected sources of different names, got {', '.join(titles)}; give them a name"
             )
+        if clash := [name for name in WEIGHTS if name in titles and getattr(self, name)]:
+            raise ValueError(f"expected a source of another name than {clash[0]}, which is a setting")
         for number, phase in enumerate(self.phases):
-            if unknown := set(dict(phase.weights or ())) - set(titles):
+            weights = dict(phase.weights or ())
+            if unknown := set(weights) - set(titles):
                 known = ", ".join(titles)
                 raise ValueError(f"phases.{number}.weights: no source {sorted(unknown)}; known are {known}")
+            if not any(weights.get(title, 1) for title in titles):
+                raise ValueError(f"phases.{number}.weights: expected at least one above 0, got 0 for all")
             self._with(phase)  # the new settings check themselves
         steps = self.schedule.steps
         taken = sum(phase.steps if phase.steps >= 1 else phase.steps * steps for phase in self.phases)

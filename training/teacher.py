@@ -17,12 +17,12 @@ from ..model.config import NetworkConfig
 from ..model.frontend import normal
 from ..model.network import HPPNet
 from ..model.timebase import KEYS
-from .run import network_of
+from .settings import read_weights
 
 
 def teacher(path: Path, taught: NetworkConfig) -> HPPNet:
     """The network of a checkpoint, frozen. Raises ValueError where its features are of another size."""
-    network = network_of(path, "teacher")
+    network = read_weights(path, "teacher").torch_network()
     if network.config.body_channels != taught.body_channels:
         raise ValueError(
             f"{path}: expected a teacher of {taught.body_channels} body_channels like the network that is "

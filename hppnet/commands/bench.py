@@ -13,18 +13,18 @@ from .reports import print_figures, write_figures
 if TYPE_CHECKING:
     from rich.table import Table
 
-app = typer.Typer(help="Measure what this machine does.", no_args_is_help=True)
+app = typer.Typer(help="Measure the speed of this machine.", no_args_is_help=True)
 
 
 @app.callback()
 def _bench() -> None:
-    """Measure what this machine does."""
+    """Measure the speed of this machine."""
 
 
 @app.command()
 def offline(
-    seconds: Annotated[float, typer.Option(min=1, help="How much sound; it is made up here.")] = 60,
-    repeats: Annotated[int, typer.Option(min=1, help="The median of so many runs counts.")] = 3,
+    seconds: Annotated[float, typer.Option(min=1, help="Seconds of generated sound to transcribe.")] = 60,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of which the median counts.")] = 3,
     threads: Annotated[int, typer.Option(min=1, help="Processor cores to use.")] = 1,
     checkpoint: Checkpoint = None,
     device: ComputeDevice = Device.auto,

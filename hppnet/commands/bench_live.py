@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @bench.app.command()
 def live(
     seconds: Annotated[
-        float, typer.Option(min=5, help="Length of the sound; it plays twice, in real time.")
+        float, typer.Option(min=5, help="Seconds of sound; it plays twice, in real time.")
     ] = 30,
     recording: Annotated[
         Path | None,

@@ -16,7 +16,7 @@ from .reports import print_figures, write_figures
 @bench.app.command()
 def page(
     seconds: Annotated[float, typer.Option(min=5, help="Seconds of playing, in real time.")] = 30,
-    latency: Annotated[float, typer.Option(help="Algorithmic, ms: 52, 92, 132 or 212.")] = 132,
+    latency: Annotated[float, typer.Option(help="Algorithmic latency, ms: 52, 92, 132 or 212.")] = 132,
     checkpoint: Checkpoint = None,
     json_file: FiguresFile = None,
     force: Force = False,

@@ -15,9 +15,9 @@ from .reports import print_figures, write_figures
 @bench.app.command()
 def serve(
     streams: Annotated[
-        int, typer.Option(min=1, help="Streams to begin with; fewer if a block was late.")
+        int, typer.Option(min=1, help="Streams to try first; fewer follow if a block was late.")
     ] = 8,
-    seconds: Annotated[float, typer.Option(min=5, help="Length of the sound; each run takes so long.")] = 20,
+    seconds: Annotated[float, typer.Option(min=5, help="Seconds of sound in each run.")] = 20,
     latency: Annotated[float, typer.Option(help="Algorithmic latency, ms.")] = 132,
     checkpoint: Checkpoint = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,

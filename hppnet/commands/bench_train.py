@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @bench.app.command()
 def train(
-    seconds: Annotated[float, typer.Option(min=1, help="How long to train for.")] = 30,
+    seconds: Annotated[float, typer.Option(min=1, help="Seconds to train for.")] = 30,
     processes: Annotated[
         int | None,
         typer.Option(

@@ -27,14 +27,17 @@ def evaluate(
         typer.Option("--model", help="hppnet, basic-pitch or transkun; repeatable.  [default: hppnet]"),
     ] = None,
     predictions: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="NAME.mid for each recording, made by any program.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Score DIR/NAME.mid for each recording, by any program."),
     ] = None,
     streaming: Annotated[
-        bool, typer.Option("--streaming", help="As live would have transcribed them.")
+        bool, typer.Option("--streaming", help="Transcribe as live does, with limited look-ahead.")
     ] = False,
     latency: Annotated[
         str | None,
-        typer.Option(help="With --streaming: ms, fast, balanced or accurate (default); all: F1 against it."),
+        typer.Option(
+            help="With --streaming: ms, fast, balanced or accurate (default). all: compare every latency."
+        ),
     ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="Other weights than those that come with hppnet.")
@@ -44,44 +47,53 @@ def evaluate(
     frame_threshold: Threshold = None,
     offset_threshold: Threshold = None,
     first_seconds: Annotated[
-        float | None, typer.Option(min=0.1, help="Only so much of each file, for a quick look.")
+        float | None, typer.Option(min=0.1, help="Evaluate only this many seconds of each file.")
     ] = None,
     note_ends: Annotated[
         str | None, typer.Option(metavar="keys|sounding", help="Where the notes of MIDI labels end.")
     ] = None,
     no_piano: Annotated[
         list[Path] | None,
-        typer.Option(metavar="PATH", help="Recordings without piano: false notes a minute. Repeatable."),
+        typer.Option(
+            metavar="PATH", help="Recordings without piano, to count false notes a minute; repeatable."
+        ),
     ] = None,
     starts: Annotated[
-        int | None, typer.Option(min=1, help="Begin so often amid --no-piano, in place of hearing it whole.")
+        int | None,
+        typer.Option(min=1, help="Take this many short excerpts of --no-piano, not whole recordings."),
     ] = None,
     playing: Annotated[
         bool,
-        typer.Option("--playing", help="Rendered here: re-strikes, chords, soft, low and high notes."),
+        typer.Option(
+            "--playing", help="Test phrases made here: re-strikes, chords, soft, low and high notes."
+        ),
     ] = False,
     soundfont: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="That plays --playing.  [default: the largest that is installed]"),
+        typer.Option(metavar="FILE", help="Sound font for --playing.  [default: the largest one installed]"),
     ] = None,
     noise: Annotated[Path | None, typer.Option(metavar="DIR", help="Add background noise.")] = None,
     snr: Annotated[
-        float | None, typer.Option(metavar="DB", help="The level above --noise.  [default: 20]")
+        float | None, typer.Option(metavar="DB", help="Level of the recording above --noise.  [default: 20]")
     ] = None,
     rooms: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Impulse responses, the first arrival at 1 ms.")
+        Path | None, typer.Option(metavar="DIR", help="Add rooms: impulse responses, first arrival at 1 ms.")
     ] = None,
     input_channel: InputChannel = None,
     track: Track = None,
-    detune: Annotated[float, typer.Option(metavar="CENTS", help="The piano is so much sharper.")] = 0,
-    gain: Annotated[float, typer.Option(metavar="DB", help="The recording is so much louder.")] = 0,
+    detune: Annotated[float, typer.Option(metavar="CENTS", help="Raise the pitch by this much.")] = 0,
+    gain: Annotated[float, typer.Option(metavar="DB", help="Raise the level by this much.")] = 0,
     errors: Annotated[
-        bool, typer.Option("--errors", help="Which notes are missed and invented: a table and a picture.")
+        bool,
+        typer.Option("--errors", help="Show which notes are missed and invented: a table and a picture."),
     ] = False,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Where to draw --errors or --latency all.")
+        Path | None,
+        typer.Option(metavar="FILE.png", help="File for the picture of --errors or --latency all."),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Recordings at once, a process each.")] = 1,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Recordings to transcribe at once, each in a process.")
+    ] = 1,
     json_file: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write all scores; - for standard output.")
     ] = None,

@@ -26,7 +26,7 @@ def _prepare() -> None:
 
 @app.command()
 def maestro(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="With maestro-v3.0.0.csv (or .json).")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with maestro-v3.0.0.csv (or .json).")],
     out: Out,
     note_ends: Ends = NoteEnds.sounding,
     download: Annotated[
@@ -45,7 +45,7 @@ def maestro(
 ) -> None:
     """MAESTRO, split as its table of contents says.
 
-    Makes OUT/train, OUT/validation and OUT/test. The official archive (101 GB, 120 GB more unpacked) is at
+    Makes OUT/train, OUT/validation and OUT/test. The official zip (101 GB; unpacked, another 120 GB) is at
     https://storage.googleapis.com/magentadata/datasets/maestro/v3.0.0/maestro-v3.0.0.zip
     """
     from ..training.prepare.maestro import find_maestro
@@ -63,7 +63,9 @@ def maestro(
 
 @app.command()
 def maps(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="With recordings and labels, at any depth.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder with recordings and labels, at any depth.")
+    ],
     out: Out,
     note_ends: Ends = NoteEnds.keys,
     jobs: Jobs = None,
@@ -92,7 +94,9 @@ def maps(
 
 @app.command()
 def pairs(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="With recordings and MIDI, at any depth.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder with recordings and MIDI, at any depth.")
+    ],
     out: Out,
     note_ends: Ends = NoteEnds.keys,
     jobs: Jobs = None,

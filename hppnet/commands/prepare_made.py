@@ -14,29 +14,31 @@ from .prepare_run import Arrays, Ends, Jobs, NoteEnds, Out, Pattern, carry_out, 
 
 
 def render(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="With MIDI files, at any depth.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with MIDI files, at any depth.")],
     out: Out,
     soundfont: Annotated[
         list[str],
         typer.Option(
             metavar="PATH[=WEIGHT]",
-            help="A piano (.sf2, .sf3) or a folder of them; repeatable. WEIGHT: how often, against others.",
+            help="A piano (.sf2, .sf3) or a folder of them; repeatable. WEIGHT: its share of the pieces.",
         ),
     ],
     rooms: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Impulse responses whose first arrival is at 1 ms: reverb."),
     ] = None,
-    room_chance: Annotated[float, typer.Option(min=0, max=1, help="How often a room.")] = 0.5,
+    room_chance: Annotated[float, typer.Option(min=0, max=1, help="Chance that a piece gets a room.")] = 0.5,
     restrike_chance: Annotated[
-        float, typer.Option(min=0, max=1, help="How often a piece gets repeated notes: to train on.")
+        float, typer.Option(min=0, max=1, help="Chance that a piece gets repeated notes, for training.")
     ] = 0.0,
     seed: Annotated[
         int, typer.Option(min=0, help="The seed of all choices; another gives other sounds.")
     ] = 0,
     plain: Annotated[
         bool,
-        typer.Option("--plain", help="As played, in tune, no room, one pedal sound: to measure with."),
+        typer.Option(
+            "--plain", help="For measuring: as played, in tune, without room, with one pedal sound."
+        ),
     ] = False,
     note_ends: Ends = NoteEnds.keys,
     jobs: Jobs = None,
@@ -65,12 +67,16 @@ def render(
 
 
 def label(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="With recordings, at any depth.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with recordings, at any depth.")],
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="OUT", show_default="DIR-labelled", help="For the results."),
+        typer.Option(
+            "-o", "--output", metavar="OUT", show_default="DIR-labelled", help="Folder for the results."
+        ),
     ] = None,
-    model: Annotated[str, typer.Option(help="Who labels: hppnet, transkun or basic-pitch.")] = "hppnet",
+    model: Annotated[
+        str, typer.Option(help="The program that labels: hppnet, transkun or basic-pitch.")
+    ] = "hppnet",
     checkpoint: Checkpoint = None,
     jobs: Jobs = None,
     arrays: Arrays = False,

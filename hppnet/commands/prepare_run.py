@@ -32,16 +32,21 @@ class NoteEnds(str, enum.Enum):
 
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the results; what is there is kept.")]
 Ends = Annotated[
-    NoteEnds, typer.Option(help="Notes end with their keys, or sounding: with the pedal (CC64 >= 64).")
+    NoteEnds, typer.Option(help="keys: notes end with their keys; sounding: with the pedal (CC64 >= 64).")
 ]
 Jobs = Annotated[
-    int | None, typer.Option(min=1, show_default="one a core", help="Pieces at once, a process each.")
+    int | None,
+    typer.Option(min=1, show_default="one per core", help="Pieces to make at once, each in a process."),
 ]
 Arrays = Annotated[
-    bool, typer.Option("--arrays", help="Also features (float16, dB) and targets as .npy, a folder each.")
+    bool,
+    typer.Option("--arrays", help="Also write features (float16, dB) and targets as .npy, a folder each."),
 ]
 Pattern = Annotated[
-    str, typer.Option("--only", metavar="PATTERN", help="Only pieces whose name fits (* and ?).")
+    str,
+    typer.Option(
+        "--only", metavar="PATTERN", help="Make only pieces whose names match (* and ? are wildcards)."
+    ),
 ]
 
 

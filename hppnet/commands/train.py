@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 
 def train(
     recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="A TOML file, or a name: default, maestro, paper.")
+        str,
+        typer.Argument(metavar="RECIPE", help="A TOML file, or a name: default, further, maestro, paper."),
     ],
     data: Annotated[
         Path | None,
-        typer.Option(metavar="ROOT", help="Folder that the recipe's sources are in.  [default: this one]"),
+        typer.Option(
+            metavar="ROOT", help="Folder that the recipe's sources are in.  [default: the current one]"
+        ),
     ] = None,
     folder: Annotated[
         Path | None, typer.Option(metavar="DIR", help="For checkpoints and logs.  [default: runs/RECIPE]")
@@ -47,7 +50,7 @@ def train(
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
     minutes: Annotated[
         float | None,
-        typer.Option(min=0.1, help="How long: the schedule is stretched to as many steps."),
+        typer.Option(min=0.1, help="Train for this long: the schedule is stretched to as many steps."),
     ] = None,
 ) -> None:
     """Train a network by a recipe, or go on training it.

@@ -84,7 +84,7 @@ def check_front_end(folder: Path) -> None:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(
-            f"{path}: expected it to say which front end made the arrays, there is none; {again}"
+            f"{path}: expected a description of the front end that made the arrays, found none; {again}"
         ) from None
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: cannot be read ({error}); {again}") from error
@@ -166,9 +166,7 @@ def _open(folder: Path, name: str) -> ArrayRecording:
             raise ValueError(
                 f"{path}: expected {len(spectra)} frames, as many as in {SPECTRA}, found {len(wanted[-1])}"
             )
-    return ArrayRecording(
-        name, spectra, tuple(wanted), read_presses((folder / name).with_suffix(PEDAL_SUFFIX))
-    )
+    return ArrayRecording(name, spectra, tuple(wanted), read_presses(folder / f"{name}{PEDAL_SUFFIX}"))
 
 
 def _load(path: Path, kind: str) -> np.ndarray:

@@ -96,14 +96,6 @@ def recordings_in(folder: Path) -> list[tuple[Path, Path]]:
     return found
 
 
-def open_folder(folder: Path, cache: Path) -> list[TrainingRecording]:
-    """The recordings of a folder that have labels beside them; both are read once, into ``cache``."""
-    pairs = recordings_in(Path(folder))
-    if not pairs:
-        raise ValueError(f"{folder}: expected sound files with .tsv labels beside them, found none")
-    return open_recordings(pairs, cache)
-
-
 def open_recordings(pairs: Sequence[tuple[Path, Path]], cache: Path) -> list[TrainingRecording]:
     """Recordings, each with its labels; both are read once, into ``cache``."""
     return [open_recording(sound, labels, cache) for sound, labels in pairs]

@@ -129,10 +129,11 @@ def within(notes: Iterable[Note], seconds: float) -> list[Note]:
     Raises ValueError where the last note begins so late that notes and sound cannot match, or none is left.
     """
     notes = list(notes)
-    last_s = max(note.onset_s for note in notes)
+    last_s = max((note.onset_s for note in notes), default=0.0)
     if last_s > seconds + LATE_S:
         raise ValueError(
-            f"no pair: the last note begins at {last_s:.1f} s, the sound ends at {seconds:.1f} s"
+            f"expected notes and sound of the same recording, but the last note begins at {last_s:.1f} s "
+            f"and the sound ends at {seconds:.1f} s"
         )
     kept = without_overlaps(
         replace(note, offset_s=min(note.offset_s, seconds)) for note in notes if note.onset_s < seconds

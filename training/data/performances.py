@@ -26,7 +26,7 @@ from ...model.midi_file import SUSTAIN
 from ...model.notes import Note, Press, sounding, without_overlaps
 from ...model.timebase import KEYS, LOWEST_PITCH
 
-DOWN_FROM = 64  #: the least value of the sustain pedal that holds the strings
+DOWN_FROM = 64  #: the least value of the sustain pedal that frees the strings, as in FluidSynth
 MIDI_SUFFIXES = (".mid", ".midi")
 DRUMS = 9  #: channel, counted from 0
 
@@ -34,23 +34,24 @@ Event = tuple[float, mido.Message]  #: seconds from the start, and the message
 
 
 def read_performance(path: Path) -> mido.MidiFile:
-    """Reads a MIDI file. Raises ValueError, one line that names it, if it is missing, broken or not MIDI."""
+    """Reads a MIDI file. Raises ValueError, one line that names it, if it is missing or of another kind."""
     try:
-        return mido.MidiFile(path)
+        found = mido.MidiFile(path)
     except FileNotFoundError:
         raise ValueError(f"there is no {path}") from None
     except Exception as error:  # mido raises many kinds of exceptions for a broken file
         said = " ".join(str(error).split()) or "it ends early"
         raise ValueError(f"{path}: expected a MIDI file, could not read it ({said})") from error
+    if found.type == 2:
+        raise ValueError(f"{path}: expected a MIDI file of type 0 or 1, got type 2 (independent tracks)")
+    return found
 
 
 def notes_of(performance: mido.MidiFile, note_ends: str) -> list[Note]:
-    """The notes on the piano's 88 keys, sorted by onset, none overlapping; drums left out.
+    """The notes on the piano's 88 keys, sorted by onset, none overlapping; ``note_ends``: keys or sounding.
 
-    ``note_ends`` is ``keys`` or ``sounding``. Raises ValueError for a file of independent tracks (type 2).
+    Drums are left out.
     """
-    if performance.type == 2:
-        raise ValueError("expected a MIDI file of type 0 or 1, got type 2 (independent tracks)")
     events = list(_events(performance))
     notes = without_overlaps(_played_notes(events))
     if note_ends == "sounding":
@@ -131,10 +132,7 @@ def pedal_of(labels: tuple[Path, ...]) -> list[tuple[float, float]] | None:
 def performed(labels: tuple[Path, ...], note_ends: str) -> list[Note]:
     """The notes of a MIDI file. Raises ValueError for a file that cannot be used."""
     (path,) = labels
-    try:
-        return notes_of(read_performance(path), note_ends)
-    except OSError as error:
-        raise ValueError(f"{path}: {error}") from error
+    return notes_of(read_performance(path), note_ends)
 
 
 TEMPO = 500_000  #: microseconds a quarter note
@@ -148,8 +146,7 @@ TimedMessage = tuple[float, int, mido.Message]
 def with_repeated_notes(midi: mido.MidiFile, share: float, rng: np.random.Generator) -> mido.MidiFile:
     """The performance with a ``share`` of its notes repeated one to five times, mostly softer.
 
-    The notes are those of ``notes_of``, on channel 0. All other messages keep their times. Raises ValueError
-    as ``notes_of`` does.
+    The notes are those of ``notes_of``, on channel 0. All other messages keep their times.
     """
     strokes: dict[int, list[Note]] = defaultdict(list)
     for note in notes_of(midi, "keys"):
@@ -186,8 +183,7 @@ def with_added_chords(midi: mido.MidiFile, share: float, rng: np.random.Generato
     """The performance with one to nine other keys played together with a ``share`` of its notes.
 
     These keys go down within 10 ms of the note and come up within 50 ms of it, about as loud. Keys in use
-    meanwhile are left out. The notes are those of ``notes_of``, on channel 0. Raises ValueError as
-    ``notes_of`` does.
+    meanwhile are left out. The notes are those of ``notes_of``, on channel 0.
     """
     notes = notes_of(midi, "keys")
     strokes: dict[int, list[Note]] = defaultdict(list)

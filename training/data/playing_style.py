@@ -19,10 +19,8 @@ import mido
 import numpy as np
 
 from ...model.midi_file import SUSTAIN
-from .performances import with_added_chords, with_repeated_notes
+from .performances import DOWN_FROM, DRUMS, with_added_chords, with_repeated_notes
 
-SWITCH = 64  #: the threshold of FluidSynth and of the MIDI reader
-DRUMS = 9  #: channel, counted from 0
 DEPTHS = 6  #: half-pedal steps from damped strings to the longest release
 RELEASE = 38  #: SoundFont generator of the release, changed by NRPN 120, RELEASE in steps of two timecents
 OCTAVE = 1200  #: timecents that double a time
@@ -32,7 +30,7 @@ OCTAVE = 1200  #: timecents that double a time
 class PedalControl:
     """The response of a piano's pedal. The default leaves a performance unchanged."""
 
-    threshold: int = SWITCH  #: the least value at which the strings are free
+    threshold: int = DOWN_FROM  #: the least value at which the strings are free
     part: int = 0  #: number of values below it at which the dampers brush the strings
     longest_octaves: float = 0.0  #: doublings of a release's time just below the threshold
     damping_octaves: float = 0.0  #: doublings at rest, for dampers other than the sound font's

@@ -18,13 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ...model.timebase import SAMPLE_RATE
 from ...processes import alone
 from ..settings import DataSource, TrainingSettings
 from .dataset import TrainingRecording, delayed, notes_array
 from .labels import within
-from .performances import MIDI_SUFFIXES
+from .performances import DOWN_FROM, MIDI_SUFFIXES
 from .piano_sounds import files_by_key
-from .playing_style import SWITCH
 from .rendering import Choices, Rendered
 from .sounds import files_in
 
@@ -102,7 +102,7 @@ def renderings(source: DataSource, settings: TrainingSettings, note_ends: str) -
         velocity_exponent=how.velocity_exponent,
         velocity_spread=how.velocity_spread,
         velocity_shift=how.velocity_shift,
-        pedal_threshold=None if how.pedal_threshold == (SWITCH, SWITCH) else how.pedal_threshold,
+        pedal_threshold=None if how.pedal_threshold == (DOWN_FROM, DOWN_FROM) else how.pedal_threshold,
         key_releases=releases,
         key_release_chance=how.key_release_chance,
     )
@@ -129,7 +129,9 @@ def performances(source: DataSource, folder: Path) -> list[Path]:
     """The MIDI files that a source takes, sorted by name. Raises ValueError where there is none."""
     found = [p for p in files_in(folder, MIDI_SUFFIXES, "MIDI performances") if source.takes(p.stem)]
     if not found:
-        raise ValueError(f"{folder}: expected MIDI performances that only and without leave, found none")
+        raise ValueError(
+            f"{folder}: expected MIDI performances whose names suit only and without, found none"
+        )
     return found
 
 
@@ -141,7 +143,7 @@ def check_piano(piano: Path) -> None:
     content = (piano.name.encode() + piano.read_bytes()).lower()
     if any(name in content for name in RESERVED):
         raise ValueError(
-            f"{piano}: this is the Splendid Grand, on which evaluation listens to renderings; "
+            f"{piano}: this is the Splendid Grand, which is reserved for evaluation; "
             "choose another piano to train on"
         )
 
@@ -175,7 +177,7 @@ def _render(rendered: Rendered, note_ends: str, part: Path) -> None:
         if not take.notes:
             raise ValueError("no note on the piano's 88 keys")
         samples = np.concatenate(list(take.blocks))
-        seconds = len(samples) / 16_000
+        seconds = len(samples) / SAMPLE_RATE
         notes = within(take.notes, seconds)
     except ValueError as error:
         (part / WHY).write_text(" ".join(str(error).split()) + "\n", encoding="utf-8")

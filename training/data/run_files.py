@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
 
-from ..settings import DataSource, TrainingSettings
+from ...model.checkpoint import identity
+from ..settings import WEIGHTS, DataSource, TrainingSettings, read_weights, weights_of
 from .arrays import arrays_in
 from .dataset import recordings_in
 from .labels import note_ends_of
@@ -23,13 +24,13 @@ class RunFiles:
     """The files of a run."""
 
     trained: list[list[Pair] | Renderings]  #: recordings with labels, or MIDI, for each source
-    kept: list[tuple[DataSource, list[Pair]]]
+    kept: list[tuple[DataSource, list[Pair]]]  #: held out of each source, then each folder to validate on
     note_ends: str
-    digests: dict[str, str]
+    digests: dict[str, str]  #: of each source's files, by its title, and of all else that steps depend on
 
 
 def find_run_files(settings: TrainingSettings) -> RunFiles:
-    """Finds the files in all folders of a run. Raises ValueError, naming a folder that cannot be used."""
+    """Finds the files of a run. Raises ValueError, naming a folder or checkpoint that cannot be used."""
     for name in ("rooms", "noises"):
         check_folder(settings.path(getattr(settings.augmentation, name) or "."), f"augmentation.{name}")
     ends = _note_ends([*settings.sources, *settings.validation], settings)
@@ -45,6 +46,9 @@ def find_run_files(settings: TrainingSettings) -> RunFiles:
     for name in ("rooms", "noises"):
         if folder := getattr(settings.augmentation, name):
             digests[f"augmentation.{name}"] = _digest(sounds_in(settings.path(folder)))
+    for name in WEIGHTS:
+        if given := getattr(settings, name):
+            digests[name] = identity(read_weights(weights_of(given), name).path)
     return RunFiles(trained, kept, ends, digests)
 
 
@@ -96,7 +100,9 @@ def split(names: list[str], source: DataSource, settings: TrainingSettings) -> t
         pass
     elif source.kept:
         if unknown := [name for name in source.kept if name not in names]:
-            raise ValueError(f"{source.folder}: expected {', '.join(unknown)}, to keep back, found none")
+            raise ValueError(
+                f"{source.folder}: expected recordings of the names in kept, found no {', '.join(unknown)}"
+            )
         held = [name in source.kept for name in names]
     elif every and len(names) > 1:
         held = [n % every == every - 1 for n in range(len(names))]
@@ -125,5 +131,7 @@ def _note_ends(sources: Sequence[DataSource], settings: TrainingSettings) -> str
     said = {source.folder: note_ends_of(settings.path(source.folder)) for source in sources}
     if len(set(said.values())) > 1:
         each = ", ".join(f"{folder}: {ends}" for folder, ends in said.items())
-        raise ValueError(f"expected labels whose notes end alike (hppnet prepare --note-ends), got {each}")
+        raise ValueError(
+            f"expected the same note ends in all folders (hppnet prepare --note-ends), got {each}"
+        )
     return next(iter(said.values()))

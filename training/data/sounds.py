@@ -44,7 +44,8 @@ def read_sound(path: Path) -> np.ndarray:
         said = getattr(error, "error_string", error)
         raise ValueError(f"{path}: expected sound, cannot read it ({said})") from error
     if not len(samples) or not np.isfinite(samples).all():
-        raise ValueError(f"{path}: expected finite samples, found none or others")
+        found = "NaN or infinite ones" if len(samples) else "none"
+        raise ValueError(f"{path}: expected finite samples, found {found}")
     mono = Downmix(samples.shape[1], rate).feed(samples)
     return np.asarray(soxr.resample(mono, rate, SAMPLE_RATE))
 
@@ -64,6 +65,7 @@ class SoundReader(Protocol):
     """An open recording: its rate and its sound, block by block."""
 
     sample_rate: int  #: Hz
+    duration_s: float | None  #: None: only decoding tells
 
     def blocks(self) -> Iterator[np.ndarray]: ...
 

@@ -142,7 +142,7 @@ def _excerpts(
 def share(batch: int, rank: int, processes: int) -> range:
     """Which places of the batch a process draws. Raises ValueError where they cannot be shared evenly."""
     if batch % processes:
-        raise ValueError(f"the batch ({batch}) must divide by the number of processes ({processes})")
+        raise ValueError(f"the batch ({batch}) must be a multiple of the number of processes ({processes})")
     each = batch // processes
     return range(rank * each, (rank + 1) * each)
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,8 +21,9 @@ import numpy as np
 import soundfile
 
 from ...model.device import peak_mib
-from ...model.notes import Note, Press, read_midi
+from ...model.notes import Note, Press, read_midi, read_pedal
 from ...model.timebase import MAX_LOOK_AHEAD_FRAMES, latency_s
+from ..data.performances import MIDI_SUFFIXES
 from ..data.sounds import Opener
 from .conditions import Listening
 from .peers import PeerTranscriber, ProgramLoadError
@@ -214,17 +216,34 @@ class WrittenPredictions:
 
     folder: Path
     listening: Listening
+    open_recording: Opener
 
     name = "predictions"
 
     def transcribe(self, name: str, recording: Path) -> list[ProgramOutput]:
-        names = [f"{stem}{suffix}" for stem in (name, recording.stem) for suffix in (".mid", ".midi")]
+        names = [f"{stem}{suffix}" for stem in (name, recording.stem) for suffix in MIDI_SUFFIXES]
         path = next((self.folder / n for n in names if (self.folder / n).is_file()), None)
         if path is None:
             raise ValueError(f"{recording}: expected its transcription {self.folder / names[0]}, found none")
-        notes = read_midi(path)
-        return [
-            ProgramOutput(
-                self.name, self.listening.notes(notes), max((n.offset_s for n in notes), default=0.0)
-            )
-        ]
+        presses = self.listening.presses(read_pedal(path)) if self._with_pedal else None
+        notes = self.listening.notes(read_midi(path))
+        return [ProgramOutput(self.name, notes, self._length_s(recording), pedal=presses)]
+
+    @cached_property
+    def _with_pedal(self) -> bool:
+        """Whether the program writes the pedal: whether any of its files has a press."""
+        return any(_presses_it(path) for path in self.folder.iterdir() if path.suffix in MIDI_SUFFIXES)
+
+    def _length_s(self, recording: Path) -> float:
+        with self.open_recording(recording) as opened:
+            length_s = opened.duration_s
+            if length_s is None:
+                length_s = sum(map(len, opened.blocks())) / opened.sample_rate
+        return min(length_s, self.listening.first_s or length_s)
+
+
+def _presses_it(path: Path) -> bool:
+    try:
+        return bool(read_pedal(path))
+    except ValueError:  # named when it is that file's turn
+        return False

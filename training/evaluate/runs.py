@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..data.sounds import Opener as Opener
 from .conditions import Listening
 from .mistakes import Mistakes, mistakes_of
 from .pedal_scores import PedalScores, mean_pedal, score_pedal

@@ -165,7 +165,7 @@ def _programs(
             program = Hppnet(transcriber, latencies, options.listening, opener)
             programs[name] = partial(transcribe_all, program=program)
     if options.predictions is not None:
-        written = WrittenPredictions(options.predictions, options.listening)
+        written = WrittenPredictions(options.predictions, options.listening, opener)
         programs[written.name] = partial(transcribe_all, program=written)
     return programs
 

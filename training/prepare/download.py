@@ -209,7 +209,8 @@ def unpack(archive: Path, folder: Path, last: Callable[[str], bool], progress: P
             _check_room_to_unpack(archive, folder, members)
             total, so_far = sum(member.file_size for member in members), 0
             for member in sorted(members, key=lambda member: last(member.filename)):
-                _write(file, member, folder / member.filename)
+                if not _there(member, folder):
+                    _write(file, member, folder / member.filename)
                 so_far += member.file_size
                 progress("unpacking", so_far, total)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:  # or encrypted
@@ -241,8 +242,6 @@ def _check_room_to_unpack(archive: Path, folder: Path, members: list[zipfile.Zip
 
 
 def _write(file: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
-    if path.is_file() and path.stat().st_size == member.file_size:
-        return
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:

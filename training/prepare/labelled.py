@@ -48,9 +48,7 @@ class Labeller:
         """The peer, not loaded yet."""
         if self.model != OWN:
             return peers.make(self.model)
-        from ..evaluate.peers import OwnPeer
-
-        return OwnPeer(self.checkpoint)
+        return peers.OwnPeer(self.checkpoint)
 
 
 @lru_cache(maxsize=1)

@@ -1,8 +1,9 @@
 """Packs a recipe's data as Opus into a limited size, for a machine that has no other access to data.
 
 Recordings are re-encoded, and performances are rendered here, because that machine has neither the sound
-fonts nor the time. A source's share of the size follows its weight. Its pieces are shuffled once, so that a
-random selection of them is left out. Held-out recordings come first.
+fonts nor the time. A source's share of the size follows its weight, and each folder to validate on has a
+tenth. Pieces are shuffled once, so that a random selection of them is left out. The recordings that a source
+holds out come first, and are packed whole, with one piece to train on at least.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from ..data.sounds import sounds_in
 from ..data.sources import cache_of
 from ..settings import DataSource, TrainingSettings
 
-BYTES_PER_S = 3_500  #: Opus at COMPRESSION, about 26 kbit/s, and the labels
-COMPRESSION = 0.93  #: libsndfile's compression level, 0 to 1
+COMPRESSION = 0.93  #: libsndfile's compression level, 0 to 1: about 26 kbit/s
+VALIDATION = 0.1  #: the share of the size of each folder in [[validation]]
 PART_BYTES = 50_000_000
 PART, _NUMBERED = "part-{:02d}.tar", re.compile(r"part-(\d{2,})\.tar")
 
@@ -45,6 +46,7 @@ class Packed:
     title: str
     recordings: int = 0
     seconds: float = 0.0
+    bytes: int = 0
     left_out: int = 0
 
     def line(self) -> str:
@@ -69,7 +71,7 @@ def pack(
 ) -> Pack:
     """Writes ``out/part-01.tar`` and so on, of at most 50 MB each and ``megabytes`` MB together.
 
-    Raises ValueError if rooms and noises alone do not fit or the recipe has arrays, RuntimeError if
+    Raises ValueError if not even what every source needs fits or the recipe has arrays, RuntimeError if
     FluidSynth is missing, FileExistsError if a part would replace a file that this program did not write.
     """
     check_parts(out)
@@ -84,16 +86,19 @@ def pack(
         if room <= 0:
             raise ValueError(f"rooms and noises alone take {small / 1e6:.0f} MB: raise --size")
         found = Pack()
+        left = room * (1 - VALIDATION * len(settings.validation))
         weights = sum(source.weight for source in settings.sources)
-        shares = [(source, source.weight / weights) for source in settings.sources]
-        for number, (source, share) in enumerate(shares):
-            report(number, len(shares))
-            of_one = files.trained[number]
-            held = next((pairs for kept, pairs in files.kept if kept is source), [])
-            found.sources.append(_pack_source(source, of_one, held, settings, work, share * room, files))
-        for source, pairs in files.kept:
-            if source in settings.validation:
-                found.sources.append(_pack_source(source, [], pairs, settings, work, 0.1 * room, files))
+        for number, source in enumerate(settings.sources):
+            report(number, len(settings.sources))
+            of_one, (_, held), share = files.trained[number], files.kept[number], source.weight / weights
+            found.sources.append(_pack_source(source, of_one, held, settings, work, share * left, files))
+        for source, pairs in files.kept[len(settings.sources) :]:
+            found.sources.append(_pack_source(source, pairs, [], settings, work, VALIDATION * room, files))
+        if (needed := sum(source.bytes for source in found.sources)) > room:
+            raise ValueError(
+                f"the sources need {(small + needed) / 1e6:.1f} MB at least: raise --size, or set a lower "
+                "held_out_most"
+            )
         found.parts = _tar(work, out)
         return found
     finally:
@@ -109,7 +114,7 @@ def _copy_small(settings: TrainingSettings, work: Path) -> int:
                 target = work / _inside(folder) / path.name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, target)
-                size += path.stat().st_size
+                size += _in_tar(path)
     return size
 
 
@@ -122,24 +127,27 @@ def _pack_source(
     room: float,
     files: RunFiles,
 ) -> Packed:
-    """Packs a source's pieces, as many as fit into ``room`` bytes."""
+    """Packs a source's pieces: those held out, one to train on, then as many as fit into ``room`` bytes."""
     folder = work / _inside(source.folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / REPORT).write_text(json.dumps({"note_ends": files.note_ends}), encoding="utf-8")
     done = Packed(source.title)
     if isinstance(trained, Renderings):
-        total = len(trained.order) + len(trained.held)
+        first, total = len(trained.held), len(trained.order) + len(trained.held)
         recordings = _rendered(trained)
     else:
-        total = len(trained) + len(held)
+        first, total = len(held), len(trained) + len(held)
         recordings = _recorded(source, [*held, *_shuffled(trained)], settings)
-    taken = 0.0
     for recording in recordings:
-        wanted = BYTES_PER_S * len(recording.samples) / SAMPLE_RATE
-        # At least one piece to train on, beside the held-out ones.
-        if taken + wanted > room and done.recordings > len(held):
+        paths = write(recording, work)
+        size = sum(map(_in_tar, paths))
+        if done.bytes + size > room and done.recordings > first:
+            for path in paths:
+                path.unlink()
             break
-        taken += write(recording, folder)
+        for path in paths:
+            path.replace(folder / path.name)
+        done.bytes += size
         done.recordings += 1
         done.seconds += len(recording.samples) / SAMPLE_RATE
     done.left_out = total - done.recordings
@@ -165,8 +173,8 @@ def _shuffled(pairs: list[Pair]) -> list[Pair]:
     return [pairs[n] for n in np.random.default_rng(0).permutation(len(pairs))]
 
 
-def write(recording: TrainingRecording, folder: Path) -> int:
-    """Writes a recording as Opus, with its tables; returns their size in bytes."""
+def write(recording: TrainingRecording, folder: Path) -> list[Path]:
+    """Writes a recording as Opus, with its tables; returns their paths."""
     paths = [folder / f"{recording.name}{suffix}" for suffix in (".opus", ".tsv", PEDAL_SUFFIX)]
     with soundfile.SoundFile(
         paths[0], "w", SAMPLE_RATE, 1, format="OGG", subtype="OPUS", compression_level=COMPRESSION
@@ -175,7 +183,7 @@ def write(recording: TrainingRecording, folder: Path) -> int:
     write_table(paths[1], [Note(on, off, int(pitch), int(v)) for on, off, pitch, v in recording.notes])
     if recording.pedal is not None:
         write_presses(paths[2], [(float(down_s), float(up_s)) for down_s, up_s in recording.pedal])
-    return sum(path.stat().st_size for path in paths if path.exists())
+    return [path for path in paths if path.exists()]
 
 
 def _inside(folder: str) -> Path:
@@ -205,6 +213,11 @@ def check_parts(out: Path) -> None:
             raise FileExistsError(errno.EEXIST, why, str(path))
 
 
+def _in_tar(path: Path) -> int:
+    """How many bytes of a tar archive a file takes."""
+    return 1024 + -(-path.stat().st_size // 512) * 512
+
+
 def _tar(work: Path, out: Path) -> list[Path]:
     """Writes all files to tar archives of at most PART_BYTES; first deletes those of an earlier pack."""
     for old in parts_in(out):
@@ -212,7 +225,7 @@ def _tar(work: Path, out: Path) -> list[Path]:
     parts: list[Path] = []
     size = PART_BYTES
     for path in sorted(p for p in work.rglob("*") if p.is_file()):
-        needs = 1024 + -(-path.stat().st_size // 512) * 512
+        needs = _in_tar(path)
         if size + needs > PART_BYTES - 20_480:  # room for the end of an archive
             parts.append(out / PART.format(len(parts) + 1))
             size = 0
