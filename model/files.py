@@ -177,6 +177,11 @@ def _runs_on_windows(process: int) -> bool:
         kernel.CloseHandle(handle)
 
 
+def file_above(path: Path) -> Path | None:
+    """The file that stands where ``path`` needs a folder; None if there is none."""
+    return next(filter(os.path.isfile, path.parents), None)
+
+
 def is_special(path: Path) -> bool:
     """Whether this is a pipe, a terminal or /dev/null: it is written to, never replaced by a file."""
     try:

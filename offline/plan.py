@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
+from ..model.files import file_above
 from .errors import UsageError
 from .inputs import FoundRecording
 from .jobs import Job, named_outputs, output_kind, outputs_of, stem_of
@@ -105,7 +106,7 @@ class Plan:
             raise UsageError(
                 f"{output}: expected a folder, found a file; outputs that are files end in {_SUFFIXES}"
             )
-        if isinstance(output, Path) and (above := next(filter(os.path.isfile, output.parents), None)):
+        if isinstance(output, Path) and (above := file_above(output)):
             raise UsageError(f"{output}: expected a folder at {above}, found a file; name another place")
         if isinstance(output, Url) and not output.writable:
             raise UsageError(f"{output}: expected a place that can be written to; {output.scheme} cannot")

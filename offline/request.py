@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from ..failure import printable
+from ..model.files import file_above
 from .inputs import find_listed, find_recordings
 from .jobs import output_kind
 from .places import Place
@@ -211,7 +212,7 @@ class TranscribeRequest:
         path = self.manifest
         if path is not None and path.is_dir():
             raise ValueError(f"--manifest {path}: expected a file, this is a folder")
-        if path is not None and (above := next(filter(Path.is_file, path.parents), None)):
+        if path is not None and (above := file_above(path)):
             raise ValueError(
                 f"--manifest {path}: expected a folder at {above}, found a file; name another place"
             )

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..model.event_lines import EventLines
+from ..model.files import file_above
 from ..model.notes import Event
 from ..system import BINARY, is_reader_gone
 from .recorder import unused
@@ -123,7 +124,7 @@ def check_events_name(path: Path) -> None:
         raise ValueError(f"expected a name that ends in {SUFFIX}, or -, got {path}")
     if path.is_dir():
         raise ValueError(f"expected a file, {path} is a folder")
-    if file := next((parent for parent in path.parents if parent.is_file()), None):
+    if file := file_above(path):
         raise ValueError(f"expected only folders above {path}, but {file} is a file")
 
 

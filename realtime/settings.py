@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ..model.files import file_above
 from ..model.notes import Event, NoteOn, Pedal
 from ..model.timebase import frames_for_latency
 from ..model.tuning import check_tuning
@@ -89,7 +90,7 @@ class LiveSettings:
                 faults.append(f"expected a name that ends in {suffix}, got {path}")
             elif path is not None and path.is_dir():
                 faults.append(f"expected a file, {path} is a folder")
-            elif path is not None and (file := next((p for p in path.parents if p.is_file()), None)):
+            elif path is not None and (file := file_above(path)):
                 faults.append(f"expected only folders above {path}, but {file} is a file")
         return faults
 

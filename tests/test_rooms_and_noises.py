@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -32,6 +33,7 @@ from hppnet.training.data.rooms_and_noises import (
 )
 
 RATE = 16_000
+Change = Callable[[mido.MidiFile, float, np.random.Generator], mido.MidiFile]
 
 
 def energy_s(response: np.ndarray) -> float:
@@ -95,17 +97,28 @@ def performance(notes: list[Note], folder: Path) -> mido.MidiFile:
     return mido.MidiFile(folder / "a.mid")
 
 
+def pedalled_performance(notes: list[Note], folder: Path) -> mido.MidiFile:
+    """With a press of the pedal, and silence at the end."""
+    played = performance(notes, folder)
+    played.tracks[-1][-1].time += 3000
+    played.tracks[-1].insert(0, mido.Message("control_change", control=64, value=100, time=5))
+    return played
+
+
+def with_length_and_pedal_of(played: mido.MidiFile, change: Change) -> mido.MidiFile:
+    """All notes changed; fails if the length or the pedal does not stay."""
+    changed = change(played, 1.0, np.random.default_rng(1))
+    assert changed.length == pytest.approx(played.length, abs=1e-3)
+    assert np.allclose(presses_of(changed), presses_of(played), atol=1e-3)
+    return changed
+
+
 def test_keys_struck_again_keep_to_their_key_and_their_time(tmp_path: Path) -> None:
     notes = [Note(1.0 * n, 1.0 * n + 0.6, 40 + n, 80) for n in range(30)]
     notes += [Note(0.3 + 0.5 * n, 0.35 + 0.5 * n, 90, 50) for n in range(40)]
-    played = performance(notes, tmp_path)
-    played.tracks[-1][-1].time += 3000  # silence at the end
-    played.tracks[-1].insert(0, mido.Message("control_change", control=64, value=100, time=5))
+    played = pedalled_performance(notes, tmp_path)
     before = notes_of(played, "keys")
-    again = with_repeated_notes(played, 1.0, np.random.default_rng(1))
-    after = notes_of(again, "keys")
-    assert again.length == pytest.approx(played.length, abs=1e-3)
-    assert np.allclose(presses_of(again), presses_of(played), atol=1e-3)
+    after = notes_of(with_length_and_pedal_of(played, with_repeated_notes), "keys")
     for note in before:  # what was played is there
         near = [n for n in after if n.pitch == note.pitch and abs(n.onset_s - note.onset_s) < 1e-3]
         assert [n.velocity for n in near] == [note.velocity]
@@ -169,14 +182,9 @@ def test_another_soundboard_is_uneven_from_tone_to_tone() -> None:
 
 def test_other_keys_join_a_stroke_and_what_was_played_stays(tmp_path: Path) -> None:
     notes = [Note(0.25 * n, 0.25 * n + 0.4, 30 + 7 * (n % 9), 40 + n) for n in range(60)]
-    played = performance(notes, tmp_path)
-    played.tracks[-1][-1].time += 3000  # silence at the end
-    played.tracks[-1].insert(0, mido.Message("control_change", control=64, value=100, time=5))
+    played = pedalled_performance(notes, tmp_path)
     before = notes_of(played, "keys")
-    chords = with_added_chords(played, 1.0, np.random.default_rng(1))
-    after = notes_of(chords, "keys")
-    assert chords.length == pytest.approx(played.length, abs=1e-3)
-    assert np.allclose(presses_of(chords), presses_of(played), atol=1e-3)
+    after = notes_of(with_length_and_pedal_of(played, with_added_chords), "keys")
     together = []
     for note in before:
         near = [n for n in after if -1e-3 < n.onset_s - note.onset_s < 0.011]

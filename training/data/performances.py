@@ -148,18 +148,14 @@ def with_repeated_notes(midi: mido.MidiFile, share: float, rng: np.random.Genera
 
     The notes are those of ``notes_of``, on channel 0. All other messages keep their times.
     """
-    strokes: dict[int, list[Note]] = defaultdict(list)
-    for note in notes_of(midi, "keys"):
-        strokes[note.pitch].append(note)
-    out = _all_but_notes(midi)
+    strokes = _by_key(notes_of(midi, "keys"))
+    played: list[Note] = []
     for key in sorted(strokes):
         following = [*strokes[key][1:], None]
         for stroke, after in zip(strokes[key], following, strict=True):
             until_s = after.onset_s if after else stroke.offset_s + 1.0
-            for one in _several(stroke, until_s, rng) if rng.random() < share else [stroke]:
-                down = mido.Message("note_on", note=key, velocity=one.velocity)
-                out += [(one.onset_s, 2, down), (one.offset_s, 1, mido.Message("note_off", note=key))]
-    return _file(sorted(out, key=lambda event: event[:2]))
+            played += _several(stroke, until_s, rng) if rng.random() < share else [stroke]
+    return _replayed(midi, played)
 
 
 def _several(stroke: Note, until_s: float, rng: np.random.Generator) -> list[Note]:
@@ -186,20 +182,13 @@ def with_added_chords(midi: mido.MidiFile, share: float, rng: np.random.Generato
     meanwhile are left out. The notes are those of ``notes_of``, on channel 0.
     """
     notes = notes_of(midi, "keys")
-    strokes: dict[int, list[Note]] = defaultdict(list)
-    for note in notes:
-        strokes[note.pitch].append(note)
+    strokes = _by_key(notes)
     for note in [note for note in notes if rng.random() < share]:
         pitches = LOWEST_PITCH + rng.permutation(KEYS)[: rng.integers(1, 10)]
         for added in (_beside(note, int(pitch), rng) for pitch in pitches):
             if all(_apart(added, other) for other in strokes[added.pitch]):
                 strokes[added.pitch].append(added)
-    out = _all_but_notes(midi)
-    for key in sorted(strokes):
-        for one in strokes[key]:
-            down = mido.Message("note_on", note=key, velocity=one.velocity)
-            out += [(one.onset_s, 2, down), (one.offset_s, 1, mido.Message("note_off", note=key))]
-    return _file(sorted(out, key=lambda event: event[:2]))
+    return _replayed(midi, [note for key in sorted(strokes) for note in strokes[key]])
 
 
 def _beside(stroke: Note, pitch: int, rng: np.random.Generator) -> Note:
@@ -213,6 +202,24 @@ def _beside(stroke: Note, pitch: int, rng: np.random.Generator) -> Note:
 def _apart(one: Note, other: Note) -> bool:
     """Whether a key is up for a while between two strokes."""
     return one.onset_s > other.offset_s + SHORTEST_S or other.onset_s > one.offset_s + SHORTEST_S
+
+
+def _by_key(notes: list[Note]) -> dict[int, list[Note]]:
+    """The notes of each pitch; none for a pitch that is not played."""
+    found: dict[int, list[Note]] = defaultdict(list)
+    for note in notes:
+        found[note.pitch].append(note)
+    return found
+
+
+def _replayed(midi: mido.MidiFile, notes: list[Note]) -> mido.MidiFile:
+    """The performance with these notes, on channel 0, in place of its own."""
+    out = _all_but_notes(midi)
+    for note in notes:
+        down = mido.Message("note_on", note=note.pitch, velocity=note.velocity)
+        up = mido.Message("note_off", note=note.pitch)
+        out += [(note.onset_s, 2, down), (note.offset_s, 1, up)]
+    return _file(sorted(out, key=lambda event: event[:2]))
 
 
 def _all_but_notes(midi: mido.MidiFile) -> list[TimedMessage]:

@@ -112,8 +112,7 @@ export class Listening {
 
   connect() {
     if (!this.going) return;
-    let dropped = 0;
-    let late = 0;
+    let before = { dropped_blocks: 0, late_blocks: 0 }; // as this stream counts them
     const rate = this.recording?.sampleRate ?? 0;
     this.link = this.engines.connect(
       () => ({
@@ -129,10 +128,9 @@ export class Listening {
         },
         onEvents: (events) => events.forEach(this.reactions.onEvent),
         onHeard: (progress) => {
-          this.droppedByEngine += progress.dropped_blocks - dropped;
-          dropped = progress.dropped_blocks;
-          this.late += progress.late_blocks - late;
-          late = progress.late_blocks;
+          this.droppedByEngine += progress.dropped_blocks - before.dropped_blocks;
+          this.late += progress.late_blocks - before.late_blocks;
+          before = progress;
           this.step_ms = progress.step_ms ?? 0;
           this.step_p99_ms = progress.step_p99_ms ?? 0;
         },
