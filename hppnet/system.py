@@ -102,6 +102,13 @@ def _take_real_time() -> Callable[[], object] | None:
     return lambda: os.sched_setscheduler(0, usual, parameters)
 
 
+def before_parent() -> None:
+    """Runs this thread, and those that it starts, before a parent that is in ``before_other_programs``."""
+    with suppress(OSError, AttributeError):
+        if os.sched_getscheduler(0) == os.SCHED_RR:
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(REAL_TIME_PRIORITY + 1))
+
+
 def _take_high_priority() -> Callable[[], object] | None:
     """As ``_take_real_time``, on Windows."""
     kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]

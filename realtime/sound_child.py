@@ -22,7 +22,7 @@ import time
 from contextlib import suppress
 from typing import Any, BinaryIO
 
-from ..system import ENDING_SIGNALS
+from ..system import ENDING_SIGNALS, before_parent
 from .devices import sound_library
 from .inputs import InputFault
 
@@ -62,6 +62,7 @@ class Blocks:
 def main() -> None:
     for name in ENDING_SIGNALS:  # the parent decides when this process ends
         signal.signal(getattr(signal, name), signal.SIG_IGN)
+    before_parent()  # kept waiting by the network with Python's lock in hand, it would hold up the callback
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # output of libraries must not mix with the blocks
     with suppress(BrokenPipeError):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hppnet import system
 from hppnet.realtime.audio_input import AudioInput
 from hppnet.realtime.inputs import Block, InputFault
 from hppnet.realtime.sound_process import SoundProcess
@@ -88,6 +89,14 @@ def test_blocks_come_through_whole() -> None:
     )
     assert all(len(block.samples) == 160 and np.ptp(block.samples) == 0 for block in blocks)
     assert [block.time_s for block in blocks[:3]] == pytest.approx([0.0, 0.01, 0.02])
+
+
+def test_it_runs_before_the_session() -> None:
+    with system.before_other_programs() as granted, AudioInput() as source:
+        if not granted:
+            pytest.skip("the system grants no real-time priority")
+        child = source._library._child._process.pid
+        assert os.sched_getparam(child).sched_priority > os.sched_getparam(0).sched_priority
 
 
 def test_losses_that_the_device_reports_come_through() -> None:

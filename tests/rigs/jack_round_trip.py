@@ -63,6 +63,8 @@ def over_jack(task: BenchTask, latency_ms: float) -> RoundTrip:
     """The way of ``measure`` that goes over a JACK server of its own. Raises JackError."""
     with JackServer(RATE) as server:
         trip = play_over_jack([*live_command(latency_ms), *task.options], task.sound, server)
+        unfinished = server.unfinished()
+    print(f"cycles of JACK that a client did not finish: {unfinished or 'none'}", file=sys.stderr)
     print(trip.output.strip().rpartition("\n")[2], file=sys.stderr)
     return trip
 

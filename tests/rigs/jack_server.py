@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from types import TracebackType
 from typing import IO
 
@@ -19,6 +20,7 @@ READY_WITHIN_S = 10.0
 _BOILERPLATE = re.compile(
     r"jackdmp|Copyright|under certain conditions|JACK server starting|self-connect-mode|\s*$"
 )
+_UNFINISHED = re.compile(r"XRun: client (?:= )?(.+?) (?:was not finished|finished after)")
 #: JACK remembers eight servers on a machine, also those that were killed, until one of the same name starts.
 #: So the names are few and used again; as many servers can run at once.
 NAMES = tuple(f"hppnet-{number}" for number in range(4))
@@ -124,6 +126,11 @@ class JackServer:
     def connect(self, source: str, target: str) -> None:
         """Raises JackError if a port is not there."""
         self._run("jack_connect", source, target)
+
+    def unfinished(self) -> dict[str, int]:
+        """How many cycles each client did not finish in time; JACK then drops the cycle's sound."""
+        self._log.seek(0)
+        return dict(Counter(_UNFINISHED.findall(self._log.read())))
 
     def _run(self, *command: str) -> str:
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True)
