@@ -93,6 +93,8 @@ def test_what_the_manual_shows_is_read(tmp_path: Path) -> None:
         (HEAD + SOURCE + "[[phases]]\nsteps = 9\nlosses = 3\n", r"a table \[\[phases\]\] losses, got 3"),
         (HEAD + SOURCE + "[[phases]]\nsteps = 9\naugmentation = 3\n", r"\[\[phases\]\] augmentation, got 3"),
         (HEAD + "network = 3\n" + SOURCE, r"expected a table \[network\], got 3"),
+        (HEAD + "initial_share = 0.5\n" + SOURCE, "needs initialize_from, got 0.5 and ''"),
+        (HEAD + 'initialize_from = "z"\ninitial_share = 1\n' + SOURCE, "below 1"),
         (HEAD + 'teacher = "z"\n' + SOURCE + 'name = "teacher"\n', "another name than teacher"),
         (HEAD + SOURCE + SOURCE, "sources of different names"),
         (HEAD + SOURCE + "[sources.render]\npianos = { }\n", "render: expected pianos"),

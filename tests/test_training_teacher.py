@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -21,6 +22,7 @@ from hppnet.training.losses import Losses
 from hppnet.training.run import check_saved
 from hppnet.training.schedule import Schedule
 from hppnet.training.settings import DataSource, TrainingSettings
+from hppnet.training.thresholds import finish
 
 from .training_runs import (
     PLAIN,
@@ -112,6 +114,17 @@ def test_a_run_says_whose_weights_it_began_with_and_learned_from(folder: Path) -
     told = CliRunner().invoke(app, ["info", str(folder / "says" / "last.safetensors")]).output
     assert f"initialize from: {identity(first)}" in told and f"teacher: {identity(first)}" in told
     assert not {"initialize_from", "teacher"} & set(find_run_files(short_run(folder, "alone")).digests)
+
+
+def test_the_final_weights_keep_a_share_of_the_initial_ones(folder: Path) -> None:
+    wanted = taught(folder, "kept", initial_share=0.25, held_out=0)
+    trained(wanted)
+    before, newest, final = (
+        np.concatenate([one.detach().flatten().numpy() for one in checkpoint.load(path)[0].parameters()])
+        for path in (wanted.initialize_from, Path(wanted.folder) / "last.safetensors", finish(wanted)[0])
+    )
+    assert np.abs(newest - before).max() > 1e-4
+    np.testing.assert_allclose(final, 0.25 * before + 0.75 * newest, atol=1e-6)
 
 
 @pytest.mark.parametrize("setting", ["initialize_from", "teacher"])

@@ -133,6 +133,19 @@ def _take_over(network: HPPNet, path: Path) -> None:
     network.load_state_dict(known.state_dict())
 
 
+def mix_with_initial(network: HPPNet, settings: TrainingSettings) -> None:
+    """Makes the network the mean of itself and, counted ``initial_share``, the weights its run began with.
+
+    So it forgets less of what the new data lack (Wortsman et al., "Robust fine-tuning of zero-shot models",
+    CVPR 2022).
+    """
+    if share := settings.initial_share:
+        known = read_weights(weights_of(settings.initialize_from), "initialize_from").torch_network()
+        with torch.no_grad():
+            for own, initial in zip(network.parameters(), known.parameters(), strict=True):
+                own.lerp_(initial, share)
+
+
 def _read(saved: Path) -> dict[str, Any]:
     try:
         state = torch.load(saved, weights_only=True, map_location="cpu")

@@ -127,6 +127,7 @@ class TrainingSettings:
     config: str = "default"  #: a named network
     network: NetworkConfig | None = None  #: sizes other than ``config``'s; a recipe lists the differences
     initialize_from: str = ""  #: a checkpoint whose weights a new run begins with, or "default"
+    initial_share: float = 0.0  #: share of the weights of ``initialize_from`` in the final ones
     teacher: str = ""  #: a checkpoint, or "default", whose features without room and noise are the target
     batch: int = 4  #: excerpts a step, over all processes
     accumulate: int = 1  #: parts into which a process splits its share of a batch, to save memory
@@ -167,6 +168,11 @@ class TrainingSettings:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.validate_s <= 0:
             raise ValueError(f"validate_s must be positive, got {self.validate_s}")
+        if not 0 <= self.initial_share < 1 or (self.initial_share and not self.initialize_from):
+            raise ValueError(
+                "initial_share must be at least 0 and below 1, and needs initialize_from, "
+                f"got {self.initial_share:g} and {self.initialize_from!r}"
+            )
         low, high = self.look_ahead
         if not 0 <= low <= high or not 0 <= self.full_context <= 1:
             raise ValueError("look_ahead must be two numbers of frames in order, full_context 0 to 1")

@@ -27,6 +27,7 @@ from .data.sources import gather
 from .evaluate.conditions import Conditions, Listening
 from .evaluate.pedal_scores import score_pedal
 from .evaluate.scores import OFFSET_RATIO, ONSET_TOLERANCE_S, PRF, NoteArrays, match
+from .run import mix_with_initial
 from .settings import TrainingSettings
 from .validation import MODES, beginning
 
@@ -62,12 +63,13 @@ class PredictedRecording:
 def finish(
     settings: TrainingSettings, report: Report = lambda what, done, total: None
 ) -> tuple[Path, DecoderConfig]:
-    """Writes ``final.safetensors``: the newest weights with thresholds chosen on held-out recordings.
+    """Writes ``final.safetensors``: the newest weights, with ``initial_share`` of the initial ones.
 
-    Returns its path and the thresholds.
+    Its thresholds are chosen on held-out recordings. Returns its path and the thresholds.
     """
     folder = Path(settings.folder)
     network, config, about = checkpoint.load(folder / "last.safetensors")
+    mix_with_initial(network, settings)
     recordings = gather(settings).kept
     decoder, figures = config.decoder, {}
     if recordings:
