@@ -2,7 +2,7 @@
 
     python examples/transcribe_folder.py recordings/ midi/
 
-writes midi/NAME.mid for each recording, and midi/summary.csv. (`hppnet transcribe recordings/ -o midi/` does
+writes midi/take.wav.mid for take.wav, and midi/summary.csv. (`hppnet transcribe recordings/ -o midi/` does
 the first part with many more options; a program of your own may begin like this one.)
 """
 
@@ -43,7 +43,7 @@ def main() -> int:
                 failed += 1
                 continue
             notes, pedal = found.notes, found.pedal or []
-            hppnet.write_midi(notes, arguments.out / f"{path.stem}.mid", pedal)
+            hppnet.write_midi(notes, arguments.out / f"{path.name}.mid", pedal)
             by_pitch = sorted(notes, key=lambda note: note.pitch)
             ends = [by_pitch[0].name, by_pitch[-1].name] if notes else ["", ""]
             velocity = round(sum(note.velocity for note in notes) / len(notes)) if notes else ""

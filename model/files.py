@@ -74,26 +74,23 @@ def write_files(files: Mapping[Path, Callable[[Path], object]]) -> None:
 
 def _replace_all(parts: Mapping[Path, Path]) -> None:
     """Replaces each file with its part. If one fails, the files replaced before it are restored."""
-    done: list[tuple[Path, Path | None]] = []
+    done: list[tuple[Path, Path, Path | None]] = []  # part, target, the old file's second name
     try:
         for part, path in parts.items():
             target = Path(os.path.realpath(path))  # the target of a link; the link stays
-            kept = _kept(target) if len(parts) > 1 else None
-            done.append((target, kept))
-            try:
-                with _naming(path):
-                    replace(part, target)
-            except OSError:
-                done.pop()
-                if kept is not None:
-                    kept.unlink(missing_ok=True)
-                raise
+            if len(parts) > 1:
+                done.append((part, target, _kept(target)))
+            with _naming(path):
+                replace(part, target)
     except BaseException:
-        for target, kept in done:
+        for part, target, kept in done:
             with suppress(OSError):
-                target.unlink() if kept is None else replace(kept, target)
+                if not part.exists():  # else it has replaced nothing
+                    target.unlink() if kept is None else replace(kept, target)
+                elif kept is not None:
+                    kept.unlink()
         raise
-    for _, kept in done:
+    for _, _, kept in done:
         if kept is not None:
             kept.unlink(missing_ok=True)
 

@@ -193,10 +193,14 @@ def read_midi(path: str | PathLike[str]) -> list[Note]:
 
 
 def read_pedal(path: str | PathLike[str]) -> list[Press]:
-    """All presses of the sustain pedal in a MIDI file (down: values from 64 on). Raises as ``read_midi``."""
-    changes = [
-        Pedal(time_s, message.value >= 64)
-        for _, _, time_s, message in midi_file.messages(path)
-        if message.type == "control_change" and message.control == midi_file.SUSTAIN
-    ]
-    return presses_from(sorted(changes, key=lambda change: change.time_s))
+    """All presses of the sustain pedal in a MIDI file (down: values from 64 on). Raises as ``read_midi``.
+
+    The last one ends with the file at the latest.
+    """
+    changes, end_s = [], 0.0
+    for _, _, time_s, message in midi_file.messages(path):
+        end_s = max(end_s, time_s)
+        if message.type == "control_change" and message.control == midi_file.SUSTAIN:
+            changes.append(Pedal(time_s, message.value >= 64))
+    changes.sort(key=lambda change: change.time_s)
+    return presses_from([*changes, Pedal(end_s, False)])

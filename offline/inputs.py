@@ -87,14 +87,27 @@ def _in_folder(folder: Path, root: Path, failed: Failed) -> Iterator[FoundRecord
         troubles += 1
         failed(Path(error.filename), f"cannot be read: {error.strerror}")
 
-    for parent, folders, names in os.walk(folder, onerror=unreadable):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    searched = [Path(os.path.realpath(folder))]
+    for parent, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
+        shown = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = [name for name in shown if _to_search(Path(parent, name), searched)]
         below = Path(parent).relative_to(root)
         for name in sorted(filter(looks_like_sound, names)):
             found += 1
             yield FoundRecording(Path(parent, name), below / name)
     if not found and not troubles:
         failed(folder, "expected recordings in this folder, found none")
+
+
+def _to_search(folder: Path, searched: list[Path]) -> bool:
+    """Whether to search a folder. A link is not followed to a folder in ``searched`` or above its first."""
+    if not folder.is_symlink():
+        return True
+    target = Path(os.path.realpath(folder))
+    if searched[0].is_relative_to(target) or any(target.is_relative_to(known) for known in searched):
+        return False
+    searched.append(target)
+    return True
 
 
 def looks_like_sound(name: str) -> bool:
@@ -274,6 +287,8 @@ def _recordings_of(entry: _ListEntry, common: str | None, failed: Failed) -> Ite
     below = Path(place.name)
     if common is not None and entry.output is None:
         below = Path(os.path.normpath(entry.text.split("::")[0])).relative_to(common or ".")
+    if ".." in below.parts:  # outputs stay below the output folder
+        below = Path("" if place.name == ".." else place.name)
     for found in listed:
         inner = found.relative if found.path != place else Path()
         yield FoundRecording(found.path, below / inner, entry.output)

@@ -54,7 +54,7 @@ class Manifest:
         self._checkpoint, self._settings = checkpoint, describe_settings(settings)
         self._file: int | None = None
         self._made: sqlite3.Connection | None = None
-        self._replaced = force and not _is_manifest(self.path)
+        self._force = force
         if not force:
             check_manifest(self.path)
 
@@ -92,7 +92,7 @@ class Manifest:
 
     def _open(self) -> int:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self._replaced:
+        if self._force and os.path.lexists(self.path) and not _is_manifest(self.path):
             with replacing(self.path) as part:
                 part.write_bytes(_HEADER)
         elif _first_line(self.path) in _OLDER_HEADERS:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
+from ..model.files import machine_name, runs
 from .errors import AudioError, MissingExtra
 
 #: Stores in which a file appears only when its upload is complete. Elsewhere a .part file is renamed.
@@ -147,7 +149,7 @@ def local_copy(place: Place) -> Iterator[Path]:
     if isinstance(place, Path):
         yield place
         return
-    with tempfile.TemporaryDirectory(prefix="hppnet-") as folder:
+    with temporary_folder() as folder:
         copy = Path(folder, f"recording{place.suffix}")
         try:
             system, path = _system(place)
@@ -168,7 +170,7 @@ def uploaded(place: Url) -> Iterator[Path]:
 
     The URL receives the whole file or nothing. Raises OSError if the upload fails.
     """
-    with tempfile.TemporaryDirectory(prefix="hppnet-") as folder:
+    with temporary_folder() as folder:
         copy = Path(folder, place.name)
         yield copy
         try:
@@ -193,6 +195,21 @@ def _put(copy: Path, place: Url) -> None:
         with suppress(Exception):
             system.rm_file(part)
         raise
+
+
+def temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder of this process for copies. If the process is killed, ``remove_dead_copies`` removes it."""
+    return tempfile.TemporaryDirectory(prefix=f"hppnet-{os.getpid()}-{machine_name()}-")
+
+
+def remove_dead_copies() -> None:
+    """Remove the temporary folders of all ended processes of this machine."""
+    ours = re.compile(rf"hppnet-(\d+)-{re.escape(machine_name())}-.+")
+    with suppress(OSError):  # a folder for temporary files that cannot be listed
+        for name in os.listdir(tempfile.gettempdir()):
+            named = ours.fullmatch(name)
+            if named and not runs(int(named[1])):
+                shutil.rmtree(Path(tempfile.gettempdir(), name), ignore_errors=True)
 
 
 def _system(place: Url) -> tuple[Any, str]:

@@ -87,7 +87,7 @@ class Plan:
 
     ``output``: None puts outputs beside each recording. A name ending in .mid, .midi, .csv, .json or .jsonl
     is the output file of a single recording. Any other name is a folder, which mirrors the folders searched.
-    ``remarks`` lists the outputs whose names must differ from their recordings' names.
+    ``remarks`` lists outputs whose names must differ from their recordings' names, and links left out.
     """
 
     def __init__(
@@ -114,10 +114,12 @@ class Plan:
         self._rows.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_TABLE}")
         self._rows.execute("BEGIN")
         self._count = 0
+        self.remarks: list[str] = []
         for item in found:
             self._add(item)
         self._rows.execute("CREATE INDEX keys ON found (key)")
-        self.remarks = [] if self._one_file else self._apart()
+        if not self._one_file:
+            self.remarks += self._apart()
         self._rows.execute("COMMIT")
         if self._one_file and self._count != 1:
             raise UsageError(f"{output}: expected one recording, got {self._count}; name a folder")
@@ -145,6 +147,11 @@ class Plan:
         row = (self._count, _bytes(item.path), _bytes(place), named, _key(stem), file)
         added = self._rows.execute("INSERT OR IGNORE INTO found VALUES (?, ?, ?, ?, ?, ?)", row)
         self._count += added.rowcount
+        if not added.rowcount:
+            query = "SELECT source FROM found WHERE file = ?"
+            first = _place(self._rows.execute(query, (file,)).fetchone()[0])
+            if first.name != item.path.name:
+                self.remarks.append(f"{item.path}: the same file as {first}, so it is transcribed once")
 
     def _place_for(self, item: FoundRecording) -> tuple[Place, bool]:
         if self._one_file and self._output is not None:
@@ -191,7 +198,7 @@ class Plan:
     def _apart_by_folder(self, key: bytes) -> list[str]:
         """Put ``a/take.wav`` and ``b/take.wav``, given as separate arguments, below ``a`` and ``b``."""
         group = [row for row in self._group(key) if not row[3]]
-        parents = [_identity(source.parent) for _, source, _, _ in group]
+        parents = [_folder(source) for _, source, _, _ in group]
         try:
             common = os.path.commonpath(parents)
         except ValueError:  # two drives, or a path and a URL
@@ -259,11 +266,16 @@ def _listed(places: Sequence[Place]) -> str:
 
 
 def _identity(place: Place) -> str:
-    """The same text for all names of a file or folder; resolves links."""
+    """The same text for all names of a file; resolves links."""
     if isinstance(place, Url):
         return str(place)
-    whole = os.path.join(_real_folder(os.path.abspath(place.parent)), place.name)
+    whole = os.path.join(_folder(place), place.name)
     return os.path.realpath(whole) if os.path.islink(whole) else whole
+
+
+def _folder(place: Place) -> str:
+    """The same text for all names of the folder that a file lies in."""
+    return str(place.parent) if isinstance(place, Url) else _real_folder(str(place.parent.absolute()))
 
 
 @lru_cache(maxsize=4096)
@@ -273,6 +285,8 @@ def _real_folder(folder: str) -> str:
 
 def _key(stem: Place) -> bytes:
     """Equal for names that may be the same file. Ignores case, as some file systems do."""
+    if isinstance(stem, Path):
+        stem = Path(_folder(stem), stem.name)
     return os.fsencode(str(stem).casefold())
 
 

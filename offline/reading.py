@@ -21,9 +21,10 @@ import soundfile
 from ..model.channels import ChannelMeter
 from ..model.downmix import Downmix
 from ..model.frames import HIGHEST_RATE, LOWEST_RATE
+from ..model.samples import LOUD_INTEGER, LOUDEST
 from .decoding.opening import open_source
 from .decoding.parts import ReadReport, SoundSource
-from .decoding.sndfile import as_bytes
+from .decoding.sndfile import UNKNOWN_LENGTH, as_bytes
 from .errors import AudioError
 
 __all__ = ["AudioError", "OpenRecording", "likely_duration_s", "open_recording", "open_saying"]
@@ -32,9 +33,6 @@ log = logging.getLogger("hppnet")
 
 BLOCK_S = 10.0
 _LARGEST_BLOCK = 1 << 22  #: samples, all channels together
-_UNKNOWN_LENGTH = 1 << 62
-_LOUDEST = 64.0  #: largest plausible sample; sound hardly exceeds 1
-_LOUD_INTEGER = 2.0  #: a block of whole numbers with at least this peak holds integers stored as floats
 
 
 class OpenRecording:
@@ -104,8 +102,8 @@ class OpenRecording:
                 f"{self.path}: expected finite samples, found NaN or infinity at "
                 f"{first / self.sample_rate:.2f} s; export it again as 16 or 24 bit"
             )
-        integers = peak >= _LOUD_INTEGER and bool((samples == np.rint(samples)).all())
-        if peak > _LOUDEST or integers:
+        integers = peak >= LOUD_INTEGER and bool((samples == np.rint(samples)).all())
+        if peak > LOUDEST or integers:
             first = before + int(np.argmax(np.abs(samples).max(axis=1) == peak))
             raise AudioError(
                 f"{self.path}: expected samples from -1 to 1, found {peak:g} at "
@@ -160,7 +158,7 @@ def likely_duration_s(path: str | os.PathLike[str]) -> float:
     """Estimated seconds of sound, by the header's length or else by size (128 kbit/s). Never raises."""
     try:
         info = soundfile.info(as_bytes(path))
-        if 0 < info.frames < _UNKNOWN_LENGTH:
+        if 0 < info.frames < UNKNOWN_LENGTH:
             return info.frames / max(1, info.samplerate)
     except (OSError, RuntimeError):
         pass

@@ -110,6 +110,8 @@ def check_pipes(
     paths: list[str], output: str | None, formats: str | None, plot: bool, cluster: str | None
 ) -> None:
     """Raises ValueError for a ``-`` that contradicts the other options."""
+    if cluster is not None and PIPE in (*paths, output):
+        raise ValueError("--cluster cannot use this machine's standard input and output: name files")
     if PIPE in paths:
         if paths.count(PIPE) > 1:
             raise ValueError("expected - once: there is one standard input")
@@ -117,8 +119,6 @@ def check_pipes(
             raise ValueError(
                 "a recording from standard input lies in no folder: name the output, -o FILE.mid or -o -"
             )
-        if cluster is not None:
-            raise ValueError("--cluster cannot read this machine's standard input: save the recording first")
         if sys.stdin is None or sys.stdin.isatty():
             raise ValueError(
                 "- reads a recording from standard input: expected a pipe or a file, got a terminal"
@@ -192,7 +192,7 @@ class TranscribeRequest:
         """Find the recordings and make the plan. Raises ValueError for invalid arguments."""
         kinds = kinds_of(self.formats, self.output, self.settings.picture)
         self._check_manifest()
-        with _count_shower(quiet) as tell:
+        with count_shower("looking for recordings", quiet) as tell:
             self.plan = Plan(_counted(self._found(), tell), kinds, self.output, self.shard)
         remarks = self.plan.remarks
         for remark in remarks[:_MOST_REMARKS]:
@@ -266,23 +266,24 @@ def kinds_of(formats: str | None, output: Place | None, plot: bool) -> list[str]
     return list(dict.fromkeys(kinds)) + (["png"] if plot else [])
 
 
-def _count_shower(quiet: bool) -> AbstractContextManager[Callable[[int], None]]:
-    """Shows how many recordings were found so far, if standard error is a terminal."""
+def count_shower(words: str, quiet: bool) -> AbstractContextManager[Callable[[int], None]]:
+    """Shows what is being done, and a count, if standard error is a terminal."""
     from rich.console import Console
 
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
         return nullcontext(lambda count: None)
-    return _FoundCount(console)
+    return _ShownCount(console, words)
 
 
-class _FoundCount(AbstractContextManager[Callable[[int], None]]):
-    def __init__(self, console: Console) -> None:
-        self._status = console.status("looking for recordings")
+class _ShownCount(AbstractContextManager[Callable[[int], None]]):
+    def __init__(self, console: Console, words: str) -> None:
+        self._words = words
+        self._status = console.status(words)
 
     def __enter__(self) -> Callable[[int], None]:
         self._status.__enter__()
-        return lambda count: self._status.update(f"looking for recordings: {count}")
+        return lambda count: self._status.update(f"{self._words}: {count}")
 
     def __exit__(self, *raised: object) -> None:
         self._status.stop()

@@ -5,14 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
+from functools import lru_cache
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from ..failure import printable
 from ..model.files import remove_dead_parts
 from .jobs import Job, Outcome
-from .places import Place, Url
-from .request import TranscribeRequest
+from .places import Url, remove_dead_copies
+from .request import TranscribeRequest, count_shower
 
 if TYPE_CHECKING:
     from .executors.executor import Executor
@@ -25,21 +26,24 @@ _FEW = 200
 
 def dry_run(request: TranscribeRequest) -> int:
     """Print what would be done. Returns the exit code."""
+    from .recording_task import failed
+
     refused = 0
     try:
         existing = request.existing_outputs(request.open_manifest())
     except OSError as error:
         return _refuse(error)
     for job in request.plan:
+        named = request.pipes.with_user_names(Outcome(job.source, outputs=list(job.outputs.values())))
         try:
             skipped = existing.pending(job) is None
-        except OSError as error:
-            print(printable(f"error: {job.source}: {error.filename}: {error.strerror}"), file=sys.stderr)
+            replaced = [place.name for place in job.outputs.values() if place.exists()]
+        except Exception as error:  # each store has errors of its own
+            print(f"error: {printable(str(failed(job, error).error))}", file=sys.stderr)
             refused += 1
             continue
-        replaced = [place.name for place in job.outputs.values() if place.exists()]
         remark = " (exists: skipped)" if skipped else f" (replaces {', '.join(replaced)})" if replaced else ""
-        print(printable(f"{job.source} -> {', '.join(map(str, job.outputs.values()))}{remark}"))
+        print(printable(f"{named.source} -> {', '.join(map(str, named.outputs))}{remark}"))
     for place, why in request.failures:
         print(printable(f"error: {place}: {why}"), file=sys.stderr)
     print(f"{len(request.plan)} file{'' if len(request.plan) == 1 else 's'}; nothing was written")
@@ -58,12 +62,16 @@ def transcribe_all(request: TranscribeRequest, *, show: bool, verbose: bool, qui
 
     if request.settings.tuning == "auto" and not quiet:
         _say(AUTO_LIMIT)
+    remove_dead_copies()
     try:
         manifest = request.open_manifest()
     except OSError as error:
         return _refuse(error)
     pending = _PendingJobs(request, manifest)
-    first = list(islice(pending, _FEW + 1))
+    # Those that are done are read for their digests, which may take hours.
+    with count_shower("recordings that are done already", quiet or not request.skip_existing) as tell:
+        pending.tell_skipped = lambda: tell(pending.skipped)
+        first = list(islice(pending, _FEW + 1))
     few = first if len(first) <= _FEW else []
     screen = BatchScreen(few, len(request.plan), pending.skipped, quiet=quiet, verbose=verbose)
     pending.tell_skipped = screen.skip
@@ -96,7 +104,7 @@ class _PendingJobs:
         self._jobs = iter(request.plan)
         self._existing = request.existing_outputs(manifest)
         self._named = request.pipes.with_user_names
-        self._folder: Place | None = None
+        self._clean = lru_cache(maxsize=1000)(remove_dead_parts)  # scans a folder once
         self.refused: list[Outcome] = []
         self.skipped = 0
         self.tell_skipped: Callable[[], object] = lambda: None  #: called for each recording that is left out
@@ -108,10 +116,12 @@ class _PendingJobs:
         from .recording_task import failed
 
         for job in self._jobs:
-            self._clean(next(iter(job.outputs.values())).parent)
             try:
+                folder = next(iter(job.outputs.values())).parent
+                if not isinstance(folder, Url):
+                    self._clean(folder)
                 pending = self._existing.pending(job)
-            except OSError as error:
+            except Exception as error:  # each store has errors of its own
                 self.refused.append(self._named(failed(job, error)))
                 continue
             if pending is not None:
@@ -119,11 +129,6 @@ class _PendingJobs:
             self.skipped += 1
             self.tell_skipped()
         raise StopIteration
-
-    def _clean(self, folder: Place) -> None:
-        if folder != self._folder and not isinstance(folder, Url):
-            remove_dead_parts(folder)
-        self._folder = folder
 
 
 def _run(

@@ -61,7 +61,7 @@ def test_a_folder(
             *(monkeypatch, "transcribe_folder.py", tmp_path / "in", tmp_path / "out"),
             *("--checkpoint", TONE_WEIGHTS),
         )
-    assert [note.pitch for note in read_midi(tmp_path / "out" / "three.mid")] == [60, 64, 67]
+    assert [note.pitch for note in read_midi(tmp_path / "out" / "three.wav.mid")] == [60, 64, 67]
     (row,) = csv.DictReader((tmp_path / "out" / "summary.csv").open())
     assert (row["recording"], row["notes"], row["lowest"], row["highest"]) == ("three.wav", "3", "C4", "G4")
     said = capsys.readouterr()

@@ -4,8 +4,10 @@ import json
 import multiprocessing
 import os
 import signal
+import tempfile
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,8 +24,11 @@ from hppnet.offline.executors.executor import OneProcess
 from hppnet.offline.executors.worker_processes import WorkerProcesses
 from hppnet.offline.inputs import find_recordings
 from hppnet.offline.jobs import Job
+from hppnet.offline.places import Url, temporary_folder
 from hppnet.offline.plan import Plan
 from hppnet.offline.settings import Settings
+
+from . import needs
 
 RATE = 16_000
 DEADLY = 0.75  #: a level at which the stand-in's process dies
@@ -134,6 +139,20 @@ def test_a_worker_that_dies_loses_its_file_only(tmp_path):
     check(outcomes, tmp_path, {"2.wav", "4.wav", "5.wav"})
     assert "signal 9" in next(outcome.error for outcome in outcomes if outcome.source.name == "4.wav")
     assert read["3.wav"] == pytest.approx(25)
+
+
+def test_a_worker_that_dies_leaves_no_copy_of_its_recording(tmp_path, monkeypatch):
+    needs.module("fsspec", "cluster")
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    monkeypatch.setenv("TMPDIR", str(copies))  # the workers'
+    monkeypatch.setattr(tempfile, "tempdir", str(copies))
+    source = Url(f"local://{tone(tmp_path / '4.wav', DEADLY)}")
+    with temporary_folder() as own:
+        (outcome,) = WorkerProcesses(1, load).run(
+            [Job(source, {"mid": tmp_path / "4.mid"})], Settings(), lambda *_: None
+        )
+        assert "signal 9" in outcome.error and names(copies) == [] and list(copies.iterdir()) == [Path(own)]
 
 
 def test_closing_early_ends_the_workers(tmp_path):

@@ -69,6 +69,27 @@ def test_what_does_not_exist_is_wrong_use(rec, argument):
         list(find_recordings([argument], refuse))
 
 
+def test_links_to_other_folders_are_followed_and_nothing_is_found_twice(rec, tmp_path):
+    there = tmp_path / "elsewhere" / "disk"
+    (there / "in").mkdir(parents=True)
+    (there / "in" / "z.wav").touch()
+    usual = found("rec")
+    (rec / "linked").symlink_to(there)
+    (rec / "twice").symlink_to(there)
+    (rec / "up").symlink_to(tmp_path)
+    (rec / "inside").symlink_to(rec / "in")
+    (there / "round").symlink_to(there.parent)
+    assert [path for path in found("rec") if path not in usual] == ["rec/linked/in/z.wav"]
+
+
+def test_a_link_to_a_recording_is_said_to_be_no_other_one(rec):
+    (rec / "aa.wav").symlink_to("b.wav")
+    made = plan(["rec", "rec/b.wav"])
+    assert [str(job.source) for job in made] == ["rec/a.FLAC", "rec/aa.wav", "rec/in/c.ogg"]
+    assert set(made.remarks) == {"rec/b.wav: the same file as rec/aa.wav, so it is transcribed once"}
+    assert plan(["rec/aa.wav", "rec/aa.wav"]).remarks == []
+
+
 def test_a_folder_without_sound_is_a_failure(rec):
     (rec / "empty").mkdir()
     failures = []
@@ -139,6 +160,23 @@ def test_two_of_one_name_from_two_folders_keep_their_folders(rec):
     tone(Path("more/deep/b.wav"))
     targets, _ = planned(["rec/b.wav", "more/deep/b.wav"], Path("out"))
     assert targets == ["out/rec/b.mid", "out/more/deep/b.mid"]
+
+
+@pytest.mark.parametrize("other", ["..", "../../rec"])
+def test_two_of_one_name_stay_below_the_output_folder(rec, monkeypatch, other):
+    tone(rec / "in" / "b.wav")
+    tone(rec.parent / "b.wav")
+    monkeypatch.chdir(rec / "in")
+    assert [str(job.outputs["mid"]) for job in plan(["b.wav", f"{other}/b.wav"], output=Path("out"))] == [
+        *("out/in/b.mid", "out/b.mid")
+    ]
+
+
+def test_a_folder_beyond_a_link_is_another(rec, tmp_path):
+    tone(tmp_path / "elsewhere" / "b.wav")
+    (tmp_path / "elsewhere" / "in").mkdir()
+    (rec / "link").symlink_to(tmp_path / "elsewhere" / "in")
+    assert found("rec/b.wav", "rec/link/../b.wav") == ["rec/b.wav", "rec/link/../b.wav"]
 
 
 def test_names_that_differ_in_case_become_different_outputs(tmp_path):

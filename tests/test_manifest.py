@@ -179,6 +179,14 @@ def test_what_is_no_manifest_is_not_written_to(out: Path) -> None:
     assert [row["input"] for row in rows(mine)] == ["rec/a.wav"]
 
 
+def test_two_commands_with_force_share_a_manifest(out: Path) -> None:
+    first, second = (Manifest(out / "manifest.csv", "abc", Settings(), force=True) for _ in range(2))
+    with first, second:
+        for manifest, name in ((first, "a"), (second, "b"), (first, "c")):
+            manifest.add(do(job(out, name)))
+    assert [row["output"] for row in rows(out / "manifest.csv")] == ["a.mid", "b.mid", "c.mid"]
+
+
 def test_a_name_that_begins_with_two_points_lies_in_the_folder(out: Path) -> None:
     with open_manifest(out) as manifest:
         manifest.add(do(job(out, "..a")))

@@ -24,6 +24,7 @@ from hppnet.model.notes import (
     write_midi,
 )
 from hppnet.realtime.recordings import MidiRecording
+from hppnet.training.data.performances import presses_of
 
 QUICK = settings(max_examples=40, derandomize=True)
 HOUR_S = 3600.0
@@ -234,6 +235,13 @@ AGAIN_THEN_OFF = b"\x83\x60\x90\x3c\x41\x00\x80\x3c\x40\x83\x60\x80\x3c\x40"
 def test_files_of_other_programs(path: Path, data: bytes, ends_s: list[float]) -> None:
     path.write_bytes(data)
     assert [note.offset_s for note in read_midi(path)] == pytest.approx(ends_s)
+
+
+def test_a_pedal_that_never_comes_up_is_down_to_the_end(path: Path) -> None:
+    down, later = b"\x00\xb0\x40\x7f", b"\x83\x60"  # a quarter note later
+    path.write_bytes(chunk(ON, OFF, down, later + b"\xff\x01\x00"))
+    assert read_pedal(path) == [Press(0.5, 1.0)]
+    assert presses_of(mido.MidiFile(path)) == [(0.5, 1.0)]  # as the labels have it
 
 
 @QUICK

@@ -45,8 +45,10 @@ def test_wav_in_and_midi_out(here: Path, run) -> None:
         (["-", "a.wav", "-o", "-"], 2, "expected one recording"),
         (["a.wav", "-o", "-", "--format", "mid,csv"], 2, "one output"),
         (["a.wav", "-o", "-", "--plot"], 2, "--plot"),
-        (["-", "-o", "-", "--cluster", "local"], 2, "--cluster"),
+        (["-", "-o", "b.mid", "--cluster", "local"], 2, "--cluster"),
+        (["a.wav", "-o", "-", "--cluster", "tcp://far:8786"], 2, "--cluster"),
         (["-", "-o", "-"], 1, "standard input: expected sound, the file is empty"),
+        (["-", "-o", "-", "--dry-run"], 0, "- -> -\n"),
     ],
 )
 def test_pipes_that_cannot_be_meant(here: Path, run, arguments: list[str], code: int, said: str) -> None:

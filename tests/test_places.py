@@ -130,6 +130,25 @@ def test_labels_in_a_store_are_not_overwritten(memory, small: Path) -> None:
     assert memory.cat_file("/rec/a.mid") == b"MThd somebody's labels"
 
 
+def test_a_store_that_fails_once_costs_one_recording(memory, small: Path, monkeypatch) -> None:
+    """Each store has exceptions of its own, few of which are OSErrors."""
+    for name in "abc":
+        memory.pipe_file(f"/rec/{name}.wav", wav())
+    there = Url.exists
+
+    def exists(place: Url) -> bool:
+        if place.name == "b.mid":
+            raise RuntimeError("Could not connect to\nthe endpoint")
+        return there(place)
+
+    monkeypatch.setattr(Url, "exists", exists)
+    for more in (["--dry-run"], []):
+        result = transcribe(small, "memory://rec", "-o", "memory://out", *more)
+        (line,) = result.stderr.splitlines()
+        assert result.exit_code == 1 and "b.wav: " in line and "connect to the endpoint" in line
+    assert sorted(memory.find("/out")) == ["/out/a.mid", "/out/c.mid"]
+
+
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_members_of_archives(kind: str, tmp_path: Path, small: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -76,6 +76,38 @@ def test_one_output_for_two_recordings_is_wrong_use() -> None:
         listed("input,output\na.wav,x.mid\nb.wav,x\n")
 
 
+@pytest.mark.parametrize("other", ["/rec/x.flac", "link/x.flac", "up/../rec/x.flac"])
+def test_two_paths_of_one_folder_are_one_folder(here: Path, other: str) -> None:
+    """Otherwise the second recording would silently overwrite the first one's output."""
+    for folder in ("rec", "up"):
+        Path(folder).mkdir()
+    Path("link").symlink_to("rec")
+    second = f"{here}{other}" if other.startswith("/") else other
+    got = listed(f"rec/x.wav\n{second}\n", output=None)
+    assert got == {"rec/x.wav": "rec/x.wav.mid", second: f"{second}.mid"}
+    with pytest.raises(UsageError, match=r"a\.wav, b\.wav"):
+        listed(f"input,output\na.wav,rec/x.mid\nb.wav,{here}/rec/x\n", output=None)
+
+
+@pytest.mark.parametrize(
+    ("entry", "output"),
+    [
+        ("../rec/x.wav", "out/x.mid"),
+        ("../rec", "out/rec/x.mid"),
+        ("..", "out/rec/x.mid"),
+        ("../home/../rec", "out/rec/x.mid"),
+    ],
+)
+def test_no_output_of_a_list_leaves_the_output_folder(
+    here: Path, monkeypatch: pytest.MonkeyPatch, entry: str, output: str
+) -> None:
+    for path in (Path("rec/x.wav"), Path("home")):
+        path.parent.mkdir(exist_ok=True)
+        path.touch() if path.suffix else path.mkdir()
+    monkeypatch.chdir("home")
+    assert list(listed(f"a.wav\n{entry}\n").values()) == ["out/a.mid", output]
+
+
 def test_urls_have_outputs_too() -> None:
     found = [
         FoundRecording(Url("memory://b/in/x.wav"), Path("in/x.wav")),

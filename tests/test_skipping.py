@@ -13,6 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from rich.progress import Progress, TaskID
+from rich.status import Status
 from typer.testing import CliRunner
 
 import hppnet.offline.run
@@ -105,6 +106,18 @@ def test_what_a_killed_run_wrote_and_did_not_record_is_made_again(here: Path, ru
         assert sorted(row["output"] for row in csv.DictReader(file)) == ["a.mid", "b.mid"]
 
 
+def test_a_shuffled_list_scans_each_output_folder_once(
+    here: Path, run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("x/a", "y/b", "x/c", "y/d"):
+        sound(f"rec/{name}.wav")
+    Path("list").write_text("rec/x/a.wav\nrec/y/b.wav\nrec/x/c.wav\nrec/y/d.wav\n")
+    scanned = []
+    monkeypatch.setattr(hppnet.offline.run, "remove_dead_parts", scanned.append)
+    assert run("--list", "list", "-o", "out").exit_code == 0
+    assert scanned == [Path("out/x"), Path("out/y")]
+
+
 def test_the_bar_of_many_counts_what_is_skipped(here: Path, run, monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in range(5):
         sound(f"rec/{seed}.wav", seed)
@@ -120,9 +133,12 @@ def test_the_bar_of_many_counts_what_is_skipped(here: Path, run, monkeypatch: py
         update(self, task, **fields)
 
     monkeypatch.setattr(Progress, "update", seen)
+    said: list[str] = []
+    monkeypatch.setattr(Status, "update", lambda self, words: said.append(words))
     again = run("rec", "--skip-existing")
     assert "2 files transcribed" in again.stdout and "3 skipped" in again.stdout, again.output
     assert shown[-1] == (5, 5)
+    assert said == [f"recordings that are done already: {n}" for n in (1, 2)]  # the bar counts the rest
 
 
 @pytest.mark.slow

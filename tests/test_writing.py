@@ -73,6 +73,26 @@ def test_an_error_leaves_what_was_there(tmp_path, error):
     assert (tmp_path / "a.mid").read_text() == "old"
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+@pytest.mark.parametrize("names", [["a.mid"], ["a.mid", "a.csv"]])
+def test_ctrl_c_while_a_file_is_replaced_loses_no_file(tmp_path, monkeypatch, names, replaced):
+    for name in names:
+        (tmp_path / name).write_text("old")
+
+    def interrupted(part, target):
+        if replaced:
+            os.replace(part, target)
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_outputs({tmp_path / name: lambda path: path.write_text("new") for name in names})
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+    texts = {(tmp_path / name).read_text() for name in names}
+    assert texts == ({"new"} if replaced and len(names) == 1 else {"old"})
+
+
 def test_the_target_changes_only_when_all_is_written(tmp_path):
     (tmp_path / "a.mid").write_text("old")
     with replacing(tmp_path / "a.mid") as part:

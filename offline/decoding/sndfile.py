@@ -14,7 +14,7 @@ from .ffmpeg import FfmpegSource
 from .ffprobe import ffmpeg_commands
 from .parts import Part, ReadReport, SoundSource, after, resampled
 
-_UNKNOWN_LENGTH = 1 << 62
+UNKNOWN_LENGTH = 1 << 62
 _UNKNOWN_FORMAT = 1  #: libsndfile's error code
 _DECODERS_DIFFER_S = 0.05  #: tolerated difference between the lengths of two decoders, about a packet
 _MP3_PADDING = 2 * 1152  #: samples by which the length in an mp3's tag may exceed the decoded one
@@ -50,7 +50,7 @@ class SndfileSource:
         self.sample_rate: int = self._file.samplerate
         self.channels: int = self._file.channels
         stated = part.expected_frames if part.expected_frames is not None else self._file.frames
-        self.frames: int | None = stated if stated < _UNKNOWN_LENGTH else None
+        self.frames: int | None = stated if stated < UNKNOWN_LENGTH else None
         self._other: SoundSource | None = None
 
     def chunks(self, frames: int) -> Iterator[np.ndarray]:

@@ -174,9 +174,7 @@ def _check(transcriber: Transcriber, digest: str | None) -> None:
 
 @contextmanager
 def local_client(count: str) -> Iterator[Any]:
-    """Yields a client of ``count`` new workers ("": one per core). Raises LoadError for an invalid count."""
-    if count and (not count.isdecimal() or int(count) < 1):
-        raise LoadError(f"--cluster local:{count}: expected local:N with N workers, 1 or more")
+    """Yields a client of ``count`` new workers ("": one per core)."""
     with interrupts_held_back():  # workers inherit this: only this process handles Ctrl-C
         method = _begin_imports()
         cluster = _start(int(count or cores()), method)

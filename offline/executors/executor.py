@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from ...model.files import machine_name, remove_parts
 from ..errors import LoadError
 from ..jobs import Job, Outcome
-from ..places import Url
+from ..places import Url, remove_dead_copies
 from ..recording_task import one_line, transcribe_recording
 from ..settings import Settings, load_transcriber
 from ..writing import TellLines
@@ -102,7 +102,8 @@ def died(job: Job, who: str, last: str = "") -> Outcome:
 
 
 def remove_parts_of(process: int | None, job: Job, machine: str = "") -> None:
-    """Remove the unfinished files of a job that an ended process left behind."""
+    """Remove the unfinished files of a job, and the temporary copies, that an ended process left behind."""
+    remove_dead_copies()
     for folder in {place.parent for place in job.outputs.values()}:
         if process is not None and not isinstance(folder, Url):
             remove_parts(folder, process, machine or machine_name())
