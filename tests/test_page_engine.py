@@ -47,3 +47,8 @@ def test_the_parts_give_the_same_numbers_and_events(vectors: Path) -> None:
 @needs("node", "page runtime")
 def test_the_engine_gives_the_same_events(vectors: Path) -> None:
     node("engine.test.mjs", vectors)
+
+
+@needs("node")
+def test_a_take_goes_through_faults(vectors: Path) -> None:
+    node("take.test.mjs", vectors)

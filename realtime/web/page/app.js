@@ -64,7 +64,7 @@ export class Page {
   /** @param {Take} take */
   replaceTake(take) {
     this.take = take;
-    this.figures.delays_ms = [];
+    this.figures.restart();
     this.playback.load(null);
     this.transport.load(null);
     this.showTake();
@@ -93,8 +93,8 @@ export class Page {
     const session = new Listening(
       {
         onEvent: (event) => this.receive(session, mine, event),
-        onLost: () => {
-          mine.notes.endAll(session.streamAt(performance.now()));
+        onLost: (time_s) => {
+          mine.notes.endAll(time_s);
           this.output.panic();
         },
         onState: (line) => show("state", line),
@@ -115,6 +115,7 @@ export class Page {
       void keepAwake(() => this.listening === session);
       await listMicrophones(microphone);
       listChannels(channel, session.capture.channels);
+      session.capture.choose(Number(channel.value)); // another microphone may have fewer channels
     } catch (error) {
       if (this.listening !== session) return;
       this.listening = null;
@@ -136,6 +137,7 @@ export class Page {
     mine.duration_s = session.recording?.duration_s ?? 0;
     mine.notes.endAll(mine.duration_s);
     mine.audio = session.recording?.blob() ?? null;
+    mine.rate = session.recording?.sampleRate ?? 0;
     this.listening = null;
     this.output.panic();
     level.value = -60;
@@ -153,6 +155,7 @@ export class Page {
     const recording = listening?.recording;
     if (!recording || !take.notes.all.length) return;
     take.duration_s = recording.duration_s;
+    take.rate = recording.sampleRate;
     // What cannot be stored is reported when the take ends.
     this.keeping = this.keeping.then(() => this.store.putUnfinished(take, recording)).catch(() => {});
   }
@@ -223,7 +226,8 @@ export class Page {
     if (!session) return;
     level.value = Math.max(-60, session.level_db);
     this.figures.show(session, this.take.notes);
-    const trouble = Figures.trouble(session);
+    if (!$("hint").hidden) return; // a warning replaces no other hint
+    const trouble = this.figures.trouble(session);
     if (trouble) showHint(trouble);
   }
 

@@ -15,6 +15,14 @@ export class Figures {
     /** Milliseconds to draw each picture. @type {number[]} */
     this.drawn_ms = [];
     this.next = 0;
+    /** Dropped blocks that a warning has told of. */
+    this.told = 0;
+  }
+
+  /** Starts anew for another take. */
+  restart() {
+    this.delays_ms = [];
+    this.told = 0;
   }
 
   /**
@@ -56,8 +64,10 @@ export class Figures {
   }
 
   /** A warning if the device is too slow, otherwise empty. @param {import("./listening.js").Listening} session */
-  static trouble(session) {
+  trouble(session) {
     if (session.step_ms > SLOW_MS) return text("too slow", { ms: session.step_ms.toFixed(0) });
-    return session.droppedBlocks ? text("dropped some", { count: session.droppedBlocks }) : "";
+    if (session.droppedBlocks <= this.told) return "";
+    this.told = session.droppedBlocks;
+    return text("dropped some", { count: this.told });
   }
 }

@@ -23,10 +23,10 @@ export class FileError extends Error {}
 export async function decode(file) {
   if (file.size > MOST_BYTES) throw new FileError(text("file large"));
   if (file.size === 0) throw new FileError(text("file empty"));
-  const content = await file.arrayBuffer();
-  const rate = rateOf(content);
-  let sound;
+  let rate, sound;
   try {
+    const content = await file.arrayBuffer(); // fails for a folder, or a file that is gone
+    rate = rateOf(content);
     sound = await new OfflineAudioContext(1, 1, rate).decodeAudioData(content);
   } catch {
     throw new FileError(text("file unreadable"));

@@ -17,13 +17,13 @@ const LOOK_FOR_MICROPHONE_MS = 1000;
  * @typedef {import("./link.js").Ears} Ears
  * @typedef {{
  *   onEvent: (event: import("./notes.js").NoteEvent) => void,
- *   onLost: () => void,
+ *   onLost: (time_s: number) => void,
  *   onState: (line: string) => void,
  *   onProblem: (line: string) => void,
  *   onHint: (line: string) => void,
  *   onRoundTrip: (ms: number) => void,
  *   onEnded: () => void,
- * }} Reactions
+ * }} Reactions `onLost`: all notes end at that stream time, the end of the sound so far
  */
 
 export class Listening {
@@ -163,7 +163,7 @@ export class Listening {
   closed(code, reason) {
     this.droppedBefore += this.link?.droppedBlocks ?? 0;
     this.link = null;
-    this.reactions.onLost();
+    this.reactions.onLost(this.recording?.duration_s ?? 0);
     this.stopped?.();
     if (!this.going) return;
     if (FINAL.has(code)) {

@@ -76,11 +76,6 @@ export class Notes {
     return this.all.filter((note) => note.offset_s !== null).sort((a, b) => a.onset_s - b.onset_s);
   }
 
-  /** End of the last note, in seconds. */
-  get end_s() {
-    return this.all.reduce((end_s, note) => Math.max(end_s, note.offset_s ?? note.onset_s), 0);
-  }
-
   /**
    * Notes that overlap the span between two times; notes without an end still sound.
    * @param {number} from_s

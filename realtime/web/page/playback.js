@@ -14,6 +14,8 @@ export class Playback {
     this.lit = new Map();
     this.pedalDown = false;
     for (const what of ["pause", "seeking", "ended", "emptied"]) audio.addEventListener(what, () => this.silence());
+    // A hidden page draws nothing, so `follow` would not end the notes that sound.
+    document.addEventListener("visibilitychange", () => document.hidden && this.playing && this.silence());
   }
 
   /** @param {import("./take.js").Take | null} take */

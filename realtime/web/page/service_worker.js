@@ -47,6 +47,6 @@ async function keptOnceLoaded(file, request) {
   const kept = await cache.match(file);
   if (kept) return kept;
   const answer = await fetch(request);
-  if (answer.ok) await cache.put(file, answer.clone());
+  if (answer.ok) await cache.put(file, answer.clone()).catch(() => {}); // no room: it is loaded again the next time
   return answer;
 }

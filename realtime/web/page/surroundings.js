@@ -7,6 +7,18 @@ import { text } from "./text.js";
 const TOKEN = "hppnet-token";
 const CHOICES = "hppnet-choices";
 
+/**
+ * Returns what `use` returns, or null if the browser blocks its storage or has no room there.
+ * @template T @param {() => T} use
+ */
+function allowed(use) {
+  try {
+    return use();
+  } catch {
+    return null;
+  }
+}
+
 /** Reads the token after the #, which no server logs; it is kept while the tab is open. */
 export function tokenFromAddress() {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
@@ -14,12 +26,12 @@ export function tokenFromAddress() {
     rememberToken(given);
     history.replaceState(null, "", location.pathname);
   }
-  return given ?? sessionStorage.getItem(TOKEN) ?? "";
+  return given ?? allowed(() => sessionStorage.getItem(TOKEN)) ?? "";
 }
 
 /** @param {string} token */
 export function rememberToken(token) {
-  sessionStorage.setItem(TOKEN, token);
+  allowed(() => sessionStorage.setItem(TOKEN, token));
 }
 
 /**
@@ -27,11 +39,11 @@ export function rememberToken(token) {
  * @param {HTMLSelectElement} picker
  */
 export function remember(picker) {
-  const choices = () => JSON.parse(localStorage.getItem(CHOICES) ?? "{}");
+  const choices = () => JSON.parse(allowed(() => localStorage.getItem(CHOICES)) ?? "{}");
   const before = choices()[picker.id];
   if ([...picker.options].some((option) => option.value === before)) picker.value = before;
   picker.addEventListener("change", () => {
-    localStorage.setItem(CHOICES, JSON.stringify({ ...choices(), [picker.id]: picker.value }));
+    allowed(() => localStorage.setItem(CHOICES, JSON.stringify({ ...choices(), [picker.id]: picker.value })));
   });
 }
 
@@ -68,13 +80,10 @@ export function listChannels(picker, count) {
 /** Keeps the screen on, such as that of a tablet on the music stand. @param {() => boolean} needed */
 export async function keepAwake(needed) {
   while (needed()) {
-    try {
-      // The browser releases the lock whenever the page is hidden, so it is requested again.
-      const lock = await navigator.wakeLock?.request("screen");
-      await new Promise((go) => setTimeout(go, 10_000));
-      await lock?.release();
-    } catch {
-      return; // low battery, or no wake lock in this browser: listening works without it
-    }
+    // The browser releases the lock whenever the page is hidden, so it is requested again. It refuses while the page
+    // is hidden or the battery is low: listening works without it.
+    const lock = await navigator.wakeLock?.request("screen").catch(() => null);
+    await new Promise((go) => setTimeout(go, 10_000));
+    await lock?.release();
   }
 }

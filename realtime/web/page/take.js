@@ -14,6 +14,8 @@ export class Take {
     /** @type {Blob | null} */
     this.audio = null;
     this.audioEnding = "wav";
+    /** Sample rate of the recorded sound in Hz; 0 for a file. */
+    this.rate = 0;
     this.duration_s = 0;
   }
 }

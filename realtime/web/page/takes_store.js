@@ -30,8 +30,15 @@ export class TakesStore {
         wish.result.createObjectStore(TAKES, { keyPath: "id" });
         wish.result.createObjectStore(SOUNDS);
       };
-      wish.onsuccess = () => resolve(wish.result);
-      wish.onerror = () => reject(wish.error);
+      const again = () => (this.opened = null); // the next use opens it again
+      wish.onsuccess = () => {
+        wish.result.onclose = again;
+        resolve(wish.result);
+      };
+      wish.onerror = () => {
+        again();
+        reject(wish.error);
+      };
     });
     return this.opened;
   }
@@ -50,12 +57,12 @@ export class TakesStore {
       .map((row) => ({ ...row, sounds: sounding.has(row.id) }));
   }
 
-  /** Stores notes and name, without the sound. @param {Take} take @param {number} [rate] sample rate of its chunks, in Hz */
-  async putNotes(take, rate = 0) {
+  /** Stores notes and name, without the sound. @param {Take} take */
+  async putNotes(take) {
     /** @type {Row} */
     const row = {
       id: take.id, name: take.name, created_ms: take.created_ms, duration_s: take.duration_s, ending: take.audioEnding,
-      rate, notes: take.notes.all, presses: take.notes.presses,
+      rate: take.rate, notes: take.notes.all, presses: take.notes.presses,
     };
     await this.run([TAKES], "readwrite", (of) => of(TAKES).put(row));
   }
@@ -66,7 +73,7 @@ export class TakesStore {
    * @param {import("./recording.js").Recording} recording
    */
   async putUnfinished(take, recording) {
-    await this.putNotes(take, recording.sampleRate);
+    await this.putNotes(take);
     /** @type {number} */
     const stored = await this.run([SOUNDS], "readonly", (of) => of(SOUNDS).count(chunksOf(take.id)));
     for (const [n, chunk] of recording.chunks.entries()) {
@@ -95,7 +102,7 @@ export class TakesStore {
     const row = await this.run([TAKES], "readonly", (of) => of(TAKES).get(id));
     if (!row) return null;
     const take = new Take(row.name);
-    Object.assign(take, { id, created_ms: row.created_ms, duration_s: row.duration_s, audioEnding: row.ending });
+    Object.assign(take, { id, created_ms: row.created_ms, duration_s: row.duration_s, audioEnding: row.ending, rate: row.rate });
     take.notes.restore(row.notes, row.presses, row.duration_s);
     take.audio = (await this.run([SOUNDS], "readonly", (of) => of(SOUNDS).get(id))) ?? (await this.unfinished(row));
     return take;

@@ -45,7 +45,7 @@ export class Service {
     this.waiting.push({ samples, time_s: this.next_s, at_ms });
     this.next_s += samples.length / this.rate;
     if (this.live) this.dropOld();
-    void this.work();
+    this.begin();
   }
 
   /** Skips samples that were not sent. @param {number} samples */
@@ -55,7 +55,7 @@ export class Service {
 
   end() {
     this.ending = true;
-    void this.work();
+    this.begin();
   }
 
   close() {
@@ -76,8 +76,13 @@ export class Service {
     }
   }
 
-  async work() {
+  begin() {
     if (this.working) return;
+    // Without an answer, the page would wait for its notes for ever.
+    this.work().catch((error) => this.say({ type: "failed", reason: String(error?.message ?? error) }));
+  }
+
+  async work() {
     this.working = true;
     const channel = new MessageChannel();
     while (this.waiting.length && !this.closed) {

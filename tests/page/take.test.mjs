@@ -1,0 +1,136 @@
+/** A take through faults: the device sleeps, the sound pauses, the storage is full or blocked. */
+
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { Service } from "../../realtime/web/page/engine/service.js";
+import { Figures } from "../../realtime/web/page/figures.js";
+import { Listening } from "../../realtime/web/page/listening.js";
+import { Recording } from "../../realtime/web/page/recording.js";
+import { keepAwake, remember, rememberToken, tokenFromAddress } from "../../realtime/web/page/surroundings.js";
+import { Take } from "../../realtime/web/page/take.js";
+import { TakesStore } from "../../realtime/web/page/takes_store.js";
+
+const BLOCK = new Float32Array(480);
+
+/** Replaces a global, also one that Node defines as a getter, until the test ends. */
+function replace(t, name, value) {
+  const before = Object.getOwnPropertyDescriptor(globalThis, name);
+  const found = value instanceof Function ? { get: value } : { value };
+  Object.defineProperty(globalThis, name, { configurable: true, ...found });
+  t.after(() => (before ? Object.defineProperty(globalThis, name, before) : delete globalThis[name]));
+}
+
+/** A session that has heard a second of sound; `lost` collects the times at which notes were ended. */
+function session(t, clock) {
+  const lost = [];
+  replace(t, "performance", { now: () => clock.ms });
+  replace(t, "window", { setTimeout: () => 0 });
+  const reactions = { onLost: (time_s) => lost.push(time_s), onState() {}, onHint() {}, onProblem() {} };
+  const listening = new Listening(reactions, { kind: "page" }, "");
+  const link = { droppedBlocks: 0, send() {}, close: () => listening.closed(1000, "") };
+  Object.assign(listening, { recording: new Recording(48_000), going: true, link });
+  for (let i = 0; i < 100; i++, clock.ms += 10) listening.receive(BLOCK);
+  return { listening, lost };
+}
+
+test("notes that sound when the device sleeps end where its sound ends", (t) => {
+  const clock = { ms: 1000 };
+  const { listening, lost } = session(t, clock);
+  clock.ms += 3_600_000;
+  listening.receive(BLOCK);
+  assert.equal(lost.length, 1);
+  assert.ok(Math.abs(lost[0] - 1) < 0.011, `${lost[0]} s`);
+});
+
+test("notes end where the sound ends if the connection is lost while the sound pauses", (t) => {
+  const clock = { ms: 1000 };
+  const { listening, lost } = session(t, clock);
+  clock.ms += 60_000;
+  listening.closed(4408, "no sound");
+  assert.ok(Math.abs(lost[0] - 1) < 0.011, `${lost[0]} s`);
+});
+
+test("a take whose whole sound found no room keeps the rate of the sound stored before", async () => {
+  const store = new TakesStore();
+  const rows = [];
+  store.run = async (stores, mode, ask) => {
+    if (stores[0] === "takes") return void ask(() => ({ put: (row) => rows.push(row) }));
+    if (mode === "readwrite") throw new Error("full");
+    return 0;
+  };
+  globalThis.IDBKeyRange ??= { bound: () => null };
+  const take = new Take("take");
+  const recording = new Recording(44_100);
+  take.rate = recording.sampleRate;
+  take.audio = new Blob(["sound"]);
+  await store.putUnfinished(take, recording);
+  assert.equal(await store.put(take), false);
+  assert.deepEqual(rows.map((row) => row.rate), [44_100, 44_100]);
+});
+
+test("a database that could not be opened, or was closed by the browser, is opened again", async (t) => {
+  const wishes = [];
+  replace(t, "indexedDB", { open: () => wishes[wishes.push({}) - 1] });
+  const store = new TakesStore();
+  const first = store.open();
+  wishes[0].onerror();
+  await assert.rejects(first);
+  const second = store.open();
+  wishes[1].result = {};
+  wishes[1].onsuccess();
+  const database = await second;
+  database.onclose();
+  void store.open();
+  assert.equal(wishes.length, 3);
+});
+
+test("the screen is kept on again after the page was hidden", async (t) => {
+  let asked = 0;
+  const request = async () => {
+    asked += 1;
+    if (asked === 1) throw new Error("the page is hidden");
+    return { release: async () => {} };
+  };
+  replace(t, "navigator", { wakeLock: { request } });
+  replace(t, "setTimeout", null);
+  Object.defineProperty(globalThis, "setTimeout", { configurable: true, value: (go) => queueMicrotask(go) });
+  await keepAwake(() => asked < 3);
+  assert.equal(asked, 3);
+});
+
+test("the page works if the browser blocks its storage", (t) => {
+  const blocked = () => {
+    throw new Error("SecurityError");
+  };
+  replace(t, "sessionStorage", blocked);
+  replace(t, "localStorage", blocked);
+  replace(t, "location", { hash: "" });
+  assert.equal(tokenFromAddress(), "");
+  rememberToken("token");
+  let change = () => {};
+  remember({ id: "latency", options: [], value: "132", addEventListener: (_, listener) => (change = listener) });
+  change();
+});
+
+test("blocks that were left out are told once", () => {
+  const figures = new Figures();
+  const listening = { step_ms: 5, droppedBlocks: 2 };
+  assert.match(figures.trouble(listening), /^2 blocks/);
+  assert.equal(figures.trouble(listening), "");
+  listening.droppedBlocks = 3;
+  assert.match(figures.trouble(listening), /^3 blocks/);
+});
+
+test("a recording whose engine fails is ended with a reason", async () => {
+  const said = [];
+  const step = { look_ahead: 1, thresholds: {}, reset() {} };
+  const service = Object.assign(Object.create(Service.prototype), {
+    say: (message) => said.push(message), rate: 48_000, live: null, waiting: [], next_s: 0, computed_s: 0, told_s: 0,
+    samples: 0, late: 0, working: false, ending: false, closed: false, step,
+    stream: { feed: async () => Promise.reject(new Error("not numbers")) },
+  });
+  service.sound(BLOCK, 0);
+  await new Promise((go) => setImmediate(() => setImmediate(go)));
+  assert.deepEqual(said, [{ type: "failed", reason: "not numbers" }]);
+});
