@@ -20,12 +20,16 @@ from playwright.sync_api import sync_playwright
 from hppnet import __version__
 from hppnet.realtime.web.static_page import page_files
 
+from ..children import wait_until
 from ..needs import CHROMIUM
 from ..page_host import hosted
 
 ROOT = Path(__file__).parents[2]
 LISTENS_S = 15.0
-PATIENCE_MS = 120_000
+#: As where the user does not allow the microphone: without a window, Chromium asks for ever.
+REFUSED = """() => {
+    navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("", "NotAllowedError"); };
+}"""
 
 
 @dataclass(frozen=True)
@@ -57,9 +61,10 @@ def take_pictures(folder: Path) -> None:
                     save(page, folder / f"page{size.name}-empty.png")
                     listen(page)
                     save(page, folder / (f"page{size.name}-playing.png" if size.name else "page.png"))
-                with page_of(playwright, host.url, size) as page:  # it may not use the microphone
+                with page_of(playwright, host.url, size) as page:
+                    page.evaluate(REFUSED)
                     page.click("#listen")
-                    page.wait_for_function("document.getElementById('hint').textContent")
+                    wait_until(lambda: page.text_content("#problem-text"), "the error")
                     save(page, folder / f"page{size.name}-error.png")
 
 
@@ -68,12 +73,10 @@ def page_of(playwright: Any, url: str, size: Size, *flags: str) -> Iterator[Any]
     flags = ("--no-sandbox", "--use-fake-device-for-media-stream", *flags)
     browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
     try:
-        page = browser.new_page(
-            viewport={"width": size.width, "height": size.height}, color_scheme=size.scheme, bypass_csp=True
-        )
-        page.set_default_timeout(PATIENCE_MS)
+        viewport = {"width": size.width, "height": size.height}
+        page = browser.new_page(viewport=viewport, color_scheme=size.scheme)
         page.goto(url)
-        page.wait_for_function("document.getElementById('state').textContent === 'Ready'")
+        wait_until(lambda: page.text_content("#state") == "Ready", "the network")
         yield page
     finally:
         browser.close()
@@ -81,7 +84,7 @@ def page_of(playwright: Any, url: str, size: Size, *flags: str) -> Iterator[Any]
 
 def listen(page: Any) -> None:
     page.click("#listen")
-    page.wait_for_function(f"hppnet.page.take?.duration_s >= {LISTENS_S}")
+    wait_until(lambda: (page.evaluate("hppnet.page.take?.duration_s") or 0) >= LISTENS_S, "the sound")
     if lost := page.evaluate("hppnet.droppedBlocks"):
         sys.exit(f"{lost} blocks of sound were dropped: take the pictures on a machine that is idle")
 
