@@ -235,8 +235,8 @@ def _sound(facts: dict[str, Any]) -> Iterator[Problem]:
         return  # _packages reports it
     fault = facts.get("inputs_fault")
     if fault is not None:
-        what, _, mend = fault.partition(": ")
-        yield Problem(what if mend else fault, mend or "hppnet devices", True)
+        what, _, mend = fault.rpartition(": ")
+        yield Problem(what or fault, mend if what else "hppnet devices", True)
     elif not facts["inputs"] and _forbidden(_SOUND_DEVICES):
         what = "this user may not use the sound devices"
         yield Problem(what, "sudo usermod -aG audio $USER, then log in again", True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 from .api import load, read_blocks
 from .model.transcriber import DEFAULT_LATENCY_MS, Transcriber
@@ -78,12 +77,12 @@ def open_session(
     return LiveSession(transcriber, open_input(settings), port, settings, report=report)
 
 
-def open_input(settings: LiveSettings, **more: Any) -> AudioInput | FileInput:
+def open_input(settings: LiveSettings) -> AudioInput | FileInput:
     """The sound device, or the file in its place. Raises AudioError."""
     if settings.from_file is None:
-        return AudioInput(settings.input, channel=settings.input_channel, **more)
+        return AudioInput(settings.input, channel=settings.input_channel)
     blocks, sample_rate = read_blocks(settings.from_file, settings.input_channel)
-    return FileInput(blocks, sample_rate, name=str(settings.from_file), **more)
+    return FileInput(blocks, sample_rate, name=str(settings.from_file))
 
 
 def live_device(name: str = "auto") -> str:

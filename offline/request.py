@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field, replace
@@ -19,7 +18,7 @@ from ..failure import printable
 from ..model.files import file_above
 from .inputs import find_listed, find_recordings
 from .jobs import output_kind
-from .places import Place
+from .places import Place, temporary_folder
 from .plan import Plan, Shard
 from .settings import Settings
 from .writing import FORMATS
@@ -143,7 +142,7 @@ def piped(
     if PIPE not in paths and output != PIPE:
         yield paths, output, Pipes()
         return
-    with tempfile.TemporaryDirectory(prefix="hppnet-") as name:
+    with temporary_folder() as name:
         folder = Path(name)
         pipes = Pipes(
             folder / _IN if PIPE in paths else None,

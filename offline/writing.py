@@ -100,16 +100,18 @@ def writers(
 def write_outputs(outputs: Mapping[Place, Callable[[Path], object]]) -> None:
     """Write each place with its function, creating folders. All appear, or earlier files stay.
 
-    Raises OSError when a folder or file cannot be written.
+    A CSV appears first, since it holds no origin: if the run is killed then, the other files, still old, show
+    that the work is not done. Raises OSError when a folder or file cannot be written.
     """
+    csv_last = sorted(outputs.items(), key=lambda output: output[0].suffix.lower() == ".csv")
     files: dict[Path, Callable[[Path], object]] = {}
-    with ExitStack() as finished:
-        for place, write in outputs.items():
+    with ExitStack() as finished:  # uploads in reverse order
+        for place, write in csv_last:
             if isinstance(place, Url):
                 write(finished.enter_context(uploaded(place)))
             else:
                 files[place] = write
-        write_files(files)
+        write_files(dict(reversed(files.items())))
 
 
 def cannot_write(error: OSError) -> str:

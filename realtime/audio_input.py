@@ -8,7 +8,7 @@ the module sounddevice. Its thread runs ``_callback``, which copies, queues, cou
 from __future__ import annotations
 
 import queue
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -72,7 +72,7 @@ class AudioInput:
         self._end_s = 0.0  # stream time of the next sample
         self._usual_s: float | None = None  # clock minus stream time before the input was lost
         self._gaps = GapMeter()
-        self._opened = self._opened_before = False  # tried to open; opened at least once
+        self._opened = False  # tried to open
         self._watch: ChannelWatch | None = None
 
     def __enter__(self) -> AudioInput:
@@ -95,7 +95,7 @@ class AudioInput:
         chosen = self._choose(library, refresh=not first)
         self._begin(chosen)
         try:
-            with quiet_libraries():
+            with self._quiet():
                 self._stream = library.InputStream(
                     device=chosen.index,
                     channels=self._channels,
@@ -109,7 +109,6 @@ class AudioInput:
         except (library.PortAudioError, ValueError, OSError) as error:
             self.close()
             raise InputFault(f"{chosen} cannot be opened: {_first_line(error)}") from None
-        self._opened_before = True
         self._wanted = str(chosen)  # indices shift when devices come and go, names do not
 
     def close(self) -> None:
@@ -118,7 +117,7 @@ class AudioInput:
             self._library.close()
         if stream is None:
             return
-        with suppress(Exception), quiet_libraries():  # the device may be gone; then nothing is left to close
+        with suppress(Exception), self._quiet():  # the device may be gone; then nothing is left to close
             stream.abort()
             stream.close()
 
@@ -151,10 +150,16 @@ class AudioInput:
             self.block_s = max(len(raw.samples) for raw in raws) / self.sample_rate + spread
 
     def _choose(self, library: Any, refresh: bool) -> SoundInput:
-        chosen = choose_input(self._wanted, list_inputs(library, refresh))
+        with self._quiet():
+            inputs = list_inputs(library, refresh)
+        chosen = choose_input(self._wanted, inputs)
         if self._channel is not None and self._channel > chosen.channels:
             raise InputFault(f"{chosen} has {chosen.channels} channels, channel {self._channel} is not there")
         return chosen
+
+    def _quiet(self) -> AbstractContextManager[None]:
+        # A process of its own prints nothing here, and while it starts, other threads' lines would be lost.
+        return nullcontext() if isinstance(self._library, SoundProcess) else quiet_libraries()
 
     def _begin(self, chosen: SoundInput) -> None:
         self.name = str(chosen)
@@ -166,7 +171,8 @@ class AudioInput:
         if self._watch is None or not self._watch.done:
             self._watch = ChannelWatch(self._mix, self.sample_rate)
         self._came = self._fetched = 0  # samples received by the callback, and samples read
-        self._usual_s = self._gaps.usual_s if self._opened_before else None
+        if self._gaps.usual_s is not None:  # else nothing came since it was opened last
+            self._usual_s = self._gaps.usual_s
         self._gaps = GapMeter()
         self._first = True
         self._counted = 0  # expected ``first`` of the next block

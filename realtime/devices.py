@@ -6,6 +6,7 @@ ALSA, JACK and PortAudio print to the process's standard error; ``quiet_librarie
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from typing import Any
 
 from .inputs import InputFault
 
+#: ALSA's number of a card, which may be another one after the device was plugged in again.
+_CARD = re.compile(r" \(hw:\d+,\d+\)")
 _lock = threading.Lock()
 _depth = 0  # number of quiet_libraries blocks entered
 _kept = -1  # a copy of standard error's descriptor
@@ -48,6 +51,10 @@ def sound_library() -> ModuleType:
         raise InputFault(
             "the PortAudio library was not found; on Debian and Ubuntu: sudo apt-get install libportaudio2"
         ) from None
+    except Exception as error:  # sounddevice's own: it starts PortAudio when it is imported
+        raise InputFault(
+            f"PortAudio does not start ({error}); to see why: HPPNET_LIBRARY_MESSAGES=1 hppnet devices"
+        ) from None
     return sounddevice
 
 
@@ -57,10 +64,9 @@ def list_inputs(library: Any = None, refresh: bool = False) -> list[SoundInput]:
     Raises InputFault if there is no sound library.
     """
     library = library or sound_library()
-    with quiet_libraries():
-        if refresh:
-            look_anew(library)
-        devices, systems = library.query_devices(), library.query_hostapis()
+    if refresh:
+        look_anew(library)
+    devices, systems = library.query_devices(), library.query_hostapis()
     usual = _default_index(library, devices)
     return [
         SoundInput(
@@ -102,6 +108,7 @@ def choose_input(wanted: int | str | None, inputs: list[SoundInput]) -> SoundInp
         lambda one: one.index == number,
         lambda one: text in (one.name.casefold(), str(one).casefold()),
         lambda one: text in str(one).casefold(),
+        lambda one: _CARD.sub("", text) == _CARD.sub("", str(one).casefold()),
     ):
         found = [one for one in inputs if fits(one)]
         if found:

@@ -43,6 +43,7 @@ class EventOutput:
         report: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.reader_gone = False
+        self.fault: str | None = None  #: why events could not be written
         self._out, self._about, self._gone, self._report = out, about, gone, report
         self._queue: queue.SimpleQueue[Callable[[EventLines], None] | None] = queue.SimpleQueue()
         self._left_out_s: float | None = None  # time of the last event that was left out
@@ -59,9 +60,7 @@ class EventOutput:
                 self._report("events: their reader is too slow; some are left out")
             self._left_out_s = decided_s
             return
-        if self._left_out_s is not None:
-            lost_s, self._left_out_s = self._left_out_s, None
-            self._queue.put(lambda lines: lines.lost(lost_s))
+        self._tell_lost()
         kept = list(events)
         self._queue.put(lambda lines: lines.add(kept, decided_s))
 
@@ -69,9 +68,15 @@ class EventOutput:
         """Writes the queued events and the last line. May be called twice; never raises."""
         if not self._closed:
             self._closed = True
+            self._tell_lost()
             self._queue.put(lambda lines: lines.end(time_s))
             self._queue.put(None)
         self._thread.join(CLOSE_WITHIN_S)  # a stalled reader must not block the session
+
+    def _tell_lost(self) -> None:
+        if self._left_out_s is not None:
+            lost_s, self._left_out_s = self._left_out_s, None
+            self._queue.put(lambda lines: lines.lost(lost_s))
 
     def _run(self) -> None:
         try:
@@ -83,8 +88,8 @@ class EventOutput:
             if self.reader_gone:
                 self._gone()
             else:
-                why = error.strerror or error
-                self._report(f"events: no longer written ({why}); the session goes on without them")
+                self.fault = f"events: no longer written ({error.strerror or error})"
+                self._report(f"{self.fault}; the session goes on without them")
         finally:
             self._over = True
             self._out.close()

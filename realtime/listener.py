@@ -92,15 +92,16 @@ class Listener:
         """Returns all blocks, or only the last ones if too much sound waits."""
         if not blocks:
             return blocks
-        newest_s = blocks[-1].end_s
-        self.backlog_s = newest_s - blocks[0].time_s
+        # The blocks' own lengths: sound that the device lost between them does not wait.
+        self.backlog_s = sum(block.duration_s for block in blocks)
         # The newest block is not counted, since a single block may be long.
-        if blocks[-1].time_s - blocks[0].time_s <= MOST_BACKLOG_S:
+        if self.backlog_s - blocks[-1].duration_s <= MOST_BACKLOG_S:
             return blocks
-        kept = [block for block in blocks if newest_s - block.end_s <= KEPT_S]
+        kept = [block for block in blocks if blocks[-1].end_s - block.end_s <= KEPT_S]
+        dropped_s = self.backlog_s - sum(block.duration_s for block in kept)
         self.dropped_blocks += len(blocks) - len(kept)
         self._report(
-            f"computing cannot keep up: {kept[0].time_s - blocks[0].time_s:.1f} s of sound dropped; "
+            f"computing cannot keep up: {dropped_s:.1f} s of sound dropped; "
             "close other programs, or choose a lower latency (less to compute)"
         )
         return kept

@@ -72,7 +72,12 @@ class MidiOutput:
         with self._lock:
             if self._wire is not None:
                 return
-            self._wire = self._open_wire()
+            try:
+                self._wire = self._open_wire()
+            except PortFault:
+                raise
+            except Exception as error:  # each system's library raises its own errors
+                raise PortFault(f"{self.name}: {error}") from error
             self.name = self._wire.name
             if self._is_dirty:
                 self.panic()

@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from ..processes import python
+from ..system import out_of_reach
 from .devices import quiet_libraries
 
 CLIENT = "hppnet"
@@ -166,6 +167,7 @@ def choose_port(wanted: str | None, ports: list[MidiPort]) -> MidiPort:
     for fits in (
         lambda port: text in (port.name.casefold(), str(port).casefold()),
         lambda port: text in str(port).casefold() or text in lasting_name(port).casefold(),
+        lambda port: _lasting(text.removesuffix(f" ({port.system})")) == lasting_name(port).casefold(),
     ):
         found = [port for port in ports if fits(port)]
         if found:
@@ -175,7 +177,11 @@ def choose_port(wanted: str | None, ports: list[MidiPort]) -> MidiPort:
 
 def lasting_name(port: MidiPort) -> str:
     """The port's name without the numbers that change when its synthesiser is restarted."""
-    return _NUMBERS.sub("", port.name).strip() or port.name
+    return _lasting(port.name)
+
+
+def _lasting(name: str) -> str:
+    return _NUMBERS.sub("", name).strip() or name
 
 
 def open_port(wanted: str | None, system: str | None = None) -> RtMidiWire:
@@ -185,7 +191,7 @@ def open_port(wanted: str | None, system: str | None = None) -> RtMidiWire:
         try:
             with quiet_libraries():
                 midi.open_port(midi.get_ports().index(chosen.name), name="out")
-        except (ValueError, RuntimeError) as error:  # it went away in between, or another program holds it
+        except Exception as error:  # it went away in between, or another program holds it
             midi.delete()
             raise PortFault(f"{chosen} cannot be opened: {error}") from None
         return RtMidiWire(midi, str(chosen), chosen)
@@ -203,7 +209,7 @@ def open_virtual(name: str, system: str | None = None) -> RtMidiWire:
         try:
             with quiet_libraries():
                 midi.open_virtual_port(name)
-        except (RuntimeError, NotImplementedError) as error:
+        except Exception as error:  # rtmidi.SystemError is an OSError
             midi.delete()
             raise PortFault(f"the virtual port {name!r} cannot be made: {error}") from None
         watch = JackWatch(name) if found == "jack" else None
@@ -251,7 +257,10 @@ class JackWatch:
     def _ask(self) -> None:
         try:
             done = subprocess.run(
-                python("-c", _QUESTION, self._port), capture_output=True, timeout=ANSWER_WITHIN_S
+                python("-c", _QUESTION, self._port),
+                capture_output=True,
+                timeout=ANSWER_WITHIN_S,
+                **out_of_reach(),  # Ctrl-C would look like a port that has gone
             )
         except (OSError, subprocess.TimeoutExpired):  # the machine may be busy: keep the last answer
             return

@@ -122,8 +122,10 @@ class LiveSession:
 
     @property
     def recording_faults(self) -> list[str]:
-        """One line per incomplete recording, with the file's name; complete once stopped."""
-        return [] if self._recorder is None else self._recorder.faults
+        """One line per incomplete recording, with the file's name, and for events; complete once stopped."""
+        faults = [] if self._recorder is None else list(self._recorder.faults)
+        events = None if self.events is None else self.events.fault
+        return faults if events is None else [*faults, events]
 
     @property
     def sends_pedal(self) -> bool:
@@ -195,7 +197,7 @@ class LiveSession:
             self.model, rate, settings.latency_ms, settings.gate, pedal=settings.pedal
         )
         self._latency = measured_latency(compute_ms, self._decoder, self.input, settings)
-        self._timeline = Timeline()
+        self._timeline = Timeline(clock.now())
         if settings.record or settings.record_audio:
             midi, audio = (unused(p) if p else None for p in (settings.record, settings.record_audio))
             self.recordings = [path for path in (midi, audio) if path]

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..processes import python
+from ..system import out_of_reach
 from .inputs import InputFault
 from .sound_child import HEADER
 
@@ -76,6 +77,7 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # ALSA and JACK print there whatever they do not find
+            **out_of_reach(),  # Ctrl-C while it starts would look like a library that does not answer
         )
         assert self._process.stdin is not None and self._process.stdout is not None
         self._in: BinaryIO = self._process.stdin  # type: ignore[assignment]

@@ -36,10 +36,13 @@ class SystemClock:
 
 
 class Timeline:
-    """Maps stream time to clock time. The worker feeds it; any thread may read it."""
+    """Maps stream time to clock time. The worker feeds it; any thread may read it.
 
-    def __init__(self) -> None:
-        self.anchor_s = 0.0  #: the clock's time at stream time 0
+    Until the first block, stream time 0 is at ``began_s``.
+    """
+
+    def __init__(self, began_s: float = 0.0) -> None:
+        self.anchor_s = began_s  #: the clock's time at stream time 0
         self.restart()
 
     def restart(self) -> None:

@@ -183,6 +183,31 @@ def test_a_silent_device_is_gone_and_found_again_under_another_number(sound: Fak
     assert block.end_s == pytest.approx(sound.clock.now() - 1000.0)
 
 
+def test_the_time_without_the_device_counts_even_if_it_was_busy_when_it_came_back(sound: FakeSound) -> None:
+    source = listen(sound)
+    play(sound, source, 100)
+    source.close()
+    sound.refuse = True
+    for _ in range(2):
+        sound.clock.sleep(10)
+        with pytest.raises(InputFault, match="cannot be opened"):
+            source.open()
+    sound.refuse = False
+    source.open()
+    assert play(sound, source, 1)[0].end_s == pytest.approx(sound.clock.now() - 1000.0)
+
+
+def test_a_device_that_alsa_numbers_anew_is_the_same(sound: FakeSound) -> None:
+    sound.names = ["Built-in: Audio (hw:0,0)", "USB Piano: Audio (hw:1,0)"]
+    source = listen(sound, "usb")
+    source.close()
+    sound.names = ["Built-in: Audio (hw:0,0)", "Other: Audio (hw:1,0)", "USB Piano: Audio (hw:2,0)"]
+    source.open()
+    assert source.name == "USB Piano: Audio (hw:2,0) (Fake)"
+    with pytest.raises(InputFault, match="no sound input 'piano: audio"):
+        listen(sound, "piano: audio (hw:7,0)")  # only a whole name is found without its number
+
+
 def test_a_device_that_stops_is_a_fault_and_one_that_refuses_one_line(sound: FakeSound) -> None:
     source = listen(sound)
     assert sound.stream is not None

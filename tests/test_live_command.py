@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from typer.testing import CliRunner
 
 import hppnet
 from hppnet.cli import app
+from hppnet.commands import live_run
+from hppnet.commands.live_run import ending_signals
 from hppnet.model.notes import read_midi
 from hppnet.offline.reading import open_recording
 from hppnet.realtime import devices, midi_ports
@@ -93,6 +96,35 @@ def test_a_signal_ends_every_note_and_completes_the_recordings(take: Path, tmp_p
         heard_s = sum(len(block) for block in recording.blocks()) / recording.sample_rate
     # At the end an onset is told by as much of its sound as there is.
     assert heard_s > max(note.onset_s for note in notes)
+
+
+@POSIX
+def test_a_closed_terminal_does_not_end_what_nohup_started() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ending_signals() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.is_set()
+            signal.raise_signal(signal.SIGTERM)
+            assert stop.is_set()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+class Failed:
+    """A session whose input failed while the view was shown."""
+
+    failure = OSError("the disk went away")
+
+    def run(self, stop: object, watch: object) -> None:
+        raise self.failure
+
+    def stop(self) -> None: ...
+
+
+def test_the_view_does_not_hide_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(OSError, match="the disk went away"):
+        live_run._run(Failed(), threading.Event(), [], True, False)  # type: ignore[arg-type]
 
 
 @POSIX

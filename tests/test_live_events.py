@@ -67,6 +67,13 @@ def test_lines_say_what_the_port_is_sent() -> None:
     assert not down
 
 
+def test_a_session_that_heard_nothing_ends_at_its_beginning() -> None:
+    rig, out = Rig(), Kept()
+    rig.session.events = EventOutput(out, {})
+    rig.session.stop()
+    assert out.rows[-1]["type"] == "end" and out.rows[-1]["time_s"] < 1
+
+
 def test_a_reader_that_does_not_read_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_output, "MOST_QUEUED", 3)
     reads = threading.Event()
@@ -82,6 +89,28 @@ def test_a_reader_that_does_not_read_holds_nobody_up(monkeypatch: pytest.MonkeyP
     assert out.rows[-4]["time_s"] == 19 and len(lines) == 1 and "reader is too slow" in lines[0]
 
 
+def test_what_was_left_out_last_is_told_before_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_output, "MOST_QUEUED", 3)
+    reads = threading.Event()
+    out = Kept(reads.wait)
+    events = EventOutput(out, {})
+    for number in range(20):
+        events.put([NoteOn(number, 60, 64)], number)
+    monkeypatch.setattr(events._thread, "join", lambda timeout: None)
+    events.close(21)
+    reads.set()
+    wait_until(lambda: out.closed, "the end of the output")
+    assert [row["type"] for row in out.rows][-2:] == ["lost", "end"] and out.rows[-2]["time_s"] == 19
+
+
+def test_a_session_that_ends_before_any_sound_came_was_short() -> None:
+    rig = Rig()
+    out = Kept()
+    rig.session.events = EventOutput(out, {})
+    rig.session.stop()
+    assert 0 <= out.rows[-1]["time_s"] < 1
+
+
 def test_a_full_disk_is_told_once_and_the_session_goes_on() -> None:
     def full() -> None:
         raise OSError(28, "No space left on device")
@@ -92,6 +121,7 @@ def test_a_full_disk_is_told_once_and_the_session_goes_on() -> None:
     events.put([NoteOn(1, 60, 64)], 1)
     events.close(2)
     assert len(lines) == 1 and "No space left" in lines[0] and not events.reader_gone
+    assert events.fault == "events: no longer written (No space left on device)"
 
 
 def test_no_file_is_replaced(tmp_path: Path) -> None:
@@ -139,6 +169,13 @@ def test_standard_output_holds_events_and_nothing_else(tmp_path: Path) -> None:
     assert begin["sample_rate"] == 16_000 and begin["checkpoint"].startswith("tones")
     assert sum(event["type"] == "note_on" for event in events) == end["notes"] >= 3
     assert result.stderr.startswith("input ") and "ended after" in result.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a full disk as Linux makes one")
+def test_events_that_could_not_be_written_are_told_at_the_end(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, [*arguments(tmp_path, "/dev/full"), "-q"])
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == "error: events: no longer written (No space left on device)"
 
 
 @POSIX

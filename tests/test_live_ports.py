@@ -115,6 +115,16 @@ def test_a_pedal_that_may_be_down_comes_up_when_the_port_is_back() -> None:
     assert whole.messages == SILENCE and not port.pedal_down
 
 
+def test_a_port_that_cannot_be_opened_is_a_fault_whatever_the_library_raises() -> None:
+    """python-rtmidi raises OSError where the system fails, as for a port that another program holds."""
+
+    def taken() -> FakeWire:
+        raise OSError("the port is in use")
+
+    with pytest.raises(PortFault, match="fake: the port is in use"):
+        MidiOutput("fake", wire=taken).open()
+
+
 def test_closing_tries_a_port_that_failed_once_more() -> None:
     wires = [FakeWire(), FakeWire(), FakeWire()]
     left = iter(wires)
@@ -204,6 +214,7 @@ def test_a_synthesiser_that_started_again_has_the_same_lasting_name() -> None:
     again = MidiPort("FLUID Synth (9):Synth input port (9:0) 129:0", "alsa")
     assert lasting_name(PORTS[1]) == lasting_name(again) == "FLUID Synth:Synth input port"
     assert choose_port(lasting_name(again), PORTS) == PORTS[1]
+    assert choose_port(again.name, PORTS) == choose_port(str(again), PORTS) == PORTS[1]
 
 
 def test_windows_is_told_of_loopmidi(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,6 +223,29 @@ def test_windows_is_told_of_loopmidi(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(midi_ports, "_clients", lambda system, client="": iter([("winmm", Client())]))
     with pytest.raises(PortFault, match="loopMIDI"):
+        midi_ports.open_virtual("piano")
+
+
+class HeldClient:
+    """A client of a system whose port another program holds; rtmidi.SystemError is an OSError."""
+
+    def get_ports(self) -> list[str]:
+        return ["Synth"]
+
+    def open_port(self, number: int, name: str) -> None:
+        raise OSError("MidiOutWinMM::openPort: error creating Windows MM MIDI output port.")
+
+    def open_virtual_port(self, name: str) -> None:
+        raise OSError("MidiOutAlsa::openVirtualPort: error creating ALSA virtual port.")
+
+    def delete(self) -> None: ...
+
+
+def test_a_port_that_another_program_holds_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(midi_ports, "_clients", lambda system, client="": iter([("alsa", HeldClient())]))
+    with pytest.raises(PortFault, match="cannot be opened"):
+        midi_ports.open_port(None)
+    with pytest.raises(PortFault, match="'piano' cannot be made"):
         midi_ports.open_virtual("piano")
 
 

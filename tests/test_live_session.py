@@ -151,6 +151,20 @@ def test_an_engine_that_is_too_slow_drops_sound_and_says_so() -> None:
     rig.assert_silent()
 
 
+def test_sound_that_never_came_is_no_backlog() -> None:
+    """The machine slept, or the program was stopped; sound from before and after is fetched together."""
+    rig = Rig()
+    rig.play(2)
+    for late_s in (0.0, 0.0, 10.0, *[0.0] * 60):
+        rig.sound.play(rig.next_block(), late_s=late_s)
+    rig.session.turn(0)
+    status = rig.session.status()
+    assert status.lost_samples == pytest.approx(10 * RATE, rel=0.01)
+    assert status.dropped_blocks == 0 and status.backlog_ms == pytest.approx(630, abs=1)
+    assert not any("computing cannot keep up" in line for line in rig.lines)
+    rig.assert_silent()
+
+
 def test_a_network_that_fails_now_and_then_starts_afresh() -> None:
     rig, failures = Rig(), iter([True, False, True])
     rig.play(1.05)

@@ -99,6 +99,12 @@ def test_it_runs_before_the_session() -> None:
         assert os.sched_getparam(child).sched_priority > os.sched_getparam(0).sched_priority
 
 
+@pytest.mark.skipif(os.name == "nt", reason="sessions are POSIX's")
+def test_the_terminals_ctrl_c_does_not_reach_it() -> None:
+    with AudioInput() as source:
+        assert os.getsid(source._library._child._process.pid) != os.getsid(0)
+
+
 def test_losses_that_the_device_reports_come_through() -> None:
     lossy: list[bool] = []
     enough = threading.Event()
@@ -162,3 +168,24 @@ def test_without_the_library_it_is_said_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "sounddevice.py").write_text("raise ImportError")
     with pytest.raises(InputFault, match="live extra"):
         SoundProcess()
+    (tmp_path / "sounddevice.py").write_text("raise Exception('Unanticipated host error')")
+    with pytest.raises(InputFault, match=r"does not start \(Unanticipated host error\)"):
+        SoundProcess()
+
+
+def test_lines_are_not_lost_while_the_device_is_looked_for(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    start = SoundProcess._initialize
+
+    def start_while_another_thread_reports(library: SoundProcess) -> None:
+        os.write(2, b"port: Synth has gone\n")
+        start(library)
+
+    source = AudioInput()
+    source.open()
+    source.close()
+    monkeypatch.setattr(SoundProcess, "_initialize", start_while_another_thread_reports)
+    source.open()
+    source.close()
+    assert capfd.readouterr().err == "port: Synth has gone\n"

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from hppnet.model.notes import read_midi
+from hppnet.offline import places
+from hppnet.offline.places import remove_dead_copies
 from hppnet.offline.provenance import is_whole, origin_of
+from hppnet.offline.request import piped
 
 from .made_outputs import sound
 from .needs import needs
@@ -83,6 +89,16 @@ NAMES = [
     b"%d.wav",
     "Übung ♯4 ピアノ.wav".encode(),
 ]
+
+
+def test_what_a_killed_command_left_of_standard_input_is_removed(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(places, "runs", lambda process: False)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"sound")))
+    with piped(["-"], "take.mid", None) as (paths, _, _):
+        assert Path(paths[0]).read_bytes() == b"sound"
+        remove_dead_copies()
+        assert not Path(paths[0]).exists()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")

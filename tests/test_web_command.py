@@ -7,12 +7,13 @@ import signal
 import socket
 import urllib.request
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from hppnet.cli import app
-from hppnet.realtime.web.server import is_loopback
+from hppnet.realtime.web.server import is_loopback, page_url
 
 from . import children
 from .web_server import greeted, started
@@ -38,6 +39,13 @@ def test_other_machines_get_a_token_and_a_hint(small: Path) -> None:
     with started("--port", "0", "--checkpoint", str(small), "--host", "0.0.0.0") as (_, lines):
         assert len(lines[0].split("#token=")[1]) > 20
         assert "https" in lines[1] and "--certificate" in lines[1]
+
+
+def test_a_token_of_any_signs_reaches_the_page() -> None:
+    token = "kJ4+/x&y=#%41 ü"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        given = urlsplit(page_url(listener, token, secure=False)).fragment
+    assert parse_qs(given) == {"token": [token]}  # as the page's URLSearchParams
 
 
 @pytest.mark.parametrize(

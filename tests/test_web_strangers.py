@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import socket as sockets
 import struct
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from uvicorn.server import ServerState
 from websockets.exceptions import ConnectionClosed
 
 from hppnet.model.frames import HIGHEST_RATE, LOWEST_RATE
@@ -23,8 +26,10 @@ from hppnet.model.shared_stream import step_together
 from hppnet.model.timebase import FRAME_S
 from hppnet.model.transcriber import Transcriber
 from hppnet.realtime.inputs import joined
-from hppnet.realtime.web.hub import STEP_S, Hub
+from hppnet.realtime.web.app import create_app
+from hppnet.realtime.web.hub import STEP_S, Hub, StreamProgress
 from hppnet.realtime.web.protocol import Hello, Limits
+from hppnet.realtime.web.server import StreamProtocol, make_server
 
 from .web_server import Running, greeted, hello, serving
 
@@ -109,6 +114,35 @@ def test_sound_waits_until_it_completes_a_frame(idle_hub: Hub, block: int) -> No
         idle_hub.leave(slot)
 
 
+def test_a_gap_is_not_sound_that_waits(idle_hub: Hub) -> None:
+    slot = idle_hub.take_slot(Hello(RATE), lambda progress: None)
+    try:
+        for _ in range(40):
+            idle_hub.add(slot, np.zeros(RATE // 100, dtype=np.float32))
+        idle_hub.skip(slot, 10 * RATE)
+        idle_hub.add(slot, np.zeros(RATE // 100, dtype=np.float32))
+        assert slot.waiting_s == pytest.approx(0.41)
+        taken = [block for _ in range(3) for block in idle_hub._next_of(slot)]
+        assert len(taken) == 41 and slot.dropped_blocks == 0 and slot.waiting_s == 0
+        assert taken[-1].time_s == pytest.approx(10.4)
+    finally:
+        idle_hub.leave(slot)
+
+
+def test_a_gap_is_told_as_no_backlog(idle_hub: Hub) -> None:
+    reported: list[StreamProgress | Exception] = []
+    slot = idle_hub.take_slot(Hello(RATE), reported.append)
+    try:
+        for _ in range(2):
+            idle_hub.add(slot, np.zeros(RATE // 10, dtype=np.float32))
+            idle_hub.skip(slot, 30 * RATE)
+        idle_hub._compute(idle_hub._work())
+        (progress,) = reported
+        assert isinstance(progress, StreamProgress) and progress.backlog_s == pytest.approx(0.2)
+    finally:
+        idle_hub.leave(slot)
+
+
 def test_a_stream_that_fails_is_logged_and_loses_its_place(
     idle_hub: Hub, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,7 +152,7 @@ def test_a_stream_that_fails_is_logged_and_loses_its_place(
     monkeypatch.setattr(slot.decoder, "feed", lambda block: (_ for _ in ()).throw(error))
     idle_hub.add(slot, np.zeros(RATE // 10, dtype=np.float32))
     idle_hub._compute(idle_hub._work())
-    assert reported == [error] and len(idle_hub) == 0
+    assert reported == [error] and idle_hub._slots == []
     assert [(record.levelname, record.exc_info[1]) for record in caplog.records] == [("ERROR", error)]
 
 
@@ -159,12 +193,21 @@ def test_messages_without_sound_keep_no_place(running: Running, sound: bytes) ->
     assert code == (None if sound else 4408)
 
 
+def test_as_many_pages_as_streams_load_at_the_same_time(running: Running) -> None:
+    with ExitStack() as opened:
+        for _ in range(6 * LIMITS.streams):  # as many connections as browsers open for files
+            client = opened.enter_context(closing(http.client.HTTPConnection("localhost", running.port)))
+            client.request("GET", "/about.json")
+            answer = client.getresponse()
+            assert answer.read() and answer.status == 200
+
+
 def test_connections_that_ask_for_nothing_are_cut(tiny: Transcriber) -> None:
     """As many as there are places: whoever comes then is served all the same, after a while."""
     with serving(tiny, HASTY) as running, ExitStack() as opened:
         silent = []
         for begin in (b"", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: "):
-            for _ in range(LIMITS.streams + 2 * LIMITS.waiting):
+            for _ in range(LIMITS.connections):
                 raw = opened.enter_context(sockets.create_connection(("127.0.0.1", running.port)))
                 raw.sendall(begin)
                 silent.append(raw)
@@ -181,6 +224,21 @@ def ended(raw: sockets.socket) -> bool:
     except ConnectionResetError:
         pass
     return True
+
+
+def test_a_pong_behind_sound_that_is_not_read_yet_is_waited_for(tiny: Transcriber) -> None:
+    config = make_server(create_app(tiny, LIMITS), LIMITS).config
+    config.load()
+    protocol = StreamProtocol(config, ServerState(), {}, asyncio.new_event_loop())
+    protocol.transport = Mock(is_closing=lambda: False)
+    protocol.conn = Mock(data_to_send=lambda: [])
+    protocol.read_paused = True
+    protocol.keepalive_timeout()
+    assert protocol.pong_timer is not None and not protocol.transport.close.called
+    protocol.read_paused = False
+    protocol.keepalive_timeout()
+    assert protocol.transport.close.called
+    protocol.loop.close()
 
 
 def test_who_leaves_within_a_message_leaves_a_place(running: Running) -> None:

@@ -9,6 +9,8 @@ import pytest
 from hppnet.model import files
 from hppnet.model.files import remove_dead_parts, remove_parts, replacing
 from hppnet.model.notes import Note, read_midi
+from hppnet.offline import places
+from hppnet.offline.places import Url
 from hppnet.offline.writing import (
     cannot_write,
     write_csv,
@@ -91,6 +93,18 @@ def test_ctrl_c_while_a_file_is_replaced_loses_no_file(tmp_path, monkeypatch, na
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
     texts = {(tmp_path / name).read_text() for name in names}
     assert texts == ({"new"} if replaced and len(names) == 1 else {"old"})
+
+
+@pytest.mark.parametrize("kinds", [("mid", "csv", "json"), ("csv", "mid", "json")])
+@pytest.mark.parametrize("remote", [False, True])
+def test_a_csv_appears_first(tmp_path, monkeypatch, remote, kinds):
+    """It holds no origin. If the run is killed then, the others still tell that the work is not done."""
+    appeared = []
+    monkeypatch.setattr(files, "replace", lambda part, target: appeared.append(os.path.basename(target)))
+    monkeypatch.setattr(places, "_put", lambda copy, place: appeared.append(place.name))
+    folder = Url("memory://out") if remote else tmp_path
+    write_outputs({folder / f"a.{kind}": lambda path: path.write_text("new") for kind in kinds})
+    assert appeared[0] == "a.csv" and sorted(appeared) == ["a.csv", "a.json", "a.mid"]
 
 
 def test_the_target_changes_only_when_all_is_written(tmp_path):

@@ -41,6 +41,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     "--model": ("nobody", ""),
     "--predictions": ("nowhere", "a-file"),
     "--latency": ("soon", "-1", "100", "nan", ""),
+    "--latency of bench page": ("100",),
     "--output of plot-training": ("a-folder", "nowhere/x.png"),
     "--onset-threshold": ("-0.1", "1.5", "nan", "high"),
     "--frame-threshold": ("-0.1", "1.5", "nan", "high"),
@@ -189,7 +190,8 @@ def test_wrong_values(here: Path, path: str, kind: str, name: str, value: str) -
         needed[places[name] : places[name] + 1] = [value]
         arguments = ["--", *needed] if not any(word.startswith("-") for word in needed) else needed
     else:
-        beside = WITH.get(name, []) if not (name == "--latency" and path in ("live", "bench serve")) else []
+        alone = name == "--latency" and path in ("live", "bench serve", "bench page")
+        beside = [] if alone else WITH.get(name, [])
         arguments = [*needed, *beside, f"{name}={value}"]
     before = sorted(here.rglob("*"))
     result = CliRunner().invoke(app, [*path.split(), *arguments])

@@ -30,10 +30,15 @@ def page(
 
     from ..api import load
     from ..model.checkpoint import CheckpointError
+    from ..model.timebase import latency_s
     from ..realtime.bench import BenchError
+    from ..realtime.web.network_files import LOOK_AHEADS
     from ..realtime.web.page_bench import measure
     from ..realtime.web.static_page import NoRuntime
 
+    there = [round(1000 * latency_s(frames)) for frames in LOOK_AHEADS]
+    if latency not in there:
+        raise typer.BadParameter(f"--latency: expected one of {', '.join(map(str, there))}, got {latency:g}")
     try:
         with Console(stderr=True).status("loading") as status:
             transcriber = load(checkpoint, "cpu")

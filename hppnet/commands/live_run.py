@@ -31,18 +31,24 @@ log = logging.getLogger("hppnet.live")
 
 @contextmanager
 def ending_signals() -> Iterator[threading.Event]:
-    """Yields an event that ENDING_SIGNALS set instead of ending the program."""
+    """Yields an event that ENDING_SIGNALS set instead of ending the program.
+
+    A closed terminal does not end a session that was started with ``nohup``.
+    """
     stop = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:
         stop.set()
 
-    before = {name: signal.signal(getattr(signal, name), end) for name in ENDING_SIGNALS}
+    numbers = [getattr(signal, name) for name in ENDING_SIGNALS]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        numbers.remove(signal.SIGHUP)
+    before = {number: signal.signal(number, end) for number in numbers}
     try:
         yield stop
     finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def run_session(
@@ -116,5 +122,7 @@ def _run(session: LiveSession, stop: threading.Event, about: list[str], view: bo
         with suppress(OSError), LiveView(about=about) as screen:
             session.run(stop, screen.update)
         session.stop()
+        if session.failure is not None:  # an OSError of the engine or input, suppressed above
+            raise session.failure
     else:
         session.run(stop, None if quiet else status_every(STATUS_EVERY_S))

@@ -141,7 +141,7 @@ class Connection:
                 raise StreamRefused(TOO_FAST, "live sound faster than real time; for a file, use mode file")
         else:
             # Not reading further messages slows the client down.
-            while self._hub.waiting_s(slot) > self._limits.file_ahead_s:
+            while slot.waiting_s > self._limits.file_ahead_s:
                 await asyncio.sleep(ROOM_S)
         self._hub.add(slot, samples)
         return len(samples) > 0

@@ -102,6 +102,7 @@ class Slot:
         self.reported_s = float("-inf")
         self.dropped_blocks = self.late_blocks = 0
         self.blocks: deque[Block] = deque()  # guarded by the hub's lock
+        self._waiting = 0  # samples in ``blocks``
         self.ending = self.busy = False  # guarded too; busy: a thread computes for it
 
     @property
@@ -117,7 +118,19 @@ class Slot:
 
     @property
     def waiting_s(self) -> float:
-        return self.next_s - self.blocks[0].time_s if self.blocks else 0.0
+        """Length of the waiting sound, without gaps. Callable from any thread."""
+        return self._waiting / self.hello.sample_rate
+
+    def put(self, samples: np.ndarray, arrived_s: float) -> None:
+        block = Block(samples, self.next_s, 0, self.hello.sample_rate, arrived_s)
+        self.next_s = block.end_s
+        self._waiting += len(samples)
+        self.blocks.append(block)
+
+    def take(self) -> Block:
+        block = self.blocks.popleft()
+        self._waiting -= len(block.samples)
+        return block
 
 
 class Hub:
@@ -147,10 +160,6 @@ class Hub:
     def __exit__(self, *unused: object) -> None:
         self.close()
 
-    def __len__(self) -> int:
-        with self._change:
-            return len(self._slots)
-
     def close(self) -> None:
         """Ends the threads. May be called twice."""
         with self._change:
@@ -170,27 +179,21 @@ class Hub:
             self._slots.append(slot)
         return slot
 
-    def waiting_s(self, slot: Slot) -> float:
-        """Seconds of a connection's sound that are not computed yet."""
-        with self._change:
-            return slot.waiting_s
-
     def leave(self, slot: Slot) -> None:
         """Removes a slot and discards its waiting sound. May be called twice."""
         with self._change:
-            slot.blocks.clear()
+            while slot.blocks:
+                slot.take()
             if slot in self._slots:
                 self._slots.remove(slot)
 
     def add(self, slot: Slot, samples: np.ndarray) -> None:
         """Queues the next samples [n]."""
-        rate, now_s = slot.hello.sample_rate, time.perf_counter()
-        step = int(STEP_S * rate)  # rounded down: no block is longer than STEP_S
+        now_s = time.perf_counter()
+        step = int(STEP_S * slot.hello.sample_rate)  # rounded down: no block is longer than STEP_S
         with self._change:
             for first in range(0, len(samples), step):
-                block = Block(samples[first : first + step], slot.next_s, 0, rate, now_s)
-                slot.next_s = block.end_s
-                slot.blocks.append(block)
+                slot.put(samples[first : first + step], now_s)
             self._change.notify()
 
     def skip(self, slot: Slot, samples: int) -> None:
@@ -261,7 +264,7 @@ class Hub:
         self, slot: Slot, blocks: list[Block], last: bool, events: list[Event], now_s: float
     ) -> None:
         events = events + slot.decoder.collect()
-        backlog_s = blocks[-1].end_s - blocks[0].time_s if blocks else 0.0
+        backlog_s = sum(block.duration_s for block in blocks)
         if blocks:
             slot.computed_s = blocks[-1].end_s
         if slot.live:
@@ -284,11 +287,11 @@ class Hub:
         """Takes a step of waiting sound; first drops all but the end if too much waits for a live stream."""
         if slot.live and slot.waiting_s > self._most_backlog_s:
             while slot.waiting_s > KEPT_S and len(slot.blocks) > 1:
-                slot.blocks.popleft()
+                slot.take()
                 slot.dropped_blocks += 1
         blocks: list[Block] = []
         taken_s = 0.0
         while slot.blocks and (not blocks or taken_s + slot.blocks[0].duration_s <= STEP_S + 1e-9):
-            blocks.append(slot.blocks.popleft())
+            blocks.append(slot.take())
             taken_s += blocks[-1].duration_s
         return blocks

@@ -249,6 +249,11 @@ class Limits:
     close_s: float = 2.0
     """Time that a client may take to answer when its connection is closed."""
 
+    @property
+    def connections(self) -> int:
+        """All connections: a browser opens six to load the page, and one for its stream."""
+        return 7 * self.streams + 2 * self.waiting
+
     def __post_init__(self) -> None:
         if self.streams < 1:
             raise ValueError(f"expected room for at least one stream, got {self.streams}")

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import uvicorn
 from starlette.applications import Starlette
@@ -26,7 +27,10 @@ PING_EVERY_S, PONG_WITHIN_S = 10.0, 20.0  #: together the time until a vanished 
 
 
 class StreamProtocol(WebSocketsSansIOProtocol):
-    """Cuts a connection that has ended, even if the client never reads the last message."""
+    """Cuts a connection that has ended, even if the client never reads the last message.
+
+    A missing pong counts only while the server reads: it may wait behind the sound of a file.
+    """
 
     linger_s = 2 * Limits.close_s
     _cut: asyncio.TimerHandle | None = None
@@ -37,6 +41,12 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         finally:
             if not self.disconnected:
                 self._cut = self.loop.call_later(self.linger_s, self.transport.abort)
+
+    def keepalive_timeout(self) -> None:
+        if self.read_paused and self.ping_timeout is not None:
+            self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
+        else:
+            super().keepalive_timeout()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -135,7 +145,7 @@ def make_server(
         ws_ping_interval=PING_EVERY_S,
         ws_ping_timeout=PONG_WITHIN_S,
         ws_per_message_deflate=False,
-        limit_concurrency=limits.streams + 2 * limits.waiting,
+        limit_concurrency=limits.connections,
         h11_max_incomplete_event_size=1 << 14,
         timeout_graceful_shutdown=2,
         ssl_certfile=certificate,
@@ -172,7 +182,8 @@ def page_url(listener: socket.socket, token: str | None, secure: bool) -> str:
         name = "localhost" if name == "127.0.0.1" else "[::1]"
     elif ":" in name:
         name = f"[{name}]"
-    return f"{'https' if secure else 'http'}://{name}:{port}/{f'#token={token}' if token else ''}"
+    place = f"#token={quote(token, safe='')}" if token else ""
+    return f"{'https' if secure else 'http'}://{name}:{port}/{place}"
 
 
 def notices(url: str, anywhere: bool, secure: bool) -> list[str]:
