@@ -122,6 +122,18 @@ test("blocks that were left out are told once", () => {
   assert.match(figures.trouble(listening), /^3 blocks/);
 });
 
+test("a gap is not sound that waits, so nothing is dropped for it", () => {
+  const service = Object.assign(Object.create(Service.prototype), {
+    rate: 48_000, live: {}, waiting: [], next_s: 0, dropped: 0, working: true,
+  });
+  service.sound(BLOCK, 0);
+  service.gap(10 * 48_000);
+  service.sound(BLOCK, 0);
+  assert.deepEqual([service.dropped, service.backlog_s], [0, 0.02]);
+  for (let i = 0; i < 100; i++) service.sound(BLOCK, 0);
+  assert.ok(service.dropped > 0);
+});
+
 test("a recording whose engine fails is ended with a reason", async () => {
   const said = [];
   const step = { look_ahead: 1, thresholds: {}, reset() {} };

@@ -63,8 +63,9 @@ export class Service {
     this.waiting = [];
   }
 
+  /** Length of the waiting sound, without gaps. */
   get backlog_s() {
-    return this.waiting.length ? this.next_s - this.waiting[0].time_s : 0;
+    return this.waiting.reduce((count, { samples }) => count + samples.length, 0) / this.rate;
   }
 
   /** Drops and counts old blocks when more than a second of sound waits: the engine cannot catch up. */
