@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from hppnet.cli import app
 
+from .needs import CHROMIUM
 from .sounds import TONE_WEIGHTS, piano_like
 
 RATE = 44_100
@@ -23,12 +24,24 @@ ONSETS = {0.5 + 0.4 * i: 48 + (7 * i) % 36 for i in range(12)}  #: of the take: 
 SOUND = piano_like(ONSETS, 6.0, RATE)
 
 BELOW = "/music/piano"
+SMALL = ("--checkpoint", str(TONE_WEIGHTS))  #: so small that every machine keeps up
 
 
-def written_page(parent: Path) -> Path:
-    """The folder of the page, with weights so small that every machine keeps up."""
+@contextmanager
+def browsing(engine: Any, *flags: str) -> Iterator[Any]:
+    """A browser of Playwright's ``engine``, with a microphone that needs no device."""
+    flags = ("--no-sandbox", "--use-fake-device-for-media-stream", *flags)
+    browser = engine.launch(executable_path=CHROMIUM, args=flags)
+    try:
+        yield browser
+    finally:
+        browser.close()
+
+
+def written_page(parent: Path, *options: str) -> Path:
+    """The folder of the page."""
     folder = parent / "page"
-    done = CliRunner().invoke(app, ["page", str(folder), "--checkpoint", str(TONE_WEIGHTS)])
+    done = CliRunner().invoke(app, ["page", str(folder), *options])
     assert done.exit_code == 0, done.output
     return folder
 

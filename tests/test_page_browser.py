@@ -17,9 +17,9 @@ from hppnet.realtime.web.static_page import NOT_KEPT
 
 from .children import PATIENCE_S, wait_until
 from .needs import module
-from .page_host import BELOW, Host, hosted, written_page, written_take
+from .page_host import BELOW, SMALL, Host, browsing, hosted, written_page, written_take
 from .page_probes import HINTS, PITCH
-from .test_web_browser import browsing, choose, onsets, page_of, shown
+from .test_web_browser import choose, onsets, page_of, shown
 
 playwright = module("playwright.sync_api", "dev")
 pytestmark = pytest.mark.needs("chromium", "page runtime")
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.needs("chromium", "page runtime")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return written_page(tmp_path_factory.mktemp("static"))
+    return written_page(tmp_path_factory.mktemp("static"), *SMALL)
 
 
 @pytest.fixture(scope="module")

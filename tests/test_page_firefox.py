@@ -11,7 +11,7 @@ import soundfile
 from hppnet.model.transcriber import Transcriber
 
 from .children import wait_until
-from .page_host import ONSETS, hosted, written_page, written_take
+from .page_host import ONSETS, SMALL, hosted, written_page, written_take
 from .rigs.firefox import FIREFOX, Page, firefox
 from .rigs.pulse_server import has_pulse, play, pulse_server
 
@@ -29,7 +29,7 @@ PITCHES = "() => hppnet.notes.map((note) => note.pitch)"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return written_page(tmp_path_factory.mktemp("static"))
+    return written_page(tmp_path_factory.mktemp("static"), *SMALL)
 
 
 @pytest.fixture(scope="module")

@@ -20,10 +20,11 @@ from hppnet.realtime.web.protocol import Limits
 
 from .children import PATIENCE_S, wait_until
 from .live_fakes import PEDAL, sounding_after
-from .needs import CHROMIUM, module
+from .needs import module
+from .page_host import SMALL, browsing
 from .page_probes import CHOOSES_LATE, EDGE, SYNTH
 from .pedal_parts import saved, with_moving_pedal
-from .sounds import TONE_WEIGHTS, piano_like, three_notes
+from .sounds import piano_like, three_notes
 from .test_live_recording import pedal_at
 from .web_server import Running, serving, serving_apart
 
@@ -32,7 +33,6 @@ pytestmark = pytest.mark.needs("chromium")
 
 RATE = 48_000
 TAKE_S = 8.0
-SMALL = ("--checkpoint", str(TONE_WEIGHTS))  #: so small that every machine keeps up
 LEAD_S = 1.0  #: the page opens its ears a moment after the microphone began
 #: In place of a MIDI port, which no test machine has; the page asks for it as for a real one.
 MIDI_PORT = """
@@ -69,16 +69,6 @@ def moving(
 def engine() -> Iterator[Any]:
     with playwright.sync_playwright() as found:
         yield found.chromium
-
-
-@contextmanager
-def browsing(engine: Any, *flags: str) -> Iterator[Any]:
-    flags = ("--no-sandbox", "--use-fake-device-for-media-stream", *flags)
-    browser = engine.launch(executable_path=CHROMIUM, args=flags)
-    try:
-        yield browser
-    finally:
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -17,12 +17,8 @@ from typing import Any
 import soundfile
 from playwright.sync_api import sync_playwright
 
-from hppnet import __version__
-from hppnet.realtime.web.static_page import page_files
-
 from ..children import wait_until
-from ..needs import CHROMIUM
-from ..page_host import hosted
+from ..page_host import browsing, hosted, written_page
 
 ROOT = Path(__file__).parents[2]
 LISTENS_S = 15.0
@@ -49,13 +45,10 @@ SIZES = (
 
 def take_pictures(folder: Path) -> None:
     with TemporaryDirectory() as scratch, sync_playwright() as playwright:
-        site, microphone = Path(scratch, "page"), Path(scratch, "take.wav")
-        for name, content in page_files(None, __version__).items():
-            (site / name).parent.mkdir(parents=True, exist_ok=True)
-            (site / name).write_bytes(content)
+        microphone = Path(scratch, "take.wav")
         soundfile.write(microphone, *soundfile.read(ROOT / "examples" / "take.opus"), subtype="PCM_16")
         allowed = ("--use-fake-ui-for-media-stream", f"--use-file-for-fake-audio-capture={microphone}")
-        with hosted(site) as host:
+        with hosted(written_page(Path(scratch))) as host:
             for size in SIZES:
                 with page_of(playwright, host.url, size, *allowed) as page:
                     save(page, folder / f"page{size.name}-empty.png")
@@ -70,16 +63,12 @@ def take_pictures(folder: Path) -> None:
 
 @contextmanager
 def page_of(playwright: Any, url: str, size: Size, *flags: str) -> Iterator[Any]:
-    flags = ("--no-sandbox", "--use-fake-device-for-media-stream", *flags)
-    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-    try:
+    with browsing(playwright.chromium, *flags) as browser:
         viewport = {"width": size.width, "height": size.height}
         page = browser.new_page(viewport=viewport, color_scheme=size.scheme)
         page.goto(url)
         wait_until(lambda: page.text_content("#state") == "Ready", "the network")
         yield page
-    finally:
-        browser.close()
 
 
 def listen(page: Any) -> None:
