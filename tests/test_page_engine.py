@@ -52,3 +52,9 @@ def test_the_engine_gives_the_same_events(vectors: Path) -> None:
 @needs("node")
 def test_a_take_goes_through_faults(vectors: Path) -> None:
     node("take.test.mjs", vectors)
+
+
+@needs("node")
+@pytest.mark.parametrize("what", ["listening", "file"])
+def test_the_page_goes_through_faults(vectors: Path, what: str) -> None:
+    node(f"{what}.test.mjs", vectors)

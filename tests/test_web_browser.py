@@ -336,6 +336,13 @@ def test_another_machine_needs_the_token_and_https(browser: Any) -> None:
             assert "https://" in page.inner_text("#problem")
             page.set_input_files("#file", {"name": "a.wav", "mimeType": "audio/wav", "buffer": wav()})
             wait_until(lambda: "token is missing or wrong" in page.inner_text("#problem"))
+        with page_of(browser, f"{url}#token=another") as page:
+            assert not page.is_visible("#token-form")
+            page.set_input_files("#file", {"name": "a.wav", "mimeType": "audio/wav", "buffer": wav()})
+            page.fill("#token", "correct horse")
+            page.press("#token", "Enter")
+            page.set_input_files("#file", {"name": "a.wav", "mimeType": "audio/wav", "buffer": wav()})
+            wait_until(lambda: page.evaluate("hppnet.notes.length") >= 3)
         with page_of(browser, f"{url}#token=correct%20horse") as page:
             assert not page.is_visible("#token-form") and "token" not in page.url
             page.set_input_files("#file", {"name": "a.wav", "mimeType": "audio/wav", "buffer": wav()})

@@ -1,55 +1,17 @@
-/** A take through faults: the device sleeps, the sound pauses, the storage is full or blocked. */
+/** A take through faults: the storage is full or blocked, the engine fails. */
 
 import assert from "node:assert/strict";
 import test from "node:test";
 
 import { Service } from "../../realtime/web/page/engine/service.js";
 import { Figures } from "../../realtime/web/page/figures.js";
-import { Listening } from "../../realtime/web/page/listening.js";
 import { Recording } from "../../realtime/web/page/recording.js";
 import { keepAwake, remember, rememberToken, tokenFromAddress } from "../../realtime/web/page/surroundings.js";
-import { Take } from "../../realtime/web/page/take.js";
+import { Take, takeName } from "../../realtime/web/page/take.js";
 import { TakesStore } from "../../realtime/web/page/takes_store.js";
+import { block, replace } from "./fakes.mjs";
 
 const BLOCK = new Float32Array(480);
-
-/** Replaces a global, also one that Node defines as a getter, until the test ends. */
-function replace(t, name, value) {
-  const before = Object.getOwnPropertyDescriptor(globalThis, name);
-  const found = value instanceof Function ? { get: value } : { value };
-  Object.defineProperty(globalThis, name, { configurable: true, ...found });
-  t.after(() => (before ? Object.defineProperty(globalThis, name, before) : delete globalThis[name]));
-}
-
-/** A session that has heard a second of sound; `lost` collects the times at which notes were ended. */
-function session(t, clock) {
-  const lost = [];
-  replace(t, "performance", { now: () => clock.ms });
-  replace(t, "window", { setTimeout: () => 0 });
-  const reactions = { onLost: (time_s) => lost.push(time_s), onState() {}, onHint() {}, onProblem() {} };
-  const listening = new Listening(reactions, { kind: "page" }, "");
-  const link = { droppedBlocks: 0, send() {}, close: () => listening.closed(1000, "") };
-  Object.assign(listening, { recording: new Recording(48_000), going: true, link });
-  for (let i = 0; i < 100; i++, clock.ms += 10) listening.receive(BLOCK);
-  return { listening, lost };
-}
-
-test("notes that sound when the device sleeps end where its sound ends", (t) => {
-  const clock = { ms: 1000 };
-  const { listening, lost } = session(t, clock);
-  clock.ms += 3_600_000;
-  listening.receive(BLOCK);
-  assert.equal(lost.length, 1);
-  assert.ok(Math.abs(lost[0] - 1) < 0.011, `${lost[0]} s`);
-});
-
-test("notes end where the sound ends if the connection is lost while the sound pauses", (t) => {
-  const clock = { ms: 1000 };
-  const { listening, lost } = session(t, clock);
-  clock.ms += 60_000;
-  listening.closed(4408, "no sound");
-  assert.ok(Math.abs(lost[0] - 1) < 0.011, `${lost[0]} s`);
-});
 
 test("a take whose whole sound found no room keeps the rate of the sound stored before", async () => {
   const store = new TakesStore();
@@ -93,18 +55,14 @@ test("the screen is kept on again after the page was hidden", async (t) => {
     return { release: async () => {} };
   };
   replace(t, "navigator", { wakeLock: { request } });
-  replace(t, "setTimeout", null);
-  Object.defineProperty(globalThis, "setTimeout", { configurable: true, value: (go) => queueMicrotask(go) });
+  replace(t, "setTimeout", (go) => queueMicrotask(go));
   await keepAwake(() => asked < 3);
   assert.equal(asked, 3);
 });
 
 test("the page works if the browser blocks its storage", (t) => {
-  const blocked = () => {
-    throw new Error("SecurityError");
-  };
-  replace(t, "sessionStorage", blocked);
-  replace(t, "localStorage", blocked);
+  block(t, "sessionStorage");
+  block(t, "localStorage");
   replace(t, "location", { hash: "" });
   assert.equal(tokenFromAddress(), "");
   rememberToken("token");
@@ -145,4 +103,11 @@ test("a recording whose engine fails is ended with a reason", async () => {
   service.sound(BLOCK, 0);
   await new Promise((go) => setImmediate(() => setImmediate(go)));
   assert.deepEqual(said, [{ type: "failed", reason: "not numbers" }]);
+});
+
+test("a take is named by the clock on the wall", (t) => {
+  const zone = process.env.TZ;
+  t.after(() => (zone === undefined ? delete process.env.TZ : (process.env.TZ = zone)));
+  process.env.TZ = "Asia/Tokyo";
+  assert.equal(takeName(new Date("2026-12-01T20:05:09Z")), "take-2026-12-02-05-05-09");
 });

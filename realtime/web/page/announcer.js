@@ -1,5 +1,5 @@
 // @ts-check
-/** Announces notes to screen readers: the last ones on request, or new ones as they come. */
+/** Announces notes to screen readers: the last ones on request, or new ones as they come. Nobody sees the words. */
 
 import { text } from "./text.js";
 

@@ -42,7 +42,7 @@ export class Page {
     this.announcer = new Announcer($("spoken"), $("say-always"));
     this.figures = new Figures();
     this.store = new TakesStore();
-    this.list = new TakesList(this.store, (take) => this.openTake(take));
+    this.list = new TakesList(this.store, (take) => this.openTake(take), (id, name) => this.renamed(id, name));
     this.take = new Take("take");
     /** @type {Listening | null} */
     this.listening = null;
@@ -61,12 +61,20 @@ export class Page {
     return Boolean(this.listening || this.transcribing);
   }
 
-  /** @param {Take} take */
-  replaceTake(take) {
+  /** Begins a take. @param {Take} take */
+  begin(take) {
     this.take = take;
     this.figures.restart();
     this.playback.load(null);
     this.transport.load(null);
+    this.showTake();
+  }
+
+  /** Shows a whole take, ready to be played. @param {Take} take */
+  present(take) {
+    this.take = take;
+    this.playback.load(take);
+    this.transport.load(take);
     this.showTake();
   }
 
@@ -88,8 +96,9 @@ export class Page {
   async listen() {
     showProblem("");
     showHint("");
-    this.replaceTake(new Take(takeName(new Date())));
-    const mine = this.take;
+    const before = this.take;
+    const mine = new Take(takeName(new Date()));
+    this.begin(mine);
     const session = new Listening(
       {
         onEvent: (event) => this.receive(session, mine, event),
@@ -101,7 +110,11 @@ export class Page {
         onProblem: showProblem,
         onHint: showHint,
         onRoundTrip: (ms) => show("round-trip", `${ms.toFixed(0)} ms`),
-        onEnded: () => void this.finish(session, mine),
+        onMicrophone: () => {
+          listChannels(channel, session.capture.channels);
+          session.capture.choose(Number(channel.value)); // another microphone may have fewer channels
+        },
+        onEnded: () => void this.finish(session, mine, before),
       },
       this.engines,
       this.token,
@@ -111,18 +124,22 @@ export class Page {
     this.showTake();
     try {
       await session.start(microphone.value, Number(latency.value));
-      if (this.listening !== session) return; // stopped before the microphone was open
-      void keepAwake(() => this.listening === session);
-      await listMicrophones(microphone);
-      listChannels(channel, session.capture.channels);
-      session.capture.choose(Number(channel.value)); // another microphone may have fewer channels
     } catch (error) {
       if (this.listening !== session) return;
-      this.listening = null;
       showProblem(error instanceof CaptureError ? error.message : String(error));
-      show("state", text("not listening"));
-      this.showTake();
+      return this.notBegun(before);
     }
+    if (this.listening !== session) return; // stopped before the microphone was open
+    void keepAwake(() => this.listening === session);
+    await listMicrophones(microphone);
+    session.changeMicrophone(microphone.value); // another one may have been chosen meanwhile
+  }
+
+  /** The microphone did not open: the take before is shown again. @param {Take} before */
+  notBegun(before) {
+    this.listening = null;
+    show("state", text("not listening"));
+    this.present(before);
   }
 
   /** @param {Listening} session @param {Take} mine @param {import("./notes.js").NoteEvent} event */
@@ -132,20 +149,18 @@ export class Page {
     if (event.type === "on") this.announcer.note(event.pitch);
   }
 
-  /** @param {Listening} session @param {Take} mine */
-  async finish(session, mine) {
-    mine.duration_s = session.recording?.duration_s ?? 0;
+  /** @param {Listening} session @param {Take} mine @param {Take} before */
+  async finish({ recording }, mine, before) {
+    if (!recording) return this.notBegun(before);
+    mine.duration_s = recording.duration_s;
     mine.notes.endAll(mine.duration_s);
-    mine.audio = session.recording?.blob() ?? null;
-    mine.rate = session.recording?.sampleRate ?? 0;
+    mine.audio = recording.blob();
+    mine.rate = recording.sampleRate;
     this.listening = null;
     this.output.panic();
     level.value = -60;
-    const about = { count: mine.notes.all.length, time: clock(mine.duration_s) };
-    show("state", session.recording ? text("taken up", about) : text("not listening"));
-    this.playback.load(mine);
-    this.transport.load(mine);
-    this.showTake();
+    show("state", text("taken up", { count: mine.notes.all.length, time: clock(mine.duration_s) }));
+    this.present(mine);
     await this.keep(mine);
   }
 
@@ -175,27 +190,32 @@ export class Page {
 
   /** @param {Take} take */
   openTake(take) {
-    if (this.busy) return;
-    this.replaceTake(take);
-    this.playback.load(take);
-    this.transport.load(take);
-    show("state", text("transcribed", { count: take.notes.all.length, time: clock(take.duration_s), name: take.name }));
-    this.showTake();
+    if (this.busy) return showHint(text("busy"));
+    const about = { count: take.notes.all.length, time: clock(take.duration_s), name: take.name };
+    show("state", text("transcribed", about));
+    this.present(take);
     /** @type {HTMLDetailsElement} */ ($("takes")).open = false;
+  }
+
+  /** The list has another name for a take. @param {string} id @param {string} name */
+  renamed(id, name) {
+    if (this.take.id === id) this.take.name = name;
   }
 
   /** @param {File} file @param {number} [latency_ms] */
   async openFile(file, latency_ms = FILE_LATENCY_MS) {
-    if (this.busy) return;
+    if (this.busy) return showHint(text("busy"));
     showProblem("");
     showHint("");
+    const before = this.take;
     const mine = new Take(safeName(file.name));
     this.transcribing = new AbortController();
+    const { signal } = this.transcribing;
     progress.value = 0;
-    this.replaceTake(mine);
+    this.begin(mine);
     show("state", text("reading", { name: file.name }));
     try {
-      const sound = await decode(file);
+      const sound = await decode(file, signal);
       mine.duration_s = sound.samples.length / sound.rate;
       mine.audio = file;
       mine.audioEnding = /\.([a-z0-9]{1,5})$/i.exec(file.name)?.[1] ?? "audio";
@@ -204,9 +224,10 @@ export class Page {
         (events) => events.forEach((event) => mine.notes.add(event)),
         (share) => {
           progress.value = share;
+          this.screen.roll.change();
           show("state", text("transcribing", { name: file.name, percent: Math.round(100 * share) }));
         },
-        this.transcribing.signal,
+        signal,
       );
       show("state", text("transcribed", { count: mine.notes.all.length, time: clock(mine.duration_s), name: file.name }));
     } catch (error) {
@@ -215,9 +236,7 @@ export class Page {
     }
     mine.notes.endAll(mine.duration_s);
     this.transcribing = null;
-    this.playback.load(mine);
-    this.transport.load(mine);
-    this.showTake();
+    this.present(mine.audio ? mine : before);
     await this.keep(mine);
   }
 

@@ -35,6 +35,8 @@ export class Capture {
     this.tap = null;
     this.channel = 0;
     this.channels = 0;
+    /** Id of the open microphone, empty for the default one, and its name. */
+    this.deviceId = this.label = "";
   }
 
   /** In Hz; 0 before the start. */
@@ -70,6 +72,8 @@ export class Capture {
     const track = this.stream.getAudioTracks()[0];
     const { sampleRate: own = 0, channelCount = 1 } = track.getSettings();
     this.channels = channelCount;
+    this.deviceId = deviceId;
+    this.label = track.label;
     const sampleRate = rate ?? (own >= LOWEST_RATE ? own : undefined);
     this.context = new AudioContext({ latencyHint: "interactive", ...(sampleRate ? { sampleRate } : {}) });
     await this.context.audioWorklet.addModule("worklet.js");

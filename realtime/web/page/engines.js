@@ -1,7 +1,7 @@
 // @ts-check
 /** Selects where the network runs: on the page's server or in this browser. */
 
-import { Link } from "./link.js";
+import { Link, NOT_ALLOWED } from "./link.js";
 import { OwnEngine } from "./own_link.js";
 
 /**
@@ -17,11 +17,19 @@ export class Engines {
     /** @type {Kind} */
     this.kind = "server";
     this.own = new OwnEngine();
+    /** The server refused the token. */
+    this.onNotAllowed = () => {};
   }
 
   /** Opens a new stream. @param {() => import("./link.js").Wish} wish @param {import("./link.js").Ears} ears */
   connect(wish, ears) {
-    return this.kind === "page" ? this.own.connect(wish, ears) : new Link(wish, ears);
+    if (this.kind === "page") return this.own.connect(wish, ears);
+    /** @type {import("./link.js").Ears["onClose"]} */
+    const onClose = (code, reason) => {
+      if (code === NOT_ALLOWED) this.onNotAllowed();
+      ears.onClose(code, reason);
+    };
+    return new Link(wish, { ...ears, onClose });
   }
 }
 

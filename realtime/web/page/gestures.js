@@ -14,7 +14,7 @@ export function listenForGestures(roll, onScroll) {
   const { canvas, range } = roll;
   /** @type {Map<number, {x: number, y: number}>} */
   const fingers = new Map();
-  const changed = () => (roll.dirty = true);
+  const changed = () => roll.change();
 
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
@@ -46,6 +46,7 @@ export function listenForGestures(roll, onScroll) {
     changed();
   }, { passive: false });
   canvas.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return; // the browser's own, such as its zoom
     const act = {
       ArrowLeft: () => range.move(-2), ArrowRight: () => range.move(2),
       ArrowUp: () => onScroll(-1), ArrowDown: () => onScroll(1),

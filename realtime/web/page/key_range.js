@@ -43,11 +43,14 @@ export class KeyRange {
     else if (high > this.goal + this.count) this.goal = this.held(high - this.count);
   }
 
+  get gliding() {
+    return Math.abs(this.goal - this.first) >= 0.01;
+  }
+
   /** @param {number} seconds since the last picture @returns whether the range moved */
   glide(seconds) {
-    const left = this.goal - this.first;
-    if (Math.abs(left) < 0.01) return false;
-    this.first += left * Math.min(1, SPEED * seconds);
+    if (!this.gliding) return false;
+    this.first += (this.goal - this.first) * Math.min(1, SPEED * seconds);
     return true;
   }
 

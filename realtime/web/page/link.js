@@ -17,8 +17,11 @@
 export const VERSION = 1;
 /** Close codes after which a retry is useless. */
 export const FINAL = new Set([1002, 1007, 1009, 4400, 4401, 4426]);
+export const NOT_ALLOWED = 4401;
 export const FULL = 4503;
 const PING_EVERY_MS = 2000;
+/** So many pings without an answer mean that the server is gone: nothing else tells if it was cut off. */
+const MOST_UNANSWERED = 5;
 /** Seconds of sound that may wait in the browser before blocks are dropped. */
 const MOST_BUFFERED_S = 1;
 
@@ -33,6 +36,7 @@ export class Link {
     this.droppedBlocks = 0;
     this.gap = 0;
     this.rate = 48000;
+    this.live = true;
     const url = new URL("stream", location.href);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
     url.hash = "";
@@ -50,6 +54,7 @@ export class Link {
   /** @param {Wish} wish */
   greet(wish) {
     this.rate = wish.sample_rate;
+    this.live = wish.mode === "live";
     this.socket.send(JSON.stringify({ type: "hello", version: VERSION, format: "f32", ...wish }));
     this.open = true;
     this.timer = setInterval(() => this.ping(), PING_EVERY_MS);
@@ -95,9 +100,18 @@ export class Link {
   }
 
   ping() {
+    // Pings wait behind a recording, which the server reads as fast as it computes.
+    if (this.live && this.sent.size >= MOST_UNANSWERED) return this.cutOff();
     const id = this.pings++;
     this.sent.set(id, performance.now());
     this.say({ type: "ping", id });
+  }
+
+  /** Gives up a connection that is dead: its own end would come after minutes. */
+  cutOff() {
+    this.socket.onmessage = this.socket.onclose = null;
+    this.socket.close();
+    this.closed(1006, "");
   }
 
   /** @param {any} message */

@@ -22,8 +22,9 @@ const LOOK_FOR_MICROPHONE_MS = 1000;
  *   onProblem: (line: string) => void,
  *   onHint: (line: string) => void,
  *   onRoundTrip: (ms: number) => void,
+ *   onMicrophone: () => void,
  *   onEnded: () => void,
- * }} Reactions `onLost`: all notes end at that stream time, the end of the sound so far
+ * }} Reactions `onLost`: all notes end at that stream time, the end of the sound so far; `onMicrophone`: one was opened
  */
 
 export class Listening {
@@ -36,7 +37,7 @@ export class Listening {
     this.capture = new Capture(
       (samples) => this.receive(samples),
       () => void this.microphoneLost(),
-      (held) => this.reactions.onHint(held ? text("audio held") : ""),
+      (held) => this.hold(held ? text("audio held") : ""),
     );
     this.backoff = new Backoff();
     this.deviceId = "";
@@ -54,7 +55,13 @@ export class Listening {
     this.recording = null;
     this.going = false;
     this.cancelled = false;
+    /** What keeps the sound away, as the user is told; empty while it comes. */
+    this.held = "";
+    /** The next block opens a new stream: a server closes one without sound. */
+    this.connectsWithSound = false;
     this.retry = 0;
+    /** Opens microphones one after the other. */
+    this.opening = Promise.resolve();
     /** @type {(() => void) | null} */
     this.stopped = null;
   }
@@ -68,6 +75,7 @@ export class Listening {
     if (this.cancelled) return this.capture.stop();
     this.recording = new Recording(this.capture.sampleRate);
     this.going = true;
+    this.reactions.onMicrophone();
     this.reactions.onState(text("loading"));
     this.connect();
   }
@@ -76,9 +84,18 @@ export class Listening {
     return this.droppedBefore + this.droppedByEngine + (this.link?.droppedBlocks ?? 0);
   }
 
-  /** Stream time at a time of the page: seconds of sound since Listen was pressed. @param {number} now_ms */
+  /**
+   * Stream time at a time of the page: seconds of sound since Listen was pressed. It stands still when no sound comes.
+   * @param {number} now_ms
+   */
   streamAt(now_ms) {
-    return this.timeline.streamAt(now_ms);
+    return Math.min(this.timeline.streamAt(now_ms), (this.recording?.duration_s ?? 0) + SLEPT_MS / 1000);
+  }
+
+  /** Tells what keeps the sound away, until it comes again (an empty line). @param {string} line */
+  hold(line) {
+    if (line || this.held) this.reactions.onProblem(line);
+    this.held = line;
   }
 
   /** Opens a new stream, with another latency or engine; the take goes on. @param {number} latency_ms */
@@ -96,6 +113,7 @@ export class Listening {
       return this.reactions.onEnded();
     }
     this.going = false;
+    this.hold("");
     clearTimeout(this.retry);
     await this.capture.stop();
     const link = this.link;
@@ -111,6 +129,7 @@ export class Listening {
   }
 
   connect() {
+    this.connectsWithSound = false;
     if (!this.going) return;
     let before = { dropped_blocks: 0, late_blocks: 0 }; // as this stream counts them
     const rate = this.recording?.sampleRate ?? 0;
@@ -144,8 +163,10 @@ export class Listening {
   receive(samples) {
     if (!this.recording) return;
     const now_ms = performance.now();
-    if (this.heard_ms && now_ms - this.heard_ms > SLEPT_MS) this.woke((now_ms - this.heard_ms) / 1000);
+    if (!this.heard_ms) this.timeline.restart(); // the first block of a microphone
+    else if (now_ms - this.heard_ms > SLEPT_MS) this.woke((now_ms - this.heard_ms) / 1000);
     this.heard_ms = now_ms;
+    if (this.connectsWithSound) this.connect();
     this.recording.add(samples);
     this.timeline.observe(this.recording.duration_s, now_ms / 1000);
     this.level_db = Math.max(levelDb(samples), this.level_db - 0.3);
@@ -167,10 +188,12 @@ export class Listening {
     this.stopped?.();
     if (!this.going) return;
     if (FINAL.has(code)) {
-      this.reactions.onProblem(text("refused", { reason: reason || code }));
       void this.stop();
+      this.reactions.onProblem(text("refused", { reason: reason || code }));
       return;
     }
+    this.connectsWithSound = !this.heard_ms || performance.now() - this.heard_ms > SLEPT_MS;
+    if (this.connectsWithSound) return;
     const asked = code === 1000 || code === 1005;
     const wait_ms = asked ? 0 : this.backoff.failed();
     if (!asked) {
@@ -180,15 +203,27 @@ export class Listening {
     this.retry = window.setTimeout(() => this.connect(), wait_ms);
   }
 
-  /** Ends all sounding notes and waits for the same microphone or the default one. */
+  /** Goes on with another microphone. @param {string} deviceId empty for the default one */
+  changeMicrophone(deviceId) {
+    this.deviceId = deviceId;
+    this.opening = this.opening.then(() => this.reopen());
+  }
+
   async microphoneLost() {
-    this.reactions.onHint(text("microphone gone"));
+    this.hold(text("microphone gone"));
+    await this.capture.stop();
+    this.changeMicrophone(this.deviceId);
+  }
+
+  /** Ends all sounding notes and opens the chosen microphone; without it the default one, as soon as there is one. */
+  async reopen() {
+    if (!this.going || (this.capture.context && this.capture.deviceId === this.deviceId)) return;
     await this.capture.stop();
     this.heard_ms = 0;
     this.restart(this.latency_ms);
-    while (this.going && !this.capture.context) {
-      await new Promise((go) => setTimeout(go, LOOK_FOR_MICROPHONE_MS));
+    while (this.going) {
       for (const deviceId of new Set([this.deviceId, ""])) if (await this.reopened(deviceId)) return;
+      await new Promise((go) => setTimeout(go, LOOK_FOR_MICROPHONE_MS));
     }
   }
 
@@ -201,8 +236,9 @@ export class Listening {
       throw error;
     }
     if (!this.going) return this.capture.stop().then(() => true);
-    this.timeline.restart();
-    this.reactions.onHint(text("microphone back"));
+    this.hold("");
+    this.reactions.onMicrophone();
+    this.reactions.onHint(text("microphone now", { name: this.capture.label || text("default microphone") }));
     return true;
   }
 }

@@ -56,8 +56,14 @@ export class Output {
     if (this.pedalDown) player.pedal(true, 0);
   }
 
+  /** Starts the synthesiser's audio again if the system suspended it. */
+  resume() {
+    if (this.player instanceof Synth) this.player.resume();
+  }
+
   async askForMidi() {
     this.access = await requestMidi();
+    if (this.picker.value !== "midi") return; // another output was chosen meanwhile
     if (!this.access) {
       this.onProblem(text("midi refused"));
       this.picker.value = "silent";

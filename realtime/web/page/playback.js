@@ -58,8 +58,10 @@ export class Playback {
     return new Map([...lit].map(([pitch, note]) => [pitch, note.velocity]));
   }
 
+  /** Ends what `follow` has begun, and no more: moving the slider would flood a MIDI port. */
   silence() {
-    this.output.panic();
+    for (const pitch of this.lit.keys()) this.output.play({ type: "off", pitch, time_s: 0 }, 0);
+    if (this.pedalDown) this.output.play({ type: "pedal", down: false, time_s: 0 }, 0);
     this.lit.clear();
     this.pedalDown = false;
   }

@@ -24,6 +24,8 @@ export class Roll {
     this.context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { alpha: false }));
     this.width = this.height = 0;
     this.dirty = true;
+    /** Called when the picture has to change. */
+    this.onChange = () => {};
     this.range = new KeyRange();
     this.palette = readPalette();
     /** Lanes and resting keys, painted again only when they change, as most of the picture stays the same. */
@@ -54,7 +56,12 @@ export class Roll {
   forget() {
     this.stillOf = "";
     this.labels.clear();
+    this.change();
+  }
+
+  change() {
     this.dirty = true;
+    this.onChange();
   }
 
   get keyboardHeight() {

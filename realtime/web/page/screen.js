@@ -15,17 +15,22 @@ export class Screen {
     this.page = page;
     this.roll = new Roll($("roll"));
     this.example = example();
-    this.drawn_ms = 0;
+    this.drawn_ms = this.asked = 0;
+    this.roll.onChange = page.transport.onChange = () => this.wake();
     listenForGestures(this.roll, (seconds) => !page.busy && page.transport.scroll(seconds));
     $("fit").onclick = () => {
       this.roll.range.fit();
-      this.roll.dirty = true;
+      this.roll.change();
     };
-    const draw = () => {
-      requestAnimationFrame(draw);
-      this.draw();
-    };
-    requestAnimationFrame(draw);
+    this.wake();
+  }
+
+  /** Draws at the next picture, and on until nothing changes any more: a still page costs nothing. */
+  wake() {
+    this.asked ||= requestAnimationFrame(() => {
+      this.asked = 0;
+      if (this.draw()) this.wake();
+    });
   }
 
   get empty() {
@@ -37,21 +42,24 @@ export class Screen {
     $("empty").hidden = !this.empty;
     document.body.classList.toggle("is-empty", this.empty);
     document.body.classList.toggle("is-busy", this.page.busy);
-    this.roll.dirty = true;
+    this.roll.change();
   }
 
+  /** @returns whether the next picture may differ without a call of `wake` */
   draw() {
     const { page, roll } = this;
     const began_ms = performance.now();
     const moved = roll.range.glide(Math.min(0.1, (began_ms - this.drawn_ms) / 1000));
     this.drawn_ms = began_ms;
     $("fit").hidden = !roll.range.byHand;
+    const changed = moved || roll.dirty || page.transport.moved || page.transport.playing;
     if (page.listening) this.drawLive(page.listening);
+    else if (!changed) return false;
     else if (page.transcribing) this.drawFile();
-    else if (this.empty) return void (roll.dirty && this.drawExample());
-    else if (moved || roll.dirty || page.transport.playing || page.transport.moved) this.drawTake();
-    else return;
+    else if (this.empty) this.drawExample();
+    else this.drawTake();
     page.figures.noteDrawn(performance.now() - began_ms);
+    return Boolean(page.listening) || page.transport.playing || roll.range.gliding;
   }
 
   /** @param {import("./listening.js").Listening} session */
@@ -67,11 +75,11 @@ export class Screen {
   }
 
   drawFile() {
-    const { take } = this.page;
+    const { take, transport } = this.page;
     const now_s = /** @type {HTMLProgressElement} */ ($("progress")).value * take.duration_s;
     this.roll.range.follow(take.notes.between(now_s - 1, now_s).map((note) => note.pitch));
     this.roll.draw(take.notes, now_s, new Map(), take.notes.pedalDown);
-    this.page.transport.show(take.notes, now_s, take.duration_s);
+    transport.show(take.notes, now_s, take.duration_s);
   }
 
   drawTake() {

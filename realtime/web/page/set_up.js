@@ -40,6 +40,7 @@ function setUpEngine(page, about) {
   };
   engine.addEventListener("change", choose);
   choose();
+  page.engines.onNotAllowed = () => ($("token-form").hidden = false);
   $("token-form").hidden = !about.token_required || Boolean(page.token);
   show("program", text("about", { version: about.version, checkpoint: about.checkpoint }));
   show("licence", about.licence && text("licence", { licence: about.licence }));
@@ -52,7 +53,8 @@ function prepare(page, latency_ms) {
   if (!page.busy) show("state", text("loading"));
   page.engines.own.onPrepared = (reason) => {
     if (reason) showProblem(text("no engine", { reason }));
-    if (!page.busy && !page.take.duration_s) show("state", text(reason ? "not listening" : "idle"));
+    const loading = !page.busy && $("state").textContent === text("loading");
+    if (loading) show("state", text(reason ? "not listening" : "idle"));
   };
   page.engines.own.prepare(latency_ms);
 }
@@ -83,6 +85,7 @@ function wireButtons(page) {
     $("token-form").hidden = true;
     showProblem("");
   };
+  $("takes").addEventListener("toggle", () => void page.list.refresh().catch(() => {})); // other tabs have takes too
   // Only one panel is open at a time; Escape or a press outside closes it.
   const panels = [...document.querySelectorAll("details.panel")].map((panel) => /** @type {HTMLDetailsElement} */ (panel));
   for (const panel of panels) panel.ontoggle = () => panel.open && panels.forEach((other) => (other.open = other === panel));
@@ -114,8 +117,10 @@ function wireFiles(page) {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     $("drop-hint").hidden = true;
-    const file = event.dataTransfer?.files[0];
+    const { busy } = page;
+    const [file, other] = event.dataTransfer?.files ?? [];
     if (file) void page.openFile(file);
+    if (other && !busy) showHint(text("one file", { name: file.name }));
   });
 }
 
@@ -126,12 +131,21 @@ function wireSurroundings(page) {
   void listMicrophones(microphone).then(() => remember(microphone));
   listChannels(channel, 1);
   channel.onchange = () => page.listening?.capture.choose(Number(channel.value));
-  navigator.mediaDevices?.addEventListener?.("devicechange", () => void listMicrophones(microphone));
+  const change = () => page.listening?.changeMicrophone(microphone.value);
+  microphone.addEventListener("change", () => {
+    microphone.dataset.missing = "";
+    change();
+  });
+  navigator.mediaDevices?.addEventListener?.("devicechange", () => void listMicrophones(microphone).then(change));
   window.addEventListener("pagehide", () => page.output.panic());
   window.addEventListener("beforeunload", (event) => page.busy && event.preventDefault());
-  document.addEventListener("visibilitychange", () => {
+  const resume = () => {
     void page.listening?.capture.resume();
+    page.output.resume();
+  };
+  document.addEventListener("visibilitychange", () => {
+    resume();
     page.take.notes.all.forEach((note) => (note.seen = true)); // not drawn while hidden: no delay to measure
   });
-  document.addEventListener("pointerdown", () => void page.listening?.capture.resume());
+  for (const press of ["pointerdown", "keydown"]) document.addEventListener(press, resume);
 }

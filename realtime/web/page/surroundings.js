@@ -55,15 +55,17 @@ export function listLatencies(picker, about) {
   picker.value = String(about.default_latency_ms);
 }
 
-/** @param {HTMLSelectElement} picker keeps its choice if that microphone is still there */
+/** @param {HTMLSelectElement} picker keeps its choice; while that microphone is gone, the default one is shown */
 export async function listMicrophones(picker) {
-  const chosen = picker.value;
+  const chosen = picker.value || picker.dataset.missing || "";
   const found = (await microphones()).filter((device) => device.deviceId !== "default");
   picker.replaceChildren(
     new Option(text("default microphone"), ""),
     ...found.map((device, i) => new Option(device.label || text("microphone number", { number: i + 1 }), device.deviceId)),
   );
-  picker.value = found.some((device) => device.deviceId === chosen) ? chosen : "";
+  const there = found.some((device) => device.deviceId === chosen);
+  picker.value = there ? chosen : "";
+  picker.dataset.missing = there ? "" : chosen;
 }
 
 /** @param {HTMLSelectElement} picker @param {number} count number of the microphone's channels */

@@ -24,7 +24,12 @@ export class Synth {
     /** @type {Map<number, Voice & {released_ms: number | null}>} */
     this.voices = new Map();
     this.pedalDown = false;
-    void this.context.resume();
+    this.resume();
+  }
+
+  /** Starts its audio, again if the system suspended it. */
+  resume() {
+    this.context.resume().catch(() => {}); // the next press tries again
   }
 
   /** Converts a time of the page's clock to the audio context's clock, in seconds. @param {number} at_ms */

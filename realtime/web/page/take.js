@@ -26,9 +26,10 @@ export function safeName(name) {
   return stem.slice(0, 80) || "take";
 }
 
-/** @param {Date} when */
+/** Local date and time. @param {Date} when */
 export function takeName(when) {
-  return `take-${when.toISOString().slice(0, 19).replace(/[:T]/g, "-")}`;
+  const local = new Date(when.getTime() - 60_000 * when.getTimezoneOffset());
+  return `take-${local.toISOString().slice(0, 19).replace(/[:T]/g, "-")}`;
 }
 
 /** @param {Take} take */

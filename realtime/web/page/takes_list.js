@@ -1,36 +1,43 @@
 // @ts-check
 /** The list of kept takes: open, rename, save, delete. */
 
-import { $, clock, show } from "./dom.js";
+import { $, clock, show, showHint } from "./dom.js";
 import { saveAudio, saveMidi } from "./take.js";
 import { text } from "./text.js";
+
+/** @typedef {import("./takes_store.js").Row} Row */
 
 export class TakesList {
   /**
    * @param {import("./takes_store.js").TakesStore} store
    * @param {(take: import("./take.js").Take) => void} onOpen
+   * @param {(id: string, name: string) => void} onRename
    */
-  constructor(store, onOpen) {
+  constructor(store, onOpen, onRename) {
     this.store = store;
     this.onOpen = onOpen;
+    this.onRename = onRename;
+    this.shown = "";
   }
 
   async refresh() {
     const rows = await this.store.list();
+    const shown = JSON.stringify(rows.map((row) => [row.id, row.name, row.duration_s, row.notes.length, row.sounds]));
+    if (shown !== this.shown) $("takes-list").replaceChildren(...rows.map((row) => this.item(row)));
+    this.shown = shown; // an item that stays keeps the focus and what is being written
     $("takes-none").hidden = rows.length > 0;
-    $("takes-list").replaceChildren(...rows.map((row) => this.item(row)));
     const { usage = 0 } = (await navigator.storage?.estimate?.()) ?? {};
     show("storage", rows.length ? text("storage used", { used: (usage / 1e6).toFixed(1) }) : "");
   }
 
-  /** @param {import("./takes_store.js").Row & {sounds: boolean}} row */
+  /** @param {Row & {sounds: boolean}} row */
   item(row) {
     const item = document.createElement("li");
     const name = document.createElement("input");
     name.type = "text";
     name.value = row.name;
     name.setAttribute("aria-label", text("take name"));
-    name.onchange = () => void this.store.rename(row.id, name.value.trim() || row.name).then(() => this.refresh());
+    name.onchange = () => void this.rename(row.id, name.value.trim() || row.name).catch(failed);
     const about = document.createElement("p");
     about.className = "quiet";
     about.textContent = text("take about", {
@@ -44,7 +51,7 @@ export class TakesList {
       this.button("open", row, (take) => this.onOpen(take)),
       this.button("save midi", row, saveMidi),
       saveSound,
-      this.button("delete", row, (take) => void this.remove(take)),
+      this.deleteButton(row),
     );
     item.append(name, about, buttons);
     return item;
@@ -52,21 +59,44 @@ export class TakesList {
 
   /**
    * @param {string} label
-   * @param {import("./takes_store.js").Row} row
+   * @param {Row} row
    * @param {(take: import("./take.js").Take) => void} act
    */
   button(label, row, act) {
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = text(label);
-    button.onclick = () => void this.store.get(row.id).then((take) => take && act(take));
+    button.onclick = () => void this.store.get(row.id).then((take) => take && act(take)).catch(failed);
     return button;
   }
 
-  /** @param {import("./take.js").Take} take */
-  async remove(take) {
-    if (!confirm(text("delete question", { name: take.name }))) return;
-    await this.store.remove(take.id);
+  /** Deletes at the second press: a dialog would stop the page, and with it the sound of a take. @param {Row} row */
+  deleteButton(row) {
+    const button = this.button("delete", row, () => {});
+    let asked = false;
+    /** @param {boolean} asks */
+    const ask = (asks) => {
+      asked = asks;
+      button.textContent = text(asks ? "delete question" : "delete", { name: row.name });
+    };
+    button.onclick = () => (asked ? void this.remove(row.id).catch(failed) : ask(true));
+    button.onblur = () => ask(false);
+    return button;
+  }
+
+  /** @param {string} id @param {string} name */
+  async rename(id, name) {
+    this.onRename(id, name);
+    await this.store.rename(id, name);
+    await this.refresh();
+  }
+
+  /** @param {string} id */
+  async remove(id) {
+    await this.store.remove(id);
     await this.refresh();
   }
 }
+
+/** @param {unknown} error */
+const failed = (error) => showHint(text("storage failed", { reason: String(error) }));

@@ -1,7 +1,7 @@
 // @ts-check
 /** Play, pause and the slider over the whole take. */
 
-import { $, clock, show } from "./dom.js";
+import { $, clock, show, showProblem } from "./dom.js";
 import { Overview } from "./overview.js";
 import { text } from "./text.js";
 
@@ -22,9 +22,11 @@ export class Transport {
     this.duration_s = 0;
     this.shown_s = 0;
     this.moved = true;
+    /** Called when the picture has to change. */
+    this.onChange = () => {};
     this.button.onclick = () => void this.toggle();
     this.slider.oninput = () => this.go(Number(this.slider.value));
-    for (const what of ["play", "pause", "ended"]) player.addEventListener(what, () => this.label());
+    for (const what of ["play", "pause", "ended"]) player.addEventListener(what, () => this.turned());
     this.label();
   }
 
@@ -44,26 +46,38 @@ export class Transport {
     this.button.disabled = !take?.audio;
     this.place_s = this.duration_s; // the end of the take is shown first
     this.overview.clear();
+    this.change();
+  }
+
+  change() {
     this.moved = true;
+    this.onChange();
   }
 
   async toggle() {
-    if (this.playing) return this.pause();
+    if (this.playing) return this.player.pause();
     if (this.place_s > this.duration_s - 0.1) this.place_s = 0;
     this.player.currentTime = this.place_s;
-    await this.player.play();
+    try {
+      await this.player.play();
+    } catch (error) {
+      // Pausing at once, or another take, is no failure.
+      if (/** @type {DOMException} */ (error).name !== "AbortError") showProblem(text("cannot play"));
+    }
   }
 
-  pause() {
-    this.place_s = this.player.currentTime;
-    this.player.pause();
+  /** Playing began or ended, perhaps by the browser: a headset has a key, and a phone call pauses too. */
+  turned() {
+    if (!this.playing) this.place_s = this.player.ended ? this.duration_s : this.player.currentTime;
+    this.label();
+    this.change();
   }
 
   /** @param {number} to_s */
   go(to_s) {
     this.place_s = Math.min(this.duration_s, Math.max(0, to_s));
     if (this.player.src) this.player.currentTime = this.place_s;
-    this.moved = true;
+    this.change();
   }
 
   /** Moves the position; does nothing without a take. @param {number} seconds */
@@ -76,7 +90,6 @@ export class Transport {
   show(notes, now_s, duration_s, grows = false) {
     if (grows && now_s >= this.shown_s && now_s < this.shown_s + LIVE_EVERY_S) return;
     this.shown_s = now_s;
-    if (this.player.ended) this.place_s = this.duration_s;
     this.overview.draw(notes, now_s, duration_s, grows);
     this.slider.value = String(now_s);
     this.slider.setAttribute("aria-valuetext", clock(now_s));

@@ -3,6 +3,7 @@
 
 import { Live } from "./live.js";
 import { Meter } from "./meter.js";
+import { pause } from "./pause.js";
 import { EngineFault, Stream } from "./stream.js";
 
 const MOST_BACKLOG_S = 1;
@@ -85,12 +86,10 @@ export class Service {
 
   async work() {
     this.working = true;
-    const channel = new MessageChannel();
     while (this.waiting.length && !this.closed) {
       await this.take(/** @type {Block} */ (this.waiting.shift()));
-      await pause(channel);
+      await pause();
     }
-    channel.port1.close();
     if (this.ending && !this.closed) await this.finish();
     this.working = false;
   }
@@ -134,12 +133,4 @@ export class Service {
       ...this.meter.figures(),
     });
   }
-}
-
-/** Lets waiting messages be handled; a timer would add milliseconds. @param {MessageChannel} channel */
-function pause(channel) {
-  return new Promise((go) => {
-    channel.port1.onmessage = go;
-    channel.port2.postMessage(null);
-  });
 }
