@@ -10,9 +10,9 @@ import pytest
 
 from .children import wait_until
 from .needs import module
-from .page_host import Host, hosted, written_page, written_take
+from .page_host import Host, browsing, hosted, written_page, written_take
 from .page_probes import HINTS
-from .test_web_browser import MIDI_PORT, browsing, choose, page_of, shown
+from .test_web_browser import MIDI_PORT, choose, page_of, shown
 
 playwright = module("playwright.sync_api", "dev")
 pytestmark = pytest.mark.needs("chromium", "page runtime")

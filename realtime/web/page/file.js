@@ -59,12 +59,12 @@ export async function decode(file, signal) {
 export function transcribe(engines, { samples, rate }, token, latency_ms, onEvents, onProgress, signal) {
   return new Promise((resolve, reject) => {
     const wish = { sample_rate: rate, latency_ms, mode: /** @type {const} */ ("file"), start_s: 0, token };
-    let heard = () => {};
+    let next = () => {};
     const link = engines.connect(() => wish, {
-      onReady: () => void sendAll(link, samples, (go) => (heard = go)),
+      onReady: () => void sendAll(link, samples, (go) => (next = go)),
       onEvents,
       onHeard: (progress) => {
-        heard();
+        next();
         onProgress(Math.min(1, (progress.time_s * rate) / samples.length));
       },
       onClose: (code, reason) => {
