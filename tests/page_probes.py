@@ -30,8 +30,9 @@ EDGE = """async (groups) => {
 CHOOSES_LATE = """async () => {
     const { Output } = await import("./output.js");
     window.output = new Output(document.createElement("select"), () => {});
+    window.pick = (value) => output.choose((output.picker.value = value));
     output.play({ type: "pedal", down: true, time_s: 0 }, 0);
-    await output.choose("midi");
+    await pick("midi");
 }"""
 
 #: Plays a key and finds the loudest frequency in Hz.

@@ -258,7 +258,7 @@ def test_an_output_chosen_while_the_pedal_is_down_has_it_down(browser: Any, runn
     with page_of(browser, running.page, MIDI_PORT) as page:
         page.evaluate(CHOOSES_LATE)
         assert PEDAL in still_down(page.evaluate("sent"))
-        page.evaluate("output.panic(); output.choose('midi')")
+        page.evaluate("output.panic(); pick('midi')")
         wait_until(lambda: still_down(page.evaluate("sent")) == set())
 
 
