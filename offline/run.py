@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
-from functools import lru_cache
 from itertools import chain, islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..failure import printable
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 #: Up to this many jobs, the bar looks up the length of each recording.
 _FEW = 200
+_FOLDERS = 1000  #: so many output folders are remembered
 
 
 def dry_run(request: TranscribeRequest) -> int:
@@ -89,6 +90,7 @@ def transcribe_all(request: TranscribeRequest, *, show: bool, verbose: bool, qui
             code = 130
         for outcome in pending.refused:
             screen.finished(outcome)
+    pending.clean_again()
     if not quiet:
         print(screen.summary())
     return code or int(screen.failed > 0)
@@ -104,7 +106,7 @@ class _PendingJobs:
         self._jobs = iter(request.plan)
         self._existing = request.existing_outputs(manifest)
         self._named = request.pipes.with_user_names
-        self._clean = lru_cache(maxsize=1000)(remove_dead_parts)  # scans a folder once
+        self._cleaned: dict[Path, None] = {}  #: the latest output folders
         self.refused: list[Outcome] = []
         self.skipped = 0
         self.tell_skipped: Callable[[], object] = lambda: None  #: called for each recording that is left out
@@ -129,6 +131,19 @@ class _PendingJobs:
             self.skipped += 1
             self.tell_skipped()
         raise StopIteration
+
+    def _clean(self, folder: Path) -> None:
+        if folder in self._cleaned:
+            return
+        remove_dead_parts(folder)
+        self._cleaned[folder] = None
+        if len(self._cleaned) > _FOLDERS:
+            del self._cleaned[next(iter(self._cleaned))]
+
+    def clean_again(self) -> None:
+        """Clean the folders once more: workers of a killed run may have ended after this one began."""
+        for folder in self._cleaned:
+            remove_dead_parts(folder)
 
 
 def _run(

@@ -201,11 +201,17 @@ def test_the_driver_is_killed_and_started_again(rec, tmp_path, small, options) -
     """Every recording is done, none twice, none half."""
     out = tmp_path / "out"
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    first = children.start(command(rec, out, small, *options), stdout=subprocess.PIPE, env=environment)
+    first = children.start(
+        command(rec, out, small, *options),
+        stdout=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
+    )
     for _ in range(5):
         assert " notes, " in first.stdout.readline()
     first.kill()
     first.communicate()
+    assert children.all_gone(first.pid)  # workers too: what they were writing is removed by the next run
     before = done(out)
     assert 5 <= len(before) < COUNT
     second = subprocess.run(command(rec, out, small, *options), capture_output=True, text=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from typer.testing import CliRunner
 
 import hppnet.offline.run
 from hppnet.cli import app
+from hppnet.model import files
 from hppnet.model.notes import write_midi
 from hppnet.offline.jobs import Job
 from hppnet.offline.settings import Settings, describe_settings
@@ -115,7 +118,28 @@ def test_a_shuffled_list_scans_each_output_folder_once(
     scanned = []
     monkeypatch.setattr(hppnet.offline.run, "remove_dead_parts", scanned.append)
     assert run("--list", "list", "-o", "out").exit_code == 0
-    assert scanned == [Path("out/x"), Path("out/y")]
+    once = [Path("out/x"), Path("out/y")]
+    assert scanned == once + once  # before and after
+
+
+def test_a_worker_of_a_killed_run_may_end_during_the_next_run(
+    here: Path, run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound("rec/a.wav")
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as worker:
+        part = Path(f"out/{files.PART_PREFIX}-{worker.pid}-0-{files.machine_name()}.part")
+        part.parent.mkdir()
+        part.touch()
+        running = hppnet.offline.run._run
+
+        def ends(*arguments: Any) -> int:
+            assert part.exists()  # the folder has been cleaned
+            worker.communicate(b"\n")
+            return running(*arguments)
+
+        monkeypatch.setattr(hppnet.offline.run, "_run", ends)
+        assert run("rec", "-o", "out").exit_code == 0
+    assert worker.returncode == 0 and not part.exists()
 
 
 def test_the_bar_of_many_counts_what_is_skipped(here: Path, run, monkeypatch: pytest.MonkeyPatch) -> None:
