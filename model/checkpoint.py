@@ -21,6 +21,7 @@ from .config import DecoderConfig, ModelConfig, NetworkConfig
 from .engine.network import OnnxNetwork
 from .files import replacing
 from .frontend import FrontEndConfig
+from .releases import PREFIX, Releases
 from .sizes import check
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Checkpoint:
     weights: dict[str, np.ndarray]
     config: ModelConfig
     about: dict[str, Any]
+    releases: Releases | None = None  #: chooses the ends of notes with full context, if it has been fitted
 
     @property
     def name(self) -> str:
@@ -68,11 +70,18 @@ class Checkpoint:
         return filled(self.config.network, self.weights)
 
 
-def save(path: Path, network: Network, config: ModelConfig, about: dict[str, Any] | None = None) -> None:
+def save(
+    path: Path,
+    network: Network,
+    config: ModelConfig,
+    about: dict[str, Any] | None = None,
+    releases: Releases | None = None,
+) -> None:
     """Writes weights and configuration to ``path``, completely or not at all. Raises OSError.
 
     ``about`` (JSON) describes the origin of the weights: data, steps, figures.
     """
+    weights = {**weights_of(network), **(releases.weights if releases is not None else {})}
     metadata = {
         "format": FORMAT,
         "config": json.dumps(dataclasses.asdict(config)),
@@ -80,7 +89,7 @@ def save(path: Path, network: Network, config: ModelConfig, about: dict[str, Any
     }
     with replacing(path) as part:
         # save_file would make the file readable by its owner only
-        part.write_bytes(to_bytes(weights_of(network), metadata))
+        part.write_bytes(to_bytes(weights, metadata))
 
 
 def weights_of(network: Network) -> dict[str, np.ndarray]:
@@ -106,11 +115,13 @@ def read(path: Path | None = None) -> Checkpoint:
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: expected a safetensors file, could not read it ({error})") from error
     config = _config(path, metadata)
+    own = {name: weights.pop(name) for name in list(weights) if name.startswith(PREFIX)}
     try:
         check(weights, config.network)
+        releases = Releases.of(own) if own else None
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: its weights do not fit its configuration: {error}") from error
-    return Checkpoint(path, weights, config, _about(path, metadata))
+    return Checkpoint(path, weights, config, _about(path, metadata), releases)
 
 
 def load(path: Path | None = None) -> tuple[HPPNet, ModelConfig, dict[str, Any]]:

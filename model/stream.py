@@ -18,6 +18,7 @@ from .expectation import Expectation, Sounded, check_within
 from .frames import Frames, Row, Slices
 from .frontend import FrontEndConfig
 from .notes import Event
+from .recording_decoder import RecordingDecoder
 from .timebase import FRAME_S, FRAMES_PER_SECOND
 
 #: Receives every block of probabilities [T, 88, 4], or of the pedal's [T].
@@ -144,7 +145,7 @@ class RecordingStream:
         self,
         windows: WindowEngine,
         front_end: FrontEndConfig,
-        decoder: DecoderConfig,
+        decoder: RecordingDecoder,
         sample_rate: int,
         watch: Watch | None = None,
         window_s: float = 20.0,
@@ -154,7 +155,7 @@ class RecordingStream:
         self._slices = Slices(front_end, sample_rate, window, windows.context)
         self._windows = windows
         self._past = self._windows.start()
-        self._decoder = Decoder(decoder)
+        self._decoder = decoder
         self._watch, self._watch_pedal = watch, watch_pedal
         self.watch_events: WatchEvents | None = None  #: receives the events of ``feed`` and ``flush``
 

@@ -18,6 +18,8 @@ from .device import choose_device, choose_precision
 from .engine.network import OnnxNetwork
 from .engines import Network, WindowEngine, device_of, engine_name, stream_engine, window_engine
 from .notes import Note, Press, notes_from, presses_from, sounding
+from .recording_decoder import RecordingDecoder
+from .releases import Releases
 from .samples import Reader, Source, opened
 from .stream import RecordingStream, Stream, Watch, WatchEvents
 from .timebase import FRAME_S, KEYS, frames_for_latency
@@ -63,6 +65,7 @@ class Transcriber:
     about: dict[str, Any] = field(default_factory=dict)
     precision: str = "fp32"  #: precision for whole recordings; streams always use fp32
     reader: Reader | None = None
+    releases: Releases | None = None  #: chooses the ends of notes with full context
 
     @classmethod
     def load(
@@ -81,7 +84,7 @@ class Transcriber:
         found = checkpoint.read(Path(path) if path is not None else None)
         network = found.network(chosen)
         exact = choose_precision(precision, chosen)
-        return cls(network, found.config, found.name, found.about, exact, reader)
+        return cls(network, found.config, found.name, found.about, exact, reader, found.releases)
 
     @property
     def has_pedal(self) -> bool:
@@ -111,10 +114,12 @@ class Transcriber:
     ) -> Transcriber:
         """A copy with other decoder thresholds, 0 to 1; None keeps the checkpoint's.
 
-        A checkpoint's onset threshold is lower below 132 ms; a given one holds at every latency.
+        A checkpoint's onset threshold is lower below 132 ms; a given one holds at every latency. With a given
+        frame or offset threshold, these alone end notes.
         """
         decoder = self.config.decoder.changed(onset, frame, offset, pedal)
-        return replace(self, config=replace(self.config, decoder=decoder))
+        releases = self.releases if frame is None and offset is None else None
+        return replace(self, config=replace(self.config, decoder=decoder), releases=releases)
 
     def without_pedal(self) -> Transcriber:
         """A copy that does not compute the pedal; the notes are the same."""
@@ -264,9 +269,9 @@ class Transcriber:
         if latency_ms is not None:
             driver = self.stream(latency_ms, sample_rate, watch, watch_pedal)
         else:
-            front_end, decoder = self.config.front_end, self.config.decoder
+            decoder = RecordingDecoder(self.config.decoder, self.releases)
             driver = RecordingStream(
-                self._windows, front_end, decoder, sample_rate, watch, window_s, watch_pedal
+                self._windows, self.config.front_end, decoder, sample_rate, watch, window_s, watch_pedal
             )
         driver.watch_events = watch_events
         events = [event for block in blocks for event in driver.feed(block)] + driver.flush()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hppnet.model.config import PAST
 from hppnet.model.notes import Event, NoteOff, NoteOn, Pedal
+from hppnet.model.recording_decoder import RecordingDecoder
 from hppnet.model.stream import RecordingStream, Stream
 from hppnet.model.timebase import FRAME_S, HOP, LATENCIES, latency_s
 from hppnet.model.torch_engine import TorchWindows
@@ -233,7 +234,7 @@ def test_what_a_recording_keeps_is_bounded_by_its_window(in_torch: Transcriber) 
     driver = RecordingStream(
         TorchWindows(transcriber.network, transcriber.config.front_end, context=25),
         transcriber.config.front_end,
-        transcriber.config.decoder,
+        RecordingDecoder(transcriber.config.decoder),
         16_000,
         window_s=1.0,
     )

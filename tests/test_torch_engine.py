@@ -13,6 +13,7 @@ from hppnet.model.frames import CONTEXT_FRAMES, WINDOW_FRAMES, Row, Slices
 from hppnet.model.lstm import LibraryLSTM
 from hppnet.model.network import HPPNet
 from hppnet.model.notes import notes_from
+from hppnet.model.recording_decoder import RecordingDecoder
 from hppnet.model.spectrum import front_end_of
 from hppnet.model.stream import RecordingStream
 from hppnet.model.transcriber import Transcriber
@@ -46,7 +47,7 @@ def alone(transcriber: Transcriber, samples: np.ndarray) -> tuple[np.ndarray, np
     driver = RecordingStream(
         window_engine(transcriber.network, config.front_end),
         config.front_end,
-        config.decoder,
+        RecordingDecoder(config.decoder),
         RATE,
         kept.append,
         watch_pedal=pedal.append,

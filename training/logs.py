@@ -238,16 +238,16 @@ class TrainView(Watch):
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar that appears with the first report."""
+def progress_bar(what: str) -> Iterator[Callable[..., None]]:
+    """A progress bar that appears with the first report: what is done, the total, perhaps the activity."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     task = bar.add_task(what, total=None)
 
-    def report(done: int, total: int) -> None:
+    def report(done: int, total: int, what: str = what) -> None:
         bar.start()
-        bar.update(task, completed=done, total=total)
+        bar.update(task, description=what, completed=done, total=total)
 
     try:
         yield report

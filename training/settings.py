@@ -140,6 +140,7 @@ class TrainingSettings:
     workers: int = 0  #: processes that draw excerpts ahead, for each process that trains
     held_out: int = 20  #: one recording in this many is held out, at least one a source; 0: none
     held_out_most: int = 0  #: held-out recordings used per source, to validate and for thresholds; 0: all
+    releases_hours: float = 0.0  #: sound to fit the network to that chooses notes' ends; 0: there is none
     validation: tuple[DataSource, ...] = ()  #: folders to validate on; nothing is held out then
     validate_every: int = 1_000  #: steps between validations; 0: never
     validate_s: float = 20.0  #: length validated of each recording
@@ -163,7 +164,7 @@ class TrainingSettings:
         for name in ("batch", "accumulate", "chunk", "save_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("workers", "held_out", "held_out_most", "validate_every", "minutes"):
+        for name in ("workers", "held_out", "held_out_most", "releases_hours", "validate_every", "minutes"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.validate_s <= 0:

@@ -27,6 +27,7 @@ from .data.sources import gather
 from .evaluate.conditions import Conditions, Listening
 from .evaluate.pedal_scores import score_pedal
 from .evaluate.scores import OFFSET_RATIO, ONSET_TOLERANCE_S, PRF, NoteArrays, match
+from .releases import fit_releases
 from .run import mix_with_initial
 from .settings import TrainingSettings
 from .validation import MODES, beginning
@@ -65,7 +66,8 @@ def finish(
 ) -> tuple[Path, DecoderConfig]:
     """Writes ``final.safetensors``: the newest weights, with ``initial_share`` of the initial ones.
 
-    Its thresholds are chosen on held-out recordings. Returns its path and the thresholds.
+    Its thresholds are chosen on held-out recordings; with ``releases_hours``, the network that chooses the
+    ends of notes is fitted last. Returns the file's path and the thresholds.
     """
     folder = Path(settings.folder)
     network, config, about = checkpoint.load(folder / "last.safetensors")
@@ -77,9 +79,11 @@ def finish(
         decoder = choose(predictions, config.decoder, report)
         figures = figures_of(predictions, decoder)
     about = {**about, "figures": figures, "kept": [recording.name for recording in recordings]}
-    checkpoint.save(
-        folder / "final.safetensors", network, dataclasses.replace(config, decoder=decoder), about
-    )
+    config = dataclasses.replace(config, decoder=decoder)
+    releases = None
+    if settings.releases_hours:
+        releases = fit_releases(transcriber_of(network, config), settings, report)
+    checkpoint.save(folder / "final.safetensors", network, config, about, releases)
     return folder / "final.safetensors", decoder
 
 

@@ -58,7 +58,7 @@ def train(
     The same command goes on where it stopped. The run's folder holds everything that resuming needs,
     log.csv and validation.csv, TensorBoard's files, last.safetensors, usable at any time, and
     best.safetensors by validation. When all steps are done, thresholds are chosen on the recordings kept
-    back for it: final.safetensors.
+    back for it, and where notes end is learned: final.safetensors.
 
     Also started by torchrun, fabric run or srun, for several machines.
     """
@@ -113,6 +113,6 @@ def _finish(settings: TrainingSettings) -> None:
     from ..training.thresholds import finish
 
     with progress_bar("choosing thresholds") as report:
-        path, decoder = finish(settings, lambda what, done, total: report(done, total))
+        path, decoder = finish(settings, lambda what, done, total: report(done, total, what))
     onset = f"onset {decoder.onset:g} (without look-ahead {decoder.onset_soonest:g})"
     print(f"{path}: {onset}, frame {decoder.frame:g}, offset {decoder.offset:g}")

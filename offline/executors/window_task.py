@@ -15,10 +15,11 @@ from multiprocessing.connection import Connection
 import numpy as np
 
 from ...model.config import ModelConfig
-from ...model.decoder import Decoder
 from ...model.engine.network import SpectrumSession
 from ...model.frames import Slices
 from ...model.notes import Event, notes_from, presses_from
+from ...model.recording_decoder import RecordingDecoder
+from ...model.releases import Releases
 from ...model.timebase import FRAME_S, FRAMES_PER_SECOND
 from ...model.transcriber import Transcriber, Transcription
 from ..jobs import Job, Outcome
@@ -44,10 +45,12 @@ class ModelFacts:
     config: ModelConfig
     checkpoint_name: str
     engine: str
+    releases: Releases | None
 
     @classmethod
     def of(cls, transcriber: Transcriber) -> ModelFacts:
-        return cls(transcriber.config, transcriber.checkpoint_name, transcriber.computed_by(None))
+        engine = transcriber.computed_by(None)
+        return cls(transcriber.config, transcriber.checkpoint_name, engine, transcriber.releases)
 
     def computed_by(self, latency_ms: float | None) -> str:
         """The library, version and precision that compute whole recordings."""
@@ -74,7 +77,7 @@ def transcribe_windows(
     # Tuning "auto" needs a front end of its own: the network's is shared by all recordings of a batch.
     own = SpectrumSession(model.config.front_end) if settings.tuning == "auto" else None
     slices = Slices(model.config.front_end, recording.sample_rate)
-    decoder = Decoder(model.config.decoder)
+    decoder = RecordingDecoder(model.config.decoder, model.releases)
     whole = fits_picture(recording.duration_s)
     kept: list[np.ndarray] = []
     events: list[Event] = []
