@@ -118,8 +118,8 @@ class RecordingDecoder:
         self._keys, self._first = self._keys[first - self._first :], first
 
 
-def _order(event: Event) -> tuple[float, int]:
-    """By time. At one time, the pedal goes down first and comes up last, and a note ends before the next."""
+def _order(event: Event) -> tuple[float, int, int]:
+    """By time. At one time, the pedal goes down first and comes up last, notes end before others begin."""
     if isinstance(event, Pedal):
-        return event.time_s, 0 if event.down else 3
-    return event.time_s, 1 if isinstance(event, NoteOff) else 2
+        return event.time_s, 0 if event.down else 3, 0
+    return event.time_s, 1 if isinstance(event, NoteOff) else 2, event.pitch

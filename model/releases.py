@@ -31,7 +31,7 @@ FACTS = 4  #: of the note itself: its next stroke, velocity, key, and the decode
 INPUTS = CELLS[0] * CELLS[1] + FACTS + 2 * len(LENGTHS_S)
 LONGEST_S = float(LIMITS_S[-1])  #: what lies farther from an onset does not matter
 OFFSET_SHARE, OFFSET_TOLERANCE_S = 0.2, 0.05  #: an end is right within the larger one, as in mir_eval
-MARGIN = 0.15
+MARGIN = 0.2  #: the decoder's end stays unless another is better by so much
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,13 @@ class Releases:
     def ends(self, notes: NoteTable, which: np.ndarray, keys: np.ndarray, first_frame: int) -> np.ndarray:
         """Where the notes of the numbers ``which`` end, in seconds [m]. ``keys`` as for ``inputs``.
 
-        The length whose tolerance most probably contains the true one is chosen; the decoder's end stays,
-        since it is more exact, unless its length is less probably right by MARGIN.
+        The length of the highest expected WORTH is chosen; the decoder's end stays, since it is more exact,
+        unless another is worth more by MARGIN.
         """
-        right = self.probabilities(inputs(notes, which, keys, first_frame)) @ RIGHT
+        worth = self.probabilities(inputs(notes, which, keys, first_frame)) @ WORTH
         found_s = notes.end_s[which] - notes.onset_s[which]
-        found, best, row = length_class(found_s), right.argmax(axis=1), np.arange(len(which))
-        better = right[row, best] - right[row, found] >= MARGIN
+        found, best, row = length_class(found_s), worth.argmax(axis=1), np.arange(len(which))
+        better = worth[row, best] - worth[row, found] >= MARGIN
         return np.where(better, notes.onset_s[which] + LENGTHS_S[best], notes.end_s[which])
 
     def probabilities(self, inputs: np.ndarray) -> np.ndarray:
@@ -101,17 +101,18 @@ def length_class(length_s: np.ndarray) -> np.ndarray:
     return np.clip(np.searchsorted(LIMITS_S, length_s) - 1, 0, len(LENGTHS_S) - 1)
 
 
-def _right() -> np.ndarray:
-    """[true length, chosen length]: 1 where the chosen one is right, a little less far from the true one.
+def _worth() -> np.ndarray:
+    """[true length, chosen length]: 1 where the chosen one is right, and half of how far the two overlap.
 
-    So the middle one is chosen of several that are as surely right.
+    So the middle one is chosen of several that are as surely right, and a wrong one covers the true one.
     """
-    tolerance = np.maximum(OFFSET_TOLERANCE_S, OFFSET_SHARE * LENGTHS_S)[:, None]
-    far = np.abs(LENGTHS_S[:, None] - LENGTHS_S) / tolerance
-    return np.where(far <= 1, 1 - 0.1 * far**2, 0).astype(np.float32)
+    true, chosen = LENGTHS_S[:, None], LENGTHS_S
+    right = np.abs(true - chosen) <= np.maximum(OFFSET_TOLERANCE_S, OFFSET_SHARE * true)
+    overlap = 2 * np.minimum(true, chosen) / (true + chosen)
+    return (right + overlap / 2).astype(np.float32)
 
 
-RIGHT = _right()
+WORTH = _worth()
 
 
 def inputs(
