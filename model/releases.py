@@ -81,7 +81,8 @@ class Releases:
         The length of the highest expected WORTH is chosen; the decoder's end stays, since it is more exact,
         unless another is worth more by MARGIN.
         """
-        worth = self.probabilities(inputs(notes, which, keys, first_frame)) @ WORTH
+        likely = self.probabilities(inputs(notes, which, keys, first_frame))
+        worth = np.einsum("nt,tc->nc", likely, WORTH)
         found_s = notes.end_s[which] - notes.onset_s[which]
         found, best, row = length_class(found_s), worth.argmax(axis=1), np.arange(len(which))
         better = worth[row, best] - worth[row, found] >= MARGIN
@@ -91,7 +92,8 @@ class Releases:
         """The probabilities of LENGTHS_S [m, 64], from inputs [m, INPUTS]."""
         x = inputs
         for number, (weight, bias) in enumerate(self.layers):
-            x = (np.maximum(x, 0) if number else x) @ weight.T + bias
+            # Not @: the threads of BLAS would keep every core busy, and round by the number of notes.
+            x = np.einsum("ni,oi->no", np.maximum(x, 0) if number else x, weight) + bias
         likely = np.exp(x - x.max(axis=1, keepdims=True))
         return likely / likely.sum(axis=1, keepdims=True)
 
