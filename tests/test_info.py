@@ -65,6 +65,7 @@ def test_info_shows_what_ships() -> None:
     result = CliRunner().invoke(app, ["info"])
     assert result.exit_code == 0, result.output
     assert identity() in result.output and "key releases" in result.output and "total" in result.output
+    assert "for note ends of whole recordings" in result.output
 
 
 def test_info_tells_everything_as_json_and_as_text(small: Path, tmp_path: Path) -> None:
@@ -75,6 +76,7 @@ def test_info_tells_everything_as_json_and_as_text(small: Path, tmp_path: Path) 
     result = CliRunner().invoke(app, ["info", str(path), "--json"])
     found = json.loads(result.output)
     assert found["about"] == about and found["format"] == "2" and found["identity"] == identity(path)
+    assert found["weights_of_releases"] == 0
     assert found["thresholds"]["onset"] == config.decoder.onset and found["bytes"] == path.stat().st_size
     counts = found["multiply_adds"]
     assert counts["total"] == sum(multiply_adds(network.config, 4).values()) and counts["latency_ms"] == 132

@@ -29,7 +29,13 @@ WITH_TORCH = {
     "offline/executors/batched_worker.py",
     *("training/bench.py", "training/data/arrays.py", "training/data/dataset.py", "training/data/sources.py"),
     *("training/evaluate/peers.py", "training/kernels.py", "training/launch.py", "training/logs.py"),
-    *("training/loop.py", "training/losses.py", "training/releases.py", "training/run.py", "training/step.py"),
+    *(
+        "training/loop.py",
+        "training/losses.py",
+        "training/releases.py",
+        "training/run.py",
+        "training/step.py",
+    ),
     "training/teacher.py",
 }
 SOUND = piano_like({0.2: 60, 0.7: 64}, 1.2)

@@ -10,7 +10,7 @@ import typer
 
 from ..failure import fail
 from .evaluate_report import task_of, write_and_print
-from .options import Device, Force, InputChannel, Threshold, Track, latency_ms
+from .options import Device, EndThreshold, Force, InputChannel, Threshold, Track, latency_ms
 from .reports import check_report
 
 
@@ -44,8 +44,8 @@ def evaluate(
     ] = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
     onset_threshold: Threshold = None,
-    frame_threshold: Threshold = None,
-    offset_threshold: Threshold = None,
+    frame_threshold: EndThreshold = None,
+    offset_threshold: EndThreshold = None,
     first_seconds: Annotated[
         float | None, typer.Option(min=0.1, help="Evaluate only this many seconds of each file.")
     ] = None,

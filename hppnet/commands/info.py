@@ -63,6 +63,7 @@ def describe(path: Path | None, latency_ms: float) -> dict[str, Any]:
         "format": checkpoint.FORMAT,
         "identity": identity(file),
         "weights": sum(weights.size for weights in found.weights.values()),
+        "weights_of_releases": sum(x.size for x in found.releases.weights.values()) if found.releases else 0,
         "note_ends": config.note_ends,
         "pedal": config.has_pedal,
         "thresholds": dataclasses.asdict(config.decoder),
@@ -78,9 +79,10 @@ def _show(found: dict[str, Any]) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     ends = {"keys": "notes end at key releases", "sounding": "notes end when the sound ends"}
+    more = f" and {n:,} for note ends of whole recordings" if (n := found["weights_of_releases"]) else ""
     lines = [
         f"{found['file']}: {found['name']}, identity {found['identity']}, format {found['format']}",
-        f"{found['weights']:,} weights, {found['bytes'] / 1e6:.1f} MB; {ends[found['note_ends']]}; "
+        f"{found['weights']:,} weights{more}, {found['bytes'] / 1e6:.1f} MB; {ends[found['note_ends']]}; "
         f"{'with' if found['pedal'] else 'without'} the sustain pedal",
         "Thresholds: " + ", ".join(f"{name} {value:g}" for name, value in found["thresholds"].items()),
         f"Latencies: {', '.join(map(str, found['latencies_ms']))} ms, or full context",

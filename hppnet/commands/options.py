@@ -113,6 +113,12 @@ Tuning = Annotated[
     ),
 ]
 Threshold = Annotated[float | None, typer.Option(min=0, max=1, help="0 to 1; default: the checkpoint's.")]
+EndThreshold = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=1, help="0 to 1; default: the checkpoint's. If given, thresholds alone end notes."
+    ),
+]
 
 
 def latency_ms(latency: str | None, streaming: bool) -> float | None:

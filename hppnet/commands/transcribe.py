@@ -11,6 +11,7 @@ from .options import (
     Checkpoint,
     ComputeDevice,
     Device,
+    EndThreshold,
     Force,
     InputChannel,
     Jobs,
@@ -68,8 +69,8 @@ def transcribe(
     note_ends: NoteEnds = "keys",
     _offsets: Annotated[str | None, renamed_option("--offsets", "--note-ends")] = None,
     onset_threshold: Threshold = None,
-    frame_threshold: Threshold = None,
-    offset_threshold: Threshold = None,
+    frame_threshold: EndThreshold = None,
+    offset_threshold: EndThreshold = None,
     jobs: Jobs = None,
     batch: Annotated[
         int | None,
