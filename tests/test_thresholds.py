@@ -15,9 +15,10 @@ from hppnet.model.transcriber import Transcriber
 from hppnet.training.data.sources import gather
 from hppnet.training.evaluate.conditions import Conditions
 from hppnet.training.evaluate.scores import NoteArrays
-from hppnet.training.thresholds import SOONEST, PredictedRecording, choose, predict
+from hppnet.training.thresholds import SOONEST, PredictedRecording, choose, ends_well, figures_of, predict
 
 from .test_decoder import silence, stroke
+from .test_releases import always
 from .training_runs import make_music, short_run
 
 
@@ -51,6 +52,17 @@ def test_recordings_in_rooms_count_as_much_as_they_do_plain() -> None:
     plain = [predicted(0.5, mode) for mode in ("offline", "streaming", SOONEST)]
     rooms = [replace(predicted(0.2, mode), in_room=True) for mode in ("offline", "streaming", SOONEST)]
     assert choose(plain, DecoderConfig()).onset > 0.25 > choose(plain + rooms, DecoderConfig()).onset
+
+
+def test_a_network_that_makes_ends_worse_is_left_out() -> None:
+    """The notes last 0.4 s."""
+    kept = [predicted(0.6, mode) for mode in ("offline", "streaming", SOONEST)]
+    assert ends_well(always(0.4), kept, DecoderConfig())
+    assert not ends_well(always(1.2), kept, DecoderConfig())
+    assert ends_well(always(1.2), kept[1:], DecoderConfig())  # streams do not use it
+    plain, worse = (figures_of(kept, DecoderConfig(), one) for one in (None, always(1.2)))
+    assert worse["offline_note"] < plain["offline_note"]
+    assert {**worse, "offline_note": 0} == {**plain, "offline_note": 0}
 
 
 @pytest.mark.parametrize("in_rooms", [False, True])

@@ -7,7 +7,6 @@ alone miss notes there.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,8 +17,10 @@ import numpy as np
 
 from ..model import checkpoint
 from ..model.config import DecoderConfig
-from ..model.decoder import Decoder, PedalDecoder
+from ..model.decoder import PedalDecoder
 from ..model.notes import Press, notes_from, presses_from
+from ..model.recording_decoder import RecordingDecoder
+from ..model.releases import Releases
 from ..model.timebase import SAMPLE_RATE, latency_s
 from ..model.transcriber import Transcriber, transcriber_of
 from .data.dataset import TrainingRecording
@@ -66,25 +67,26 @@ def finish(
 ) -> tuple[Path, DecoderConfig]:
     """Writes ``final.safetensors``: the newest weights, with ``initial_share`` of the initial ones.
 
-    Its thresholds are chosen on held-out recordings; with ``releases_hours``, the network that chooses the
-    ends of notes is fitted last. Returns the file's path and the thresholds.
+    Its thresholds are chosen on held-out recordings. With ``releases_hours``, the network that chooses the
+    ends of notes is fitted last, and kept unless these recordings have better ends without it. Returns the
+    file's path and the thresholds.
     """
     folder = Path(settings.folder)
     network, config, about = checkpoint.load(folder / "last.safetensors")
     mix_with_initial(network, settings)
     recordings = gather(settings).kept
-    decoder, figures = config.decoder, {}
+    predictions: list[PredictedRecording] = []
     if recordings:
         predictions = predict(transcriber_of(network, config), recordings, _rooms(settings), report)
-        decoder = choose(predictions, config.decoder, report)
-        figures = figures_of(predictions, decoder)
-    about = {**about, "figures": figures, "kept": [recording.name for recording in recordings]}
-    config = dataclasses.replace(config, decoder=decoder)
+        config = replace(config, decoder=choose(predictions, config.decoder, report))
     releases = None
     if settings.releases_hours:
         releases = fit_releases(transcriber_of(network, config), settings, report)
+        releases = releases if ends_well(releases, predictions, config.decoder) else None
+    figures = figures_of(predictions, config.decoder, releases) if recordings else {}
+    about = {**about, "figures": figures, "kept": [recording.name for recording in recordings]}
     checkpoint.save(folder / "final.safetensors", network, config, about, releases)
-    return folder / "final.safetensors", decoder
+    return folder / "final.safetensors", config.decoder
 
 
 def predict(
@@ -154,13 +156,22 @@ def choose(
     return replace(base, frame=frame, offset=offset, pedal=_choose_pedal(sure, base.pedal))
 
 
-def figures_of(predictions: Sequence[PredictedRecording], decoder: DecoderConfig) -> dict[str, float]:
+def ends_well(releases: Releases, predictions: Sequence[PredictedRecording], decoder: DecoderConfig) -> bool:
+    """Whether the onset + offset F1 of whole recordings is no lower with ``releases``; True without any."""
+    whole = [one for one in predictions if one.mode == "offline"]
+    ratio = (OFFSET_RATIO,)
+    return not whole or _mean_f1(whole, decoder, ratio, releases) >= _mean_f1(whole, decoder, ratio)
+
+
+def figures_of(
+    predictions: Sequence[PredictedRecording], decoder: DecoderConfig, releases: Releases | None = None
+) -> dict[str, float]:
     """F1 in percent of onsets at 50 ms and of notes with offsets, by the names that validation uses."""
     found = {}
     for mode in MODES:
         of_mode = [one for one in predictions if one.mode == mode and not one.in_room]
         for name, ratio in (("onset", None), ("note", OFFSET_RATIO)):
-            found[f"{mode}_{name}"] = round(_mean_f1(of_mode, decoder, (ratio,)), 2)
+            found[f"{mode}_{name}"] = round(_mean_f1(of_mode, decoder, (ratio,), releases), 2)
     return found
 
 
@@ -194,13 +205,23 @@ def _pressed(recording: TrainingRecording, seconds: float) -> list[Press] | None
     return Listening(first_s=seconds).presses(presses)
 
 
-def _mean_f1(predictions: Sequence[PredictedRecording], decoder: DecoderConfig, ratios: Ratios) -> float:
-    return float(np.mean([_f1(one, decoder, ratios) for one in predictions]))
+def _mean_f1(
+    predictions: Sequence[PredictedRecording],
+    decoder: DecoderConfig,
+    ratios: Ratios,
+    releases: Releases | None = None,
+) -> float:
+    return float(np.mean([_f1(one, decoder, ratios, releases) for one in predictions]))
 
 
-def _f1(predicted: PredictedRecording, config: DecoderConfig, ratios: Ratios) -> float:
-    """The mean F1 over ``ratios``, in percent."""
-    decoder = Decoder(config.at(0) if predicted.mode == SOONEST else config)
+def _f1(
+    predicted: PredictedRecording, config: DecoderConfig, ratios: Ratios, releases: Releases | None = None
+) -> float:
+    """The mean F1 over ``ratios``, in percent. ``releases`` are for whole recordings."""
+    decoder = RecordingDecoder(
+        config.at(0) if predicted.mode == SOONEST else config,
+        releases if predicted.mode == "offline" else None,
+    )
     transcribed = NoteArrays.of(notes_from(decoder.feed(predicted.probabilities) + decoder.flush()))
     return float(np.mean([_one_f1(predicted.played, transcribed, ratio) for ratio in ratios]))
 
