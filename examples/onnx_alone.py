@@ -20,13 +20,8 @@ options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = 1  # a step is too small for several threads
 session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 about = session.get_modelmeta().custom_metadata_map
-before, after, hop, ahead, rate, lowest = (
-    int(about[name])
-    for name in (
-        *("samples_before", "samples_after", "hop", "look_ahead_frames"),
-        *("sample_rate", "lowest_pitch"),
-    )
-)
+integers = "samples_before samples_after hop look_ahead_frames sample_rate lowest_pitch"
+before, after, hop, ahead, rate, lowest = (int(about[name]) for name in integers.split())
 thresholds, states = json.loads(about["thresholds"]), json.loads(about["states"])
 
 sound, its_rate = soundfile.read(recording, dtype="float32", always_2d=True)
@@ -48,9 +43,13 @@ for i in range(frames + ahead):
         probabilities.append(out["probabilities"][0])
 
 onset, sounding = (np.pad(np.stack(probabilities)[:, :, head], ((1, 1), (0, 0))) for head in (0, 1))
-peak = (onset[1:-1] > thresholds["onset"]) & (onset[1:-1] > onset[:-2]) & (onset[1:-1] >= onset[2:])
+peak = (onset[1:-1] >= thresholds["onset"]) & (onset[1:-1] > onset[:-2]) & (onset[1:-1] >= onset[2:])
 peak &= np.maximum(sounding[1:-1], sounding[2:]) >= thresholds["frame"]
+last = np.full(peak.shape[1], -3)
 for frame, key in np.argwhere(peak):
+    if frame - last[key] < 3:  # no key is played again so soon
+        continue
+    last[key] = frame
     left, top, right = onset[frame : frame + 3, key]
     time_s = (frame + (right - left) / (2 * (top - min(left, right)))) * hop / rate
     print(f"{time_s:.3f} {key + lowest} {max(1, round(127 * probabilities[frame][key, 3]))}")

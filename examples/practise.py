@@ -2,8 +2,7 @@
 
     python examples/practise.py examples/take.mid
 
-The score is any MIDI file; notes that begin within 50 ms of each other are one chord. With `stream.expect`
-the next keys are detected earlier; `stream.expected` returns the keys that were played, wanted or not.
+The score is any MIDI file; notes that begin within 50 ms of each other are one chord.
 """
 
 from __future__ import annotations
@@ -19,10 +18,9 @@ from hppnet.realtime.inputs import FileInput, InputEnded
 def chords_of(score: Path) -> list[list[hppnet.Note]]:
     chords: list[list[hppnet.Note]] = []
     for note in hppnet.read_midi(score):
-        if chords and note.onset_s - chords[-1][0].onset_s < 0.05:
-            chords[-1].append(note)
-        else:
-            chords.append([note])
+        if not chords or note.onset_s - chords[-1][0].onset_s >= 0.05:
+            chords.append([])
+        chords[-1].append(note)
     return chords
 
 
@@ -33,24 +31,27 @@ def main() -> None:
     parser.add_argument("--file", type=Path, help="a recording in place of the microphone")
     parser.add_argument("--checkpoint", type=Path, help="other weights than those that come with hppnet")
     arguments = parser.parse_args()
-
     sound = FileInput(*read_blocks(arguments.file)) if arguments.file else hppnet.AudioInput(arguments.input)
     with sound:
         stream = hppnet.load(arguments.checkpoint).stream(latency_ms=92, sample_rate=sound.sample_rate)
+        ended = False
         for number, chord in enumerate(chords_of(arguments.score), 1):
             waiting = {note.pitch: note.name for note in chord}
             print(f"{number}: play {' '.join(waiting.values())}", flush=True)
             stream.expect(waiting, within_s=3600)
-            while waiting:
+            while waiting and not ended:
                 try:
                     for block in sound.read(timeout_s=0.1):
                         stream.feed(block.samples)
                 except InputEnded:
-                    return
+                    stream.flush()
+                    ended = True
                 for key in stream.expected():
                     if not key.wanted:
                         print(f"   wrong key: {hppnet.Note(0, 0, key.pitch, 0).name}")
                     waiting.pop(key.pitch, None)
+            if waiting:
+                return
         print("That was all of it.")
 
 

@@ -71,9 +71,13 @@ class Expectation:
                     self._take(key)
                     self._report(key, number, (number + later) * FRAME_S, wanted=True)
             self._before.append(frame[:, ONSET].copy())
-            for event in known:
-                if isinstance(event, NoteOn):
-                    self._stroke(event, number)
+            self.add(known, number)
+
+    def add(self, events: Iterable[Event], number: int) -> None:
+        """Adds the strokes among the events that frame ``number`` completed."""
+        for event in events:
+            if isinstance(event, NoteOn):
+                self._stroke(event, number)
 
     def take(self) -> list[Sounded]:
         """The keys detected since the last call, in order of detection."""

@@ -72,6 +72,8 @@ class Stream:
         self._frames.end(self.look_ahead)
         events = self._compute(self._frames.total_frames)
         ends = self._decoder.flush()
+        if self._expectation is not None:
+            self._expectation.add(ends, self._predicted)
         if ends and self.watch_events is not None:
             self.watch_events(ends, self._frames.duration_s)
         return events + ends

@@ -57,6 +57,12 @@ class Job:
     outputs: dict[str, Place]
     replaceable: frozenset[str] = frozenset()  #: kinds that may be replaced whatever they contain
     root: Root | None = None  #: existing folder above the outputs
+    alias: str | None = None  #: how the user named the source, if ``source`` is a temporary file
+
+    @property
+    def user_source(self) -> str:
+        """The source as the user named it."""
+        return self.alias or str(self.source)
 
     def check_free(self) -> None:
         """Check that all outputs may be written.

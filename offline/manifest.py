@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ..model.files import replacing
 from ..system import BINARY
-from .jobs import Outcome
+from .jobs import Job, Outcome
 from .places import Place, Url
 from .plan import Shard
 from .provenance import Origin, place_digest
@@ -65,6 +65,13 @@ class Manifest:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+    def check_apart(self, job: Job) -> None:
+        """Raises FileExistsError if an output of the job has the name of this manifest."""
+        for output in job.outputs.values():
+            if not isinstance(output, Url) and os.path.abspath(output) == os.path.abspath(self.path):
+                why = "the manifest of all recordings has this name; rename the recording"
+                raise FileExistsError(errno.EEXIST, why, str(output))
 
     def add(self, outcome: Outcome) -> None:
         """Append the line of an outcome. Raises OSError if that fails; earlier lines stay."""

@@ -200,7 +200,7 @@ def event_text(
     if "jsonl" not in job.outputs:
         return None
     origin = origin_for(job, model, settings, digest)
-    return EventText({"origin": asdict(origin), **describe(str(job.source), model, settings)}, tell)
+    return EventText({"origin": asdict(origin), **describe(job.user_source, model, settings)}, tell)
 
 
 def write_result(
@@ -213,7 +213,7 @@ def write_result(
 ) -> Outcome:
     """Write a job's outputs and return its outcome. ``events``: see ``event_text``. Raises OSError."""
     origin = origin_for(job, model, settings, facts.digest, len(result.notes))
-    about = {"origin": asdict(origin), **describe(str(job.source), model, settings, result.duration_s)}
+    about = {"origin": asdict(origin), **describe(job.user_source, model, settings, result.duration_s)}
     if facts.warnings:
         about["warnings"] = facts.warnings
     kinds = writers(result.notes, about, result.pedal, settings.note_ends, origin.line())

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from .existing_outputs import ExistingOutputs
     from .inputs import FoundRecording
-    from .jobs import Outcome
+    from .jobs import Job, Outcome
     from .manifest import Manifest
 
 _MOST_REMARKS = 20
@@ -65,6 +65,10 @@ class Pipes:
     recording: Path | None = None
     output: Path | None = None
     tell: StandardOutputLines | None = None  #: receives JSONL lines instead of ``output``
+
+    def with_alias(self, job: Job) -> Job:
+        """The job, which knows if its recording came from standard input."""
+        return replace(job, alias=PIPE) if job.source == self.recording else job
 
     def with_user_names(self, outcome: Outcome) -> Outcome:
         """The outcome with ``-``, "standard input" and "standard output" instead of temporary file names."""

@@ -31,12 +31,15 @@ def dry_run(request: TranscribeRequest) -> int:
 
     refused = 0
     try:
-        existing = request.existing_outputs(request.open_manifest())
+        manifest = request.open_manifest()
+        existing = request.existing_outputs(manifest)
     except OSError as error:
         return _refuse(error)
     for job in request.plan:
         named = request.pipes.with_user_names(Outcome(job.source, outputs=list(job.outputs.values())))
         try:
+            if manifest is not None:
+                manifest.check_apart(job)
             skipped = existing.pending(job) is None
             replaced = [place.name for place in job.outputs.values() if place.exists()]
         except Exception as error:  # each store has errors of its own
@@ -105,7 +108,8 @@ class _PendingJobs:
     def __init__(self, request: TranscribeRequest, manifest: Manifest | None) -> None:
         self._jobs = iter(request.plan)
         self._existing = request.existing_outputs(manifest)
-        self._named = request.pipes.with_user_names
+        self._manifest = manifest
+        self._pipes = request.pipes
         self._cleaned: dict[Path, None] = {}  #: the latest output folders
         self.refused: list[Outcome] = []
         self.skipped = 0
@@ -122,12 +126,14 @@ class _PendingJobs:
                 folder = next(iter(job.outputs.values())).parent
                 if not isinstance(folder, Url):
                     self._clean(folder)
+                if self._manifest is not None:
+                    self._manifest.check_apart(job)
                 pending = self._existing.pending(job)
             except Exception as error:  # each store has errors of its own
-                self.refused.append(self._named(failed(job, error)))
+                self.refused.append(self._pipes.with_user_names(failed(job, error)))
                 continue
             if pending is not None:
-                return pending
+                return self._pipes.with_alias(pending)
             self.skipped += 1
             self.tell_skipped()
         raise StopIteration

@@ -10,14 +10,13 @@ import io
 import os
 import queue
 import select
-import stat
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..model.event_lines import EventLines
-from ..model.files import file_above
+from ..model.files import file_above, is_special
 from ..model.notes import Event
 from ..system import BINARY, is_reader_gone
 from .recorder import unused
@@ -123,7 +122,7 @@ def check_reader(out: io.RawIOBase) -> None:
 
 def check_events_name(path: Path) -> None:
     """Raises ValueError if events cannot be written to a file of this name."""
-    if _is_special(path):
+    if is_special(path):
         return
     if path.suffix.lower() != SUFFIX:
         raise ValueError(f"expected a name that ends in {SUFFIX}, or -, got {path}")
@@ -138,7 +137,7 @@ def open_events(path: Path) -> tuple[io.RawIOBase, Path]:
 
     A pipe or device is used as it is. Raises OSError.
     """
-    if not _is_special(path):
+    if not is_special(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path = unused(path)
         return open(path, "xb", buffering=0), path
@@ -174,12 +173,3 @@ class _Unclosed(io.RawIOBase):
         written: int = self._out.write(data)
         self._out.flush()
         return written
-
-
-def _is_special(path: Path) -> bool:
-    """Whether ``path`` is a pipe, a terminal or another device."""
-    try:
-        mode = os.stat(path).st_mode
-    except OSError:
-        return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))

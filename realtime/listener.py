@@ -111,11 +111,7 @@ class Listener:
         try:
             events = self.decoder.feed(block)
         except Exception as error:
-            self._faults += 1
-            if self._faults >= MOST_FAULTS:
-                raise
-            self._report(f"the network failed and was reset: {type(error).__name__}: {error}")
-            return self.decoder.interrupt(broken=True)
+            return self._failed(error)
         frames = self.decoder.frames - before
         if frames:
             self._faults = 0
@@ -127,7 +123,18 @@ class Listener:
         self._report(f"input: {fault}; looking for it again")
         self.input.close()
         self._retry_s = self._backoff.failed(self._clock.now())
-        return self.decoder.interrupt()
+        try:
+            return self.decoder.interrupt()
+        except Exception as error:
+            return self._failed(error)
+
+    def _failed(self, error: Exception) -> list[Event]:
+        """Resets the network; raises the error if it is the last of MOST_FAULTS in a row."""
+        self._faults += 1
+        if self._faults >= MOST_FAULTS:
+            raise error
+        self._report(f"the network failed and was reset: {type(error).__name__}: {error}")
+        return self.decoder.interrupt(broken=True)
 
     def _reopen(self, timeout_s: float) -> list[Event]:
         assert self._retry_s is not None

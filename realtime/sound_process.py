@@ -69,16 +69,21 @@ class SoundProcess:
 
 
 class Child:
-    """The child process, and the lines of JSON to and from it."""
+    """The child process, and the lines of JSON to and from it. Raises InputFault if it cannot start."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            python("-m", f"{__package__}.sound_child"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # ALSA and JACK print there whatever they do not find
-            **out_of_reach(),  # Ctrl-C while it starts would look like a library that does not answer
-        )
+        try:
+            self._process = subprocess.Popen(
+                python("-m", f"{__package__}.sound_child"),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,  # ALSA and JACK print there whatever they do not find
+                **out_of_reach(),  # Ctrl-C while it starts would look like a library that does not answer
+            )
+        except OSError as error:
+            raise InputFault(
+                f"cannot start the process that reads the sound device: {error.strerror or error}"
+            ) from error
         assert self._process.stdin is not None and self._process.stdout is not None
         self._in: BinaryIO = self._process.stdin  # type: ignore[assignment]
         self.out: BinaryIO = self._process.stdout  # type: ignore[assignment]

@@ -122,11 +122,12 @@ def test_the_moving_picture_shows_the_session(tmp_path: Path, monkeypatch: pytes
     assert glowing[100:].sum() > 50
 
 
+@pytest.mark.parametrize("seconds", [2.9, 2.34])  # the second ends just after the last stroke
 def test_practising_tells_wrong_keys(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seconds: float
 ) -> None:
     strokes = {0.3: 60, 0.8: 70, 1.3: 64, 1.8: 72, 2.3: 67}
-    soundfile.write(tmp_path / "take.wav", piano_like(strokes, 2.9), 16_000)
+    soundfile.write(tmp_path / "take.wav", piano_like(strokes, seconds), 16_000)
     score = [Note(0.0, 0.5, 60, 64), Note(1.0, 1.5, 64, 64), Note(2.0, 2.5, 67, 64)]
     write_midi(score, tmp_path / "score.mid")
     options = (tmp_path / "score.mid", "--file", tmp_path / "take.wav", "--checkpoint", TONE_WEIGHTS)

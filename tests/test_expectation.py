@@ -107,6 +107,20 @@ def test_a_stream_reports_and_its_events_stay_as_they_are(transcriber: Transcrib
     assert asked.expected() == []  # a new stream expects nothing
 
 
+def test_what_the_last_frame_holds_is_reported_too(transcriber: Transcriber) -> None:
+    last = []
+    for frames in range(24, 34):  # the stroke is in frame 25
+        stream = transcriber.stream(132, 16_000)
+        stream.expect([B], within_s=1.0)
+        events = stream.feed(piano_like({0.5: A}, frames * FRAME_S))
+        known = len(events)
+        events += stream.flush()
+        struck = [event.pitch for event in events if isinstance(event, NoteOn)]
+        assert [one.pitch for one in stream.expected()] == struck
+        last.append((known, len(struck)))
+    assert (0, 1) in last
+
+
 def test_found_as_soon_as_the_sound_of_the_stroke_has_come(transcriber: Transcriber) -> None:
     """With frames of 20 ms: before the sound that the decoder's onset needs, its right neighbour's."""
     clip = piano_like({0.5: A}, 1.0)

@@ -213,6 +213,27 @@ def test_a_device_that_was_unplugged_is_found_again() -> None:
     rig.assert_silent()
 
 
+def test_a_network_that_fails_when_the_device_goes_starts_afresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig()
+    rig.play(1.05)  # in the middle of a note
+
+    def flush(stream: FakeStream) -> list[Event]:
+        monkeypatch.undo()
+        raise RuntimeError("no more memory")
+
+    monkeypatch.setattr(FakeStream, "flush", flush)
+    rig.sound.names = []
+    rig.sound.stream.active = False  # type: ignore[union-attr]
+    rig.play(1)
+    assert sounding_after(rig.messages) == set()
+    assert [line.split(":")[0] for line in rig.lines] == ["input", "the network failed and was reset"]
+    onsets = rig.onsets
+    rig.sound.names = ["Built-in"]
+    rig.play(20)
+    assert rig.onsets > onsets + 20
+    rig.assert_silent()
+
+
 def test_a_port_that_was_pulled_is_silenced_when_it_is_back() -> None:
     rig = Rig()
     rig.play(1.05)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from hppnet import system
+from hppnet.realtime import sound_process
 from hppnet.realtime.audio_input import AudioInput
 from hppnet.realtime.inputs import Block, InputFault
 from hppnet.realtime.sound_process import SoundProcess
@@ -171,6 +172,16 @@ def test_without_the_library_it_is_said_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "sounddevice.py").write_text("raise Exception('Unanticipated host error')")
     with pytest.raises(InputFault, match=r"does not start \(Unanticipated host error\)"):
         SoundProcess()
+
+
+def test_a_process_that_cannot_be_started_is_a_fault_of_the_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = AudioInput()
+    with monkeypatch.context() as patch:
+        patch.setattr(sound_process, "python", lambda *arguments: ["/nowhere/python"])
+        with pytest.raises(InputFault, match="cannot start the process that reads the sound device: No such"):
+            source.open()
+    source.open()  # tried again
+    source.close()
 
 
 def test_lines_are_not_lost_while_the_device_is_looked_for(

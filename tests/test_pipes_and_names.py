@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -40,6 +41,10 @@ def test_wav_in_and_midi_out(here: Path, run) -> None:
     assert read_midi("out.mid") == read_midi("b.mid")
     result = run("a.wav", "-o", "-", "--format", "json", "-q")
     assert result.stdout.startswith("{") and result.stderr == ""
+    for kind in ("json", "jsonl"):
+        assert run("-", "-o", f"said.{kind}", given=wav).exit_code == 0
+        first = json.loads(Path(f"said.{kind}").read_text().partition("\n" if kind == "jsonl" else "\0")[0])
+        assert first["source"] == "-"
     assert run("-", "-o", "out", given=wav).exit_code == 0 and Path("out/standard-input.mid").exists()
 
 

@@ -122,6 +122,16 @@ def test_a_shuffled_list_scans_each_output_folder_once(
     assert scanned == once + once  # before and after
 
 
+def test_a_recording_must_not_take_the_manifests_name(here: Path, run) -> None:
+    sound("rec/manifest.wav"), sound("rec/a.wav", 1), sound("rec/b/manifest.wav", 2)
+    for options in ((), ("--dry-run",)):
+        result = run("rec", "-o", "out", "--format", "csv", *options)
+        assert result.exit_code == 1
+        assert "cannot write out/manifest.csv: the manifest of all recordings has this name" in result.stderr
+    with open("out/manifest.csv", newline="") as file:
+        assert sorted(row["output"] for row in csv.DictReader(file)) == ["a.csv", "b/manifest.csv"]
+
+
 def test_a_worker_of_a_killed_run_may_end_during_the_next_run(
     here: Path, run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
