@@ -25,13 +25,14 @@ class _Note:
     velocity: int
     end_s: float = math.inf  #: infinite while it sounds
     chosen: bool = False  #: its end has been chosen; it stays for the notes around it
+    lasts: bool = False  #: it ends where the decoder will end it
 
 
 class RecordingDecoder:
     """Incremental decoder of one recording.
 
     Without ``releases``, the events are those of ``Decoder``. With them, they come sorted by time, when the
-    note has ended and the HORIZON_S after its onset are known; the same ones for windows of any length.
+    HORIZON_S after a note's onset are known; the same ones for windows of any length.
     """
 
     def __init__(self, config: DecoderConfig, releases: Releases | None = None) -> None:
@@ -68,28 +69,23 @@ class RecordingDecoder:
             ended = self._sounding.pop(event.pitch, None)
             if ended is not None:
                 ended.end_s = event.time_s
+                if ended.lasts:
+                    self._waiting.append(NoteOff(event.time_s, event.pitch))
             if isinstance(event, NoteOn):
                 self._sounding[event.pitch] = note = _Note(event.time_s, event.pitch, event.velocity)
                 self._notes.append(note)
         self._notes.sort(key=lambda note: note.onset_s)
 
     def _decide(self, until_s: float, releases: Releases) -> list[Event]:
-        """Chooses the ends of the notes that begin before ``until_s``; returns the events that are complete.
-
-        Notes that still sound are waited for.
-        """
+        """Chooses the ends of the notes that begin before ``until_s``; returns the events before it."""
         ready = [
-            number
-            for number, note in enumerate(self._notes)
-            if not note.chosen and note.onset_s < until_s and note.end_s < math.inf
+            number for number, note in enumerate(self._notes) if not note.chosen and note.onset_s < until_s
         ]
         if ready:
             self._choose(np.array(ready), releases)
-        limit_s = min((note.onset_s for note in self._notes if not note.chosen), default=until_s)
-        limit_s = min(limit_s, until_s)
-        self._forget(limit_s)
-        done = sorted((event for event in self._waiting if event.time_s < limit_s), key=_order)
-        self._waiting = [event for event in self._waiting if event.time_s >= limit_s]
+        self._forget(until_s)
+        done = sorted((event for event in self._waiting if event.time_s < until_s), key=_order)
+        self._waiting = [event for event in self._waiting if event.time_s >= until_s]
         return done
 
     def _choose(self, which: np.ndarray, releases: Releases) -> None:
@@ -102,8 +98,9 @@ class RecordingDecoder:
             if number in ends:
                 end_s = min(ends[number], following.get(note.pitch, math.inf))
                 self._waiting.append(NoteOn(note.onset_s, note.pitch, note.velocity))
-                self._waiting.append(NoteOff(max(end_s, note.onset_s + SHORTEST_NOTE_S), note.pitch))
-                note.chosen = True
+                note.chosen, note.lasts = True, end_s == math.inf
+                if not note.lasts:
+                    self._waiting.append(NoteOff(max(end_s, note.onset_s + SHORTEST_NOTE_S), note.pitch))
             following[note.pitch] = note.onset_s
 
     def _forget(self, limit_s: float) -> None:

@@ -121,6 +121,18 @@ def test_what_is_kept_is_bounded_by_the_longest_note() -> None:
     assert len(decoder._keys) < 900 + 400 + 400 and len(decoder._notes) < 250 and len(decoder._waiting) < 500
 
 
+def test_a_note_that_never_ends_holds_nothing_up() -> None:
+    """A hum may be taken for a key that is held for hours."""
+    decoder = RecordingDecoder(DecoderConfig(), always(5.9))
+    on, *rest = decoder.feed(stroke(silence(1000), 10, 5000))
+    assert isinstance(on, NoteOn) and rest == [] and len(decoder._keys) < 400
+    for frames in [1000] * 3:
+        hum = silence(frames)
+        hum[:, KEY, FRAME] = 1
+        assert decoder.feed(hum) == [] and len(decoder._keys) < 400
+    assert decoder.feed(silence(1000)) == [NoteOff(pytest.approx(4000 * FRAME_S), PITCH)]
+
+
 def test_the_inputs_of_a_note() -> None:
     """A third above begins 0.4 s later; the key itself is played again after 1 s."""
     table = NoteTable(
